@@ -1,0 +1,76 @@
+//! Cancellation: a tree of scopes, each with the reason it was stopped for.
+//!
+//! A scope is asked to stop once ([`Cancellation::cancel`]) and may then be told to waste no more
+//! time ([`Cancellation::kill`]). Both reach every scope below it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::report::CancelReason;
+
+/// One scope of work: the run, or one agent of it.
+#[derive(Debug, Clone, Default)]
+pub struct Cancellation {
+    stop: CancellationToken,
+    kill: CancellationToken,
+    reason: Arc<Mutex<Option<CancelReason>>>,
+    parent: Option<Arc<Cancellation>>,
+}
+
+impl Cancellation {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A scope that ends with this one, and can be ended by itself before that.
+    pub fn child(&self) -> Self {
+        Self {
+            stop: self.stop.child_token(),
+            kill: self.kill.child_token(),
+            reason: Arc::default(),
+            parent: Some(Arc::new(self.clone())),
+        }
+    }
+
+    /// Asks everything in this scope to stop. A graver reason replaces a lesser one; otherwise the
+    /// first one stays.
+    pub fn cancel(&self, reason: impl Into<CancelReason>) {
+        let reason = reason.into();
+        let mut current = self.own_reason();
+        if current.as_ref().is_none_or(|current| current.kind < reason.kind) {
+            *current = Some(reason);
+        }
+        drop(current);
+        self.stop.cancel();
+    }
+
+    /// No more grace: what has been asked to stop is to be killed now.
+    pub fn kill(&self) {
+        self.kill.cancel();
+    }
+
+    /// Completes when this scope, or one above it, has been asked to stop.
+    pub async fn cancelled(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Completes when the grace has been called off.
+    pub async fn killed(&self) {
+        self.kill.cancelled().await;
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Why this scope was stopped: its own reason before that of the scope above.
+    pub fn reason(&self) -> Option<CancelReason> {
+        let own = self.own_reason().clone();
+        own.or_else(|| self.parent.as_ref().and_then(|parent| parent.reason()))
+    }
+
+    fn own_reason(&self) -> MutexGuard<'_, Option<CancelReason>> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

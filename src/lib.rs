@@ -1,0 +1,13 @@
+//! One-shot parallel agent runs: every run ends, in bounded time and memory, nothing of it
+//! survives, and nothing it has paid for is lost.
+//!
+//! A file becomes a plan (`config`, `plan`), the plan is run (`engine`, `agent`, `provider`,
+//! `tool`) and yields one report (`report`), which is shown (`render`).
+
+pub mod cancel;
+pub mod cli;
+pub mod config;
+pub mod plan;
+pub mod provider;
+pub mod render;
+pub mod report;

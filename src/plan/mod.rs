@@ -1,0 +1,124 @@
+//! What will run: names resolved, limits filled in, every value checked.
+//!
+//! [`load`] turns what the user wrote into a [`CrewPlan`] or into every fault of it at once. After
+//! it, the only things that can still be wrong are outside the file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::provider::ToolSpec;
+use template::Template;
+
+pub mod template;
+
+#[derive(Debug)]
+pub struct CrewPlan {
+    pub name: String,
+    pub description: Option<String>,
+    /// The file it came from, as found.
+    pub file: PathBuf,
+    /// `vars` of the file, overridden by `--var`; for templates.
+    pub vars: Arc<Value>,
+    pub limits: Limits,
+    /// In file order, the selected ones and what they need only.
+    pub agents: Vec<AgentPlan>,
+    /// Those the agents use, each once.
+    pub providers: Vec<ProviderPlan>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub timeout: Duration,
+    /// Between asking a tool to stop and killing it.
+    pub grace: Duration,
+    /// Agents at once; `None`: no limit.
+    pub max_parallel: Option<usize>,
+    pub on_failure: OnFailure,
+}
+
+/// What a failed agent means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    Cancel,
+    Continue,
+}
+
+#[derive(Debug)]
+pub struct AgentPlan {
+    pub name: String,
+    /// Indices into [`CrewPlan::agents`].
+    pub needs: Vec<usize>,
+    pub model: ModelPlan,
+    /// role, goal, backstory and instructions, each under its heading; empty if none is given.
+    pub system: Vec<Template>,
+    pub prompt: Template,
+    pub tools: Vec<Arc<ToolPlan>>,
+    pub timeout: Duration,
+    pub idle_timeout: Duration,
+    pub tool_timeout: Duration,
+    pub max_turns: u32,
+    pub retries: u32,
+    pub temperature: Option<f64>,
+    pub max_output_tokens: Option<u32>,
+    /// Bytes.
+    pub max_answer: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelPlan {
+    Offline,
+    /// `provider` is an index into [`CrewPlan::providers`].
+    Remote { provider: usize, model: String, label: String },
+}
+
+impl ModelPlan {
+    /// As a user writes it: `provider/model`, or `offline`.
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Offline => "offline",
+            Self::Remote { label, .. } => label,
+        }
+    }
+}
+
+/// An endpoint that speaks the OpenAI chat-completions protocol.
+#[derive(Debug)]
+pub struct ProviderPlan {
+    pub name: String,
+    /// Without a slash at its end; `http` or `https`.
+    pub base_url: String,
+    pub api_key: Option<SecretString>,
+    pub headers: Vec<(String, SecretString)>,
+    /// Calls in flight, all agents together.
+    pub max_concurrency: Option<usize>,
+}
+
+#[derive(Debug)]
+pub struct ToolPlan {
+    /// What the model is told, with the schema of all arguments.
+    pub spec: ToolSpec,
+    pub validator: jsonschema::Validator,
+    pub command: ToolCommand,
+    /// `None`: the agent's `tool_timeout`.
+    pub timeout: Option<Duration>,
+    /// Rendered, it is relative to `base_dir`.
+    pub cwd: Template,
+    /// The folder of the crew's file.
+    pub base_dir: Arc<PathBuf>,
+    /// Names of environment variables passed on besides the usual ones.
+    pub env: Vec<String>,
+    /// Bytes.
+    pub max_output: usize,
+}
+
+#[derive(Debug)]
+pub enum ToolCommand {
+    /// An argument vector; each template fills exactly one argument.
+    Argv(Vec<Template>),
+    /// For `sh -c`, verbatim; arguments arrive as environment variables.
+    Shell(String),
+}

@@ -1,0 +1,103 @@
+//! One model call: what goes in, what comes out, and what can go wrong.
+//!
+//! A provider makes exactly one attempt. Retries, the agent's deadline and cancellation are the
+//! agent's; a call is cancelled by dropping its future, which closes its connection.
+
+pub mod offline;
+pub mod openai;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::report::{ErrorKind, Scope};
+
+/// A model server, or what stands in for one.
+pub trait Provider: Send + Sync {
+    /// Makes one call. Text and token counts are told through `on_delta` as they arrive, so that
+    /// they are known even when the call fails or is dropped half-way.
+    fn chat<'a>(
+        &'a self,
+        request: ChatRequest<'a>,
+        on_delta: &'a mut (dyn FnMut(ChatDelta<'_>) + Send),
+    ) -> BoxFuture<'a, Result<ChatReply, ProviderError>>;
+}
+
+#[derive(Debug, Clone)]
+pub struct ChatRequest<'a> {
+    /// The model's name as its server knows it, without the provider.
+    pub model: &'a str,
+    pub messages: &'a [Message],
+    pub tools: &'a [ToolSpec],
+    pub temperature: Option<f64>,
+    pub max_output_tokens: Option<u32>,
+    /// Bytes of text and tool arguments together; what goes over is an `invalid_response`.
+    pub max_answer: usize,
+    /// Longest wait for the response's head, and then for each next piece of its body.
+    pub idle_timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    System(String),
+    User(String),
+    Assistant { text: String, tool_calls: Vec<ToolCall> },
+    /// The result of one tool call. Those of one turn follow their assistant message in order.
+    Tool { call: ToolCall, output: String },
+}
+
+/// What the model is told of a tool.
+#[derive(Debug, Clone)]
+pub struct ToolSpec {
+    pub name: String,
+    pub description: String,
+    /// JSON Schema of an object: `type`, `properties`, `required`, `additionalProperties: false`.
+    pub parameters: Arc<Value>,
+}
+
+/// A tool call as a model asked for it. Nothing of it has been checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolCall {
+    /// The server's id, or one made up where it sent none; unique within its turn.
+    pub id: String,
+    pub name: String,
+    /// The text of a JSON object, as far as the model kept to the protocol.
+    pub arguments: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum ChatDelta<'a> {
+    Text(&'a str),
+    /// Tokens of this call so far: each replaces the one before.
+    Usage(TokenUsage),
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenUsage {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChatReply {
+    pub text: String,
+    pub tool_calls: Vec<ToolCall>,
+    pub finish_reason: Option<String>,
+    pub usage: TokenUsage,
+}
+
+/// Why a call failed. `message` carries the server's own words and no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProviderError {
+    pub kind: ErrorKind,
+    /// For timeouts.
+    pub scope: Option<Scope>,
+    pub message: String,
+    /// Another attempt may succeed, and nothing of an answer had arrived.
+    pub retryable: bool,
+    /// How long the server asked to wait.
+    pub retry_after: Option<Duration>,
+}

@@ -1,0 +1,1 @@
+//! A report, or what happens meanwhile, as people and programs read it.

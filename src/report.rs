@@ -1,0 +1,274 @@
+//! What a run tells: [`Event`]s while it goes on, and one [`Report`] when it has ended.
+//!
+//! Plain data, no behaviour beyond small questions about itself. The JSON of the contract is the
+//! serde form of [`Report`]; every other output is a pure function of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::Value;
+
+/// The version of the JSON report. It only grows: fields keep their names and meanings.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The whole result of one run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub schema_version: u32,
+    pub run_id: String,
+    /// The crew's `name`, or the stem of its file's name.
+    pub crew: String,
+    pub status: RunStatus,
+    pub exit_code: u8,
+    /// Why the run was cut short; `None` if it was not.
+    pub reason: Option<CancelReason>,
+    /// RFC 3339, UTC, milliseconds.
+    pub started_at: String,
+    pub duration_ms: u64,
+    pub input: String,
+    pub usage: Usage,
+    /// In file order; a map in JSON.
+    #[serde(serialize_with = "as_map")]
+    pub agents: Vec<AgentReport>,
+    pub cleanup: Cleanup,
+}
+
+fn as_map<S: Serializer>(agents: &[AgentReport], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(agents.len()))?;
+    for agent in agents {
+        map.serialize_entry(&agent.name, agent)?;
+    }
+    map.end()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    Succeeded,
+    Failed,
+    TimedOut,
+    Cancelled,
+    Invalid,
+}
+
+/// What became of one agent. Whatever its ending, it keeps the text streamed so far, its finished
+/// tool calls and its tokens.
+#[derive(Debug, Clone, Serialize)]
+pub struct AgentReport {
+    #[serde(skip)]
+    pub name: String,
+    pub status: AgentStatus,
+    /// The answer, or what had been streamed of it when the agent ended; `None` if nothing was.
+    pub output: Option<String>,
+    /// `output` is not a whole answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    pub error: Option<AgentError>,
+    /// Why an agent was cancelled or skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<CancelReason>,
+    /// As written: `provider/model`, or `offline`.
+    pub model: String,
+    /// The server's last one.
+    pub finish_reason: Option<String>,
+    /// Since the start of the run; `None` if the agent never started.
+    pub started_ms: Option<u64>,
+    pub duration_ms: u64,
+    pub turns: u32,
+    pub retries: u32,
+    pub usage: Usage,
+    pub tool_calls: Vec<ToolCallReport>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentStatus {
+    Succeeded,
+    Failed,
+    TimedOut,
+    Cancelled,
+    Skipped,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AgentError {
+    pub kind: ErrorKind,
+    /// Which limit it was; for timeouts only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    Auth,
+    RateLimited,
+    Overloaded,
+    BadRequest,
+    ContextLength,
+    Network,
+    Timeout,
+    InvalidResponse,
+    MaxTurns,
+    Tool,
+    Template,
+    Internal,
+}
+
+/// Whose time limit fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    Run,
+    Agent,
+    Model,
+    Tool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    pub model_calls: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub tool_calls: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.model_calls = self.model_calls.saturating_add(other.model_calls);
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct ToolCallReport {
+    /// As the model wrote it: for a `rejected` call it may name no tool at all.
+    pub tool: String,
+    /// The checked arguments with defaults filled in; for a `rejected` call what the model sent.
+    pub arguments: Value,
+    pub status: ToolStatus,
+    pub exit_code: Option<i32>,
+    /// The name of the signal that ended the tool, such as `SIGTERM`.
+    pub signal: Option<String>,
+    pub started_ms: u64,
+    pub duration_ms: u64,
+    /// What the model gets to see.
+    pub output: String,
+    /// The middle of the output was left out.
+    pub truncated: bool,
+    /// The tool ended but left processes behind, which crew then stopped.
+    pub leaked: bool,
+    /// What made crew stop the tool; `None` if it ended by itself.
+    pub stopped_by: Option<CancelKind>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolStatus {
+    Succeeded,
+    Failed,
+    TimedOut,
+    Cancelled,
+    /// Unknown tool, or arguments that do not fit its schema; nothing ran.
+    Rejected,
+}
+
+/// What stopping the run took.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Cleanup {
+    pub model_calls_cancelled: u64,
+    pub processes_stopped: u64,
+    pub processes_killed: u64,
+    /// Processes that crew could not end.
+    pub survivors: Vec<Survivor>,
+    pub duration_ms: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Survivor {
+    pub pid: i32,
+    pub command: String,
+}
+
+/// Why a run, or an agent in it, was cut short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CancelReason {
+    pub kind: CancelKind,
+    /// The agent whose failure it was, with [`CancelKind::AgentFailed`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Arc<str>>,
+}
+
+impl CancelReason {
+    pub fn agent_failed(agent: &str) -> Self {
+        Self { kind: CancelKind::AgentFailed, agent: Some(agent.into()) }
+    }
+}
+
+impl From<CancelKind> for CancelReason {
+    fn from(kind: CancelKind) -> Self {
+        Self { kind, agent: None }
+    }
+}
+
+/// Declared by severity: a later one may replace an earlier one as the reason of the run. The
+/// first two stop a tool or an agent only and are never a run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelKind {
+    ToolTimeout,
+    AgentTimeout,
+    AgentFailed,
+    OutputClosed,
+    /// The run's own.
+    Timeout,
+    Hangup,
+    Terminated,
+    Interrupted,
+}
+
+/// The document in place of a [`Report`] when nothing ran.
+#[derive(Debug, Clone, Serialize)]
+pub struct InvalidReport {
+    pub schema_version: u32,
+    pub status: RunStatus,
+    pub exit_code: u8,
+    pub errors: Vec<Fault>,
+}
+
+/// One fault of a crew's file, or of the command line (then without a place).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The key's path, such as `agents.disk.tools[0]`.
+    pub path: Option<String>,
+    /// From 1.
+    pub line: Option<usize>,
+    /// From 1, in characters.
+    pub column: Option<usize>,
+    pub message: String,
+    /// What to do, such as `did you mean "disk_usage"?`.
+    pub hint: Option<String>,
+}
+
+/// What happens during a run, told as it happens. `agent` is an index into the plan's agents.
+#[derive(Debug, Clone)]
+pub enum Event {
+    AgentStarted { agent: usize },
+    ModelCallStarted { agent: usize, turn: u32 },
+    /// Tokens counted so far, all model calls of the agent together.
+    Tokens { agent: usize, usage: Usage },
+    Retrying { agent: usize, attempt: u32, delay: Duration, error: String },
+    ToolStarted { agent: usize, tool: String, arguments: Value },
+    ToolFinished { agent: usize, tool: String, status: ToolStatus, duration: Duration },
+    AgentFinished { agent: usize, status: AgentStatus, duration: Duration, message: Option<String> },
+    /// The run is being stopped; tools have this long to end by themselves.
+    Stopping { reason: CancelReason, grace: Duration },
+}
+
+/// Where events go. Called from the engine's own thread: it must return at once and never block.
+pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
