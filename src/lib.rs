@@ -4,10 +4,18 @@
 //! A file becomes a plan (`config`, `plan`), the plan is run (`engine`, `agent`, `provider`,
 //! `tool`) and yields one report (`report`), which is shown (`render`).
 
+pub mod agent;
 pub mod cancel;
 pub mod cli;
 pub mod config;
+pub mod conversation;
+pub mod engine;
+pub mod exit;
+pub mod input;
 pub mod plan;
 pub mod provider;
 pub mod render;
 pub mod report;
+pub mod secret;
+pub mod signal;
+pub mod tool;

@@ -72,7 +72,11 @@ pub struct AgentPlan {
 pub enum ModelPlan {
     Offline,
     /// `provider` is an index into [`CrewPlan::providers`].
-    Remote { provider: usize, model: String, label: String },
+    Remote {
+        provider: usize,
+        model: String,
+        label: String,
+    },
 }
 
 impl ModelPlan {
@@ -92,9 +96,17 @@ pub struct ProviderPlan {
     /// Without a slash at its end; `http` or `https`.
     pub base_url: String,
     pub api_key: Option<SecretString>,
-    pub headers: Vec<(String, SecretString)>,
+    pub headers: Vec<HeaderPlan>,
     /// Calls in flight, all agents together.
     pub max_concurrency: Option<usize>,
+}
+
+#[derive(Debug)]
+pub struct HeaderPlan {
+    pub name: String,
+    pub value: SecretString,
+    /// It was filled from an environment variable: never to be shown.
+    pub secret: bool,
 }
 
 #[derive(Debug)]
@@ -105,8 +117,8 @@ pub struct ToolPlan {
     pub command: ToolCommand,
     /// `None`: the agent's `tool_timeout`.
     pub timeout: Option<Duration>,
-    /// Rendered, it is relative to `base_dir`.
-    pub cwd: Template,
+    /// Rendered, it is relative to `base_dir`; `None`: where crew was started.
+    pub cwd: Option<Template>,
     /// The folder of the crew's file.
     pub base_dir: Arc<PathBuf>,
     /// Names of environment variables passed on besides the usual ones.

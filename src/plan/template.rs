@@ -11,8 +11,11 @@ pub struct TemplateError(pub String);
 
 impl Template {
     /// Fills the template in. Bounded in work; an undefined name is an error.
-    pub fn render(&self, context: minijinja::Value) -> Result<String, TemplateError> {
-        let _ = context;
+    pub fn render(
+        &self,
+        values: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<String, TemplateError> {
+        let _ = values;
         Ok(self.0.clone())
     }
 }

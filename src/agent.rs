@@ -1,0 +1,387 @@
+//! Drives one agent: its time limit, its model calls with their retries, its tool calls side by
+//! side. What it learns goes into its [`Ledger`] at once, so that nothing is lost however it ends.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::future::join_all;
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::cancel::Cancellation;
+use crate::conversation::{Conversation, Ending, Step};
+use crate::engine::RunContext;
+use crate::plan::AgentPlan;
+use crate::plan::template::{Template, TemplateError};
+use crate::provider::{ChatDelta, ChatReply, ChatRequest, ProviderError, ToolCall, ToolSpec};
+use crate::report::{
+    AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, ErrorKind, Event, Scope,
+    ToolCallReport, Usage,
+};
+use crate::tool::{self, CheckedCall, ToolContext, millis};
+
+/// The first pause between two attempts; each next one is twice as long, plus jitter.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// How an agent ended. What it had reached by then is in its ledger.
+#[derive(Debug)]
+pub enum End {
+    Succeeded,
+    Failed(AgentError),
+    Stopped(CancelReason),
+    /// An agent it needs did not succeed, for this reason.
+    Skipped(CancelReason),
+}
+
+/// The report of an agent while it is being written.
+#[derive(Debug)]
+pub struct Ledger(Mutex<AgentReport>);
+
+impl Ledger {
+    pub fn new(agent: &AgentPlan) -> Self {
+        Self(Mutex::new(AgentReport {
+            name: agent.name.clone(),
+            status: AgentStatus::Cancelled,
+            output: None,
+            partial: false,
+            error: None,
+            reason: None,
+            model: agent.model.label().to_owned(),
+            finish_reason: None,
+            started_ms: None,
+            duration_ms: 0,
+            turns: 0,
+            retries: 0,
+            usage: Usage::default(),
+            tool_calls: Vec::new(),
+        }))
+    }
+
+    /// A panic elsewhere does not make what stands in it untrue.
+    pub fn open(&self) -> MutexGuard<'_, AgentReport> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
+pub async fn run(index: usize, context: &RunContext<'_>) -> End {
+    let plan = &context.plan.agents[index];
+    let own_deadline = Instant::now() + plan.timeout;
+    let driver = Driver {
+        index,
+        plan,
+        context,
+        ledger: &context.ledgers[index],
+        scope: context.cancel.child(),
+        deadline: own_deadline.min(context.deadline),
+    };
+    let mut work = std::pin::pin!(driver.drive());
+    tokio::select! {
+        biased;
+        end = &mut work => return end,
+        () = sleep_until(own_deadline) => driver.scope.cancel(CancelKind::AgentTimeout),
+    }
+    work.await
+}
+
+struct Driver<'a> {
+    index: usize,
+    plan: &'a AgentPlan,
+    context: &'a RunContext<'a>,
+    ledger: &'a Ledger,
+    scope: Cancellation,
+    /// The earlier of the agent's and the run's.
+    deadline: Instant,
+}
+
+impl Driver<'_> {
+    async fn drive(&self) -> End {
+        let mut conversation = match self.open_conversation() {
+            Ok(conversation) => conversation,
+            Err(error) => return failed(ErrorKind::Template, error.to_string()),
+        };
+        let tools: Vec<ToolSpec> = self.plan.tools.iter().map(|tool| tool.spec.clone()).collect();
+        loop {
+            match conversation.next() {
+                Step::CallModel => match self.call_model(&conversation, &tools).await {
+                    Ok(reply) => conversation.model_replied(reply),
+                    Err(end) => return end,
+                },
+                Step::CallTools(calls) => match self.call_tools(&calls).await {
+                    Ok(outputs) => conversation.tools_returned(outputs),
+                    Err(end) => return end,
+                },
+                Step::Done(ending) => return self.conclude(ending),
+            }
+        }
+    }
+
+    fn open_conversation(&self) -> Result<Conversation, TemplateError> {
+        let values = self.template_values();
+        let fill = |template: &Template| template.render(&values);
+        let system = self.plan.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?.join("\n\n");
+        let system = (!system.is_empty()).then_some(system);
+        Ok(Conversation::new(system, fill(&self.plan.prompt)?, self.plan.max_turns))
+    }
+
+    fn template_values(&self) -> Map<String, Value> {
+        let outputs = self.plan.needs.iter().map(|&needed| {
+            let output = self.context.ledgers[needed].open().output.clone().unwrap_or_default();
+            let name = self.context.plan.agents[needed].name.clone();
+            (name, Value::from_iter([("output", output)]))
+        });
+        let mut values = Map::new();
+        values.insert("agents".to_owned(), Value::Object(outputs.collect()));
+        values.insert("input".to_owned(), Value::from(self.context.input));
+        values.insert("vars".to_owned(), self.context.plan.vars.as_ref().clone());
+        values
+    }
+
+    /// One turn: attempts until one succeeds or no other is worth while.
+    async fn call_model(
+        &self,
+        conversation: &Conversation,
+        tools: &[ToolSpec],
+    ) -> Result<ChatReply, End> {
+        let turn = {
+            let mut ledger = self.ledger.open();
+            ledger.turns += 1;
+            ledger.turns
+        };
+        let mut delays = ExponentialBuilder::default()
+            .with_min_delay(FIRST_RETRY)
+            .with_max_delay(LONGEST_RETRY)
+            .with_max_times(self.plan.retries as usize)
+            .with_jitter()
+            .build();
+        loop {
+            self.tell(Event::ModelCallStarted { agent: self.index, turn });
+            let mut error = match self.attempt(conversation, tools).await? {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            let delay = match delays.next() {
+                Some(delay) if error.retryable => error.retry_after.unwrap_or(delay),
+                _ => return Err(failed_call(error)),
+            };
+            if Instant::now() + delay >= self.deadline {
+                error.message.push_str(&format!(
+                    " (not tried again: the next attempt is due in {:.1}s, after the time limit)",
+                    delay.as_secs_f64()
+                ));
+                return Err(failed_call(error));
+            }
+            self.pause(delay, &error).await?;
+        }
+    }
+
+    async fn pause(&self, delay: Duration, error: &ProviderError) -> Result<(), End> {
+        let attempt = {
+            let mut ledger = self.ledger.open();
+            ledger.retries += 1;
+            ledger.retries
+        };
+        let message = error.message.clone();
+        self.tell(Event::Retrying { agent: self.index, attempt, delay, error: message });
+        tokio::select! {
+            biased;
+            () = self.scope.cancelled() => Err(self.stopped()),
+            () = sleep(delay) => Ok(()),
+        }
+    }
+
+    /// One model call. `Err` is the agent's end, the inner error only the call's.
+    async fn attempt(
+        &self,
+        conversation: &Conversation,
+        tools: &[ToolSpec],
+    ) -> Result<Result<ChatReply, ProviderError>, End> {
+        if self.scope.is_cancelled() {
+            return Err(self.stopped());
+        }
+        let (provider, model) = self.context.provider(&self.plan.model);
+        let request = ChatRequest {
+            model,
+            messages: conversation.messages(),
+            tools,
+            temperature: self.plan.temperature,
+            max_output_tokens: self.plan.max_output_tokens,
+            max_answer: self.plan.max_answer,
+            idle_timeout: self.plan.idle_timeout,
+        };
+        let before = {
+            let mut ledger = self.ledger.open();
+            ledger.usage.model_calls += 1;
+            ledger.usage
+        };
+        let mut text_seen = false;
+        let mut on_delta = |delta: ChatDelta<'_>| match delta {
+            ChatDelta::Text(text) => self.keep_text(text, !std::mem::replace(&mut text_seen, true)),
+            ChatDelta::Usage(tokens) => {
+                let mut ledger = self.ledger.open();
+                ledger.usage.input_tokens = before.input_tokens + tokens.input_tokens;
+                ledger.usage.output_tokens = before.output_tokens + tokens.output_tokens;
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            result = provider.chat(request, &mut on_delta) => result,
+            () = self.scope.cancelled() => {
+                self.context.count_cancelled_call();
+                return Err(self.stopped());
+            }
+        };
+        self.tell(Event::Tokens { agent: self.index, usage: self.ledger.open().usage });
+        if let Ok(reply) = &result {
+            self.ledger.open().finish_reason.clone_from(&reply.finish_reason);
+        }
+        Ok(result)
+    }
+
+    /// Text of an earlier turn is kept until there is newer text.
+    fn keep_text(&self, text: &str, is_first: bool) {
+        let mut ledger = self.ledger.open();
+        ledger.partial = true;
+        let output = ledger.output.get_or_insert_default();
+        if is_first {
+            output.clear();
+        }
+        output.push_str(text);
+    }
+
+    /// All calls of one turn, side by side. Their outputs, in their order.
+    async fn call_tools(&self, calls: &[ToolCall]) -> Result<Vec<String>, End> {
+        if self.scope.is_cancelled() {
+            return Err(self.stopped());
+        }
+        let reports = join_all(calls.iter().map(|call| self.call_tool(call))).await;
+        if self.scope.is_cancelled() {
+            return Err(self.stopped());
+        }
+        Ok(reports)
+    }
+
+    async fn call_tool(&self, call: &ToolCall) -> String {
+        let started = self.context.started;
+        let checked = match tool::check(&self.plan.tools, call) {
+            Ok(checked) => checked,
+            Err(rejection) => {
+                let report = tool::rejected(call, rejection, started);
+                let slot = self.reserve(report.clone());
+                return self.settle(slot, report);
+            }
+        };
+        let CheckedCall { tool, arguments } = &checked;
+        let (name, values) = (tool.spec.name.clone(), arguments.clone());
+        let slot = self.reserve(tool::unfinished(&name, values.clone(), started));
+        self.tell(Event::ToolStarted { agent: self.index, tool: name, arguments: values });
+        let context = ToolContext {
+            processes: &self.context.processes,
+            scope: &self.scope,
+            default_timeout: self.plan.tool_timeout,
+            run_started: started,
+            input: self.context.input,
+            vars: &self.context.plan.vars,
+        };
+        let mut report = tool::call(checked, context).await;
+        report.output = self.context.secrets.redact(report.output);
+        self.settle(slot, report)
+    }
+
+    /// A place in the ledger, so that the calls stand in the order they were asked for, and one
+    /// that never ends is not missing.
+    fn reserve(&self, report: ToolCallReport) -> usize {
+        let mut ledger = self.ledger.open();
+        ledger.usage.tool_calls += 1;
+        ledger.tool_calls.push(report);
+        ledger.tool_calls.len() - 1
+    }
+
+    fn settle(&self, slot: usize, report: ToolCallReport) -> String {
+        self.tell(Event::ToolFinished {
+            agent: self.index,
+            tool: report.tool.clone(),
+            status: report.status,
+            duration: Duration::from_millis(report.duration_ms),
+        });
+        let output = report.output.clone();
+        self.ledger.open().tool_calls[slot] = report;
+        output
+    }
+
+    fn conclude(&self, ending: Ending) -> End {
+        match ending {
+            Ending::Answer(text) => {
+                let mut ledger = self.ledger.open();
+                ledger.output = Some(text);
+                ledger.partial = false;
+                End::Succeeded
+            }
+            Ending::Empty => {
+                let finish = self.ledger.open().finish_reason.clone();
+                let finish = finish.as_deref().unwrap_or("none").to_owned();
+                let message = format!("the model answered nothing (finish_reason: {finish})");
+                failed(ErrorKind::InvalidResponse, message)
+            }
+            Ending::OutOfTurns => {
+                let turns = self.plan.max_turns;
+                let message =
+                    format!("no answer after {turns} model calls: it asked for more tools");
+                failed(ErrorKind::MaxTurns, message)
+            }
+        }
+    }
+
+    fn stopped(&self) -> End {
+        End::Stopped(self.scope.reason().unwrap_or_else(|| CancelKind::AgentTimeout.into()))
+    }
+
+    fn tell(&self, event: Event) {
+        (self.context.events)(event);
+    }
+}
+
+fn failed(kind: ErrorKind, message: String) -> End {
+    End::Failed(AgentError { kind, scope: None, message })
+}
+
+fn failed_call(error: ProviderError) -> End {
+    End::Failed(AgentError { kind: error.kind, scope: error.scope, message: error.message })
+}
+
+/// Enters the end into the agent's report.
+pub fn close(report: &mut AgentReport, end: End, plan: &AgentPlan, run_timeout: Duration) {
+    let timed_out = |scope, limit: Duration| AgentError {
+        kind: ErrorKind::Timeout,
+        scope: Some(scope),
+        message: format!("no answer within {limit:?}"),
+    };
+    let (status, error, reason) = match end {
+        End::Succeeded => (AgentStatus::Succeeded, None, None),
+        End::Failed(error) if error.kind == ErrorKind::Timeout => {
+            (AgentStatus::TimedOut, Some(error), None)
+        }
+        End::Failed(error) => (AgentStatus::Failed, Some(error), None),
+        End::Stopped(reason) => match reason.kind {
+            CancelKind::AgentTimeout => {
+                (AgentStatus::TimedOut, Some(timed_out(Scope::Agent, plan.timeout)), None)
+            }
+            CancelKind::Timeout => {
+                (AgentStatus::TimedOut, Some(timed_out(Scope::Run, run_timeout)), None)
+            }
+            _ => (AgentStatus::Cancelled, None, Some(reason)),
+        },
+        End::Skipped(reason) => (AgentStatus::Skipped, None, Some(reason)),
+    };
+    report.status = status;
+    report.error = error;
+    report.reason = reason;
+}
+
+/// Milliseconds since the agent started, if it did.
+pub fn age(report: &AgentReport, run_started: Instant) -> Duration {
+    let now = millis(run_started.elapsed());
+    Duration::from_millis(report.started_ms.map_or(0, |started| now.saturating_sub(started)))
+}

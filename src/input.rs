@@ -1,0 +1,80 @@
+//! What the agents are asked: from the command line, a file or standard input.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read, stdin};
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::{Context, bail, ensure};
+use tokio::sync::oneshot;
+
+/// Bytes. More than any model reads; a bound all the same.
+const MAX_INPUT: u64 = 16 * 1024 * 1024;
+
+/// Where the input comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Text(String),
+    File(PathBuf),
+    Stdin,
+}
+
+impl Source {
+    /// What the options say; without any of them, whatever is piped into crew.
+    ///
+    /// # Errors
+    /// No option, and standard input is a terminal.
+    pub fn choose(text: Option<String>, file: Option<PathBuf>) -> anyhow::Result<Self> {
+        match (text, file) {
+            (Some(text), _) if text == "-" => Ok(Self::Stdin),
+            (Some(text), _) => Ok(Self::Text(text)),
+            (None, Some(file)) => Ok(Self::File(file)),
+            (None, None) if stdin().is_terminal() => bail!(
+                "there is no input: give it with --input TEXT or --input-file PATH, or pipe it in"
+            ),
+            (None, None) => Ok(Self::Stdin),
+        }
+    }
+
+    /// Reads it all. Never waits for longer than its caller does: a read that nobody can cancel
+    /// goes on in a thread of its own, which ends with the process.
+    ///
+    /// # Errors
+    /// It cannot be read, is empty, too large, or not UTF-8.
+    pub async fn read(self) -> anyhow::Result<String> {
+        let (send, receive) = oneshot::channel();
+        thread::Builder::new()
+            .name("input".to_owned())
+            .spawn(move || send.send(self.read_blocking()))
+            .context("cannot start a thread to read the input")?;
+        receive.await.context("the thread that read the input is gone")?
+    }
+
+    fn read_blocking(self) -> anyhow::Result<String> {
+        let (name, bytes) = match self {
+            Self::Text(text) => return Ok(text),
+            Self::Stdin => ("standard input".to_owned(), read_bounded(stdin())),
+            Self::File(path) => {
+                (path.display().to_string(), File::open(&path).and_then(read_bounded))
+            }
+        };
+        let bytes = bytes.with_context(|| format!("cannot read the input from {name}"))?;
+        ensure!(
+            bytes.len() as u64 <= MAX_INPUT,
+            "the input from {name} is larger than {} MiB: give the agents a tool that reads it",
+            MAX_INPUT / 1024 / 1024
+        );
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            anyhow::anyhow!("the input from {name} is not UTF-8 text: see byte {at}")
+        })?;
+        ensure!(!text.trim().is_empty(), "the input from {name} is empty");
+        Ok(text)
+    }
+}
+
+fn read_bounded(source: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(MAX_INPUT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,56 @@
+//! The only place that listens to the operating system.
+//!
+//! The first signal cancels the run, the second calls off the grace. Ctrl-C comes through `ctrlc`,
+//! whose handler runs in a thread of its own; SIGTERM and SIGHUP through tokio.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cancel::Cancellation;
+use crate::report::CancelKind;
+
+/// Starts to listen; must be called within a tokio runtime.
+///
+/// # Errors
+/// A handler could not be installed.
+pub fn listen(cancel: &Cancellation) -> anyhow::Result<()> {
+    let heard = Arc::new(AtomicU32::new(0));
+    let hear = move |cancel: &Cancellation, kind: CancelKind| {
+        if heard.fetch_add(1, Ordering::Relaxed) > 0 {
+            cancel.kill();
+        }
+        cancel.cancel(kind);
+    };
+    ctrlc::set_handler({
+        let (hear, cancel) = (hear.clone(), cancel.clone());
+        move || hear(&cancel, CancelKind::Interrupted)
+    })?;
+    let mut kinds = vec![(SignalKind::terminate(), CancelKind::Terminated)];
+    if !is_ignored(Signal::SIGHUP) {
+        kinds.push((SignalKind::hangup(), CancelKind::Hangup));
+    }
+    for (signal_kind, cancel_kind) in kinds {
+        let mut stream = signal(signal_kind)?;
+        let (hear, cancel) = (hear.clone(), cancel.clone());
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                hear(&cancel, cancel_kind);
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Whether crew was started with this signal ignored, as under nohup: then it stays ignored.
+#[expect(unsafe_code, reason = "the disposition can be read no other way")]
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: all zeroes is a valid `sigaction`, and a null pointer as the new action only asks.
+    unsafe {
+        let mut current: nix::libc::sigaction = std::mem::zeroed();
+        nix::libc::sigaction(signal as i32, std::ptr::null(), &mut current) == 0
+            && current.sa_sigaction == nix::libc::SIG_IGN
+    }
+}

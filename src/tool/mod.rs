@@ -1,0 +1,216 @@
+//! One tool call, from what the model wrote to what it gets to see.
+
+pub mod capture;
+mod command;
+pub mod process;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep};
+
+use crate::cancel::Cancellation;
+use crate::plan::ToolPlan;
+use crate::provider::ToolCall;
+use crate::report::{CancelKind, ToolCallReport, ToolStatus};
+use process::{Finished, Processes};
+
+/// Of a schema's complaints, how many go back to the model.
+const MAX_COMPLAINTS: usize = 5;
+
+/// A call that may run: its tool is known and its arguments fit.
+#[derive(Debug)]
+pub struct CheckedCall {
+    pub tool: Arc<ToolPlan>,
+    /// An object, since no schema of a tool allows anything else.
+    pub arguments: Value,
+}
+
+/// A call that may not run, and what to tell the model so that it can mend it.
+#[derive(Debug, PartialEq)]
+pub struct Rejection {
+    /// As far as they are JSON; else the text itself.
+    pub arguments: Value,
+    pub message: String,
+}
+
+/// What a call needs besides its arguments.
+#[derive(Clone, Copy)]
+pub struct ToolContext<'a> {
+    pub processes: &'a Processes,
+    /// The agent's scope.
+    pub scope: &'a Cancellation,
+    /// The agent's limit, for tools that have none of their own.
+    pub default_timeout: Duration,
+    pub run_started: Instant,
+    /// `input` and `vars`, for templates.
+    pub input: &'a str,
+    pub vars: &'a Value,
+}
+
+/// Finds the tool and checks the arguments against its schema. Nothing runs.
+///
+/// # Errors
+/// There is no such tool, or the arguments do not fit it.
+pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Rejection> {
+    let reject = |arguments: Value, message: String| Err(Rejection { arguments, message });
+    let parsed = match call.arguments.trim() {
+        "" => Ok(Value::Object(Map::new())),
+        text => serde_json::from_str(text),
+    };
+    let mut arguments: Value = match parsed {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let message = format!("the arguments are not valid JSON: {error}");
+            return reject(Value::String(call.arguments.clone()), message);
+        }
+    };
+    let Some(tool) = tools.iter().find(|tool| tool.spec.name == call.name) else {
+        return reject(arguments, unknown_tool(tools));
+    };
+    if let Some(arguments) = arguments.as_object_mut() {
+        fill_in_defaults(&tool.spec.parameters, arguments);
+    }
+    match complaints(tool, &arguments) {
+        none if none.is_empty() => Ok(CheckedCall { tool: tool.clone(), arguments }),
+        some => reject(arguments, format!("the arguments do not fit: {some}")),
+    }
+}
+
+fn unknown_tool(tools: &[Arc<ToolPlan>]) -> String {
+    let names: Vec<&str> = tools.iter().map(|tool| tool.spec.name.as_str()).collect();
+    match names.as_slice() {
+        [] => "there is no such tool: this agent has none".to_owned(),
+        names => format!("there is no such tool; there are: {}", names.join(", ")),
+    }
+}
+
+fn fill_in_defaults(schema: &Value, arguments: &mut Map<String, Value>) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+    for (name, property) in properties {
+        if let (Some(default), false) = (property.get("default"), arguments.contains_key(name)) {
+            arguments.insert(name.clone(), default.clone());
+        }
+    }
+}
+
+fn complaints(tool: &ToolPlan, arguments: &Value) -> String {
+    let errors = tool.validator.iter_errors(arguments).take(MAX_COMPLAINTS);
+    let lines = errors.map(|error| match error.instance_path().to_string() {
+        path if path.is_empty() => error.to_string(),
+        path => format!("{path}: {error}"),
+    });
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// The report of a call that was not run.
+pub fn rejected(call: &ToolCall, rejection: Rejection, run_started: Instant) -> ToolCallReport {
+    ToolCallReport {
+        tool: call.name.clone(),
+        arguments: rejection.arguments,
+        status: ToolStatus::Rejected,
+        output: format!("[not run: {}]", rejection.message),
+        ..unfinished(&call.name, Value::Null, run_started)
+    }
+}
+
+/// The report of a call that has started, until it is replaced by how it ended.
+pub fn unfinished(tool: &str, arguments: Value, run_started: Instant) -> ToolCallReport {
+    ToolCallReport {
+        tool: tool.to_owned(),
+        arguments,
+        status: ToolStatus::Cancelled,
+        exit_code: None,
+        signal: None,
+        started_ms: millis(run_started.elapsed()),
+        duration_ms: 0,
+        output: String::new(),
+        truncated: false,
+        leaked: false,
+        stopped_by: None,
+    }
+}
+
+/// Runs a checked call to its end: its own, its time limit, or the scope's. Every ending is a
+/// report; what went wrong stands in its output, where the model can read it.
+pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallReport {
+    let CheckedCall { tool, arguments } = checked;
+    let started = Instant::now();
+    let invocation = command::invocation(&tool, &arguments, &context);
+    let mut report = unfinished(&tool.spec.name, arguments, context.run_started);
+    let limit = tool.timeout.unwrap_or(context.default_timeout);
+    let stop = async {
+        tokio::select! {
+            biased;
+            () = context.scope.cancelled() => stopped_by(context.scope),
+            () = sleep(limit) => CancelKind::ToolTimeout,
+        }
+    };
+    let ended = match invocation {
+        Ok(invocation) => {
+            let program = invocation.program.to_string_lossy().into_owned();
+            let ended = context.processes.run(invocation, stop).await;
+            ended.map_err(|error| could_not_start(&program, &error))
+        }
+        Err(message) => Err(message),
+    };
+    match ended {
+        Ok(finished) => settle(&mut report, finished, limit),
+        Err(message) => {
+            report.status = ToolStatus::Failed;
+            report.output = format!("[{message}]");
+        }
+    }
+    report.duration_ms = millis(started.elapsed());
+    report
+}
+
+fn could_not_start(program: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("could not start {program}: it, or its working directory, does not exist")
+        }
+        _ => format!("could not start {program}: {error}"),
+    }
+}
+
+fn stopped_by(scope: &Cancellation) -> CancelKind {
+    scope.reason().map_or(CancelKind::Interrupted, |reason| reason.kind)
+}
+
+/// Enters how the process ended, and says so in the output where the model could not tell.
+fn settle(report: &mut ToolCallReport, finished: Finished<CancelKind>, limit: Duration) {
+    let Finished { status, output, leaked, stopped_by } = finished;
+    report.exit_code = status.and_then(|status| status.code());
+    report.signal = status.and_then(process::signal_name);
+    report.truncated = output.truncated;
+    report.output = output.text;
+    report.leaked = leaked;
+    report.stopped_by = stopped_by;
+    report.status = match (stopped_by, report.exit_code) {
+        (Some(CancelKind::ToolTimeout | CancelKind::AgentTimeout | CancelKind::Timeout), _) => {
+            ToolStatus::TimedOut
+        }
+        (Some(_), _) => ToolStatus::Cancelled,
+        (None, Some(0)) => ToolStatus::Succeeded,
+        (None, _) => ToolStatus::Failed,
+    };
+    let note = match (report.status, report.exit_code, &report.signal) {
+        (ToolStatus::TimedOut, ..) if stopped_by == Some(CancelKind::ToolTimeout) => {
+            format!("stopped: it had not ended within {limit:?}")
+        }
+        (ToolStatus::Failed, Some(code), _) => format!("exit code {code}"),
+        (ToolStatus::Failed, None, Some(signal)) => format!("ended by {signal}"),
+        _ => return,
+    };
+    if !report.output.is_empty() && !report.output.ends_with('\n') {
+        report.output.push('\n');
+    }
+    report.output.push_str(&format!("[{note}]"));
+}
+
+/// Whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
