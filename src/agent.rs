@@ -1,7 +1,8 @@
 //! Drives one agent: its time limit, its model calls with their retries, its tool calls side by
 //! side. What it learns goes into its [`Ledger`] at once, so that nothing is lost however it ends.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -11,57 +12,48 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::cancel::Cancellation;
 use crate::conversation::{Conversation, Ending, Step};
-use crate::engine::RunContext;
-use crate::plan::AgentPlan;
+use crate::ledger::{End, Ledger};
 use crate::plan::template::{Template, TemplateError};
-use crate::provider::{ChatDelta, ChatReply, ChatRequest, ProviderError, ToolCall, ToolSpec};
-use crate::report::{
-    AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, ErrorKind, Event, Scope,
-    ToolCallReport, Usage,
+use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
+use crate::provider::offline::Offline;
+use crate::provider::{
+    ChatDelta, ChatReply, ChatRequest, Provider, ProviderError, ToolCall, ToolSpec,
 };
-use crate::tool::{self, CheckedCall, ToolContext, millis};
+use crate::report::{AgentError, CancelKind, ErrorKind, Event, EventSink, ToolCallReport};
+use crate::secret::Secrets;
+use crate::tool::process::Processes;
+use crate::tool::{self, CheckedCall, ToolContext};
 
 /// The first pause between two attempts; each next one is twice as long, plus jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
-/// How an agent ended. What it had reached by then is in its ledger.
-#[derive(Debug)]
-pub enum End {
-    Succeeded,
-    Failed(AgentError),
-    Stopped(CancelReason),
-    /// An agent it needs did not succeed, for this reason.
-    Skipped(CancelReason),
+/// What the agents of one run share.
+pub struct RunContext<'a> {
+    pub plan: &'a CrewPlan,
+    pub input: &'a str,
+    pub cancel: &'a Cancellation,
+    pub started: Instant,
+    /// The run's.
+    pub deadline: Instant,
+    /// One for each agent, in the plan's order.
+    pub ledgers: Vec<Ledger>,
+    pub processes: Processes,
+    /// In the order of [`CrewPlan::providers`].
+    pub providers: &'a [Arc<dyn Provider>],
+    pub secrets: &'a Secrets,
+    pub events: &'a EventSink,
+    /// Model calls that were dropped because something was stopped.
+    pub calls_cancelled: AtomicU64,
 }
 
-/// The report of an agent while it is being written.
-#[derive(Debug)]
-pub struct Ledger(Mutex<AgentReport>);
-
-impl Ledger {
-    pub fn new(agent: &AgentPlan) -> Self {
-        Self(Mutex::new(AgentReport {
-            name: agent.name.clone(),
-            status: AgentStatus::Cancelled,
-            output: None,
-            partial: false,
-            error: None,
-            reason: None,
-            model: agent.model.label().to_owned(),
-            finish_reason: None,
-            started_ms: None,
-            duration_ms: 0,
-            turns: 0,
-            retries: 0,
-            usage: Usage::default(),
-            tool_calls: Vec::new(),
-        }))
-    }
-
-    /// A panic elsewhere does not make what stands in it untrue.
-    pub fn open(&self) -> MutexGuard<'_, AgentReport> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl RunContext<'_> {
+    /// Who answers for a model, and the model's name there.
+    fn provider<'m>(&self, model: &'m ModelPlan) -> (&dyn Provider, &'m str) {
+        match model {
+            ModelPlan::Offline => (&Offline, model.label()),
+            ModelPlan::Remote { provider, model, .. } => (&*self.providers[*provider], model),
+        }
     }
 }
 
@@ -229,7 +221,7 @@ impl Driver<'_> {
             biased;
             result = provider.chat(request, &mut on_delta) => result,
             () = self.scope.cancelled() => {
-                self.context.count_cancelled_call();
+                self.context.calls_cancelled.fetch_add(1, Ordering::Relaxed);
                 return Err(self.stopped());
             }
         };
@@ -349,39 +341,4 @@ fn failed(kind: ErrorKind, message: String) -> End {
 
 fn failed_call(error: ProviderError) -> End {
     End::Failed(AgentError { kind: error.kind, scope: error.scope, message: error.message })
-}
-
-/// Enters the end into the agent's report.
-pub fn close(report: &mut AgentReport, end: End, plan: &AgentPlan, run_timeout: Duration) {
-    let timed_out = |scope, limit: Duration| AgentError {
-        kind: ErrorKind::Timeout,
-        scope: Some(scope),
-        message: format!("no answer within {limit:?}"),
-    };
-    let (status, error, reason) = match end {
-        End::Succeeded => (AgentStatus::Succeeded, None, None),
-        End::Failed(error) if error.kind == ErrorKind::Timeout => {
-            (AgentStatus::TimedOut, Some(error), None)
-        }
-        End::Failed(error) => (AgentStatus::Failed, Some(error), None),
-        End::Stopped(reason) => match reason.kind {
-            CancelKind::AgentTimeout => {
-                (AgentStatus::TimedOut, Some(timed_out(Scope::Agent, plan.timeout)), None)
-            }
-            CancelKind::Timeout => {
-                (AgentStatus::TimedOut, Some(timed_out(Scope::Run, run_timeout)), None)
-            }
-            _ => (AgentStatus::Cancelled, None, Some(reason)),
-        },
-        End::Skipped(reason) => (AgentStatus::Skipped, None, Some(reason)),
-    };
-    report.status = status;
-    report.error = error;
-    report.reason = reason;
-}
-
-/// Milliseconds since the agent started, if it did.
-pub fn age(report: &AgentReport, run_started: Instant) -> Duration {
-    let now = millis(run_started.elapsed());
-    Duration::from_millis(report.started_ms.map_or(0, |started| now.saturating_sub(started)))
 }

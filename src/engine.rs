@@ -2,6 +2,7 @@
 //! report at the end, whatever happens.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,20 +11,19 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::agent::{self, End, Ledger};
+use crate::agent::{self, RunContext};
 use crate::cancel::Cancellation;
 use crate::exit;
-use crate::plan::{CrewPlan, ModelPlan, OnFailure};
+use crate::ledger::{End, Ledger};
+use crate::plan::{CrewPlan, Limits, OnFailure};
 use crate::provider::Provider;
-use crate::provider::offline::Offline;
 use crate::report::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
-    EventSink, Report, SCHEMA_VERSION, Usage,
+    EventSink, Report, SCHEMA_VERSION, Usage, millis,
 };
 use crate::secret::Secrets;
-use crate::tool::millis;
 use crate::tool::process::Processes;
 
 /// What stopping may take beyond the grace: killing, reaping and the last bytes of output.
@@ -37,46 +37,17 @@ pub struct Services {
     pub events: EventSink,
 }
 
-/// What the agents of one run share.
-pub struct RunContext<'a> {
-    pub plan: &'a CrewPlan,
-    pub input: &'a str,
-    pub cancel: &'a Cancellation,
-    pub started: Instant,
-    /// The run's.
-    pub deadline: Instant,
-    pub ledgers: Vec<Ledger>,
-    pub processes: Processes,
-    pub secrets: &'a Secrets,
-    pub events: &'a EventSink,
-    providers: &'a [Arc<dyn Provider>],
-    calls_cancelled: AtomicU64,
+/// A run: what its agents share, and what holds them together.
+struct Run<'a> {
+    context: RunContext<'a>,
     /// Set when the agent of that index has ended and its ledger is closed.
     ended: Vec<SetOnce<()>>,
+    /// For `max_parallel`.
     places: Semaphore,
 }
 
-impl RunContext<'_> {
-    /// Who answers for a model, and the model's name there.
-    pub fn provider<'m>(&self, model: &'m ModelPlan) -> (&dyn Provider, &'m str) {
-        match model {
-            ModelPlan::Offline => (&Offline, "offline"),
-            ModelPlan::Remote { provider, model, .. } => (&*self.providers[*provider], model),
-        }
-    }
-
-    pub fn count_cancelled_call(&self) {
-        self.calls_cancelled.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// An agent was ended twice: a fault of crew's own.
-#[derive(Debug, thiserror::Error)]
-#[error("agent number {0} ended twice")]
-struct EndedTwice(usize);
-
-/// Runs the plan. Ends at the latest its time limit, the grace and a second after it was started,
-/// or the grace and half a second after `cancel`.
+/// Runs the plan. Ends at the latest its time limit, the grace and half a second after it was
+/// started, or the grace and half a second after `cancel`.
 pub async fn run(
     plan: &CrewPlan,
     input: &str,
@@ -85,183 +56,185 @@ pub async fn run(
 ) -> Report {
     let clock = jiff::Timestamp::now();
     let started = Instant::now();
-    let context = RunContext {
-        plan,
-        input,
-        cancel,
-        started,
-        deadline: started + plan.limits.timeout,
-        ledgers: plan.agents.iter().map(Ledger::new).collect(),
-        processes: Processes::new(cancel.clone(), plan.limits.grace),
-        secrets: &services.secrets,
-        events: &services.events,
-        providers: &services.providers,
-        calls_cancelled: AtomicU64::new(0),
+    let run = Run {
+        context: RunContext {
+            plan,
+            input,
+            cancel,
+            started,
+            deadline: started + plan.limits.timeout,
+            ledgers: plan.agents.iter().map(Ledger::new).collect(),
+            processes: Processes::new(cancel.clone(), plan.limits.grace),
+            providers: &services.providers,
+            secrets: &services.secrets,
+            events: &services.events,
+            calls_cancelled: AtomicU64::new(0),
+        },
         ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),
     };
-    let cleanup_took = join(&context).await;
-    context.report(clock, cleanup_took)
+    let cleanup_took = run.join().await;
+    run.report(clock, cleanup_took)
 }
 
-/// Runs every agent to its end, and stops them when that is called for. Returns how long what came
-/// after the agents' work took.
-async fn join(context: &RunContext<'_>) -> Duration {
-    let limits = &context.plan.limits;
-    let mut agents = std::pin::pin!(try_join_all(
-        (0..context.plan.agents.len()).map(|index| one(index, context))
-    ));
-    // By reference: when the time is up the agents are still there to be stopped in good order.
-    let undisturbed = timeout(limits.timeout, async {
-        tokio::select! {
-            biased;
-            result = &mut agents => Some(result),
-            () = context.cancel.cancelled() => None,
+impl Run<'_> {
+    /// Runs every agent to its end, and stops them when that is called for. Returns how long what
+    /// came after their work took.
+    async fn join(&self) -> Duration {
+        let Limits { timeout: limit, grace, .. } = self.context.plan.limits;
+        let cancel = self.context.cancel;
+        let agents = (0..self.context.plan.agents.len()).map(|index| self.one(index));
+        let mut agents = std::pin::pin!(try_join_all(agents));
+        // By reference: when the time is up the agents are still there to be stopped in good order.
+        let undisturbed = timeout(limit, async {
+            tokio::select! {
+                biased;
+                _all_ended = &mut agents => true,
+                () = cancel.cancelled() => false,
+            }
+        });
+        let undisturbed = undisturbed.await.unwrap_or_else(|_elapsed| {
+            cancel.cancel(CancelKind::Timeout);
+            false
+        });
+        let work_ended = Instant::now();
+        let deadline = work_ended + grace + MARGIN;
+        if !undisturbed {
+            if let Some(reason) = cancel.reason() {
+                (self.context.events)(Event::Stopping { reason, grace });
+            }
+            // Beyond this nothing is waited for: the agents are dropped, and their ledgers tell.
+            let _in_time = timeout_at(deadline, &mut agents).await;
         }
-    });
-    let result = undisturbed.await.unwrap_or_else(|_elapsed| {
-        context.cancel.cancel(CancelKind::Timeout);
-        None
-    });
-    let work_ended = Instant::now();
-    if result.is_none() {
-        if let Some(reason) = context.cancel.reason() {
-            (context.events)(Event::Stopping { reason, grace: limits.grace });
-        }
-        // Beyond this nothing is waited for: the agents are dropped, and their ledgers tell.
-        let _in_time = timeout(limits.grace + MARGIN, &mut agents).await;
+        let _in_time = timeout_at(deadline, self.context.processes.ended()).await;
+        work_ended.elapsed()
     }
-    let _in_time = timeout(limits.grace + MARGIN, context.processes.ended()).await;
-    work_ended.elapsed()
-}
 
-/// One agent from waiting for its needs to its closed ledger. Every ending is `Ok`: an `Err` would
-/// make the join drop the others.
-async fn one(index: usize, context: &RunContext<'_>) -> Result<(), EndedTwice> {
-    let plan = &context.plan.agents[index];
-    let life = async {
-        let _place = match place(index, context).await {
-            Ok(place) => place,
-            Err(end) => return end,
+    /// One agent from waiting for its needs to its closed ledger. Every ending is `Ok`: an `Err`
+    /// would make the join drop the others.
+    async fn one(&self, index: usize) -> Result<(), Infallible> {
+        let RunContext { plan, ledgers, events, cancel, started, .. } = &self.context;
+        let (agent, ledger) = (&plan.agents[index], &ledgers[index]);
+        let life = async {
+            let _place = match self.place(index).await {
+                Ok(place) => place,
+                Err(end) => return end,
+            };
+            ledger.open().started_ms = Some(millis(started.elapsed()));
+            events(Event::AgentStarted { agent: index });
+            agent::run(index, &self.context).await
         };
-        context.ledgers[index].open().started_ms = Some(millis(context.started.elapsed()));
-        (context.events)(Event::AgentStarted { agent: index });
-        agent::run(index, context).await
-    };
-    let end = AssertUnwindSafe(life).catch_unwind().await.unwrap_or_else(|panic| {
-        let message = format!("crew's own fault, please report it: {}", panic_text(&*panic));
-        End::Failed(AgentError { kind: ErrorKind::Internal, scope: None, message })
-    });
-    let (status, duration, error) = {
-        let mut report = context.ledgers[index].open();
-        agent::close(&mut report, end, plan, context.plan.limits.timeout);
-        let duration = agent::age(&report, context.started);
-        report.duration_ms = millis(duration);
-        (report.status, duration, report.error.as_ref().map(|error| error.message.clone()))
-    };
-    (context.events)(Event::AgentFinished { agent: index, status, duration, message: error });
-    let failed = matches!(status, AgentStatus::Failed | AgentStatus::TimedOut);
-    if failed && context.plan.limits.on_failure == OnFailure::Cancel {
-        context.cancel.cancel(CancelReason::agent_failed(&plan.name));
-    }
-    context.ended[index].set(()).map_err(|_| EndedTwice(index))
-}
-
-/// Waits until the agent may start: its needs have succeeded and there is a place for it.
-async fn place<'a>(index: usize, context: &'a RunContext<'_>) -> Result<SemaphorePermit<'a>, End> {
-    let plan = &context.plan.agents[index];
-    let ready = async {
-        join_all(plan.needs.iter().map(|&needed| context.ended[needed].wait())).await;
-        if let Some(reason) = plan.needs.iter().find_map(|&needed| obstacle(needed, context)) {
-            return Err(End::Skipped(reason));
+        let end = AssertUnwindSafe(life).catch_unwind().await.unwrap_or_else(|panic| {
+            let message = format!("crew's own fault, please report it: {}", panic_text(&*panic));
+            End::Failed(AgentError { kind: ErrorKind::Internal, scope: None, message })
+        });
+        ledger.close(end, agent, plan.limits.timeout, *started);
+        let report = ledger.open();
+        let failed = matches!(report.status, AgentStatus::Failed | AgentStatus::TimedOut);
+        events(Event::AgentFinished {
+            agent: index,
+            status: report.status,
+            duration: Duration::from_millis(report.duration_ms),
+            message: report.error.as_ref().map(|error| error.message.clone()),
+        });
+        drop(report);
+        if failed && plan.limits.on_failure == OnFailure::Cancel {
+            cancel.cancel(CancelReason::agent_failed(&agent.name));
         }
-        context.places.acquire().await.map_err(|_closed| stopped(context))
-    };
-    tokio::select! {
-        biased;
-        ready = ready => match ready {
-            // From the moment of a stop on nothing starts, however ready it is.
-            Ok(_) if context.cancel.is_cancelled() => Err(stopped(context)),
-            ready => ready,
-        },
-        () = context.cancel.cancelled() => Err(stopped(context)),
+        // It fails only for an agent that had ended before, and each is run once.
+        let _ = self.ended[index].set(());
+        Ok(())
     }
-}
 
-/// Why an agent that has ended is in the way of those that need it.
-fn obstacle(needed: usize, context: &RunContext<'_>) -> Option<CancelReason> {
-    let report = context.ledgers[needed].open();
-    match report.status {
-        AgentStatus::Succeeded => None,
-        AgentStatus::Failed | AgentStatus::TimedOut => {
-            Some(CancelReason::agent_failed(&report.name))
-        }
-        // The root of it, not the last link of the chain.
-        AgentStatus::Cancelled | AgentStatus::Skipped => {
-            Some(report.reason.clone().unwrap_or_else(|| CancelReason::agent_failed(&report.name)))
+    /// Waits until the agent may start: its needs have succeeded and there is a place for it.
+    async fn place(&self, index: usize) -> Result<SemaphorePermit<'_>, End> {
+        let needs = &self.context.plan.agents[index].needs;
+        let ready = async {
+            join_all(needs.iter().map(|&needed| self.ended[needed].wait())).await;
+            if let Some(reason) = needs.iter().find_map(|&needed| self.obstacle(needed)) {
+                return Err(End::Skipped(reason));
+            }
+            self.places.acquire().await.map_err(|_closed| self.stopped())
+        };
+        let place = tokio::select! {
+            biased;
+            place = ready => place?,
+            () = self.context.cancel.cancelled() => return Err(self.stopped()),
+        };
+        // From the moment of a stop on nothing starts, however ready it is.
+        if self.context.cancel.is_cancelled() { Err(self.stopped()) } else { Ok(place) }
+    }
+
+    /// Why an agent that has ended is in the way of those that need it.
+    fn obstacle(&self, needed: usize) -> Option<CancelReason> {
+        let report = self.context.ledgers[needed].open();
+        match report.status {
+            AgentStatus::Succeeded => None,
+            AgentStatus::Failed | AgentStatus::TimedOut => {
+                Some(CancelReason::agent_failed(&report.name))
+            }
+            // The root of it, not the last link of the chain.
+            AgentStatus::Cancelled | AgentStatus::Skipped => report.reason.clone(),
         }
     }
-}
 
-fn stopped(context: &RunContext<'_>) -> End {
-    End::Stopped(context.cancel.reason().unwrap_or_else(|| CancelKind::Interrupted.into()))
-}
+    fn stopped(&self) -> End {
+        // A scope that was stopped has a reason; the fallback only keeps this free of panics.
+        let reason = self.context.cancel.reason();
+        End::Stopped(reason.unwrap_or_else(|| CancelKind::Timeout.into()))
+    }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
-}
-
-impl RunContext<'_> {
-    fn report(self, clock: jiff::Timestamp, cleanup_took: Duration) -> Report {
-        let reason = self.cancel.reason();
-        let agents: Vec<AgentReport> = self
-            .ledgers
-            .iter()
-            .zip(&self.ended)
-            .zip(&self.plan.agents)
-            .map(|((ledger, ended), plan)| {
-                let mut report = ledger.open();
-                if ended.get().is_none() {
-                    // Dropped before it could say how it ended.
-                    let reason = reason.clone().unwrap_or_else(|| CancelKind::Timeout.into());
-                    agent::close(&mut report, End::Stopped(reason), plan, self.plan.limits.timeout);
-                    report.duration_ms = millis(agent::age(&report, self.started));
-                }
-                redacted(report.clone(), self.secrets)
-            })
+    fn report(mut self, clock: jiff::Timestamp, cleanup_took: Duration) -> Report {
+        let ledgers = std::mem::take(&mut self.context.ledgers);
+        let agents: Vec<AgentReport> = ledgers
+            .into_iter()
+            .enumerate()
+            .map(|(index, ledger)| self.agent_report(index, ledger))
             .collect();
+        let context = &self.context;
+        let reason = context.cancel.reason();
         let (status, exit_code) = exit::verdict(reason.as_ref().map(|reason| reason.kind), &agents);
         let mut usage = Usage::default();
         agents.iter().for_each(|agent| usage += agent.usage);
         Report {
             schema_version: SCHEMA_VERSION,
             run_id: uuid::Uuid::now_v7().to_string(),
-            crew: self.plan.name.clone(),
+            crew: context.plan.name.clone(),
             status,
             exit_code,
             reason,
             started_at: format!("{clock:.3}"),
-            duration_ms: millis(self.started.elapsed()),
-            input: self.input.to_owned(),
+            duration_ms: millis(context.started.elapsed()),
+            input: context.input.to_owned(),
             usage,
             agents,
             cleanup: Cleanup {
-                model_calls_cancelled: self.calls_cancelled.load(Ordering::Relaxed),
-                processes_stopped: self.processes.stopped(),
-                processes_killed: self.processes.killed(),
+                model_calls_cancelled: context.calls_cancelled.load(Ordering::Relaxed),
+                processes_stopped: context.processes.stopped(),
+                processes_killed: context.processes.killed(),
                 survivors: Vec::new(),
                 duration_ms: millis(cleanup_took),
             },
         }
     }
+
+    /// What the ledger says, without secrets: models and servers repeat what they were sent.
+    fn agent_report(&self, index: usize, ledger: Ledger) -> AgentReport {
+        let RunContext { plan, secrets, started, .. } = &self.context;
+        if self.ended[index].get().is_none() {
+            // Dropped before it could say how it ended.
+            ledger.close(self.stopped(), &plan.agents[index], plan.limits.timeout, *started);
+        }
+        let mut report = ledger.into_report();
+        report.output = report.output.map(|output| secrets.redact(output));
+        if let Some(error) = &mut report.error {
+            error.message = secrets.redact(std::mem::take(&mut error.message));
+        }
+        report
+    }
 }
 
-/// Models and servers repeat what they were sent.
-fn redacted(mut report: AgentReport, secrets: &Secrets) -> AgentReport {
-    report.output = report.output.map(|output| secrets.redact(output));
-    if let Some(error) = &mut report.error {
-        error.message = secrets.redact(std::mem::take(&mut error.message));
-    }
-    report
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
 }

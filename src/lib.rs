@@ -12,6 +12,7 @@ pub mod conversation;
 pub mod engine;
 pub mod exit;
 pub mod input;
+pub mod ledger;
 pub mod plan;
 pub mod provider;
 pub mod render;

@@ -302,3 +302,8 @@ pub enum Event {
 
 /// Where events go. Called from the engine's own thread: it must return at once and never block.
 pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// Whole milliseconds, the unit of every time in a report.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::cancel::Cancellation;
 use crate::plan::ToolPlan;
 use crate::provider::ToolCall;
-use crate::report::{CancelKind, ToolCallReport, ToolStatus};
+use crate::report::{CancelKind, ToolCallReport, ToolStatus, millis};
 use process::{Finished, Processes};
 
 /// Of a schema's complaints, how many go back to the model.
@@ -208,9 +208,4 @@ fn settle(report: &mut ToolCallReport, finished: Finished<CancelKind>, limit: Du
         report.output.push('\n');
     }
     report.output.push_str(&format!("[{note}]"));
-}
-
-/// Whole milliseconds.
-pub fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,213 @@
+//! Runs the program as its user would: in a folder with a crew's file, through pipes.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far beyond what any test needs: whoever waits that long waits for ever.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder with an `agents.yaml`, and how crew is to be run in it.
+pub struct Crew {
+    dir: TempDir,
+    command: Command,
+}
+
+impl Crew {
+    pub fn new(yaml: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("agents.yaml"), yaml).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crew"));
+        command
+            .current_dir(dir.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", dir.path())
+            .env("DIR", dir.path())
+            .arg("run")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Self { dir, command }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn stdin(mut self, stdin: Stdio) -> Self {
+        self.command.stdin(stdin);
+        self
+    }
+
+    /// Runs with `--input go` to the end.
+    pub fn run(self) -> Ended {
+        self.args(&["--input", "go"]).run_as_is()
+    }
+
+    pub fn run_as_is(self) -> Ended {
+        self.start_as_is().wait()
+    }
+
+    pub fn start(self) -> Running {
+        self.args(&["--input", "go"]).start_as_is()
+    }
+
+    pub fn start_as_is(mut self) -> Running {
+        let mut child = self.command.spawn().unwrap();
+        let stdout = collect(child.stdout.take());
+        let stderr = collect(child.stderr.take());
+        Running { dir: self.dir, child, stdout, stderr, started: Instant::now() }
+    }
+}
+
+/// What a pipe has brought so far, read by a thread until its end.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Collected {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let shared = bytes.clone();
+    let reader = thread::spawn(move || {
+        let mut buffer = [0; 64 * 1024];
+        let Some(mut pipe) = pipe else { return };
+        while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+            shared.lock().unwrap().extend_from_slice(&buffer[..length]);
+        }
+    });
+    Collected { bytes, reader }
+}
+
+impl Collected {
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    fn whole(self) -> String {
+        self.reader.join().unwrap();
+        String::from_utf8(std::mem::take(&mut *self.bytes.lock().unwrap())).unwrap()
+    }
+}
+
+/// A run that has been started.
+pub struct Running {
+    dir: TempDir,
+    pub child: Child,
+    stdout: Collected,
+    stderr: Collected,
+    started: Instant,
+}
+
+impl Running {
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// The pid a tool wrote with `echo $$ > $DIR/name.tmp && mv $DIR/name.tmp $DIR/name`, once it
+    /// is there.
+    pub fn pid_from(&self, name: &str) -> Pid {
+        let path = self.path(name);
+        let text = wait_for(&format!("{name} to be written"), || {
+            std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))
+        });
+        Pid::from_raw(text.trim().parse().unwrap())
+    }
+
+    pub fn wait_for_stderr(&self, text: &str) {
+        wait_for(&format!("{text:?} on stderr"), || {
+            self.stderr.so_far().contains(text).then_some(())
+        });
+    }
+
+    pub fn wait_for_file(&self, name: &str) {
+        let path = self.path(name);
+        wait_for(&format!("{name} to be there"), || path.exists().then_some(()));
+    }
+
+    pub fn wait(mut self) -> Ended {
+        let status = wait_for("crew to end", || self.child.try_wait().unwrap());
+        let took = self.started.elapsed();
+        Ended {
+            status,
+            took,
+            stdout: self.stdout.whole(),
+            stderr: self.stderr.whole(),
+            dir: self.dir,
+        }
+    }
+}
+
+/// A run that has ended.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub took: Duration,
+    pub stdout: String,
+    pub stderr: String,
+    dir: TempDir,
+}
+
+impl Ended {
+    /// The one JSON document on stdout.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.stdout, self.stderr))
+    }
+
+    /// The report of a run that exited with `code`, which must also stand in it.
+    #[track_caller]
+    pub fn report(&self, code: i32) -> Value {
+        let report = self.json();
+        assert_eq!(self.status.code(), Some(code), "{report:#}\n{}", self.stderr);
+        assert_eq!(report["exit_code"], code, "{report:#}");
+        report
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// Asks until there is an answer.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether a process runs; one that waits to be reaped does not.
+pub fn is_alive(pid: Pid) -> bool {
+    let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
+    let state = String::from_utf8_lossy(&output.stdout);
+    !state.trim().is_empty() && !state.trim().starts_with('Z')
+}
