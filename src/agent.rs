@@ -8,7 +8,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::join_all;
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::cancel::Cancellation;
 use crate::conversation::{Conversation, Ending, Step};
@@ -70,11 +70,11 @@ pub async fn run(index: usize, context: &RunContext<'_>) -> End {
         deadline: own_deadline.min(context.deadline),
     };
     let mut work = std::pin::pin!(driver.drive());
-    tokio::select! {
-        biased;
-        end = &mut work => return end,
-        () = sleep_until(own_deadline) => driver.scope.cancel(CancelKind::AgentTimeout),
+    // By reference: when the time is up the work is still there to be stopped in good order.
+    if let Ok(end) = timeout_at(own_deadline, &mut work).await {
+        return end;
     }
+    driver.scope.cancel(CancelKind::AgentTimeout);
     work.await
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::task::unconstrained;
 use tokio_util::sync::CancellationToken;
 
 use crate::report::CancelReason;
@@ -52,12 +53,14 @@ impl Cancellation {
 
     /// Completes when this scope, or one above it, has been asked to stop.
     pub async fn cancelled(&self) {
-        self.stop.cancelled().await;
+        // Unconstrained: a stream that never pauses uses up its task's budget, and a cancellation
+        // that had to share it would never be heard.
+        unconstrained(self.stop.cancelled()).await;
     }
 
     /// Completes when the grace has been called off.
     pub async fn killed(&self) {
-        self.kill.cancelled().await;
+        unconstrained(self.kill.cancelled()).await;
     }
 
     pub fn is_cancelled(&self) -> bool {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use crate::cancel::Cancellation;
@@ -144,7 +145,8 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallRep
         tokio::select! {
             biased;
             () = context.scope.cancelled() => stopped_by(context.scope),
-            () = sleep(limit) => CancelKind::ToolTimeout,
+            // Unconstrained: a tool that never stops writing must not keep its time limit from firing.
+            () = unconstrained(sleep(limit)) => CancelKind::ToolTimeout,
         }
     };
     let ended = match invocation {

@@ -20,7 +20,8 @@ use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::capture::{Capture, Captured};
@@ -30,7 +31,7 @@ use crate::cancel::Cancellation;
 /// that is a process left behind.
 const DRAIN: Duration = Duration::from_millis(200);
 /// How often a group whose leader has gone is looked at; nobody tells when its last member goes.
-const POLL: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(10);
 /// How long a killed group may take to disappear. The kernel needs a moment, not more.
 const KILLED: Duration = Duration::from_millis(300);
 
@@ -222,10 +223,12 @@ impl ProcessTree {
     /// Completes when leader and group have gone; the output is read meanwhile.
     async fn vanished(&mut self) {
         self.ended().await;
+        let mut poll = interval(POLL);
         while self.is_alive() {
             tokio::select! {
-                () = sleep(POLL) => {}
-                () = read(&mut self.pipe, &mut self.capture), if self.pipe.is_some() => {}
+                biased;
+                _ = poll.tick() => {}
+                () = async { loop { read(&mut self.pipe, &mut self.capture).await } } => {}
             }
         }
         // What it wrote last is still in the pipe, and whoever else holds that is not of the group.
@@ -275,7 +278,11 @@ async fn read(pipe: &mut Option<pipe::Receiver>, capture: &mut Capture) {
     let mut buffer = [0; 8 * 1024];
     match receiver.read(&mut buffer).await {
         Ok(0) | Err(_) => *pipe = None,
-        Ok(length) => capture.push(&buffer[..length]),
+        Ok(length) => {
+            capture.push(&buffer[..length]);
+            // A tool that never stops writing must not keep anything else from being polled.
+            yield_now().await;
+        }
     }
 }
 
