@@ -7,6 +7,7 @@
 pub mod cancel;
 pub mod cli;
 pub mod config;
+pub mod output;
 pub mod plan;
 pub mod provider;
 pub mod render;
