@@ -8,6 +8,7 @@ mod advice;
 mod fit;
 mod json;
 mod paint;
+pub mod progress;
 mod sanitize;
 mod screen;
 mod summary;
