@@ -1,0 +1,103 @@
+//! What to do about an agent's error.
+
+use crate::report::{AgentError, ErrorKind, Scope};
+
+use super::sanitize::inline;
+
+/// One sentence for the user of the agent that ran on `model`.
+pub fn advice(error: &AgentError, model: &str) -> String {
+    let provider = model.split_once('/').map_or(model, |(provider, _)| provider);
+    match (error.kind, error.scope) {
+        (ErrorKind::Timeout, scope) => timeout(scope).to_owned(),
+        (ErrorKind::Auth, _) => auth(provider),
+        (ErrorKind::Network, _) => network(provider),
+        (kind, _) => other(kind).to_owned(),
+    }
+}
+
+fn timeout(scope: Option<Scope>) -> &'static str {
+    match scope {
+        Some(Scope::Run) => "raise `limits.timeout` (or -t), or lower what the agents have to do",
+        Some(Scope::Agent) | None => "raise the agent's `timeout`, or use a faster model",
+        Some(Scope::Model) => "raise the agent's `idle_timeout`, or use a faster model",
+        Some(Scope::Tool) => "raise the tool's `timeout` (or `tool_timeout`)",
+    }
+}
+
+fn auth(provider: &str) -> String {
+    match built_in_key(provider) {
+        Some(variable) => format!("check the key in ${variable}"),
+        None => format!(
+            "check the variable that `api_key_env` of provider `{}` names",
+            inline(provider)
+        ),
+    }
+}
+
+fn built_in_key(provider: &str) -> Option<&'static str> {
+    match provider {
+        "openai" => Some("OPENAI_API_KEY"),
+        "openrouter" => Some("OPENROUTER_API_KEY"),
+        _ => None,
+    }
+}
+
+fn network(provider: &str) -> String {
+    match provider {
+        "ollama" => "check that ollama is running where $OLLAMA_HOST says".to_owned(),
+        "openai" => "check the network, and $OPENAI_BASE_URL if you set it".to_owned(),
+        "openrouter" => "check the network and run again".to_owned(),
+        _ => format!("check the network and `base_url` of provider `{}`", inline(provider)),
+    }
+}
+
+fn other(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::RateLimited => {
+            "run again later, raise `retries`, or lower `max_parallel` or `max_concurrency`"
+        }
+        ErrorKind::Overloaded => "run again later, raise `retries`, or use another model (-m)",
+        ErrorKind::BadRequest => "check the name of the model and the settings of the agent",
+        ErrorKind::ContextLength => {
+            "shorten the prompt, lower the tools' `max_output`, or use a model with more context"
+        }
+        ErrorKind::InvalidResponse => {
+            "check that the server speaks the provider's protocol, or raise `max_answer` if the \
+             answer was too long"
+        }
+        ErrorKind::MaxTurns => "raise the agent's `max_turns`, or tell it when to stop",
+        ErrorKind::Tool => "run the tool's command by hand to see what it lacks",
+        ErrorKind::Template => "mend the template that the message names",
+        ErrorKind::Internal => "this is a fault of crew: please report it, with what led to it",
+        // Decided by more than their kind.
+        ErrorKind::Auth | ErrorKind::Network | ErrorKind::Timeout => "run again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advise(kind: ErrorKind, scope: Option<Scope>, model: &str) -> String {
+        advice(&AgentError { kind, scope, message: String::new() }, model)
+    }
+
+    #[test]
+    fn a_timeout_names_the_limit_that_fired() {
+        let timeout = |scope| advise(ErrorKind::Timeout, scope, "offline");
+        assert!(timeout(Some(Scope::Run)).contains("`limits.timeout`"));
+        assert!(timeout(Some(Scope::Agent)).contains("agent's `timeout`"));
+        assert!(timeout(Some(Scope::Model)).contains("`idle_timeout`"));
+        assert!(timeout(Some(Scope::Tool)).contains("`tool_timeout`"));
+    }
+
+    #[test]
+    fn a_key_is_looked_for_where_the_provider_reads_it() {
+        let auth = |model| advise(ErrorKind::Auth, None, model);
+        assert_eq!(auth("openai/gpt"), "check the key in $OPENAI_API_KEY");
+        assert_eq!(auth("openrouter/a/b"), "check the key in $OPENROUTER_API_KEY");
+        assert!(auth("local/x").contains("`api_key_env` of provider `local`"));
+        assert!(advise(ErrorKind::Network, None, "ollama/x").contains("$OLLAMA_HOST"));
+        assert!(advise(ErrorKind::Network, None, "local/x").contains("`base_url`"));
+    }
+}

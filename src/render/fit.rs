@@ -1,0 +1,118 @@
+//! Text measured in terminal columns, not in bytes or characters.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use serde_json::Value;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Columns that `text`, which is one line, takes.
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// `text` in at most `room` columns; `…` stands for what was cut.
+pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
+    // Characters summed up: never less than the terminal needs, whatever joins with what.
+    let mut used = 0;
+    let mut end = 0;
+    for (at, character) in text.char_indices() {
+        let columns = match character {
+            // Makes the symbol before it an emoji, which is wider by one.
+            '\u{fe0f}' => 1,
+            _ => character.width().unwrap_or(0),
+        };
+        if used + columns > room {
+            return match room {
+                0 => Cow::Borrowed(""),
+                _ => Cow::Owned(format!("{}…", &text[..end])),
+            };
+        }
+        used += columns;
+        if used < room {
+            end = at + character.len_utf8();
+        }
+    }
+    Cow::Borrowed(text)
+}
+
+/// `text` cut to `room` columns and filled up to them.
+pub fn pad(text: &str, room: usize) -> String {
+    let text = cut(text, room);
+    let fill = room.saturating_sub(width(&text));
+    format!("{text}{}", " ".repeat(fill))
+}
+
+/// JSON on one line, at most about `room` bytes of it, written no further than that: arguments
+/// come from a model and can be megabytes.
+pub fn compact(value: &Value, room: usize) -> String {
+    let mut start = Capped { bytes: Vec::new(), room, full: false };
+    // The only error is that of the full buffer, and there is `full` for that.
+    let _ = serde_json::to_writer(&mut start, value);
+    let mut text = String::from_utf8_lossy(&start.bytes).into_owned();
+    if start.full {
+        // A character may have been cut in two.
+        text.truncate(text.trim_end_matches('\u{fffd}').len());
+        text.push('…');
+    }
+    text
+}
+
+struct Capped {
+    bytes: Vec<u8>,
+    room: usize,
+    full: bool,
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.room - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        if taken < bytes.len() {
+            self.full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn text_is_cut_by_columns() {
+        for (text, room, expected) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("abcd", 1, "…"),
+            ("abcd", 0, ""),
+            ("", 0, ""),
+            ("ああ", 4, "ああ"),
+            ("あああ", 4, "あ…"),
+            ("あああ", 5, "ああ…"),
+            ("あ", 1, "…"),
+            ("a❤\u{fe0f}", 2, "a…"),
+            ("e\u{301}e\u{301}e", 2, "e\u{301}…"),
+        ] {
+            let fitted = cut(text, room);
+            assert_eq!(fitted, expected, "{text:?} in {room}");
+            assert!(width(&fitted) <= room);
+        }
+        assert_eq!(pad("あ", 4), "あ  ");
+        assert_eq!(pad("あああ", 4), "あ… ");
+    }
+
+    #[test]
+    fn json_is_written_as_far_as_there_is_room() {
+        assert_eq!(compact(&json!({"path": "/", "n": 1}), 80), r#"{"path":"/","n":1}"#);
+        assert_eq!(compact(&json!("ああ"), 6), "\"あ…");
+        assert_eq!(compact(&json!("x".repeat(1_000_000)), 4), "\"xxx…");
+        assert_eq!(compact(&json!(null), 0), "…");
+    }
+}

@@ -1,0 +1,306 @@
+#![allow(clippy::unwrap_used)]
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use indicatif::{InMemoryTerm, TermLike};
+use serde_json::json;
+
+use super::board::Board;
+use super::frame::frame;
+use super::*;
+use crate::render::{fit, sanitize};
+use crate::report::{AgentStatus, CancelKind, CancelReason, Event, ToolStatus, Usage};
+
+const PLAIN: Options = Options { draw: false, colour: false, verbose: false, quiet: false };
+
+/// Keeps what is written to it.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A reader that has stopped reading: a write tells that it began, and ends with the test.
+struct Stuck {
+    began: Sender<()>,
+    release: Receiver<()>,
+}
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        let _ = self.began.send(());
+        let _ = self.release.recv();
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One agent's run with everything that can happen in it.
+fn events() -> Vec<Event> {
+    let tool = "disk_usage".to_owned();
+    vec![
+        Event::AgentStarted { agent: 0 },
+        Event::ModelCallStarted { agent: 0, turn: 1 },
+        Event::Retrying {
+            agent: 0,
+            attempt: 1,
+            delay: Duration::from_millis(1200),
+            error: "429\u{1b}[2J Too Many\nRequests".into(),
+        },
+        Event::Tokens { agent: 0, usage: usage() },
+        Event::ToolStarted { agent: 0, tool: tool.clone(), arguments: json!({"path": "/"}) },
+        Event::ToolFinished {
+            agent: 0,
+            tool,
+            status: ToolStatus::Succeeded,
+            duration: Duration::from_millis(12),
+        },
+        Event::Stopping { reason: CancelKind::Interrupted.into(), grace: Duration::from_secs(2) },
+        Event::AgentFinished {
+            agent: 0,
+            status: AgentStatus::Failed,
+            duration: Duration::from_millis(1900),
+            message: Some("no\nanswer".into()),
+        },
+    ]
+}
+
+fn usage() -> Usage {
+    Usage { input_tokens: 300, output_tokens: 90, ..Usage::default() }
+}
+
+fn written(options: Options, last: &str) -> String {
+    let kept = Kept::default();
+    let show = if options.quiet { Show::Nothing } else { Show::Lines };
+    let progress = Progress::launch(&["disk"], options, show, Box::new(kept.clone())).unwrap();
+    let sink = progress.sink();
+    events().into_iter().for_each(|event| sink(event));
+    sink(Event::AgentStarted { agent: 7 });
+    assert!(progress.finish(last.into()));
+    sink(Event::AgentStarted { agent: 0 });
+    kept.text()
+}
+
+#[test]
+fn without_a_terminal_there_is_a_line_per_change_of_state() {
+    let expected = "\
+disk: started
+disk: retrying in 1.2s (429 Too Many Requests)
+disk: running disk_usage
+disk: disk_usage succeeded in 12ms
+stopping: interrupted; tools have 2s to end (Ctrl-C again kills them)
+disk: failed in 1.9s: no answer
+summary
+";
+    assert_eq!(written(PLAIN, "summary\n"), expected);
+}
+
+#[test]
+fn verbose_adds_model_calls_and_arguments() {
+    let text = written(Options { verbose: true, ..PLAIN }, "");
+    assert!(text.contains("disk: model call, turn 1\n"), "{text}");
+    assert!(text.contains("disk: running disk_usage {\"path\":\"/\"}\n"), "{text}");
+}
+
+#[test]
+fn quiet_is_silent_but_for_the_last_words() {
+    let quiet = Options { quiet: true, ..PLAIN };
+    assert_eq!(written(quiet, ""), "");
+    assert_eq!(written(quiet, "error\n"), "error\n");
+}
+
+#[test]
+fn a_reader_that_stopped_reading_keeps_nobody_waiting() {
+    let (began, has_begun) = channel();
+    let (_release, release) = channel();
+    let stuck = Box::new(Stuck { began, release });
+    let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, stuck).unwrap();
+    let sink = progress.sink();
+    sink(Event::AgentStarted { agent: 0 });
+    has_begun.recv().unwrap();
+    for _ in 0..5000 {
+        sink(Event::AgentStarted { agent: 0 });
+    }
+    let start = Instant::now();
+    assert!(!progress.clear());
+    assert!(!progress.finish(b"summary".to_vec()));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
+fn lines_that_a_slow_reader_missed_are_counted() {
+    let (began, has_begun) = channel();
+    let (release, released) = channel();
+    let kept = Kept::default();
+    struct Slow(Stuck, Kept);
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.write(bytes);
+            self.1.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let slow = Box::new(Slow(Stuck { began, release: released }, kept.clone()));
+    let progress = Progress::launch(&["disk"], PLAIN, Show::Lines, slow).unwrap();
+    let sink = progress.sink();
+    sink(Event::AgentStarted { agent: 0 });
+    has_begun.recv().unwrap();
+    for _ in 0..2000 {
+        sink(Event::AgentStarted { agent: 0 });
+    }
+    drop(release);
+    assert!(progress.finish(vec![]));
+    let text = kept.text();
+    assert_eq!(text.matches("disk: started\n").count(), 1025);
+    assert!(text.ends_with("(976 lines left out: stderr is too slow)\n"));
+}
+
+#[test]
+fn a_stderr_that_is_closed_is_no_obstacle() {
+    let (began, _) = channel();
+    let (release, released) = channel();
+    drop(release);
+    let closed = Box::new(Stuck { began, release: released });
+    let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, closed).unwrap();
+    progress.sink()(Event::AgentStarted { agent: 0 });
+    assert!(progress.clear());
+    assert!(!progress.finish(b"summary".to_vec()));
+}
+
+/// Four agents: one at a tool, one waiting for another try, one done, one waiting.
+fn busy_board(now: Instant) -> Board {
+    let mut board = Board::new(&["disk", "net", "名前\u{1b}[2J", "summary"], false);
+    let start = now - Duration::from_secs(65);
+    for agent in 0..3 {
+        board.apply(&Event::AgentStarted { agent }, start);
+    }
+    board.apply(&Event::Tokens { agent: 0, usage: usage() }, start);
+    for tool in ["disk_usage", "du\u{1b}[2J\n", "df"] {
+        let tool = tool.to_owned();
+        board.apply(&Event::ToolStarted { agent: 0, tool, arguments: json!({}) }, start);
+    }
+    let status = ToolStatus::Succeeded;
+    let duration = Duration::from_millis(1);
+    for tool in ["disk_usage", "never started"] {
+        let tool = tool.to_owned();
+        board.apply(&Event::ToolFinished { agent: 0, tool, status, duration }, start);
+    }
+    let delay = Duration::from_millis(1200);
+    let error = "429 Too Many Requests".to_owned();
+    board.apply(&Event::Retrying { agent: 1, attempt: 1, delay, error }, now);
+    let status = AgentStatus::Succeeded;
+    let duration = Duration::from_millis(1234);
+    let finished = Event::AgentFinished { agent: 2, status, duration, message: None };
+    board.apply(&finished, now);
+    board
+}
+
+#[test]
+fn a_frame_has_a_line_per_agent() {
+    let now = Instant::now() + Duration::from_secs(100);
+    let mut board = busy_board(now);
+    let expected = [
+        "disk     1m05s  running du and 1 more  300 + 90 tokens",
+        "net      1m05s  retrying in 2s: 429 Too Many Requests",
+        "名前      1.2s  ✓ succeeded",
+        "summary         waiting",
+    ];
+    let expected: Vec<_> = expected.map(str::to_owned).into();
+    assert_eq!(frame(&board, now, (80, 6), false), expected);
+    let reason = CancelReason::agent_failed("net");
+    board.apply(&Event::Stopping { reason, grace: Duration::ZERO }, now);
+    let lines = frame(&board, now, (80, 7), false);
+    assert_eq!(lines.last().unwrap(), "stopping: net failed");
+}
+
+#[test]
+fn a_low_terminal_gets_one_bar() {
+    let now = Instant::now() + Duration::from_secs(100);
+    let board = busy_board(now);
+    let expected = ["█████░░░░░░░░░░░░░░░ 1/4 done, 2 running, 1 waiting  1m05s"];
+    assert_eq!(frame(&board, now, (80, 5), false), expected);
+    assert_eq!(frame(&board, now, (30, 5), false), ["1/4 done, 2 running, 1 waiti…"]);
+    assert!(frame(&board, now, (80, 0), false).is_empty());
+    assert!(frame(&Board::new(&[], false), now, (80, 24), false).is_empty());
+}
+
+#[test]
+fn frames_fit_whatever_the_size() {
+    let now = Instant::now() + Duration::from_secs(100);
+    let mut board = busy_board(now);
+    let reason = CancelKind::Timeout.into();
+    board.apply(&Event::Stopping { reason, grace: Duration::from_secs(2) }, now);
+    for width in 0..100 {
+        for colour in [false, true] {
+            for line in frame(&board, now, (width, 24), colour) {
+                assert!(fit::width(&sanitize(&line)) < width, "{width}: {line}");
+                assert!(colour || !line.contains('\u{1b}'));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_drawn_is_gone_afterwards() {
+    let term = InMemoryTerm::new(24, 40);
+    term.write_line("$ crew run").unwrap();
+    let mut drawing = Drawing::new(&term);
+    assert_eq!(drawing.size(), (40, 24));
+    let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
+    drawing.draw(lines(&["disk  1s", "名前  2s"]), (40, 24));
+    assert_eq!(term.contents(), "$ crew run\ndisk  1s\n名前  2s");
+    // What a terminal echoes for a Ctrl-C.
+    term.write_str("^C").unwrap();
+    drawing.draw(lines(&["disk  1s", "名前  2s", "stopping"]), (40, 24));
+    assert_eq!(term.contents(), "$ crew run\ndisk  1s\n名前  2s\nstopping");
+    term.write_str("^C").unwrap();
+    drawing.draw(lines(&["2/2 done"]), (40, 24));
+    assert_eq!(term.contents(), "$ crew run\n2/2 done");
+    drawing.clear();
+    drawing.clear();
+    assert_eq!(term.contents(), "$ crew run");
+    term.write_line("report").unwrap();
+    assert_eq!(term.contents(), "$ crew run\nreport");
+}
+
+#[test]
+fn a_run_is_drawn_and_then_cleared() {
+    let term = InMemoryTerm::new(24, 80);
+    let kept = Kept::default();
+    let show = Show::Drawn(Drawing::new(&term));
+    let options = Options { draw: true, ..PLAIN };
+    let mut progress = Progress::launch(&["disk"], options, show, Box::new(kept.clone())).unwrap();
+    let sink = progress.sink();
+    sink(Event::AgentStarted { agent: 0 });
+    sink(Event::ModelCallStarted { agent: 0, turn: 3 });
+    let start = Instant::now();
+    while !term.contents().contains("model call, turn 3") {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", term.contents());
+        std::thread::yield_now();
+    }
+    assert!(progress.clear());
+    assert_eq!(term.contents(), "");
+    assert!(progress.finish(b"summary\n".to_vec()));
+    assert_eq!((term.contents().as_str(), kept.text().as_str()), ("", "summary\n"));
+}

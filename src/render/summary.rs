@@ -1,0 +1,285 @@
+//! What a run came to, for the person who started it: the table, what to know, and last what went
+//! wrong and what to do about it.
+
+use std::io::{self, Write};
+
+use super::advice::advice;
+use super::paint::{BAD, FAINT, GOOD, PLAIN, STRONG, WARN, paint};
+use super::sanitize::inline;
+use super::table::table;
+use super::{Look, fit, words};
+use crate::report::{
+    AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, Report, RunStatus,
+};
+
+/// Agents that are named in one line before it says `and 4 more`.
+const MOST_NAMES: usize = 8;
+/// Columns of an error's message. The report has the whole of it.
+const WIDEST_ERROR: usize = 400;
+
+/// Writes the summary. It is the same whatever the format of the result.
+pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    let mut out = io::BufWriter::new(out);
+    for (position, line) in table(&report.agents, look.width).iter().enumerate() {
+        let style = if position == 0 { FAINT } else { PLAIN };
+        writeln!(out, "{}", paint(line, style, look.colour))?;
+    }
+    let mut notes: Vec<String> = report.agents.iter().flat_map(notes).collect();
+    notes.extend(stopped(&report.agents));
+    notes.extend(cleaned_up(&report.cleanup));
+    if !notes.is_empty() {
+        writeln!(out)?;
+    }
+    let label = paint("note", WARN, look.colour);
+    for note in notes {
+        writeln!(out, "{label}: {note}")?;
+    }
+    if !report.cleanup.survivors.is_empty() {
+        writeln!(out)?;
+        survivors(&report.cleanup, look, &mut out)?;
+    }
+    failures(&report.agents, look, &mut out)?;
+    writeln!(out, "\n{}", last_line(report, look))?;
+    out.flush()
+}
+
+/// What to know about one agent besides its status.
+fn notes(agent: &AgentReport) -> Vec<String> {
+    let name = inline(&agent.name);
+    let mut notes = vec![];
+    if agent.status == AgentStatus::Succeeded && agent.finish_reason.as_deref() == Some("length") {
+        notes.push(format!(
+            "{name}: its answer was cut at the limit of its length: raise `max_output_tokens`"
+        ));
+    }
+    if agent.partial && agent.output.is_some() {
+        notes.push(format!("{name}: its answer is partial, the text so far was kept"));
+    }
+    let mut leaky: Vec<&str> =
+        agent.tool_calls.iter().filter(|call| call.leaked).map(|call| &*call.tool).collect();
+    leaky.sort_unstable();
+    leaky.dedup();
+    if !leaky.is_empty() {
+        let tools = words::names(leaky, MOST_NAMES);
+        notes.push(format!("{name}: {tools} left processes behind, which crew stopped"));
+    }
+    notes
+}
+
+/// One line for all agents that were cancelled or skipped for the same reason.
+fn stopped(agents: &[AgentReport]) -> Vec<String> {
+    let mut groups: Vec<(AgentStatus, &CancelReason, Vec<&str>)> = vec![];
+    for agent in agents {
+        let Some(reason) = &agent.reason else { continue };
+        if !matches!(agent.status, AgentStatus::Cancelled | AgentStatus::Skipped) {
+            continue;
+        }
+        match groups.iter_mut().find(|group| (group.0, group.1) == (agent.status, reason)) {
+            Some(group) => group.2.push(&agent.name),
+            None => groups.push((agent.status, reason, vec![&agent.name])),
+        }
+    }
+    let line = |(status, reason, names): (_, _, Vec<&str>)| {
+        let names = words::names(names, MOST_NAMES);
+        format!("{names}: {} ({})", words::agent_status(status), words::reason(reason))
+    };
+    groups.into_iter().map(line).collect()
+}
+
+fn cleaned_up(cleanup: &Cleanup) -> Option<String> {
+    let mut done = vec![];
+    if cleanup.model_calls_cancelled > 0 {
+        done.push(words::count(
+            cleanup.model_calls_cancelled,
+            "model call cancelled",
+            "model calls cancelled",
+        ));
+    }
+    if cleanup.processes_stopped > 0 {
+        done.push(words::count(cleanup.processes_stopped, "process stopped", "processes stopped"));
+    }
+    if cleanup.processes_killed > 0 {
+        done.push(words::count(cleanup.processes_killed, "process killed", "processes killed"));
+    }
+    (!done.is_empty()).then(|| {
+        format!("cleaned up in {}: {}", words::millis(cleanup.duration_ms), done.join(", "))
+    })
+}
+
+fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<()> {
+    for survivor in &cleanup.survivors {
+        let label = paint("still running", BAD, look.colour);
+        let command = inline(&survivor.command);
+        writeln!(out, "{label}: process {} ({})", survivor.pid, fit::cut(&command, look.width))?;
+        writeln!(out, "  end it by hand: kill -9 {}", survivor.pid)?;
+    }
+    Ok(())
+}
+
+/// Each error once, with the agents it ended and what to do.
+fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
+    let mut groups: Vec<(String, String, Vec<&str>)> = vec![];
+    for agent in agents {
+        let Some(error) = &agent.error else { continue };
+        let text = fit::cut(&words::error(error), WIDEST_ERROR).into_owned();
+        let advice = advice(error, &agent.model);
+        match groups.iter_mut().find(|group| group.0 == text && group.1 == advice) {
+            Some(group) => group.2.push(&agent.name),
+            None => groups.push((text, advice, vec![&agent.name])),
+        }
+    }
+    for (error, advice, names) in groups {
+        let names = paint(&words::names(names, MOST_NAMES), STRONG, look.colour);
+        writeln!(out, "\n{} {names}: {error}", paint("error", BAD, look.colour))?;
+        writeln!(out, "  {advice}")?;
+    }
+    Ok(())
+}
+
+fn last_line(report: &Report, look: Look) -> String {
+    let succeeded =
+        report.agents.iter().filter(|agent| agent.status == AgentStatus::Succeeded).count();
+    let time = words::millis(report.duration_ms);
+    let all = words::count(report.agents.len() as u64, "agent", "agents");
+    let mut line = match &report.reason {
+        None => format!("{succeeded} of {all} succeeded in {time}"),
+        Some(reason) => format!("{}: {succeeded} of {all} succeeded", cut_short(reason, &time)),
+    };
+    if let Some(tokens) = words::tokens(&report.usage) {
+        line.push_str(&format!(", {tokens}"));
+    }
+    let style = match report.status {
+        RunStatus::Succeeded => GOOD,
+        RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled | RunStatus::Invalid => BAD,
+    };
+    format!("{} {}", paint(&format!("crew {}:", inline(&report.crew)), style, look.colour), line)
+}
+
+fn cut_short(reason: &CancelReason, time: &str) -> String {
+    let why = words::reason(reason);
+    match reason.kind {
+        CancelKind::Interrupted | CancelKind::Terminated => format!("{why} after {time}"),
+        CancelKind::Timeout => format!("timed out after {time}"),
+        CancelKind::Hangup => format!("ended by a {why} after {time}"),
+        CancelKind::AgentFailed
+        | CancelKind::OutputClosed
+        | CancelKind::AgentTimeout
+        | CancelKind::ToolTimeout => format!("stopped after {time} because {why}"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::render::fixtures::{
+        answered, ended_by, failed, report, timed_out, tool_call, with_calls,
+    };
+    use crate::report::{ErrorKind, Survivor};
+
+    const LOOK: Look = Look { colour: false, width: 80, verbose: false };
+
+    fn shown(report: &Report, look: Look) -> String {
+        let mut out = Vec::new();
+        summary(report, look, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_good_run_is_a_table_and_a_line() {
+        let expected = "\
+agent  status       model               turns  tools  tokens in  out  time
+disk   ✓ succeeded  openai/gpt-4o-mini      2      0        300   90  1.8s
+
+crew it-support: 1 of 1 agent succeeded in 2.1s, 300 + 90 tokens
+";
+        assert_eq!(shown(&report(vec![answered("disk", "x")]), LOOK), expected);
+    }
+
+    #[test]
+    fn no_agents_is_a_line() {
+        let expected = "\ncrew it-support: 0 of 0 agents succeeded in 2.1s\n";
+        assert_eq!(shown(&report(vec![]), LOOK), expected);
+    }
+
+    #[test]
+    fn notes_come_first_and_failures_last() {
+        let mut cut = answered("disk", "and so");
+        cut.finish_reason = Some("length".into());
+        let mut leaky = tool_call();
+        leaky.leaked = true;
+        let mut report = report(vec![
+            with_calls(cut, vec![leaky.clone(), leaky]),
+            timed_out("net"),
+            failed("cpu", ErrorKind::Auth, "401 no\u{1b}[2J\nkey"),
+            failed("mem", ErrorKind::Auth, "401 no\u{1b}[2J\nkey"),
+            ended_by("a", AgentStatus::Skipped, CancelReason::agent_failed("net")),
+            ended_by("b", AgentStatus::Skipped, CancelReason::agent_failed("net")),
+            ended_by("c", AgentStatus::Cancelled, CancelReason::agent_failed("net")),
+        ]);
+        report.reason = Some(CancelReason::agent_failed("net"));
+        report.cleanup = Cleanup {
+            model_calls_cancelled: 1,
+            processes_stopped: 2,
+            processes_killed: 0,
+            survivors: vec![],
+            duration_ms: 14,
+        };
+        let expected = "
+note: disk: its answer was cut at the limit of its length: raise `max_output_tokens`
+note: disk: disk_usage left processes behind, which crew stopped
+note: net: its answer is partial, the text so far was kept
+note: a, b: skipped (net failed)
+note: c: cancelled (net failed)
+note: cleaned up in 14ms: 1 model call cancelled, 2 processes stopped
+
+error net: timeout (agent): no answer within 30s
+  raise the agent's `timeout`, or use a faster model
+
+error cpu, mem: auth: 401 no key
+  check the key in $OPENAI_API_KEY
+
+crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded, 300 + 90 tokens
+";
+        let text = shown(&report, LOOK);
+        assert_eq!(text.split_once("\n\n").unwrap().1, &expected[1..]);
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_says_why() {
+        for (kind, expected) in [
+            (CancelKind::Interrupted, "interrupted (Ctrl-C) after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Terminated, "terminated (SIGTERM) after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Hangup, "ended by a hang-up (SIGHUP) after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Timeout, "timed out after 2.1s: 0 of 1 agent succeeded"),
+            (
+                CancelKind::OutputClosed,
+                "stopped after 2.1s because the reader of stdout has gone: 0 of 1 agent succeeded",
+            ),
+        ] {
+            let mut report = report(vec![ended_by("a", AgentStatus::Cancelled, kind.into())]);
+            report.reason = Some(kind.into());
+            assert_eq!(last_line(&report, LOOK), format!("crew it-support: {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_survivor_is_never_passed_over() {
+        let mut report = report(vec![]);
+        let command = "evil\u{1b}[2J".to_owned();
+        report.cleanup.survivors = vec![Survivor { pid: 42, command }];
+        let text = shown(&report, LOOK);
+        let expected = "still running: process 42 (evil)\n  end it by hand: kill -9 42\n";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colours() {
+        let mut report = report(vec![answered("disk", "x"), timed_out("net")]);
+        report.crew = "it\u{1b}[2J-\nsupport".into();
+        let coloured = shown(&report, Look { colour: true, ..LOOK });
+        let plain = shown(&report, LOOK);
+        assert!(coloured.contains("\u{1b}[") && !plain.contains('\u{1b}'));
+        assert_eq!(crate::render::sanitize(&coloured), plain);
+    }
+}

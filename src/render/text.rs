@@ -1,0 +1,285 @@
+//! The report for reading: one block per agent, in file order.
+
+use std::io::{self, Write};
+
+use super::paint::{BAD, FAINT, Line, PLAIN, STRONG, WARN, paint};
+use super::sanitize::{inline, sanitize};
+use super::{Look, fit, words};
+use crate::report::{AgentReport, Report, ToolCallReport, ToolStatus};
+
+/// Lines of a tool's output that are shown of each of its two ends.
+const EXCERPT_LINES: usize = 8;
+/// Columns a tool's arguments get even where that cuts what comes after them.
+const LEAST_ARGUMENTS: usize = 6;
+
+/// Writes the blocks. Answers are shown whole and as they were written, only made harmless.
+pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    let mut out = io::BufWriter::new(out);
+    for (position, agent) in report.agents.iter().enumerate() {
+        if position > 0 {
+            writeln!(out)?;
+        }
+        block(agent, look, &mut out)?;
+    }
+    out.flush()
+}
+
+fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}", heading(agent, look))?;
+    let answer = agent.output.as_deref().map(sanitize).unwrap_or_default();
+    let answer = answer.trim_end();
+    if !answer.is_empty() {
+        writeln!(out, "\n{answer}")?;
+        if agent.partial {
+            let note = "(partial: this is what had arrived when the agent ended)";
+            writeln!(out, "{}", paint(note, WARN, look.colour))?;
+        }
+    }
+    if let Some(error) = &agent.error {
+        let label = paint("error", BAD, look.colour);
+        writeln!(out, "\n{label} {}", words::error(error))?;
+    }
+    if !agent.tool_calls.is_empty() {
+        writeln!(out)?;
+    }
+    for call in &agent.tool_calls {
+        writeln!(out, "{}", tool_line(call, look))?;
+        if look.verbose {
+            excerpt(&call.output, look, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn heading(agent: &AgentReport, look: Look) -> String {
+    let style = words::agent_style(agent.status);
+    let mut line = Line::new(look.width, look.colour);
+    line.push(words::mark(agent.status), style)
+        .push(" ", PLAIN)
+        .push(&inline(&agent.name), STRONG)
+        .push(" ", PLAIN)
+        .push(words::agent_status(agent.status), style);
+    let mut facts = String::new();
+    if agent.started_ms.is_some() {
+        facts.push_str(&format!(" in {}", words::millis(agent.duration_ms)));
+    }
+    if let Some(reason) = &agent.reason {
+        facts.push_str(&format!(": {}", words::reason(reason)));
+    }
+    if let Some(tokens) = words::tokens(&agent.usage) {
+        facts.push_str(&format!(", {tokens}"));
+    }
+    facts.push_str(&format!(" ({})", inline(&agent.model)));
+    line.push(&facts, FAINT);
+    line.finish()
+}
+
+/// `  disk_usage {"path":"/"} succeeded in 12ms`: where there is no room for all of it, the
+/// arguments give way before the outcome does.
+fn tool_line(call: &ToolCallReport, look: Look) -> String {
+    let outcome = words::tool_status(call.status);
+    let details = tool_details(call);
+    let mut line = Line::new(look.width, look.colour);
+    line.push("  ", PLAIN).push(&inline(&call.tool), STRONG).push(" ", PLAIN);
+    let rest = outcome.len() + fit::width(&details) + 1;
+    let room = line.room().saturating_sub(rest).max(LEAST_ARGUMENTS.min(line.room()));
+    let arguments = fit::compact(&call.arguments, look.width.saturating_mul(4));
+    let arguments = fit::cut(&inline(&arguments), room).into_owned();
+    line.push(&arguments, FAINT)
+        .push(" ", PLAIN)
+        .push(outcome, words::tool_style(call.status))
+        .push(&details, PLAIN);
+    line.finish()
+}
+
+/// What comes after the status: the exit, the time, and whatever was out of the ordinary.
+fn tool_details(call: &ToolCallReport) -> String {
+    if call.status == ToolStatus::Rejected {
+        // Nothing ran; what there is to know is what the model was told.
+        let why = call.output.lines().next().unwrap_or_default();
+        return format!(": {}", inline(why));
+    }
+    let mut details = format!(" in {}", words::millis(call.duration_ms));
+    let mut notes = vec![];
+    match (call.exit_code, &call.signal) {
+        (_, Some(signal)) => notes.push(inline(signal).into_owned()),
+        (Some(code), None) if code != 0 => notes.push(format!("exit {code}")),
+        _ => {}
+    }
+    if let Some(kind) = call.stopped_by {
+        notes.push(format!("stopped: {}", words::cancel_kind(kind)));
+    }
+    if call.truncated {
+        notes.push("output cut".into());
+    }
+    if call.leaked {
+        notes.push("left processes behind".into());
+    }
+    if !notes.is_empty() {
+        details.push_str(&format!(" ({})", notes.join(", ")));
+    }
+    details
+}
+
+/// Head and tail of a tool's output, each line fitted.
+fn excerpt(output: &str, look: Look, out: &mut impl Write) -> io::Result<()> {
+    let output = sanitize(output);
+    let lines: Vec<_> = output.trim_end().lines().collect();
+    let hidden = lines.len().saturating_sub(2 * EXCERPT_LINES);
+    let show = |line: &str| {
+        let mut fitted = Line::new(look.width, look.colour);
+        fitted.push("    | ", FAINT).push(&line.replace('\t', "    "), PLAIN);
+        fitted.finish()
+    };
+    if hidden == 0 {
+        return lines.iter().try_for_each(|line| writeln!(out, "{}", show(line)));
+    }
+    for line in &lines[..EXCERPT_LINES] {
+        writeln!(out, "{}", show(line))?;
+    }
+    writeln!(out, "{}", show(&format!("… {hidden} more lines …")))?;
+    for line in &lines[lines.len() - EXCERPT_LINES..] {
+        writeln!(out, "{}", show(line))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::render::fixtures::{
+        answered, ended_by, failed, report, timed_out, tool_call, with_calls,
+    };
+    use crate::report::{AgentStatus, CancelKind, CancelReason, ErrorKind};
+
+    const LOOK: Look = Look { colour: false, width: 80, verbose: false };
+
+    fn shown(agents: Vec<AgentReport>, look: Look) -> String {
+        let mut out = Vec::new();
+        text(&report(agents), look, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_ending_has_its_block() {
+        let agents = vec![
+            with_calls(answered("disk", "The disk is full.\n\n"), vec![tool_call()]),
+            timed_out("net"),
+            failed("cpu", ErrorKind::Auth, "401 Unauthorized\nbad key"),
+            ended_by("mem", AgentStatus::Cancelled, CancelKind::Interrupted.into()),
+            ended_by("summary", AgentStatus::Skipped, CancelReason::agent_failed("net")),
+        ];
+        let expected = r#"✓ disk succeeded in 1.8s, 300 + 90 tokens (openai/gpt-4o-mini)
+
+The disk is full.
+
+  disk_usage {"path":"/"} succeeded in 12ms
+
+✗ net timed out in 30.0s (openai/gpt-4o-mini)
+
+text streamed so far
+(partial: this is what had arrived when the agent ended)
+
+error timeout (agent): no answer within 30s
+
+✗ cpu failed in 210ms (openai/gpt-4o-mini)
+
+error auth: 401 Unauthorized bad key
+
+- mem cancelled: interrupted (Ctrl-C) (openai/gpt-4o-mini)
+
+- summary skipped: net failed (openai/gpt-4o-mini)
+"#;
+        assert_eq!(shown(agents, LOOK), expected);
+        assert_eq!(shown(vec![], LOOK), "");
+    }
+
+    #[test]
+    fn hostile_text_can_not_act_on_the_terminal() {
+        let mut agent = answered("disk", "a\u{1b}[2Jb\r\n\u{1b}]0;t\u{7}c\u{202e}d\n");
+        agent.model = "x/\u{1b}[31m\ny".into();
+        let call = ToolCallReport {
+            tool: "rm\u{1b}[8m\n-rf".into(),
+            arguments: json!({"\u{9b}31m": "\u{1b}[0m\n\u{202e}"}),
+            status: ToolStatus::Rejected,
+            output: "no tool \u{1b}[1mrm\u{1b}[0m\nthere are: disk_usage".into(),
+            exit_code: None,
+            signal: Some("\u{1b}c".into()),
+            ..tool_call()
+        };
+        let verbose = Look { verbose: true, ..LOOK };
+        let expected = r#"✓ disk succeeded in 1.8s, 300 + 90 tokens (x/ y)
+
+ab
+cd
+
+  rm -rf {"":"\u001b[0m\n"} rejected: no tool rm
+    | no tool rm
+    | there are: disk_usage
+"#;
+        assert_eq!(shown(vec![with_calls(agent, vec![call])], verbose), expected);
+    }
+
+    #[test]
+    fn what_was_out_of_the_ordinary_with_a_tool_is_said() {
+        let call = ToolCallReport {
+            status: ToolStatus::TimedOut,
+            exit_code: None,
+            signal: Some("SIGTERM".into()),
+            truncated: true,
+            leaked: true,
+            stopped_by: Some(CancelKind::ToolTimeout),
+            ..tool_call()
+        };
+        let line = tool_line(&call, Look { width: 200, ..LOOK });
+        assert_eq!(
+            line,
+            "  disk_usage {\"path\":\"/\"} timed out in 12ms (SIGTERM, stopped: the tool's timeout, \
+             output cut, left processes behind)"
+        );
+        let call = ToolCallReport { status: ToolStatus::Failed, exit_code: Some(2), ..tool_call() };
+        assert_eq!(tool_line(&call, LOOK), "  disk_usage {\"path\":\"/\"} failed in 12ms (exit 2)");
+    }
+
+    #[test]
+    fn headings_and_tool_lines_fit_and_answers_are_left_alone() {
+        let answer = "wide: ".to_owned() + &"あ".repeat(60);
+        let mut call = tool_call();
+        call.arguments = json!({"path": "ディレクトリ".repeat(100)});
+        call.output = "あ".repeat(100);
+        let agent = with_calls(answered(&"n".repeat(64), &answer), vec![call]);
+        for width in [0, 1, 5, 20, 40, 80] {
+            for colour in [false, true] {
+                let text = shown(vec![agent.clone()], Look { width, colour, verbose: true });
+                for line in text.lines().filter(|line| *line != answer) {
+                    assert!(fit::width(&sanitize(line)) <= width, "{width}: {line}");
+                }
+                assert!(text.contains(&format!("\n{answer}\n")));
+            }
+        }
+        let narrow = shown(vec![agent], Look { width: 40, ..LOOK });
+        assert!(narrow.contains("\n  disk_usage {\"path\":… succeeded in 12ms\n"), "{narrow}");
+    }
+
+    #[test]
+    fn long_outputs_show_head_and_tail() {
+        let output: String = (1..=20).map(|n| format!("{n}\tx\n")).collect();
+        let call = ToolCallReport { output, ..tool_call() };
+        let text = shown(
+            vec![with_calls(answered("disk", ""), vec![call])],
+            Look { verbose: true, ..LOOK },
+        );
+        assert!(text.contains("    | 8    x\n    | … 4 more lines …\n    | 13    x\n"), "{text}");
+        assert!(text.ends_with("    | 20    x\n"));
+    }
+
+    #[test]
+    fn colours_are_there_when_asked_for() {
+        let look = Look { colour: true, ..LOOK };
+        let text = shown(vec![answered("disk", "x")], look);
+        assert!(text.starts_with("\u{1b}[32m✓\u{1b}[0m \u{1b}[1mdisk\u{1b}[0m "), "{text:?}");
+    }
+}

@@ -1,0 +1,210 @@
+//! The words for what the report says in identifiers and numbers.
+
+use std::time::Duration;
+
+use anstyle::Style;
+
+use super::paint::{BAD, GOOD, WARN};
+use super::sanitize::inline;
+use crate::report::{
+    AgentError, AgentStatus, CancelKind, CancelReason, ErrorKind, Scope, ToolStatus, Usage,
+};
+
+pub fn agent_status(status: AgentStatus) -> &'static str {
+    match status {
+        AgentStatus::Succeeded => "succeeded",
+        AgentStatus::Failed => "failed",
+        AgentStatus::TimedOut => "timed out",
+        AgentStatus::Cancelled => "cancelled",
+        AgentStatus::Skipped => "skipped",
+    }
+}
+
+pub fn mark(status: AgentStatus) -> &'static str {
+    match status {
+        AgentStatus::Succeeded => "✓",
+        AgentStatus::Failed | AgentStatus::TimedOut => "✗",
+        AgentStatus::Cancelled | AgentStatus::Skipped => "-",
+    }
+}
+
+pub fn agent_style(status: AgentStatus) -> Style {
+    match status {
+        AgentStatus::Succeeded => GOOD,
+        AgentStatus::Failed | AgentStatus::TimedOut => BAD,
+        AgentStatus::Cancelled | AgentStatus::Skipped => WARN,
+    }
+}
+
+pub fn tool_status(status: ToolStatus) -> &'static str {
+    match status {
+        ToolStatus::Succeeded => "succeeded",
+        ToolStatus::Failed => "failed",
+        ToolStatus::TimedOut => "timed out",
+        ToolStatus::Cancelled => "cancelled",
+        ToolStatus::Rejected => "rejected",
+    }
+}
+
+pub fn tool_style(status: ToolStatus) -> Style {
+    match status {
+        ToolStatus::Succeeded => GOOD,
+        ToolStatus::Failed | ToolStatus::TimedOut => BAD,
+        ToolStatus::Cancelled | ToolStatus::Rejected => WARN,
+    }
+}
+
+/// As in the JSON, so that one can be found in the other.
+fn error_kind(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Auth => "auth",
+        ErrorKind::RateLimited => "rate_limited",
+        ErrorKind::Overloaded => "overloaded",
+        ErrorKind::BadRequest => "bad_request",
+        ErrorKind::ContextLength => "context_length",
+        ErrorKind::Network => "network",
+        ErrorKind::Timeout => "timeout",
+        ErrorKind::InvalidResponse => "invalid_response",
+        ErrorKind::MaxTurns => "max_turns",
+        ErrorKind::Tool => "tool",
+        ErrorKind::Template => "template",
+        ErrorKind::Internal => "internal",
+    }
+}
+
+fn scope(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Run => "run",
+        Scope::Agent => "agent",
+        Scope::Model => "model",
+        Scope::Tool => "tool",
+    }
+}
+
+/// `timeout (agent): no answer within 30s`, on one line and safe to show.
+pub fn error(error: &AgentError) -> String {
+    let kind = error_kind(error.kind);
+    let message = inline(&error.message);
+    match error.scope {
+        Some(which) => format!("{kind} ({}): {message}", scope(which)),
+        None => format!("{kind}: {message}"),
+    }
+}
+
+/// Why something was stopped, to come after a colon or in brackets.
+pub fn reason(reason: &CancelReason) -> String {
+    match (reason.kind, &reason.agent) {
+        (CancelKind::AgentFailed, Some(agent)) => format!("{} failed", inline(agent)),
+        (kind, _) => cancel_kind(kind).to_owned(),
+    }
+}
+
+pub fn cancel_kind(kind: CancelKind) -> &'static str {
+    match kind {
+        CancelKind::ToolTimeout => "the tool's timeout",
+        CancelKind::AgentTimeout => "the agent's timeout",
+        CancelKind::AgentFailed => "another agent failed",
+        CancelKind::OutputClosed => "the reader of stdout has gone",
+        CancelKind::Timeout => "the run's timeout",
+        CancelKind::Hangup => "hang-up (SIGHUP)",
+        CancelKind::Terminated => "terminated (SIGTERM)",
+        CancelKind::Interrupted => "interrupted (Ctrl-C)",
+    }
+}
+
+/// `12ms`, `1.9s`, `2m05s`, `1h02m`; rounded down, so that no limit seems to have been passed.
+pub fn millis(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0 => format!("{ms}ms"),
+        1..60 => format!("{seconds}.{}s", ms % 1000 / 100),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+pub fn duration(duration: Duration) -> String {
+    millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A limit as someone set it: `2s` rather than `2.0s`.
+pub fn limit(limit: Duration) -> String {
+    match (limit.as_secs(), limit.subsec_millis()) {
+        (seconds @ 1..60, 0) => format!("{seconds}s"),
+        _ => duration(limit),
+    }
+}
+
+/// `812 + 340 tokens`; `None` where no server counted any.
+pub fn tokens(usage: &Usage) -> Option<String> {
+    (usage.input_tokens > 0 || usage.output_tokens > 0)
+        .then(|| format!("{} + {} tokens", usage.input_tokens, usage.output_tokens))
+}
+
+/// `1 process`, `2 processes`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// `a, b, c`, or `a, b, c and 4 more`.
+pub fn names<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
+    let names: Vec<_> = names.into_iter().collect();
+    let shown: Vec<_> = names.iter().take(most).map(|name| inline(name)).collect();
+    match names.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short_and_never_rounded_up() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1000, "1.0s"),
+            (1999, "1.9s"),
+            (59_999, "59.9s"),
+            (60_000, "1m00s"),
+            (125_900, "2m05s"),
+            (3_720_000, "1h02m"),
+            (u64::MAX, "5124095576030h25m"),
+        ] {
+            assert_eq!(millis(ms), text);
+        }
+        assert_eq!(limit(Duration::from_secs(2)), "2s");
+        assert_eq!(limit(Duration::from_millis(1500)), "1.5s");
+        assert_eq!(limit(Duration::ZERO), "0ms");
+    }
+
+    #[test]
+    fn errors_are_one_harmless_line() {
+        let hostile = AgentError {
+            kind: ErrorKind::Timeout,
+            scope: Some(Scope::Agent),
+            message: "no\u{1b}[2J answer\nwithin 30s".into(),
+        };
+        assert_eq!(error(&hostile), "timeout (agent): no answer within 30s");
+        assert_eq!(
+            error(&AgentError { scope: None, kind: ErrorKind::MaxTurns, ..hostile }),
+            "max_turns: no answer within 30s"
+        );
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        assert_eq!(names(["a", "b"], 2), "a, b");
+        assert_eq!(names(["a", "b\u{7}", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(count(1, "process", "processes"), "1 process");
+        assert_eq!(count(0, "process", "processes"), "0 processes");
+    }
+
+    #[test]
+    fn a_reason_names_the_agent_that_failed() {
+        assert_eq!(reason(&CancelReason::agent_failed("net")), "net failed");
+        assert_eq!(reason(&CancelKind::Interrupted.into()), "interrupted (Ctrl-C)");
+    }
+}
