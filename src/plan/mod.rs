@@ -72,7 +72,11 @@ pub struct AgentPlan {
 pub enum ModelPlan {
     Offline,
     /// `provider` is an index into [`CrewPlan::providers`].
-    Remote { provider: usize, model: String, label: String },
+    Remote {
+        provider: usize,
+        model: String,
+        label: String,
+    },
 }
 
 impl ModelPlan {
