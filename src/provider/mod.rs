@@ -3,8 +3,13 @@
 //! A provider makes exactly one attempt. Retries, the agent's deadline and cancellation are the
 //! agent's; a call is cancelled by dropping its future, which closes its connection.
 
+mod endpoint;
+mod failure;
+mod http;
 pub mod offline;
 pub mod openai;
+mod secrets;
+mod sse;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +18,22 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::report::{ErrorKind, Scope};
+
+pub use http::SetupError;
+
+use crate::plan::ProviderPlan;
+
+/// The providers of these plans, in their order, all with one HTTP client. Asks no server anything.
+pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
+    if plans.is_empty() {
+        return Ok(Vec::new());
+    }
+    let client = http::client(plans)?;
+    plans
+        .iter()
+        .map(|plan| Ok(Arc::new(openai::OpenAi::new(plan, client.clone())?) as Arc<dyn Provider>))
+        .collect()
+}
 
 /// A model server, or what stands in for one.
 pub trait Provider: Send + Sync {

@@ -1,0 +1,331 @@
+//! One model server as every protocol sees it: where it is, who asks, how many calls at once, and
+//! errors that say what happened, to what, and what to do, without telling a secret.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
+use reqwest::{Client, Response, StatusCode, Url};
+use secrecy::ExposeSecret;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::ProviderError;
+use super::failure::{self, ServerError};
+use super::http::{self, CONNECT_TIMEOUT, SetupError};
+use super::secrets::Secrets;
+use crate::plan::ProviderPlan;
+use crate::report::{ErrorKind, Scope};
+
+/// What is read of the body of an error.
+const ERROR_BODY_BYTES: usize = 64 * 1024;
+
+/// How long, and how many bytes, the end of an answered call may take to come before its
+/// connection is given up.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+const RELEASE_BYTES: usize = 64 * 1024;
+
+/// One model server. Shared by all agents that use it.
+#[derive(Debug)]
+pub struct Endpoint {
+    client: Client,
+    url: Url,
+    headers: HeaderMap,
+    secrets: Secrets,
+    name: String,
+    has_key: bool,
+    permits: Option<Semaphore>,
+}
+
+impl Endpoint {
+    /// `path` is where calls go, below the plan's base URL.
+    pub fn new(plan: &ProviderPlan, client: Client, path: &[&str]) -> Result<Self, SetupError> {
+        let mut url = http::base_url(plan)?;
+        let mut secrets = Secrets::default();
+        secrets.add(url.password().unwrap_or_default());
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        let headers = headers(plan, &mut secrets)?;
+        let permits = plan.max_concurrency.map(|calls| calls.clamp(1, Semaphore::MAX_PERMITS));
+        Ok(Self {
+            client,
+            url,
+            headers,
+            secrets,
+            name: plan.name.clone(),
+            has_key: plan.api_key.is_some(),
+            permits: permits.map(Semaphore::new),
+        })
+    }
+
+    /// Waits for a turn where `max_concurrency` limits the calls; bounded by the agent's deadline.
+    pub async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // `acquire` fails on a closed semaphore only, and nobody closes this one.
+        self.permits.as_ref()?.acquire().await.ok()
+    }
+
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Sends one request and waits for the head of a success; any other answer is an error.
+    pub async fn post(&self, body: Vec<u8>, idle: Duration) -> Result<Body, ProviderError> {
+        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+        match timeout(idle, request.send()).await {
+            Err(_) => Err(self.lost(NoPiece::Silence(idle))),
+            Ok(Err(error)) => Err(self.lost(NoPiece::Broken(error))),
+            Ok(Ok(response)) if response.status().is_success() => Ok(Body { response, idle }),
+            Ok(Ok(response)) => Err(self.refusal(Body { response, idle }).await),
+        }
+    }
+
+    /// An error of this endpoint, in its own words as far as they go.
+    pub fn error(&self, kind: ErrorKind, message: impl Display) -> ProviderError {
+        ProviderError {
+            kind,
+            scope: None,
+            message: format!("{}: {message}", self.name),
+            retryable: false,
+            retry_after: None,
+        }
+    }
+
+    /// An error the server described inside a success.
+    pub fn told(&self, error: &ServerError) -> ProviderError {
+        let verdict = error.verdict(None);
+        let words = error.message.as_deref().unwrap_or("no message");
+        let mut told = self.error(
+            verdict.kind,
+            format_args!("the server reported an error: {}", self.secrets.quote(words)),
+        );
+        told.retryable = verdict.retryable;
+        told
+    }
+
+    /// The answer did not come, or not to its end. `retryable` holds if nothing of it had come.
+    pub fn lost(&self, cause: NoPiece) -> ProviderError {
+        match cause {
+            NoPiece::Broken(error) => self.broken(error),
+            NoPiece::Silence(idle) => {
+                let place = self.host_port();
+                let message = format!(
+                    "nothing came from {place} for {idle:?}; a slow model may need a longer idle_timeout"
+                );
+                ProviderError {
+                    scope: Some(Scope::Model),
+                    ..self.error(ErrorKind::Timeout, message)
+                }
+            }
+        }
+    }
+
+    /// The connection could not be made, or did not last.
+    fn broken(&self, error: reqwest::Error) -> ProviderError {
+        let place = self.host_port();
+        if error.is_connect() && error.is_timeout() {
+            let message = format!("could not connect to {place} within {CONNECT_TIMEOUT:?}");
+            return ProviderError {
+                scope: Some(Scope::Model),
+                retryable: true,
+                ..self.error(ErrorKind::Timeout, message)
+            };
+        }
+        let cause = self.secrets.quote(&http::innermost(&error));
+        let message = if error.is_connect() {
+            format!("could not connect to {place}: {cause}")
+        } else {
+            format!("the connection to {place} broke: {cause}")
+        };
+        // A certificate that is not trusted now will not be in a second either.
+        let retryable = !cause.contains("certificate");
+        ProviderError { retryable, ..self.error(ErrorKind::Network, message) }
+    }
+
+    /// The error of an answer that is no success.
+    async fn refusal(&self, mut body: Body) -> ProviderError {
+        let status = body.response.status();
+        let wait = failure::retry_after(body.response.headers(), Timestamp::now());
+        if status.is_redirection() {
+            return self.redirected(status, body.response.headers());
+        }
+        let mut bytes = Vec::new();
+        let read = async {
+            while let Ok(Some(piece)) = body.response.chunk().await {
+                let room = ERROR_BODY_BYTES - bytes.len();
+                bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+                if bytes.len() == ERROR_BODY_BYTES {
+                    break;
+                }
+            }
+        };
+        // Whatever cuts the body short: the status and what came of it say more than that.
+        let _ = timeout(body.idle, read).await;
+        let error = ServerError::from_body(&bytes);
+        let verdict = error.verdict(Some(status.as_u16()));
+        let words = match &error.message {
+            Some(message) => self.secrets.quote(message),
+            None => "no message".into(),
+        };
+        let advice = self.advice(verdict.kind, status);
+        let mut refusal =
+            self.error(verdict.kind, format_args!("HTTP {}: {words}{advice}", StatusLine(status)));
+        refusal.retryable = verdict.retryable;
+        refusal.retry_after = wait;
+        refusal
+    }
+
+    fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> ProviderError {
+        let target = headers.get(LOCATION).map(HeaderValue::as_bytes).unwrap_or_default();
+        let target = String::from_utf8_lossy(target);
+        // Without what may carry a secret: the user info and the query.
+        let target = match self.url.join(&target) {
+            Ok(mut url) => {
+                let _ = (url.set_username(""), url.set_password(None));
+                url.set_query(None);
+                url.set_fragment(None);
+                self.secrets.quote(url.as_str())
+            }
+            Err(_) => "nowhere".into(),
+        };
+        self.error(
+            ErrorKind::BadRequest,
+            format_args!(
+                "HTTP {}: the server redirects to {target}; set base_url to where the API is",
+                StatusLine(status)
+            ),
+        )
+    }
+
+    /// What to do, where that is plain.
+    fn advice(&self, kind: ErrorKind, status: StatusCode) -> String {
+        match (kind, status) {
+            (ErrorKind::Auth, _) if self.has_key => {
+                format!("; check the key in {}", self.key_source())
+            }
+            (ErrorKind::Auth, _) => format!("; no key was sent: set {}", self.key_source()),
+            (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                format!("; check the model's name and base_url ({})", self.place())
+            }
+            (ErrorKind::RateLimited, _) if status == StatusCode::PAYMENT_REQUIRED => {
+                format!("; check the credit of provider {}", self.name)
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn key_source(&self) -> String {
+        match self.name.as_str() {
+            "openai" | "openrouter" | "anthropic" | "gemini" => {
+                format!("{}_API_KEY", self.name.to_ascii_uppercase())
+            }
+            name => format!("the variable that api_key_env of provider {name} names"),
+        }
+    }
+
+    fn host_port(&self) -> String {
+        match self.url.port() {
+            Some(port) => format!("{}:{port}", self.host()),
+            None => self.host().to_owned(),
+        }
+    }
+
+    /// Where calls go, without user info and query.
+    fn place(&self) -> String {
+        self.secrets.quote(&format!(
+            "{}://{}{}",
+            self.url.scheme(),
+            self.host_port(),
+            self.url.path()
+        ))
+    }
+}
+
+fn headers(plan: &ProviderPlan, secrets: &mut Secrets) -> Result<HeaderMap, SetupError> {
+    let fault = |what: String| SetupError(format!("provider {}: {what}", plan.name));
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
+    let mut insert = |name: HeaderName, text: &str| -> Result<(), SetupError> {
+        let mut value = HeaderValue::from_str(text).map_err(|_| {
+            fault(format!("the value of header {name} has characters that HTTP does not allow"))
+        })?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+        Ok(())
+    };
+    if let Some(key) = &plan.api_key {
+        // A key from a file or a copy often ends with a line end.
+        let key = key.expose_secret().trim();
+        secrets.add(key);
+        insert(AUTHORIZATION, &format!("Bearer {key}"))?;
+    }
+    for (name, value) in &plan.headers {
+        let value = value.expose_secret();
+        secrets.add(value);
+        let name = name
+            .parse::<HeaderName>()
+            .map_err(|_| fault(format!("{name:?} is not the name of an HTTP header")))?;
+        insert(name, value)?;
+    }
+    Ok(headers)
+}
+
+/// The body of a success, in pieces.
+#[derive(Debug)]
+pub struct Body {
+    response: Response,
+    idle: Duration,
+}
+
+/// Why there is no next piece.
+#[derive(Debug)]
+pub enum NoPiece {
+    /// For as long as the request allows.
+    Silence(Duration),
+    Broken(reqwest::Error),
+}
+
+impl Body {
+    /// The next piece as it arrives, `None` at the end. Bounds each silence, not the whole.
+    pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, NoPiece> {
+        match timeout(self.idle, self.response.chunk()).await {
+            Ok(piece) => piece.map_err(NoPiece::Broken),
+            Err(_) => Err(NoPiece::Silence(self.idle)),
+        }
+    }
+
+    /// Reads what follows the last event, so that the connection can serve the next call. Nobody
+    /// waits for it: a server may hold the connection for as long as it likes.
+    pub fn release(mut self) {
+        tokio::spawn(async move {
+            let rest = async {
+                let mut room = RELEASE_BYTES;
+                while let Ok(Some(piece)) = self.response.chunk().await
+                    && piece.len() <= room
+                {
+                    room -= piece.len();
+                }
+            };
+            let _ = timeout(RELEASE_TIMEOUT, rest).await;
+        });
+    }
+}
+
+struct StatusLine(StatusCode);
+
+impl Display for StatusLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.canonical_reason() {
+            Some(reason) => write!(f, "{} {reason}", self.0.as_str()),
+            None => f.write_str(self.0.as_str()),
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! What a failed call means: from a status, or from the error object of a body, to an
+//! [`ErrorKind`] and whether another attempt may succeed.
+//!
+//! Servers of one protocol agree on neither the shape nor the words of an error, so this reads
+//! every shape in use and knows the words that matter.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use crate::report::ErrorKind;
+
+/// Longer than anybody would wait; guards the arithmetic of whoever does.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// What is looked at of an error's body.
+const READ_BYTES: usize = 64 * 1024;
+
+/// An error as a server described it. Not yet fit for a message: see `Secrets::quote`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ServerError {
+    pub message: Option<String>,
+    /// `code`, `type` and `status`, in lower case, separated by spaces.
+    words: String,
+    /// A status given as a number inside the body.
+    status: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub kind: ErrorKind,
+    pub retryable: bool,
+}
+
+const fn verdict(kind: ErrorKind, retryable: bool) -> Verdict {
+    Verdict { kind, retryable }
+}
+
+impl ServerError {
+    /// From the JSON of an `error`: an object, or just a string.
+    pub fn from_error(json: &str) -> Self {
+        match parse(json.as_bytes()) {
+            Some(object @ Value::Object(_)) => Self::from_object(&object),
+            Some(Value::String(message)) => Self { message: Some(message), ..Self::default() },
+            _ => Self { message: Some(json.to_owned()), ..Self::default() },
+        }
+    }
+
+    /// From a whole body: `{"error": …}`, `[{"error": …}]`, `{"message"}`, `{"detail"}`, or text.
+    pub fn from_body(body: &[u8]) -> Self {
+        let Some(value) = parse(body) else {
+            let body = String::from_utf8_lossy(&body[..body.len().min(READ_BYTES)]);
+            return Self { message: text_of(&body), ..Self::default() };
+        };
+        let value = match &value {
+            Value::Array(items) => items.first().unwrap_or(&Value::Null),
+            other => other,
+        };
+        match value.get("error") {
+            Some(error @ Value::Object(_)) => Self::from_object(error),
+            Some(Value::String(error)) => {
+                let mut found = Self::from_object(value);
+                found.message.get_or_insert_with(|| error.clone());
+                found
+            }
+            Some(Value::Null) | None => Self::from_object(value),
+            Some(other) => Self { message: Some(other.to_string()), ..Self::default() },
+        }
+    }
+
+    fn from_object(error: &Value) -> Self {
+        let message = ["message", "detail", "error_message", "msg"]
+            .iter()
+            .filter_map(|key| error.get(key))
+            .find_map(|value| match value {
+                Value::String(text) if text.trim().is_empty() => None,
+                Value::String(text) => Some(text.clone()),
+                Value::Null => None,
+                other => Some(other.to_string()),
+            });
+        let mut found = Self { message, ..Self::default() };
+        for value in ["code", "status", "type"].iter().filter_map(|key| error.get(key)) {
+            match value {
+                Value::Number(number) => {
+                    found.status = found.status.or(number.as_u64().and_then(http_status));
+                }
+                Value::String(word) => {
+                    found.status = found.status.or(word.parse().ok().and_then(http_status));
+                    found.words.push_str(&word.to_ascii_lowercase());
+                    found.words.push(' ');
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Of an answer with this status, or of an error inside a 200 (`None`).
+    pub fn verdict(&self, status: Option<u16>) -> Verdict {
+        use ErrorKind::{Auth, BadRequest, ContextLength, InvalidResponse, RateLimited};
+        let refused = status.is_none_or(|status| (400..500).contains(&status) && status != 429);
+        if self.has_word(&["insufficient_quota", "billing"]) {
+            return verdict(RateLimited, false);
+        }
+        if refused && self.is_about_context() {
+            return verdict(ContextLength, false);
+        }
+        if refused && self.says(&["api key not valid", "invalid api key", "incorrect api key"]) {
+            return verdict(Auth, false);
+        }
+        if let Some(status) = status {
+            return of_status(status);
+        }
+        if self.has_word(&["rate_limit", "too_many_requests", "resource_exhausted", "throttl"]) {
+            verdict(RateLimited, true)
+        } else if self.has_word(&[
+            "overloaded",
+            "unavailable",
+            "server_error",
+            "internal",
+            "api_error",
+        ]) {
+            verdict(ErrorKind::Overloaded, true)
+        } else if self.has_word(&["timeout", "deadline"]) {
+            verdict(ErrorKind::Network, true)
+        } else if self.has_word(&["api_key", "auth", "permission"]) {
+            verdict(Auth, false)
+        } else if let Some(status) = self.status {
+            of_status(status)
+        } else if self.has_word(&["invalid", "not_found", "bad_request", "unsupported"]) {
+            verdict(BadRequest, false)
+        } else {
+            verdict(InvalidResponse, false)
+        }
+    }
+
+    fn is_about_context(&self) -> bool {
+        self.has_word(&["context_length_exceeded", "exceed_context_size", "context_window"])
+            || self.says(&[
+                "maximum context length",
+                "context length exceeded",
+                "exceeds the context",
+                "exceed the context",
+                "exceeds the available context",
+                "context window",
+                "prompt is too long",
+                "input is too long",
+            ])
+    }
+
+    fn has_word(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.words.contains(word))
+    }
+
+    fn says(&self, phrases: &[&str]) -> bool {
+        let Some(message) = &self.message else { return false };
+        let message = message.to_ascii_lowercase();
+        phrases.iter().any(|phrase| message.contains(phrase))
+    }
+}
+
+/// Parsed JSON takes many times the memory of its text.
+fn parse(json: &[u8]) -> Option<Value> {
+    if json.len() > READ_BYTES { None } else { serde_json::from_slice(json).ok() }
+}
+
+fn http_status(number: u64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|status| (400..600).contains(status))
+}
+
+fn of_status(status: u16) -> Verdict {
+    use ErrorKind::{Auth, BadRequest, Network, Overloaded, RateLimited};
+    match status {
+        401 | 403 => verdict(Auth, false),
+        // Out of credit: no wait of ours mends that.
+        402 => verdict(RateLimited, false),
+        429 => verdict(RateLimited, true),
+        408 | 502 | 504 => verdict(Network, true),
+        409 | 425 | 500.. => verdict(Overloaded, true),
+        _ => verdict(BadRequest, false),
+    }
+}
+
+/// The first line of a text, or of what a browser would show of an HTML page.
+fn text_of(body: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = body.trim_start_matches('\u{feff}').trim_start();
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        text.push('\n');
+        let hidden = ["style", "script", "head"].iter().find(|name| {
+            tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+                && !tag[name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
+        });
+        rest = match hidden.and_then(|name| tag.split_once(&format!("</{name}"))) {
+            // A page's title says more than its body's first words, so `head` is entered.
+            Some((inside, after)) if !inside.contains("<title") => after,
+            _ => tag,
+        };
+        rest = rest.split_once('>').map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+/// How long the server asks to wait: `retry-after-ms`, or `retry-after` as seconds or a date.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let seconds = |text: &str, unit: f64| {
+        let seconds = text.parse::<f64>().ok().filter(|number| *number >= 0.0)? * unit;
+        Duration::try_from_secs_f64(seconds).ok().or(Some(LONGEST_RETRY_AFTER))
+    };
+    let date = |text: &str| {
+        let until = DateTimeParser::new().parse_timestamp(text).ok()?;
+        Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
+    };
+    let wait = text("retry-after-ms").and_then(|text| seconds(text, 0.001)).or_else(|| {
+        text("retry-after").and_then(|text| seconds(text, 1.0).or_else(|| date(text)))
+    })?;
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn statuses_and_words() {
+        use ErrorKind::{
+            Auth, BadRequest, ContextLength, InvalidResponse, Network, Overloaded, RateLimited,
+        };
+        for (status, body, kind, retryable) in [
+            (Some(401), "", Auth, false),
+            (Some(403), "{}", Auth, false),
+            (Some(402), r#"{"error":{"message":"Insufficient credits"}}"#, RateLimited, false),
+            (Some(429), r#"{"error":{"code":"rate_limit_exceeded"}}"#, RateLimited, true),
+            (Some(429), r#"{"error":{"code":"insufficient_quota"}}"#, RateLimited, false),
+            (
+                Some(429),
+                r#"{"error":{"message":"context window tokens per minute"}}"#,
+                RateLimited,
+                true,
+            ),
+            (Some(408), "", Network, true),
+            (Some(409), "", Overloaded, true),
+            (Some(500), "oops", Overloaded, true),
+            (Some(502), "", Network, true),
+            (Some(503), "", Overloaded, true),
+            (Some(504), "", Network, true),
+            (Some(529), "", Overloaded, true),
+            (Some(404), "", BadRequest, false),
+            (Some(422), r#"{"detail":[{"loc":["body"]}]}"#, BadRequest, false),
+            (Some(400), r#"{"error":{"code":"context_length_exceeded"}}"#, ContextLength, false),
+            (
+                Some(400),
+                r#"{"error":"This model's maximum context length is 10"}"#,
+                ContextLength,
+                false,
+            ),
+            (Some(400), r#"[{"error":{"code":400,"message":"API key not valid."}}]"#, Auth, false),
+            (None, r#"{"error":{"type":"overloaded_error"}}"#, Overloaded, true),
+            (None, r#"{"error":{"type":"server_error"}}"#, Overloaded, true),
+            (None, r#"{"error":{"code":429}}"#, RateLimited, true),
+            (None, r#"{"error":{"code":"503"}}"#, Overloaded, true),
+            (None, r#"{"error":{"code":"rate_limit_exceeded"}}"#, RateLimited, true),
+            (None, r#"{"error":{"type":"invalid_request_error"}}"#, BadRequest, false),
+            (
+                None,
+                r#"{"error":{"code":"invalid_api_key","type":"invalid_request_error"}}"#,
+                Auth,
+                false,
+            ),
+            (None, r#"{"error":"it broke"}"#, InvalidResponse, false),
+        ] {
+            let found = ServerError::from_body(body.as_bytes()).verdict(status);
+            assert_eq!(found, verdict(kind, retryable), "{status:?} {body}");
+        }
+    }
+
+    #[test]
+    fn messages() {
+        for (body, message) in [
+            (r#"{"error":{"message":"no such model"}}"#, Some("no such model")),
+            (r#"{"error":"no such model"}"#, Some("no such model")),
+            (r#"{"error":"Not Found","message":"no such path"}"#, Some("no such path")),
+            (r#"{"message":"hello"}"#, Some("hello")),
+            (r#"{"detail":"hello"}"#, Some("hello")),
+            (r#"{"detail":[{"loc":1}]}"#, Some(r#"[{"loc":1}]"#)),
+            ("first\nsecond", Some("first")),
+            (
+                "<!DOCTYPE html>\n<html><head><style>b{}</style><title>502 Bad Gateway</title></head><body>x",
+                Some("502 Bad Gateway"),
+            ),
+            ("<html><script>let a = 1;</script><body><h1>Down</h1>for now", Some("Down")),
+            ("<", None),
+            ("", None),
+            ("null", None),
+            ("[]", None),
+        ] {
+            assert_eq!(
+                ServerError::from_body(body.as_bytes()).message.as_deref(),
+                message,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn waits() {
+        let now: Timestamp = "2015-10-21T07:28:00Z".parse().unwrap_or_default();
+        for (name, value, wait) in [
+            ("retry-after", "2", Some(2000)),
+            ("retry-after", "0.25", Some(250)),
+            ("retry-after", " 0 ", Some(0)),
+            ("retry-after-ms", "1500", Some(1500)),
+            ("retry-after", "Wed, 21 Oct 2015 07:28:30 GMT", Some(30_000)),
+            ("retry-after", "Wed, 21 Oct 2015 07:27:00 GMT", Some(0)),
+            ("retry-after", "1e300", Some(3_600_000)),
+            ("retry-after", "inf", Some(3_600_000)),
+            ("retry-after", "-1", None),
+            ("retry-after", "NaN", None),
+            ("retry-after", "soon", None),
+            ("x-other", "2", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            assert_eq!(
+                retry_after(&headers, now),
+                wait.map(Duration::from_millis),
+                "{name}: {value}"
+            );
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! From a [`ChatRequest`] to the JSON of the protocol. Pure, and without copying the messages.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
+
+/// What the limit of output tokens is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenLimitKey {
+    /// What every server but OpenAI's own knows.
+    MaxTokens,
+    /// OpenAI's newer models refuse the old name.
+    MaxCompletionTokens,
+}
+
+impl TokenLimitKey {
+    pub fn of_host(host: &str) -> Self {
+        match host {
+            "api.openai.com" => Self::MaxCompletionTokens,
+            host if host.ends_with(".openai.azure.com") => Self::MaxCompletionTokens,
+            _ => Self::MaxTokens,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<WireMessage<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    stream: bool,
+    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct WireMessage<'a> {
+    role: &'static str,
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WireCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct WireCall<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: WireFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct WireFunction<'a> {
+    name: Cow<'a, str>,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireTool<'a> {
+    r#type: &'static str,
+    function: WireSpec<'a>,
+}
+
+#[derive(Serialize)]
+struct WireSpec<'a> {
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a Value,
+}
+
+/// The body of the request.
+pub fn to_json(request: &ChatRequest<'_>, limit: TokenLimitKey) -> serde_json::Result<Vec<u8>> {
+    let of = |key| request.max_output_tokens.filter(|_| limit == key);
+    serde_json::to_vec(&Body {
+        model: request.model,
+        messages: request.messages.iter().map(message).collect(),
+        tools: request.tools.iter().map(tool).collect(),
+        stream: true,
+        stream_options: StreamOptions { include_usage: true },
+        temperature: request.temperature,
+        max_tokens: of(TokenLimitKey::MaxTokens),
+        max_completion_tokens: of(TokenLimitKey::MaxCompletionTokens),
+    })
+}
+
+fn message(message: &Message) -> WireMessage<'_> {
+    let plain = |role, content| WireMessage {
+        role,
+        content: Some(content),
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+    };
+    match message {
+        Message::System(text) => plain("system", text),
+        Message::User(text) => plain("user", text),
+        Message::Assistant { text, tool_calls } if tool_calls.is_empty() => {
+            plain("assistant", text)
+        }
+        Message::Assistant { text, tool_calls } => WireMessage {
+            content: Some(text.as_str()).filter(|text| !text.is_empty()),
+            tool_calls: tool_calls.iter().map(call).collect(),
+            ..plain("assistant", text)
+        },
+        Message::Tool { call, output } => {
+            WireMessage { tool_call_id: Some(&call.id), ..plain("tool", output) }
+        }
+    }
+}
+
+/// A call as the model made it, except for what servers refuse to read back: then one slip of the
+/// model would end its agent rather than be mended. The tool's message says what was wrong.
+fn call(call: &ToolCall) -> WireCall<'_> {
+    let readable = call.arguments.trim_start().starts_with('{')
+        && serde_json::from_str::<IgnoredAny>(&call.arguments).is_ok();
+    let arguments = if readable { call.arguments.as_str() } else { "{}" };
+    let function = WireFunction { name: function_name(&call.name), arguments };
+    WireCall { id: &call.id, r#type: "function", function }
+}
+
+/// The protocol's names: up to 64 letters, digits, `_` and `-`.
+fn function_name(name: &str) -> Cow<'_, str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() {
+        Cow::Borrowed("unnamed")
+    } else if name.len() <= 64 && name.chars().all(allowed) {
+        Cow::Borrowed(name)
+    } else {
+        name.chars().take(64).map(|c| if allowed(c) { c } else { '_' }).collect()
+    }
+}
+
+fn tool(tool: &ToolSpec) -> WireTool<'_> {
+    let function =
+        WireSpec { name: &tool.name, description: &tool.description, parameters: &tool.parameters };
+    WireTool { r#type: "function", function }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn request<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ChatRequest<'a> {
+        ChatRequest {
+            model: "m",
+            messages,
+            tools,
+            temperature: None,
+            max_output_tokens: None,
+            max_answer: 1024,
+            idle_timeout: Duration::from_secs(1),
+        }
+    }
+
+    fn body(request: &ChatRequest<'_>, limit: TokenLimitKey) -> Value {
+        serde_json::from_slice(&to_json(request, limit).unwrap_or_default()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_plain_question() {
+        let messages = [Message::System("be brief".into()), Message::User("hi".into())];
+        assert_eq!(
+            body(&request(&messages, &[]), TokenLimitKey::MaxTokens),
+            json!({
+                "model": "m",
+                "messages": [
+                    {"role": "system", "content": "be brief"},
+                    {"role": "user", "content": "hi"},
+                ],
+                "stream": true,
+                "stream_options": {"include_usage": true},
+            })
+        );
+    }
+
+    #[test]
+    fn options_and_tools() {
+        let tools = [ToolSpec {
+            name: "df".into(),
+            description: "disk".into(),
+            parameters: Arc::new(json!({"type": "object"})),
+        }];
+        let request = ChatRequest {
+            temperature: Some(0.5),
+            max_output_tokens: Some(9),
+            ..request(&[], &tools)
+        };
+        let found = body(&request, TokenLimitKey::of_host("localhost"));
+        assert_eq!(found["temperature"], 0.5);
+        assert_eq!((&found["max_tokens"], found.get("max_completion_tokens")), (&json!(9), None));
+        assert_eq!(
+            found["tools"],
+            json!([{"type": "function", "function":
+                {"name": "df", "description": "disk", "parameters": {"type": "object"}}}])
+        );
+        let found = body(&request, TokenLimitKey::of_host("api.openai.com"));
+        assert_eq!((&found["max_completion_tokens"], found.get("max_tokens")), (&json!(9), None));
+    }
+
+    #[test]
+    fn calls_go_back_in_a_form_that_servers_accept() {
+        let call = |id: &str, name: &str, arguments: &str| ToolCall {
+            id: id.into(),
+            name: name.into(),
+            arguments: arguments.into(),
+        };
+        let calls = vec![
+            call("a", "df", r#"{"path": "/"}"#),
+            call("b", "no such\ntool", "{\"path\": "),
+            call("c", "", "[1]"),
+        ];
+        let result = Message::Tool { call: calls[0].clone(), output: "full".into() };
+        let messages = [Message::Assistant { text: String::new(), tool_calls: calls }, result];
+        let function = |name, arguments| json!({"name": name, "arguments": arguments});
+        assert_eq!(
+            body(&request(&messages, &[]), TokenLimitKey::MaxTokens)["messages"],
+            json!([
+                {"role": "assistant", "content": null, "tool_calls": [
+                    {"id": "a", "type": "function", "function": function("df", r#"{"path": "/"}"#)},
+                    {"id": "b", "type": "function", "function": function("no_such_tool", "{}")},
+                    {"id": "c", "type": "function", "function": function("unnamed", "{}")},
+                ]},
+                {"role": "tool", "content": "full", "tool_call_id": "a"},
+            ])
+        );
+    }
+}

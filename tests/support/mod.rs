@@ -1,0 +1,8 @@
+//! What several test files share. Not every file uses all of it.
+
+#![allow(dead_code)]
+#![allow(clippy::unwrap_used)]
+
+pub mod mock_model;
+pub mod quirks;
+pub mod script;
