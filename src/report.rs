@@ -258,16 +258,46 @@ pub struct Fault {
 /// What happens during a run, told as it happens. `agent` is an index into the plan's agents.
 #[derive(Debug, Clone)]
 pub enum Event {
-    AgentStarted { agent: usize },
-    ModelCallStarted { agent: usize, turn: u32 },
+    AgentStarted {
+        agent: usize,
+    },
+    ModelCallStarted {
+        agent: usize,
+        turn: u32,
+    },
     /// Tokens counted so far, all model calls of the agent together.
-    Tokens { agent: usize, usage: Usage },
-    Retrying { agent: usize, attempt: u32, delay: Duration, error: String },
-    ToolStarted { agent: usize, tool: String, arguments: Value },
-    ToolFinished { agent: usize, tool: String, status: ToolStatus, duration: Duration },
-    AgentFinished { agent: usize, status: AgentStatus, duration: Duration, message: Option<String> },
+    Tokens {
+        agent: usize,
+        usage: Usage,
+    },
+    Retrying {
+        agent: usize,
+        attempt: u32,
+        delay: Duration,
+        error: String,
+    },
+    ToolStarted {
+        agent: usize,
+        tool: String,
+        arguments: Value,
+    },
+    ToolFinished {
+        agent: usize,
+        tool: String,
+        status: ToolStatus,
+        duration: Duration,
+    },
+    AgentFinished {
+        agent: usize,
+        status: AgentStatus,
+        duration: Duration,
+        message: Option<String>,
+    },
     /// The run is being stopped; tools have this long to end by themselves.
-    Stopping { reason: CancelReason, grace: Duration },
+    Stopping {
+        reason: CancelReason,
+        grace: Duration,
+    },
 }
 
 /// Where events go. Called from the engine's own thread: it must return at once and never block.

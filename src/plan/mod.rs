@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::provider::ToolSpec;
 use template::Template;
 
+pub mod quantity;
 pub mod template;
 
 #[derive(Debug)]
@@ -72,7 +73,11 @@ pub struct AgentPlan {
 pub enum ModelPlan {
     Offline,
     /// `provider` is an index into [`CrewPlan::providers`].
-    Remote { provider: usize, model: String, label: String },
+    Remote {
+        provider: usize,
+        model: String,
+        label: String,
+    },
 }
 
 impl ModelPlan {

@@ -43,9 +43,15 @@ pub struct ChatRequest<'a> {
 pub enum Message {
     System(String),
     User(String),
-    Assistant { text: String, tool_calls: Vec<ToolCall> },
+    Assistant {
+        text: String,
+        tool_calls: Vec<ToolCall>,
+    },
     /// The result of one tool call. Those of one turn follow their assistant message in order.
-    Tool { call: ToolCall, output: String },
+    Tool {
+        call: ToolCall,
+        output: String,
+    },
 }
 
 /// What the model is told of a tool.
