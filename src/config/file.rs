@@ -98,6 +98,23 @@ pub struct AgentConfig {
     pub max_answer: Option<SizeText>,
 }
 
+impl AgentConfig {
+    /// The part that `defaults` can give as well.
+    pub fn settings(&self) -> DefaultsConfig {
+        DefaultsConfig {
+            model: self.model.clone(),
+            timeout: self.timeout.clone(),
+            idle_timeout: self.idle_timeout.clone(),
+            tool_timeout: self.tool_timeout.clone(),
+            max_turns: self.max_turns,
+            retries: self.retries,
+            temperature: self.temperature,
+            max_output_tokens: self.max_output_tokens,
+            max_answer: self.max_answer.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename = "a duration such as 30s")]
 pub struct DurationText(pub String);
