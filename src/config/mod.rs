@@ -1,1 +1,71 @@
-//! The YAML as written.
+//! The YAML as written: found, read, looked through, expanded and decoded.
+//!
+//! What a value means is the plan's business; here it is only made sure that every value has the
+//! right type and that every fault is noted with its place.
+
+pub mod decode;
+pub mod expand;
+pub mod faults;
+pub mod file;
+pub mod find;
+pub mod guard;
+pub mod node;
+pub mod place;
+
+use serde::Deserialize;
+
+use decode::Decoder;
+use expand::{Env, Expansion};
+use faults::FaultLog;
+use file::CrewFile;
+use guard::Unusable;
+use node::Node;
+use place::{Path, Place};
+
+/// Decodes a file's text. What is wrong with it goes into the log; `Err` if nothing is left to go
+/// on with.
+pub fn parse(
+    source: &str,
+    env: Env<'_>,
+    known_secrets: &[&str],
+    log: &mut FaultLog,
+) -> Result<CrewFile, Unusable> {
+    guard::inspect(source, log)?;
+    let mut node: Node = match serde_yaml::from_str(source) {
+        Ok(node) => node,
+        Err(error) => {
+            let place = error.location().map_or(Place { line: 1, column: 1 }, |location| Place {
+                line: location.line(),
+                column: location.column(),
+            });
+            log.at(None, place, format!("this is not valid YAML: {error}"), None);
+            return Err(Unusable);
+        }
+    };
+    node.merge(&Path::Root, log);
+    let secrets = secrets(&node, known_secrets);
+    Expansion { env, secrets, log }.apply(&mut node, &Path::Root);
+    if node == Node::Null {
+        let hint = "a crew needs `agents:` with at least one agent below it".to_owned();
+        log.unplaced("the file is empty", Some(hint));
+        return Err(Unusable);
+    }
+    CrewFile::deserialize(Decoder::new(&node, &Path::Root, log)).map_err(|error| {
+        // The decoder has no errors of its own, so this can only be a struct at odds with it.
+        log.unplaced(format!("the file cannot be decoded: {error}"), None);
+        Unusable
+    })
+}
+
+/// The variables that hold API keys: the usual ones and those the file's providers name.
+fn secrets(node: &Node, known: &[&str]) -> Vec<String> {
+    let mut secrets: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
+    if let Some(Node::Map(providers)) = node.get("providers") {
+        for (_, provider) in providers {
+            if let Some(Node::Text { text, .. }) = provider.get("api_key_env") {
+                secrets.push(text.clone());
+            }
+        }
+    }
+    secrets
+}

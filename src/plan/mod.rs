@@ -3,17 +3,60 @@
 //! [`load`] turns what the user wrote into a [`CrewPlan`] or into every fault of it at once. After
 //! it, the only things that can still be wrong are outside the file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::Value;
 
+use crate::config::expand::Env;
+use crate::config::faults::FaultLog;
+use crate::config::{self, find};
 use crate::provider::ToolSpec;
+use build::Builder;
 use template::Template;
 
+pub use crate::config::faults::Faults;
+
+mod agents;
+mod build;
+mod check;
+mod endpoint;
+mod graph;
+pub mod quantity;
+mod scope;
 pub mod template;
+mod tools;
+
+/// What the command line says in place of the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Run these and what they need; all if empty.
+    pub agents: Vec<String>,
+    pub vars: Vec<(String, String)>,
+    /// For every agent.
+    pub model: Option<String>,
+    /// Every agent's model is `offline`.
+    pub offline: bool,
+    pub timeout: Option<Duration>,
+    pub max_parallel: Option<usize>,
+    pub on_failure: Option<OnFailure>,
+}
+
+/// Finds the crew's file, unless one is named, and makes a plan of it, or says everything that is
+/// wrong with it.
+pub fn load(file: Option<&Path>, overrides: &Overrides, env: Env<'_>) -> Result<CrewPlan, Faults> {
+    let file = find::find(file, env)?;
+    let source = find::read(&file)?;
+    let mut log = FaultLog::default();
+    let plan = config::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log)
+        .map(|crew| Builder { crew: &crew, overrides, env, log: &log }.plan(&file));
+    match plan {
+        Ok(plan) if log.is_empty() => Ok(plan),
+        _ => Err(log.finish(Some(file), source)),
+    }
+}
 
 #[derive(Debug)]
 pub struct CrewPlan {
@@ -28,6 +71,14 @@ pub struct CrewPlan {
     pub agents: Vec<AgentPlan>,
     /// Those the agents use, each once.
     pub providers: Vec<ProviderPlan>,
+}
+
+impl CrewPlan {
+    /// Indices of the agents in order of start: those of one wave need only earlier ones.
+    pub fn waves(&self) -> Vec<Vec<usize>> {
+        let needs: Vec<Vec<usize>> = self.agents.iter().map(|agent| agent.needs.clone()).collect();
+        graph::waves(&needs)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

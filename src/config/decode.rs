@@ -1,0 +1,306 @@
+//! From values to the structs of a crew's file, noting every fault on the way.
+//!
+//! A serde `Deserializer` that never fails: an unknown key or a wrong type is noted with its path,
+//! something harmless stands in for the value, and decoding goes on. The structs say all there is
+//! to know (field names, types, variants), so "did you mean" comes with them.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::faults::FaultLog;
+use super::node::Node;
+use super::place::Path;
+
+/// The one size type of the file, which may also be written as a bare number.
+pub const SIZE: &str = "a size such as 64KiB";
+
+pub struct Decoder<'a> {
+    node: &'a Node,
+    path: &'a Path<'a>,
+    log: &'a FaultLog,
+    /// What a text stands for, from the name of its newtype.
+    expected: Option<&'static str>,
+}
+
+impl<'a> Decoder<'a> {
+    pub fn new(node: &'a Node, path: &'a Path<'a>, log: &'a FaultLog) -> Self {
+        Self { node, path, log, expected: None }
+    }
+
+    fn wrong(&self, expected: &str) {
+        let hint = match (self.node, self.expected) {
+            (Node::Int(_) | Node::UInt(_), Some("a duration such as 30s")) => {
+                Some("give the number a unit: ms, s, m or h".to_owned())
+            }
+            (Node::Int(_) | Node::UInt(_) | Node::Float(_) | Node::Bool(_), None)
+                if expected == "a text" =>
+            {
+                Some("put it in quotes".to_owned())
+            }
+            _ => None,
+        };
+        let message = format!("expected {expected}, found {}", self.node.describe());
+        self.log.broken(self.path, message, hint);
+    }
+
+    /// A number, also where it came out of `${…}`.
+    fn number<T: std::str::FromStr>(&self) -> Option<T> {
+        match self.node {
+            Node::Text { text, expanded: true } => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// Never seen: the decoder notes what is wrong and goes on.
+#[derive(Debug)]
+pub struct Never(String);
+
+impl fmt::Display for Never {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Never {}
+
+impl de::Error for Never {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(message.to_string())
+    }
+}
+
+impl<'de> Deserializer<'de> for Decoder<'_> {
+    type Error = Never;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        match self.node {
+            Node::Null => visitor.visit_unit(),
+            Node::Bool(value) => visitor.visit_bool(*value),
+            Node::Int(value) => visitor.visit_i64(*value),
+            Node::UInt(value) => visitor.visit_u64(*value),
+            Node::Float(value) if value.is_finite() => visitor.visit_f64(*value),
+            Node::Float(_) => {
+                self.wrong("a number that can be written in JSON");
+                visitor.visit_f64(0.0)
+            }
+            Node::Text { text, .. } => visitor.visit_str(text),
+            Node::List(_) => self.deserialize_seq(visitor),
+            Node::Map(_) => self.deserialize_map(visitor),
+        }
+    }
+
+    /// A key without a value is not the same as no key: what the value should have been is known
+    /// to the inner type only, so that is asked.
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Never> {
+        visitor.visit_newtype_struct(Self { expected: Some(name), ..self })
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        match self.node {
+            Node::Text { text, .. } => visitor.visit_str(text),
+            Node::Int(value) if self.expected == Some(SIZE) => {
+                visitor.visit_string(value.to_string())
+            }
+            Node::UInt(value) if self.expected == Some(SIZE) => {
+                visitor.visit_string(value.to_string())
+            }
+            _ => {
+                self.wrong(self.expected.unwrap_or("a text"));
+                visitor.visit_str("")
+            }
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        self.deserialize_string(visitor)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        let value = match self.node {
+            Node::Int(value) => u64::try_from(*value).ok(),
+            Node::UInt(value) => Some(*value),
+            _ => self.number(),
+        };
+        match value {
+            Some(value) => visitor.visit_u64(value),
+            None => {
+                self.wrong("a whole number, not negative");
+                visitor.visit_u64(1)
+            }
+        }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        let value = match self.node {
+            Node::Int(value) => Some(*value as f64),
+            Node::UInt(value) => Some(*value as f64),
+            Node::Float(value) => Some(*value),
+            _ => self.number(),
+        };
+        match value {
+            Some(value) => visitor.visit_f64(value),
+            None => {
+                self.wrong("a number");
+                visitor.visit_f64(0.0)
+            }
+        }
+    }
+
+    /// Nothing after the key is an empty list: often all its items are commented out.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        let items: &[Node] = match self.node {
+            Node::List(items) => items,
+            Node::Null => &[],
+            _ => {
+                self.wrong("a list");
+                &[]
+            }
+        };
+        visitor.visit_seq(Items { items, at: 0, path: self.path, log: self.log })
+    }
+
+    /// Nothing after the key is an empty mapping.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        let entries = self.entries().into_iter();
+        visitor.visit_map(Entries { entries, value: None, path: self.path, log: self.log })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Never> {
+        let mut entries = self.entries();
+        entries.retain(|(key, _)| {
+            let known = fields.contains(&key.as_str());
+            if !known {
+                self.unknown(key, fields);
+            }
+            known
+        });
+        let entries = entries.into_iter();
+        visitor.visit_map(Entries { entries, value: None, path: self.path, log: self.log })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Never> {
+        let given = match self.node {
+            Node::Text { text, .. } => text.as_str(),
+            _ => "",
+        };
+        if let Some(known) = variants.iter().find(|variant| **variant == given) {
+            return visitor.visit_enum(StrDeserializer::new(known));
+        }
+        let message = format!("expected {}, found {}", variants.join(" or "), self.node.describe());
+        let hint = self.log.nearest(given, variants.iter().copied());
+        self.log.broken(self.path, message, hint);
+        visitor.visit_enum(StrDeserializer::new(variants.first().copied().unwrap_or_default()))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 char bytes byte_buf
+        unit unit_struct tuple tuple_struct identifier
+    }
+}
+
+impl<'a> Decoder<'a> {
+    /// The mapping's entries, each key once: that it is given twice has been noted already.
+    fn entries(&self) -> Vec<(&'a String, &'a Node)> {
+        match self.node {
+            Node::Map(entries) => {
+                let mut seen = HashSet::new();
+                entries
+                    .iter()
+                    .filter(|(key, _)| seen.insert(key.as_str()))
+                    .map(|(key, node)| (key, node))
+                    .collect()
+            }
+            Node::Null => Vec::new(),
+            _ => {
+                self.wrong("a mapping");
+                Vec::new()
+            }
+        }
+    }
+
+    fn unknown(&self, key: &str, fields: &[&str]) {
+        let path = self.path.key(key);
+        // Not a key of ours, but perhaps one to a door.
+        self.log.hide(&path);
+        let hint = self
+            .log
+            .nearest(key, fields.iter().copied())
+            .unwrap_or_else(|| format!("known here: {}", fields.join(", ")));
+        let shown: String = key.chars().take(64).collect();
+        self.log.key(&path, format!("unknown key {shown:?}"), Some(hint));
+    }
+}
+
+struct Items<'a> {
+    items: &'a [Node],
+    at: usize,
+    path: &'a Path<'a>,
+    log: &'a FaultLog,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Never;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Never> {
+        let Some(node) = self.items.get(self.at) else { return Ok(None) };
+        let path = self.path.index(self.at);
+        self.at += 1;
+        seed.deserialize(Decoder::new(node, &path, self.log)).map(Some)
+    }
+}
+
+struct Entries<'a> {
+    entries: std::vec::IntoIter<(&'a String, &'a Node)>,
+    value: Option<(&'a String, &'a Node)>,
+    path: &'a Path<'a>,
+    log: &'a FaultLog,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Never;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Never> {
+        self.value = self.entries.next();
+        self.value.map(|(key, _)| seed.deserialize(StrDeserializer::new(key))).transpose()
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Never> {
+        let Some((key, node)) = self.value.take() else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        let path = self.path.key(key);
+        seed.deserialize(Decoder::new(node, &path, self.log))
+    }
+}

@@ -1,0 +1,283 @@
+//! `${NAME}` and `${NAME:-default}` in the file's texts.
+//!
+//! It happens on parsed values and once: what a variable holds is data. It can change neither the
+//! file's structure nor a template's, and `${…}` inside it stays as it is.
+
+use super::faults::FaultLog;
+use super::node::Node;
+use super::place::{Path, Segment};
+
+/// Looks an environment variable up.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What to make of a file's texts.
+pub struct Expansion<'a> {
+    pub env: Env<'a>,
+    /// Variables that hold API keys: only a provider's headers may use one.
+    pub secrets: Vec<String>,
+    pub log: &'a FaultLog,
+}
+
+impl Expansion<'_> {
+    /// Expands every text below the node, except `tools.*.shell`: there `${…}` is the shell's own.
+    pub fn apply(&self, node: &mut Node, path: &Path<'_>) {
+        match node {
+            Node::Text { text, expanded } if text.contains("${") => {
+                let kind = Kind::of(path);
+                if kind != Kind::Shell {
+                    *text = self.text(text, kind, path);
+                    *expanded = true;
+                }
+            }
+            Node::List(items) => {
+                for (at, item) in items.iter_mut().enumerate() {
+                    self.apply(item, &path.index(at));
+                }
+            }
+            Node::Map(entries) => {
+                for (name, node) in entries {
+                    self.apply(node, &path.key(name));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&self, text: &str, kind: Kind, path: &Path<'_>) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut failed = false;
+        for piece in pieces(text) {
+            match piece {
+                Piece::Plain(plain) => out.push_str(plain),
+                Piece::Variable { name, default } => {
+                    match self.variable(name, default, kind, path) {
+                        // The default stands in the file and may well be a template.
+                        Some(Found::Default(value)) => out.push_str(value),
+                        Some(Found::Environment(value)) => kind.push(&value, &mut out),
+                        None => failed = true,
+                    }
+                }
+                Piece::Broken(why) => {
+                    let hint = "write ${NAME} or ${NAME:-default}; $${ is a literal ${";
+                    self.log.value(path, why, Some(hint.to_owned()));
+                    failed = true;
+                }
+            }
+        }
+        if failed {
+            self.log.mark_broken(path);
+        }
+        out
+    }
+
+    fn variable<'t>(
+        &self,
+        name: &str,
+        default: Option<&'t str>,
+        kind: Kind,
+        path: &Path<'_>,
+    ) -> Option<Found<'t>> {
+        if kind != Kind::Header && self.secrets.iter().any(|secret| secret == name) {
+            let message = format!("{name} holds an API key, which goes to its provider only");
+            let hint = "name the variable in the provider's api_key_env".to_owned();
+            self.log.value(path, message, Some(hint));
+            return None;
+        }
+        let value = (self.env)(name);
+        if let Some(default) = default {
+            let value = value.filter(|value| !value.is_empty());
+            return Some(value.map_or(Found::Default(default), Found::Environment));
+        }
+        if value.is_none() {
+            let message = format!("the environment variable {name} is not set");
+            let hint = format!("set it, or give a default: ${{{name}:-default}}");
+            self.log.value(path, message, Some(hint));
+        }
+        value.map(Found::Environment)
+    }
+}
+
+enum Found<'t> {
+    Default(&'t str),
+    Environment(String),
+}
+
+/// What a text is for decides how a variable's value goes into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Shell,
+    Template,
+    Header,
+    Other,
+}
+
+impl Kind {
+    fn of(path: &Path<'_>) -> Self {
+        use Segment::Key;
+        match path.segments()[..] {
+            [Key("tools"), Key(_), Key("shell")] => Self::Shell,
+            [Key("tools"), Key(_), Key("cwd")]
+            | [Key("tools"), Key(_), Key("command"), _]
+            | [
+                Key("agents"),
+                Key(_),
+                Key("prompt" | "role" | "goal" | "backstory" | "instructions"),
+            ] => Self::Template,
+            [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
+            _ => Self::Other,
+        }
+    }
+
+    fn push(self, value: &str, out: &mut String) {
+        if self != Self::Template {
+            return out.push_str(value);
+        }
+        for c in value.chars() {
+            match c {
+                // Written so that the template prints a brace instead of obeying it.
+                '{' => out.push_str("{{'{'}}"),
+                c => out.push(c),
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Piece<'t> {
+    Plain(&'t str),
+    Variable { name: &'t str, default: Option<&'t str> },
+    Broken(String),
+}
+
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let before = &rest[..at];
+        let after = &rest[at + 2..];
+        if let Some(before) = before.strip_suffix('$') {
+            pieces.push(Piece::Plain(before));
+            pieces.push(Piece::Plain("${"));
+            rest = after;
+            continue;
+        }
+        pieces.push(Piece::Plain(before));
+        let Some(end) = after.find('}') else {
+            pieces.push(Piece::Broken("${ has no closing }".to_owned()));
+            return pieces;
+        };
+        pieces.push(variable(&after[..end]));
+        rest = &after[end + 1..];
+    }
+    pieces.push(Piece::Plain(rest));
+    pieces
+}
+
+fn variable(inside: &str) -> Piece<'_> {
+    let (name, default) = match inside.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inside, None),
+    };
+    if !is_variable_name(name) {
+        let shown: String = inside.chars().take(40).collect();
+        return Piece::Broken(format!("${{{shown}}} does not name an environment variable"));
+    }
+    if default.is_some_and(|default| default.contains("${")) {
+        return Piece::Broken(format!("the default of ${{{name}}} cannot hold another ${{…}}"));
+    }
+    Piece::Variable { name, default }
+}
+
+/// As a shell would take it: `[A-Za-z_][A-Za-z0-9_]*`.
+pub fn is_variable_name(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn env(name: &str) -> Option<String> {
+        match name {
+            "NAME" => Some("value".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "NESTED" => Some("${NAME} {{ input }}".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn expand(text: &str) -> (String, usize) {
+        expand_at(text, &Path::Root.key("name"))
+    }
+
+    fn expand_at(text: &str, path: &Path<'_>) -> (String, usize) {
+        let log = FaultLog::default();
+        let secrets = vec!["LOCAL_KEY".to_owned()];
+        let mut node = Node::Text { text: text.to_owned(), expanded: false };
+        Expansion { env: &env, secrets, log: &log }.apply(&mut node, path);
+        let Node::Text { text, .. } = node else { panic!("text became something else") };
+        (text, log.finish(None, String::new()).faults.len())
+    }
+
+    #[test]
+    fn variables_are_replaced_once() {
+        for (text, expanded) in [
+            ("plain", "plain"),
+            ("$NAME $ 5$", "$NAME $ 5$"),
+            ("a ${NAME} b", "a value b"),
+            ("${NAME}${NAME}", "valuevalue"),
+            ("${NAME:-other}", "value"),
+            ("${EMPTY:-other}", "other"),
+            ("${EMPTY}", ""),
+            ("${MISSING:-}", ""),
+            ("${MISSING:-a:-b}", "a:-b"),
+            ("$${NAME}", "${NAME}"),
+            ("$$${NAME}", "$${NAME}"),
+            ("${NESTED}", "${NAME} {{ input }}"),
+        ] {
+            assert_eq!(expand(text), (expanded.to_owned(), 0), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_a_fault_each() {
+        for (text, faults) in [
+            ("${MISSING}", 1),
+            ("${MISSING} ${GONE}", 2),
+            ("${NAME", 1),
+            ("${}", 1),
+            ("${1A}", 1),
+            ("${NAME-x}", 1),
+            ("${MISSING:-${NAME}}", 1),
+            ("${LOCAL_KEY}", 1),
+        ] {
+            assert_eq!(expand(text).1, faults, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_in_a_template_is_data() {
+        let (agents, tools) = (Path::Root.key("agents"), Path::Root.key("tools"));
+        let (agent, tool) = (agents.key("a"), tools.key("t"));
+        let (text, faults) = expand_at("{{ input }} ${NESTED}", &agent.key("prompt"));
+        assert_eq!(faults, 0);
+        assert_eq!(text, "{{ input }} $".to_owned() + "{{'{'}}NAME} {{'{'}}{{'{'}} input }}");
+        assert_eq!(expand_at("${NAME}", &tool.key("shell")), ("${NAME}".to_owned(), 0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_expanded(text in "[${}:A-Z -]{0,40}|.{0,40}") {
+            let (out, _) = expand(&text);
+            if !text.contains("${") {
+                prop_assert_eq!(out, text);
+            }
+        }
+    }
+}

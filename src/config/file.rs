@@ -1,0 +1,162 @@
+//! The structs of a crew's file: options as written, nothing filled in, nothing checked.
+//!
+//! The name of a text's newtype completes "expected …" in a fault.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+#[derive(Debug, Default, Deserialize)]
+pub struct CrewFile {
+    pub version: Option<u64>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub vars: Option<Entries<Value>>,
+    pub limits: Option<LimitsConfig>,
+    pub defaults: Option<DefaultsConfig>,
+    pub providers: Option<Entries<ProviderConfig>>,
+    pub tools: Option<Entries<ToolConfig>>,
+    pub agents: Option<Entries<AgentConfig>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct LimitsConfig {
+    pub timeout: Option<DurationText>,
+    pub grace: Option<DurationText>,
+    pub max_parallel: Option<u64>,
+    pub on_failure: Option<OnFailureConfig>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailureConfig {
+    Cancel,
+    Continue,
+}
+
+/// What an agent may say, and `defaults` for all of them.
+#[derive(Debug, Default, Deserialize)]
+pub struct DefaultsConfig {
+    pub model: Option<ModelText>,
+    pub timeout: Option<DurationText>,
+    pub idle_timeout: Option<DurationText>,
+    pub tool_timeout: Option<DurationText>,
+    pub max_turns: Option<u64>,
+    pub retries: Option<u64>,
+    pub temperature: Option<f64>,
+    pub max_output_tokens: Option<u64>,
+    pub max_answer: Option<SizeText>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct ProviderConfig {
+    pub api: Option<ApiConfig>,
+    pub base_url: Option<String>,
+    pub api_key_env: Option<String>,
+    pub headers: Option<Entries<String>>,
+    pub max_concurrency: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiConfig {
+    Openai,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct ToolConfig {
+    pub description: Option<String>,
+    pub command: Option<Vec<String>>,
+    pub shell: Option<String>,
+    pub parameters: Option<Entries<Value>>,
+    pub timeout: Option<DurationText>,
+    pub cwd: Option<String>,
+    pub env: Option<Vec<String>>,
+    pub max_output: Option<SizeText>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct AgentConfig {
+    pub role: Option<String>,
+    pub goal: Option<String>,
+    pub backstory: Option<String>,
+    pub instructions: Option<String>,
+    pub prompt: Option<String>,
+    pub tools: Option<Vec<String>>,
+    pub needs: Option<Vec<String>>,
+    pub model: Option<ModelText>,
+    pub timeout: Option<DurationText>,
+    pub idle_timeout: Option<DurationText>,
+    pub tool_timeout: Option<DurationText>,
+    pub max_turns: Option<u64>,
+    pub retries: Option<u64>,
+    pub temperature: Option<f64>,
+    pub max_output_tokens: Option<u64>,
+    pub max_answer: Option<SizeText>,
+}
+
+impl AgentConfig {
+    /// The part that `defaults` can give as well.
+    pub fn settings(&self) -> DefaultsConfig {
+        DefaultsConfig {
+            model: self.model.clone(),
+            timeout: self.timeout.clone(),
+            idle_timeout: self.idle_timeout.clone(),
+            tool_timeout: self.tool_timeout.clone(),
+            max_turns: self.max_turns,
+            retries: self.retries,
+            temperature: self.temperature,
+            max_output_tokens: self.max_output_tokens,
+            max_answer: self.max_answer.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "a duration such as 30s")]
+pub struct DurationText(pub String);
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "a size such as 64KiB")]
+pub struct SizeText(pub String);
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename = "one model such as openai/gpt-4o-mini")]
+pub struct ModelText(pub String);
+
+/// A mapping in the order of the file.
+#[derive(Debug)]
+pub struct Entries<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
+            type Value = Entries<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder(PhantomData))
+    }
+}

@@ -1,0 +1,171 @@
+//! The YAML's values, before anybody asks what they mean.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
+
+use super::faults::FaultLog;
+use super::place::Path;
+
+/// Unlike the parser's own value it keeps a key that is given twice, so that one fault does not
+/// hide the others.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    Null,
+    Bool(bool),
+    Int(i64),
+    UInt(u64),
+    Float(f64),
+    Text {
+        text: String,
+        /// Some of it came from `${…}`: it may stand for a number, and it may be a secret.
+        expanded: bool,
+    },
+    List(Vec<Node>),
+    Map(Vec<(String, Node)>),
+}
+
+impl Node {
+    /// For "expected …, found …". Text that came from the environment is not repeated.
+    pub fn describe(&self) -> String {
+        const LONGEST: usize = 40;
+        match self {
+            Self::Null => "nothing".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Int(value) => format!("the number {value}"),
+            Self::UInt(value) => format!("the number {value}"),
+            Self::Float(value) => format!("the number {value}"),
+            Self::Text { expanded: true, .. } => "what ${…} stands for".to_owned(),
+            Self::Text { text, .. } if text.chars().count() <= LONGEST => format!("{text:?}"),
+            Self::Text { .. } => "a text".to_owned(),
+            Self::List(_) => "a list".to_owned(),
+            Self::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match self {
+            Self::Map(entries) => {
+                entries.iter().find(|(name, _)| name == key).map(|(_, node)| node)
+            }
+            _ => None,
+        }
+    }
+
+    /// Applies `<<: *other`: keys of the other mapping that this one does not give itself.
+    pub fn merge(&mut self, path: &Path<'_>, log: &FaultLog) {
+        match self {
+            Self::List(items) => {
+                for (at, item) in items.iter_mut().enumerate() {
+                    item.merge(&path.index(at), log);
+                }
+            }
+            Self::Map(entries) => {
+                for (name, node) in entries.iter_mut() {
+                    node.merge(&path.key(name), log);
+                }
+                if let Some(at) = entries.iter().position(|(name, _)| name == "<<") {
+                    let (_, from) = entries.remove(at);
+                    merge_into(entries, from, &path.key("<<"), log);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn merge_into(entries: &mut Vec<(String, Node)>, from: Node, path: &Path<'_>, log: &FaultLog) {
+    let sources = match from {
+        Node::List(sources) => sources,
+        source => vec![source],
+    };
+    let mut given: HashSet<String> = entries.iter().map(|(name, _)| name.clone()).collect();
+    for source in sources {
+        let Node::Map(source) = source else {
+            let message = format!("expected a mapping to merge, found {}", source.describe());
+            log.value(path, message, Some("write <<: *name".to_owned()));
+            continue;
+        };
+        for (name, node) in source {
+            if given.insert(name.clone()) {
+                entries.push((name, node));
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Int(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(i64::try_from(value).map_or(Node::UInt(value), Node::Int))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
+        Ok(Node::Float(value as f64))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Node, E> {
+        Ok(Node::Float(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Float(value))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        Ok(Node::Text { text: text.to_owned(), expanded: false })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            map.push(entry);
+        }
+        Ok(Node::Map(map))
+    }
+
+    /// A tag of YAML's own, such as `!!str`; the guard let no other pass.
+    fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Node, A::Error> {
+        use serde::de::VariantAccess;
+        let (_tag, value): (String, _) = tagged.variant()?;
+        value.newtype_variant()
+    }
+}

@@ -1,0 +1,151 @@
+//! Where things stand in the file: a key's path, and from it line and column.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+
+/// The way to one value, such as `agents.disk.tools[0]`. Borrowed link by link: a path costs
+/// nothing until it is shown.
+#[derive(Debug, Clone, Copy)]
+pub enum Path<'a> {
+    Root,
+    Key(&'a Path<'a>, &'a str),
+    Index(&'a Path<'a>, usize),
+}
+
+impl Path<'_> {
+    pub fn key<'b>(&'b self, name: &'b str) -> Path<'b> {
+        Path::Key(self, name)
+    }
+
+    pub fn index(&self, index: usize) -> Path<'_> {
+        Path::Index(self, index)
+    }
+
+    /// From the root on. As deep as the file, which the guard has bounded.
+    pub fn segments(&self) -> Vec<Segment<'_>> {
+        let mut segments = Vec::new();
+        let mut rest = self;
+        loop {
+            rest = match rest {
+                Path::Root => break,
+                Path::Key(parent, name) => {
+                    segments.push(Segment::Key(name));
+                    parent
+                }
+                Path::Index(parent, index) => {
+                    segments.push(Segment::Index(*index));
+                    parent
+                }
+            };
+        }
+        segments.reverse();
+        segments
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.segments().iter().enumerate().try_for_each(|(at, segment)| segment.write(at == 0, f))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Segment<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl Segment<'_> {
+    /// A key that could be taken for something else is quoted, and a long one cut: a path is for
+    /// people, and one key can be as long as the file.
+    pub fn write(&self, first: bool, out: &mut dyn fmt::Write) -> fmt::Result {
+        const LONGEST: usize = 64;
+        match self {
+            Self::Index(index) => write!(out, "[{index}]"),
+            Self::Key(key) => {
+                let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+                let cut: String = key.chars().take(LONGEST).collect();
+                let more = if cut.len() < key.len() { "…" } else { "" };
+                if !cut.is_empty() && cut.chars().all(plain) {
+                    write!(out, "{}{cut}{more}", if first { "" } else { "." })
+                } else {
+                    write!(out, "[{:?}]", cut + more)
+                }
+            }
+        }
+    }
+}
+
+/// Both from 1; the column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+/// One value of the file and what is inside it.
+#[derive(Debug)]
+pub struct Mark {
+    /// `None` for an item of a list and for the file as a whole.
+    pub key: Option<Place>,
+    pub value: Place,
+    /// A value that has no place worth pointing at: nothing, or a block that starts a line below
+    /// its key.
+    pub prefer_key: bool,
+    /// The bytes of a single value.
+    pub bytes: Option<Range<usize>>,
+    pub inside: Inside,
+}
+
+#[derive(Debug)]
+pub enum Inside {
+    Nothing,
+    Map(HashMap<String, Mark>),
+    List(Vec<Mark>),
+}
+
+impl Mark {
+    /// The mark at the path, or else the nearest one above it, and whether it is the very one:
+    /// what came through an alias or a merge has no place of its own.
+    pub fn find(&self, path: &Path<'_>) -> (&Mark, bool) {
+        let mut mark = self;
+        for segment in path.segments() {
+            let next = match (&mark.inside, segment) {
+                (Inside::Map(entries), Segment::Key(key)) => entries.get(key),
+                (Inside::List(items), Segment::Index(index)) => items.get(index),
+                _ => None,
+            };
+            match next {
+                Some(next) => mark = next,
+                None => return (mark, false),
+            }
+        }
+        (mark, true)
+    }
+
+    pub fn key_place(&self) -> Place {
+        self.key.unwrap_or(self.value)
+    }
+
+    pub fn value_place(&self) -> Place {
+        if self.prefer_key { self.key_place() } else { self.value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_reads_as_one_would_write_it() {
+        let agents = Path::Root.key("agents");
+        let agent = agents.key("my-disk");
+        let tools = agent.key("tools");
+        assert_eq!(tools.index(0).to_string(), "agents.my-disk.tools[0]");
+        assert_eq!(agents.key("a.b").to_string(), r#"agents["a.b"]"#);
+        assert_eq!(Path::Root.key("").to_string(), r#"[""]"#);
+        assert_eq!(Path::Root.key("\u{1b}[2J").to_string(), r#"["\u{1b}[2J"]"#);
+        assert_eq!(Path::Root.key(&"x".repeat(100)).to_string(), "x".repeat(64) + "…");
+    }
+}

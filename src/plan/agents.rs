@@ -1,0 +1,220 @@
+//! Agents: what they are told and within which limits they work.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::check::{self, Origin};
+use super::endpoint::{Endpoints, ModelName};
+use super::scope::Scope;
+use super::template::Template;
+use super::{AgentPlan, ModelPlan, ToolPlan};
+use crate::config::faults::FaultLog;
+use crate::config::file::{AgentConfig, DefaultsConfig};
+use crate::config::place::Path;
+
+/// What an agent may say itself, with `defaults` and the built-in defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    model: Model,
+    timeout: Duration,
+    idle_timeout: Duration,
+    tool_timeout: Duration,
+    max_turns: u32,
+    retries: u32,
+    temperature: Option<f64>,
+    max_output_tokens: Option<u32>,
+    max_answer: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Model {
+    NotSaid,
+    /// Of no use, and noted as such.
+    Faulty,
+    Said(ModelName),
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            model: Model::NotSaid,
+            timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(60),
+            tool_timeout: Duration::from_secs(30),
+            max_turns: 10,
+            retries: 3,
+            temperature: None,
+            max_output_tokens: None,
+            max_answer: 1 << 20,
+        }
+    }
+}
+
+impl Settings {
+    /// These, with what is given in their place.
+    pub fn with(
+        &self,
+        given: &DefaultsConfig,
+        path: &Path<'_>,
+        endpoints: &Endpoints,
+        log: &FaultLog,
+    ) -> Self {
+        let time = |key, given, default| check::timeout(given, default, &path.key(key), log);
+        let whole = |key, given: Option<u64>, least, most, default| {
+            given.map_or(default, |value| {
+                check::whole(value, least..=most, &path.key(key), log) as u32
+            })
+        };
+        let tokens = given
+            .max_output_tokens
+            .map(|value| whole("max_output_tokens", Some(value), 1, 100_000_000, 0));
+        let bounds = 1 << 10..=256 << 20;
+        let max_answer = path.key("max_answer");
+        Self {
+            model: match &given.model {
+                None => self.model.clone(),
+                Some(text) => endpoints
+                    .model(&text.0, &Origin::File(&path.key("model")), log)
+                    .map_or(Model::Faulty, Model::Said),
+            },
+            timeout: time("timeout", given.timeout.as_ref(), self.timeout),
+            idle_timeout: time("idle_timeout", given.idle_timeout.as_ref(), self.idle_timeout),
+            tool_timeout: time("tool_timeout", given.tool_timeout.as_ref(), self.tool_timeout),
+            max_turns: whole("max_turns", given.max_turns, 1, 10_000, self.max_turns),
+            retries: whole("retries", given.retries, 0, 100, self.retries),
+            temperature: given
+                .temperature
+                .inspect(|value| temperature(*value, &path.key("temperature"), log))
+                .or(self.temperature),
+            max_output_tokens: tokens.or(self.max_output_tokens),
+            max_answer: check::size(
+                given.max_answer.as_ref(),
+                bounds,
+                self.max_answer,
+                &max_answer,
+                log,
+            ),
+        }
+    }
+}
+
+fn temperature(value: f64, path: &Path<'_>, log: &FaultLog) {
+    if !value.is_finite() || value < 0.0 {
+        log.value(path, format!("expected a number of 0 or more, found {value}"), None);
+    }
+}
+
+/// What all agents are checked against.
+pub struct Surroundings<'a> {
+    pub vars: &'a Value,
+    pub defaults: &'a Settings,
+    pub endpoints: &'a Endpoints,
+    /// Of all agents of the file.
+    pub names: &'a HashSet<&'a str>,
+    pub log: &'a FaultLog,
+}
+
+/// An agent that has been checked, but is not yet tied to those around it.
+#[derive(Debug)]
+pub struct Draft {
+    pub name: String,
+    /// It is the agent that names its model, not `defaults`.
+    pub own_model: bool,
+    settings: Settings,
+    system: Vec<Template>,
+    prompt: Template,
+}
+
+impl Surroundings<'_> {
+    pub fn draft(&self, name: &str, config: &AgentConfig, path: &Path<'_>) -> Draft {
+        check::name(name, "an agent", path, self.log);
+        let needed: Vec<&str> = config.needs.iter().flatten().map(String::as_str).collect();
+        let scope = Scope::Agent { vars: self.vars, needed: &needed, agents: self.names };
+        let settings = self.defaults.with(&config.settings(), path, self.endpoints, self.log);
+        let prompt = config.prompt.as_deref().unwrap_or("{{ input }}");
+        Draft {
+            name: name.to_owned(),
+            own_model: config.model.is_some(),
+            settings,
+            system: self.system(config, &scope, path),
+            prompt: scope.template(prompt, &path.key("prompt"), self.log),
+        }
+    }
+
+    /// The parts of the system message, each under its heading.
+    fn system(&self, config: &AgentConfig, scope: &Scope<'_>, path: &Path<'_>) -> Vec<Template> {
+        let parts = [
+            ("role", "Role: ", &config.role),
+            ("goal", "Goal: ", &config.goal),
+            ("backstory", "Backstory: ", &config.backstory),
+            ("instructions", "Instructions:\n", &config.instructions),
+        ];
+        let mut system = Vec::new();
+        for (key, heading, text) in parts {
+            let Some(text) = text else { continue };
+            scope.template(text, &path.key(key), self.log);
+            if !text.trim().is_empty() {
+                // What does not parse has been noted above.
+                let part = format!("{heading}{}", text.trim_end());
+                system.push(Template::parse(part).unwrap_or_default());
+            }
+        }
+        system
+    }
+}
+
+impl Draft {
+    /// Its model; that there is none is noted.
+    pub fn model(&self, log: &FaultLog) -> ModelName {
+        match &self.settings.model {
+            Model::Said(model) => model.clone(),
+            Model::Faulty => ModelName::Offline,
+            Model::NotSaid => {
+                let agents = Path::Root.key("agents");
+                let hint = "give it one, or all of them: defaults: {model: openai/gpt-4o-mini}; \
+                            --offline needs none";
+                let message = format!("agent {:?} has no model", self.name);
+                log.key(&agents.key(&self.name), message, Some(hint.to_owned()));
+                ModelName::Offline
+            }
+        }
+    }
+
+    pub fn into_plan(
+        self,
+        needs: Vec<usize>,
+        model: ModelPlan,
+        tools: Vec<Arc<ToolPlan>>,
+    ) -> AgentPlan {
+        let Settings {
+            model: _,
+            timeout,
+            idle_timeout,
+            tool_timeout,
+            max_turns,
+            retries,
+            temperature,
+            max_output_tokens,
+            max_answer,
+        } = self.settings;
+        AgentPlan {
+            name: self.name,
+            needs,
+            model,
+            system: self.system,
+            prompt: self.prompt,
+            tools,
+            timeout,
+            idle_timeout,
+            tool_timeout,
+            max_turns,
+            retries,
+            temperature,
+            max_output_tokens,
+            max_answer,
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Puts the plan together from the checked parts of a file.
+//!
+//! Every part is looked at, whatever was wrong with the one before, with something harmless in
+//! place of what cannot be used: a plan with faults is never handed out.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::agents::{self, Draft, Settings};
+use super::check::{self, Origin};
+use super::endpoint::{Endpoints, ModelName};
+use super::tools::Surroundings;
+use super::{
+    AgentPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, ProviderPlan, ToolPlan, graph,
+};
+use crate::config::expand::Env;
+use crate::config::faults::FaultLog;
+use crate::config::file::{
+    AgentConfig, CrewFile, Entries, LimitsConfig, OnFailureConfig, ToolConfig,
+};
+use crate::config::place::Path;
+
+/// What a file, the command line and the environment together say.
+pub struct Builder<'a> {
+    pub crew: &'a CrewFile,
+    pub overrides: &'a Overrides,
+    pub env: Env<'a>,
+    pub log: &'a FaultLog,
+}
+
+impl Builder<'_> {
+    pub fn plan(&self, file: &FilePath) -> CrewPlan {
+        let (crew, log) = (self.crew, self.log);
+        if let Some(version) = crew.version.filter(|version| *version != 1) {
+            let message = format!("this version of crew reads files of version 1, not {version}");
+            log.value(&Path::Root.key("version"), message, Some("write version: 1".to_owned()));
+        }
+        let vars = Arc::new(Value::Object(self.vars()));
+        let endpoints = Endpoints::check(crew.providers.as_ref(), log);
+        let tools = self.tools(&vars, &base_dir(file), &endpoints);
+        let defaults = self.defaults(&endpoints);
+        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints);
+        let selected = self.selected(&needs);
+        let (agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
+        let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        CrewPlan {
+            name: crew.name.clone().or_else(stem).unwrap_or_default(),
+            description: crew.description.clone(),
+            file: file.to_owned(),
+            vars,
+            limits: self.limits(),
+            agents,
+            providers,
+        }
+    }
+
+    fn vars(&self) -> Map<String, Value> {
+        let file = self.crew.vars.as_ref().map(|vars| vars.0.as_slice()).unwrap_or_default();
+        let mut vars: Map<String, Value> = file.iter().cloned().collect();
+        for (name, value) in &self.overrides.vars {
+            match vars.get_mut(name) {
+                Some(known) => *known = Value::String(value.clone()),
+                None => {
+                    let names = file.iter().map(|(name, _)| name.as_str());
+                    let hint = self
+                        .log
+                        .nearest(name, names)
+                        .unwrap_or_else(|| "the file's vars: says which there are".to_owned());
+                    let message = format!("--var: there is no variable {}", check::shown(name));
+                    self.log.unplaced(message, Some(hint));
+                }
+            }
+        }
+        vars
+    }
+
+    fn limits(&self) -> Limits {
+        let none = LimitsConfig::default();
+        let limits = self.crew.limits.as_ref().unwrap_or(&none);
+        let path = Path::Root.key("limits");
+        let (log, given) = (self.log, self.overrides);
+        let ten_minutes = Duration::from_secs(600);
+        let timeout =
+            check::timeout(limits.timeout.as_ref(), ten_minutes, &path.key("timeout"), log);
+        let max_parallel = limits.max_parallel.map(|value| {
+            check::whole(value, 1..=1_000_000, &path.key("max_parallel"), log) as usize
+        });
+        let on_failure = match limits.on_failure {
+            Some(OnFailureConfig::Continue) => OnFailure::Continue,
+            Some(OnFailureConfig::Cancel) | None => OnFailure::Cancel,
+        };
+        let grace = path.key("grace");
+        Limits {
+            timeout: given.timeout.unwrap_or(timeout),
+            grace: check::grace(limits.grace.as_ref(), Duration::from_secs(2), &grace, log),
+            max_parallel: given.max_parallel.or(max_parallel),
+            on_failure: given.on_failure.unwrap_or(on_failure),
+        }
+    }
+
+    fn defaults(&self, endpoints: &Endpoints) -> Settings {
+        let path = Path::Root.key("defaults");
+        match &self.crew.defaults {
+            Some(defaults) => Settings::default().with(defaults, &path, endpoints, self.log),
+            None => Settings::default(),
+        }
+    }
+
+    /// By name; `None` for one that no plan can be made of.
+    fn tools(
+        &self,
+        vars: &Value,
+        base_dir: &Arc<PathBuf>,
+        endpoints: &Endpoints,
+    ) -> HashMap<&str, Option<Arc<ToolPlan>>> {
+        let secrets = endpoints.key_variables();
+        let around = Surroundings { vars, base_dir, secrets: &secrets, log: self.log };
+        let root = Path::Root.key("tools");
+        let tool = |(name, config): &'_ (String, ToolConfig)| {
+            around.tool(name, config, &root.key(name)).map(Arc::new)
+        };
+        entries(self.crew.tools.as_ref())
+            .iter()
+            .map(|entry| (entry.0.as_str(), tool(entry)))
+            .collect()
+    }
+
+    /// All agents of the file, and whom each needs.
+    fn agents(
+        &self,
+        vars: &Value,
+        defaults: &Settings,
+        endpoints: &Endpoints,
+    ) -> (Vec<Draft>, Vec<Vec<usize>>) {
+        let (log, root) = (self.log, Path::Root.key("agents"));
+        let agents = self.agent_entries();
+        if agents.is_empty() {
+            let hint = "write at least one: agents: {helper: {model: offline}}".to_owned();
+            log.key(&root, "the file has no agents", Some(hint));
+        }
+        let index: HashMap<&str, usize> =
+            agents.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
+        let names: HashSet<&str> = index.keys().copied().collect();
+        let tools: Vec<&str> =
+            entries(self.crew.tools.as_ref()).iter().map(|(name, _)| name.as_str()).collect();
+        let around = agents::Surroundings { vars, defaults, endpoints, names: &names, log };
+        let needs: Vec<Vec<usize>> = agents
+            .iter()
+            .map(|(name, config)| self.needs(name, config, &root.key(name), &index))
+            .collect();
+        self.cycles(&needs);
+        let known: HashSet<&str> = tools.iter().copied().collect();
+        let drafts = agents
+            .iter()
+            .map(|(name, config)| {
+                let path = root.key(name);
+                self.agent_tools(config, &path, &known, &tools);
+                around.draft(name, config, &path)
+            })
+            .collect();
+        (drafts, needs)
+    }
+
+    fn needs(
+        &self,
+        name: &str,
+        config: &AgentConfig,
+        path: &Path<'_>,
+        index: &HashMap<&str, usize>,
+    ) -> Vec<usize> {
+        let path = path.key("needs");
+        let mut needs = Vec::new();
+        let mut seen = HashSet::new();
+        for (at, need) in config.needs.iter().flatten().enumerate() {
+            let path = path.index(at);
+            if need == name {
+                let message = format!("agent {name:?} needs itself");
+                self.log.value(&path, message, Some("remove it".to_owned()));
+            } else if let Some(&found) = index.get(need.as_str()) {
+                if seen.insert(found) {
+                    needs.push(found);
+                } else {
+                    self.log.value(&path, format!("{need} is listed twice"), None);
+                }
+            } else {
+                let names = self.agent_entries().iter().map(|(name, _)| name.as_str());
+                let message = format!("there is no agent {}", check::shown(need));
+                self.log.value(&path, message, self.log.nearest(need, names));
+            }
+        }
+        needs
+    }
+
+    fn cycles(&self, needs: &[Vec<usize>]) {
+        let agents = self.agent_entries();
+        let name =
+            |agent: usize| agents.get(agent).map(|(name, _)| name.as_str()).unwrap_or_default();
+        for cycle in graph::cycles(needs) {
+            let (Some(&first), next) = (cycle.first(), cycle.get(1)) else { continue };
+            let names = graph::describe(&cycle, |agent| name(agent).to_owned());
+            let message = format!("these agents wait for each other: {names}");
+            let hint = Some("take one of them out of the other's needs".to_owned());
+            let listed = agents.get(first).and_then(|(_, config)| config.needs.as_ref());
+            let next = next.map(|&next| name(next));
+            let at = listed
+                .and_then(|listed| listed.iter().position(|need| Some(need.as_str()) == next));
+            let (root, list) = (Path::Root.key("agents"), name(first));
+            let list = root.key(list);
+            let list = list.key("needs");
+            self.log.value(&list.index(at.unwrap_or(0)), message, hint);
+        }
+    }
+
+    fn agent_tools(
+        &self,
+        config: &AgentConfig,
+        path: &Path<'_>,
+        known: &HashSet<&str>,
+        names: &[&str],
+    ) {
+        let path = path.key("tools");
+        let mut seen = HashSet::new();
+        for (at, tool) in config.tools.iter().flatten().enumerate() {
+            let path = path.index(at);
+            if !known.contains(tool.as_str()) {
+                let message = format!("there is no tool {}", check::shown(tool));
+                let hint = self
+                    .log
+                    .nearest(tool, names.iter().copied())
+                    .or_else(|| names.is_empty().then(|| "describe it under tools:".to_owned()));
+                self.log.value(&path, message, hint);
+            } else if !seen.insert(tool.as_str()) {
+                self.log.value(&path, format!("{tool} is listed twice"), None);
+            }
+        }
+    }
+
+    /// The agents that run, in the order of the file.
+    fn selected(&self, needs: &[Vec<usize>]) -> Vec<usize> {
+        let agents = self.agent_entries();
+        if self.overrides.agents.is_empty() {
+            return (0..agents.len()).collect();
+        }
+        let mut wanted = Vec::new();
+        for name in &self.overrides.agents {
+            match agents.iter().position(|(agent, _)| agent == name) {
+                Some(found) => wanted.push(found),
+                None => {
+                    let names = agents.iter().map(|(name, _)| name.as_str());
+                    let message = format!("--agents: there is no agent {}", check::shown(name));
+                    self.log.unplaced(message, self.log.nearest(name, names));
+                }
+            }
+        }
+        graph::closure(needs, &wanted)
+    }
+
+    fn assemble(
+        &self,
+        drafts: Vec<Draft>,
+        needs: &[Vec<usize>],
+        selected: &[usize],
+        tools: &HashMap<&str, Option<Arc<ToolPlan>>>,
+        endpoints: &Endpoints,
+    ) -> (Vec<AgentPlan>, Vec<ProviderPlan>) {
+        let moved: HashMap<usize, usize> =
+            selected.iter().enumerate().map(|(new, &old)| (old, new)).collect();
+        let mut used = Used { endpoints, env: self.env, log: self.log, found: Vec::new() };
+        let mut agents = Vec::new();
+        let given = self.given_model(endpoints);
+        for (at, draft) in drafts.into_iter().enumerate() {
+            if !moved.contains_key(&at) {
+                continue;
+            }
+            let Some((_, config)) = self.agent_entries().get(at) else { continue };
+            let model = match &given {
+                Some(given) => given.clone(),
+                None => draft.model(self.log),
+            };
+            let model = used.model(model, &self.origin(&draft));
+            let named = config.tools.iter().flatten();
+            let tools = named.filter_map(|name| tools.get(name.as_str())?.clone()).collect();
+            let needs = needs.get(at).into_iter().flatten();
+            let needs = needs.filter_map(|need| moved.get(need).copied()).collect();
+            agents.push(draft.into_plan(needs, model, tools));
+        }
+        (agents, used.found.into_iter().filter_map(|(_, provider)| provider).collect())
+    }
+
+    /// The model of the command line, which goes for every agent.
+    fn given_model(&self, endpoints: &Endpoints) -> Option<ModelName> {
+        if self.overrides.offline {
+            return Some(ModelName::Offline);
+        }
+        let text = self.overrides.model.as_deref()?;
+        let model = endpoints.model(text, &Origin::Option("--model"), self.log);
+        Some(model.unwrap_or(ModelName::Offline))
+    }
+
+    /// Where an agent's model was said.
+    fn origin(&self, draft: &Draft) -> Said {
+        if self.overrides.model.is_some() {
+            Said::Option
+        } else if draft.own_model {
+            Said::Agent(draft.name.clone())
+        } else {
+            Said::Defaults
+        }
+    }
+
+    fn agent_entries(&self) -> &[(String, AgentConfig)] {
+        entries(self.crew.agents.as_ref())
+    }
+}
+
+fn entries<T>(entries: Option<&Entries<T>>) -> &[(String, T)] {
+    entries.map(|entries| entries.0.as_slice()).unwrap_or_default()
+}
+
+/// The folder of the file, where its relative paths start.
+fn base_dir(file: &FilePath) -> Arc<PathBuf> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    Arc::new(folder.unwrap_or(FilePath::new(".")).to_owned())
+}
+
+enum Said {
+    Option,
+    Defaults,
+    Agent(String),
+}
+
+/// The providers that the selected agents use, each looked at once.
+struct Used<'a> {
+    endpoints: &'a Endpoints,
+    env: Env<'a>,
+    log: &'a FaultLog,
+    found: Vec<(String, Option<ProviderPlan>)>,
+}
+
+impl Used<'_> {
+    fn model(&mut self, model: ModelName, said: &Said) -> ModelPlan {
+        let ModelName::Remote { provider: name, model } = model else { return ModelPlan::Offline };
+        let provider = match self.found.iter().position(|(found, _)| *found == name) {
+            Some(provider) => provider,
+            None => {
+                let (agents, defaults) = (Path::Root.key("agents"), Path::Root.key("defaults"));
+                let agent;
+                let path = match said {
+                    Said::Agent(name) => {
+                        agent = agents.key(name);
+                        agent.key("model")
+                    }
+                    _ => defaults.key("model"),
+                };
+                let origin = match said {
+                    Said::Option => Origin::Option("--model"),
+                    _ => Origin::File(&path),
+                };
+                let plan = self.endpoints.resolve(&name, &origin, self.env, self.log);
+                self.found.push((name.clone(), plan));
+                self.found.len() - 1
+            }
+        };
+        ModelPlan::Remote { provider, label: format!("{name}/{model}"), model }
+    }
+}

@@ -1,0 +1,294 @@
+//! Tools: what they run, what the model is told of them and what they may be given.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::scope::Scope;
+use super::template::Template;
+use super::{ToolCommand, ToolPlan, check};
+use crate::config::expand::is_variable_name;
+use crate::config::faults::FaultLog;
+use crate::config::file::ToolConfig;
+use crate::config::place::Path;
+use crate::provider::ToolSpec;
+
+/// Bytes of a tool's output that the model gets.
+const MAX_OUTPUT: usize = 64 << 10;
+
+/// What all tools are checked against.
+pub struct Surroundings<'a> {
+    pub vars: &'a Value,
+    pub base_dir: &'a Arc<PathBuf>,
+    /// Names of the variables that hold API keys.
+    pub secrets: &'a HashSet<String>,
+    pub log: &'a FaultLog,
+}
+
+impl Surroundings<'_> {
+    /// The tool, or nothing if no plan can be made of it; what is wrong has been noted.
+    pub fn tool(&self, name: &str, config: &ToolConfig, path: &Path<'_>) -> Option<ToolPlan> {
+        let log = self.log;
+        check::name(name, "a tool", path, log);
+        let parameters = config.parameters.as_ref().map(|p| p.0.as_slice()).unwrap_or_default();
+        let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+        let scope = Scope::Tool { vars: self.vars, parameters: &names };
+        let command = self.command(name, config, &scope, path);
+        self.parameter_names(&names, config, &path.key("parameters"));
+        let schema = object_schema(parameters, &path.key("parameters"), log);
+        let cwd = self.cwd(config.cwd.as_deref(), &scope, &path.key("cwd"));
+        let env = self.env(config.env.as_deref().unwrap_or_default(), &path.key("env"));
+        let timeout = config
+            .timeout
+            .as_ref()
+            .map(|text| check::timeout(Some(text), Default::default(), &path.key("timeout"), log));
+        let bounds = 1 << 10..=64 << 20;
+        let max_output = path.key("max_output");
+        let max_output =
+            check::size(config.max_output.as_ref(), bounds, MAX_OUTPUT, &max_output, log);
+        let (schema, validator) = schema?;
+        Some(ToolPlan {
+            spec: ToolSpec {
+                name: name.to_owned(),
+                description: config.description.clone().unwrap_or_default(),
+                parameters: Arc::new(schema),
+            },
+            validator,
+            command: command?,
+            timeout,
+            cwd,
+            base_dir: Arc::clone(self.base_dir),
+            env,
+            max_output,
+        })
+    }
+
+    fn command(
+        &self,
+        name: &str,
+        config: &ToolConfig,
+        scope: &Scope<'_>,
+        path: &Path<'_>,
+    ) -> Option<ToolCommand> {
+        let log = self.log;
+        let one = "give it exactly one: command: [program, argument], or shell: a line for sh -c";
+        match (&config.command, &config.shell) {
+            (Some(_), Some(_)) => {
+                let message = format!("tool {name:?} has both a command and a shell line");
+                log.key(path, message, Some(one.to_owned()));
+                None
+            }
+            (None, None) => {
+                let message = format!("tool {name:?} has nothing to run");
+                log.key(path, message, Some(one.to_owned()));
+                None
+            }
+            (Some(command), None) => {
+                let path = path.key("command");
+                if command.is_empty() {
+                    log.value(&path, "the command is empty", Some(one.to_owned()));
+                }
+                if command.first().is_some_and(|program| program.trim().is_empty()) {
+                    log.value(&path.index(0), "the command names no program", None);
+                }
+                let argument = |(at, text): (usize, &String)| {
+                    let path = path.index(at);
+                    no_nul(text, &path, log);
+                    scope.template(text, &path, log)
+                };
+                Some(ToolCommand::Argv(command.iter().enumerate().map(argument).collect()))
+            }
+            (None, Some(shell)) => {
+                let path = path.key("shell");
+                if shell.trim().is_empty() {
+                    log.value(&path, "the shell line is empty", Some(one.to_owned()));
+                }
+                if shell.contains("{{") {
+                    let hint = "arguments arrive as environment variables: write \"$name\"";
+                    let message = "a shell line is no template";
+                    log.value(&path, message, Some(hint.to_owned()));
+                }
+                no_nul(shell, &path, log);
+                Some(ToolCommand::Shell(shell.clone()))
+            }
+        }
+    }
+
+    fn parameter_names(&self, names: &[&str], config: &ToolConfig, path: &Path<'_>) {
+        let passed_on = config.env.as_deref().unwrap_or_default();
+        for &name in names {
+            let (path, shown) = (path.key(name), check::shown(name));
+            if !is_variable_name(name) {
+                let hint = "a letter or _, then letters, digits or _".to_owned();
+                let message = format!("{shown} cannot be the name of a parameter");
+                self.log.key(&path, message, Some(hint));
+            } else if config.shell.is_some() && is_reserved(name, passed_on) {
+                let message = format!("the shell or the system has a use of its own for {name}");
+                self.log.key(&path, message, Some("give the parameter another name".to_owned()));
+            } else if config.shell.is_none() && matches!(name, "input" | "vars") {
+                let message = format!("{name} means something else in templates");
+                self.log.key(&path, message, Some("give the parameter another name".to_owned()));
+            }
+        }
+    }
+
+    fn cwd(&self, text: Option<&str>, scope: &Scope<'_>, path: &Path<'_>) -> Template {
+        let text = text.unwrap_or(".");
+        no_nul(text, path, self.log);
+        let template = scope.template(text, path, self.log);
+        // What a template makes of it is only known when the tool is called.
+        if template.is_literal() && !self.base_dir.join(text).is_dir() {
+            let message = format!("there is no folder {}", check::shown(text));
+            let hint = "a relative path starts at the crew's file".to_owned();
+            self.log.value(path, message, Some(hint));
+        }
+        template
+    }
+
+    fn env(&self, names: &[String], path: &Path<'_>) -> Vec<String> {
+        let mut seen = HashSet::new();
+        for (at, name) in names.iter().enumerate() {
+            let path = path.index(at);
+            if !is_variable_name(name) {
+                let message =
+                    format!("{} is not the name of an environment variable", check::shown(name));
+                let hint = "env: names variables to pass on; it gives them no values".to_owned();
+                self.log.value(&path, message, Some(hint));
+            } else if self.secrets.contains(name) {
+                let message = format!("{name} holds an API key, which no tool gets to see");
+                self.log.value(&path, message, Some("remove it".to_owned()));
+            } else if !seen.insert(name) {
+                self.log.value(&path, format!("{name} is listed twice"), None);
+            }
+        }
+        names.to_vec()
+    }
+}
+
+fn no_nul(text: &str, path: &Path<'_>, log: &FaultLog) {
+    if text.contains('\0') {
+        log.value(path, "a program cannot be given a text with a NUL in it", None);
+    }
+}
+
+/// Variables that change what the shell, the loader or crew itself does, or that a tool is given
+/// anyhow: an argument of a model must not replace them.
+fn is_reserved(name: &str, passed_on: &[String]) -> bool {
+    const NAMES: [&str; 32] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TMPDIR",
+        "TERM",
+        "IFS",
+        "ENV",
+        "CDPATH",
+        "SHELL",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "BASH_ENV",
+        "PWD",
+        "OLDPWD",
+        "PPID",
+        "UID",
+        "EUID",
+        "PS1",
+        "PS2",
+        "PS4",
+        "OPTIND",
+        "OPTARG",
+        "PROMPT_COMMAND",
+        "GLOBIGNORE",
+        "HOSTALIASES",
+        "LOCALDOMAIN",
+        "RES_OPTIONS",
+        "NLSPATH",
+        "POSIXLY_CORRECT",
+    ];
+    const STARTS: [&str; 8] =
+        ["LC_", "LD_", "DYLD_", "BASH_FUNC_", "CREW_", "MALLOC_", "GLIBC_", "GCONV_"];
+    NAMES.contains(&name)
+        || STARTS.iter().any(|start| name.starts_with(start))
+        || passed_on.iter().any(|passed| passed == name)
+}
+
+/// The schema of all arguments together, and what checks a call against it.
+fn object_schema(
+    parameters: &[(String, Value)],
+    path: &Path<'_>,
+    log: &FaultLog,
+) -> Option<(Value, jsonschema::Validator)> {
+    let mut sound = true;
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for (name, schema) in parameters {
+        sound &= parameter(schema, &path.key(name), log);
+        if schema.get("default").is_none() {
+            required.push(name.as_str());
+        }
+        properties.insert(name.clone(), schema.clone());
+    }
+    if !sound {
+        return None;
+    }
+    let schema = json!({
+        "type": "object", "properties": properties, "required": required,
+        "additionalProperties": false,
+    });
+    match jsonschema::validator_for(&schema) {
+        Ok(validator) => Some((schema, validator)),
+        Err(error) => {
+            let message = format!("together these are not a valid JSON Schema: {}", cut(&error));
+            log.key(path, message, None);
+            None
+        }
+    }
+}
+
+fn parameter(schema: &Value, path: &Path<'_>, log: &FaultLog) -> bool {
+    if log.is_broken(path) {
+        return false;
+    }
+    if !schema.is_object() {
+        let hint = "such as {type: string, description: What it is for}".to_owned();
+        log.value(path, "expected a JSON Schema", Some(hint));
+        return false;
+    }
+    let validator = match jsonschema::validator_for(schema) {
+        Ok(validator) => validator,
+        Err(error) => {
+            // The place inside the schema, as far as the file's own keys go.
+            let inside = error.instance_path().as_str().trim_start_matches('/').to_owned();
+            let message = format!("this is not a valid JSON Schema: {}", cut(&error));
+            match inside.split('/').next().filter(|key| schema.get(key).is_some()) {
+                Some(key) => log.value(&path.key(key), message, None),
+                None => log.value(path, message, None),
+            }
+            return false;
+        }
+    };
+    if let Some(default) = schema.get("default")
+        && let Err(error) = validator.validate(default)
+    {
+        let message = format!("the default does not fit its own schema: {}", cut(&error));
+        log.value(&path.key("default"), message, None);
+        return false;
+    }
+    true
+}
+
+/// The checker repeats what it was given, however long that is.
+fn cut(error: &jsonschema::ValidationError<'_>) -> String {
+    const LONGEST: usize = 200;
+    let text = error.to_string();
+    let mut short: String = text.chars().take(LONGEST).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
