@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::join_all;
-use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::cancel::Cancellation;
 use crate::conversation::{Conversation, Ending, Step};
 use crate::ledger::{End, Ledger};
-use crate::plan::template::{Template, TemplateError};
+use crate::plan::template::{Template, TemplateError, agent_context};
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
 use crate::provider::offline::Offline;
 use crate::provider::{
@@ -111,24 +110,22 @@ impl Driver<'_> {
     }
 
     fn open_conversation(&self) -> Result<Conversation, TemplateError> {
-        let values = self.template_values();
-        let fill = |template: &Template| template.render(&values);
+        let plan = self.context.plan;
+        let outputs: Vec<(&str, String)> = self
+            .plan
+            .needs
+            .iter()
+            .map(|&needed| {
+                let output = self.context.ledgers[needed].open().output.clone();
+                (plan.agents[needed].name.as_str(), output.unwrap_or_default())
+            })
+            .collect();
+        let outputs = outputs.iter().map(|(name, output)| (*name, output.as_str()));
+        let values = agent_context(self.context.input, &plan.vars, outputs);
+        let fill = |template: &Template| template.render(values.clone());
         let system = self.plan.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?.join("\n\n");
         let system = (!system.is_empty()).then_some(system);
         Ok(Conversation::new(system, fill(&self.plan.prompt)?, self.plan.max_turns))
-    }
-
-    fn template_values(&self) -> Map<String, Value> {
-        let outputs = self.plan.needs.iter().map(|&needed| {
-            let output = self.context.ledgers[needed].open().output.clone().unwrap_or_default();
-            let name = self.context.plan.agents[needed].name.clone();
-            (name, Value::from_iter([("output", output)]))
-        });
-        let mut values = Map::new();
-        values.insert("agents".to_owned(), Value::Object(outputs.collect()));
-        values.insert("input".to_owned(), Value::from(self.context.input));
-        values.insert("vars".to_owned(), self.context.plan.vars.as_ref().clone());
-        values
     }
 
     /// One turn: attempts until one succeeds or no other is worth while.

@@ -8,6 +8,9 @@ use crate::plan::CrewPlan;
 const SHORTEST: usize = 8;
 const REDACTED: &str = "[redacted]";
 
+/// Headers whose names hold one of these carry secrets; others name a team or a version.
+const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
+
 /// API keys and secret header values.
 #[derive(Debug, Default)]
 pub struct Secrets(Vec<SecretString>);
@@ -16,7 +19,12 @@ impl Secrets {
     pub fn of(plan: &CrewPlan) -> Self {
         let keys = plan.providers.iter().filter_map(|provider| provider.api_key.as_ref());
         let headers = plan.providers.iter().flat_map(|provider| &provider.headers);
-        let all = keys.chain(headers.filter(|header| header.secret).map(|header| &header.value));
+        let is_secret = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            TELLING.iter().any(|part| name.contains(part))
+        };
+        let headers = headers.filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
+        let all = keys.chain(headers);
         Self(all.filter(|secret| secret.expose_secret().len() >= SHORTEST).cloned().collect())
     }
 

@@ -147,17 +147,9 @@ pub struct ProviderPlan {
     /// Without a slash at its end; `http` or `https`.
     pub base_url: String,
     pub api_key: Option<SecretString>,
-    pub headers: Vec<HeaderPlan>,
+    pub headers: Vec<(String, SecretString)>,
     /// Calls in flight, all agents together.
     pub max_concurrency: Option<usize>,
-}
-
-#[derive(Debug)]
-pub struct HeaderPlan {
-    pub name: String,
-    pub value: SecretString,
-    /// It was filled from an environment variable: never to be shown.
-    pub secret: bool,
 }
 
 #[derive(Debug)]

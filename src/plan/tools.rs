@@ -134,8 +134,8 @@ impl Surroundings<'_> {
         }
     }
 
-    fn cwd(&self, text: Option<&str>, scope: &Scope<'_>, path: &Path<'_>) -> Template {
-        let text = text.unwrap_or(".");
+    fn cwd(&self, text: Option<&str>, scope: &Scope<'_>, path: &Path<'_>) -> Option<Template> {
+        let text = text?;
         no_nul(text, path, self.log);
         let template = scope.template(text, path, self.log);
         // What a template makes of it is only known when the tool is called.
@@ -144,7 +144,7 @@ impl Surroundings<'_> {
             let hint = "a relative path starts at the crew's file".to_owned();
             self.log.value(path, message, Some(hint));
         }
-        template
+        Some(template)
     }
 
     fn env(&self, names: &[String], path: &Path<'_>) -> Vec<String> {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::ToolContext;
 use super::process::Invocation;
-use crate::plan::template::Template;
+use crate::plan::template::{Template, tool_context};
 use crate::plan::{ToolCommand, ToolPlan};
 
 /// What every tool gets of crew's environment, and nothing else of it: no key is among them.
@@ -24,9 +24,9 @@ pub fn invocation(
 ) -> Result<Invocation, String> {
     let empty = Map::new();
     let arguments = arguments.as_object().unwrap_or(&empty);
-    let values = template_values(arguments, context);
+    let values = tool_context(context.input, context.vars, arguments);
     let fill = |template: &Template| {
-        let text = template.render(&values).map_err(|error| error.to_string())?;
+        let text = template.render(values.clone()).map_err(|error| error.to_string())?;
         no_nul(text)
     };
     let mut environment = inherited(&tool.env);
@@ -52,16 +52,6 @@ pub fn invocation(
         false => program.into(),
     };
     Ok(Invocation { program, arguments: rest, environment, cwd, max_output: tool.max_output })
-}
-
-fn template_values(
-    arguments: &Map<String, Value>,
-    context: &ToolContext<'_>,
-) -> Map<String, Value> {
-    let mut values = arguments.clone();
-    values.insert("input".to_owned(), Value::from(context.input));
-    values.insert("vars".to_owned(), context.vars.clone());
-    values
 }
 
 fn inherited(extra: &[String]) -> Vec<(OsString, OsString)> {
