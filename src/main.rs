@@ -1,1 +1,118 @@
-fn main() {}
+//! The program: its stages in order, and its exit status.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use crew::cli::{CheckArgs, Cli, ColorWhen, Command, OutputFormat};
+use crew::config::faults::Faults;
+use crew::render::{self, Colour, Environment, Look, Screen};
+use crew::report::InvalidReport;
+use crew::{exit, plan};
+
+mod run;
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(Cli { command: Command::Run(args) }) => run::run(&args),
+        Ok(Cli { command: Command::Check(args) }) => check(&args),
+        Err(error) => usage(&error),
+    }
+}
+
+fn check(args: &CheckArgs) -> ExitCode {
+    let screens = Screens::new(args.color.color);
+    match plan::load(args.file.config.as_deref(), &plan::Overrides::default(), &environment) {
+        Ok(plan) => {
+            // A reader that has seen enough is no fault of the file's.
+            let _ = render::plan(&plan, look(screens.stdout, false), &mut io::stdout().lock());
+            ExitCode::from(exit::SUCCESS)
+        }
+        Err(faults) => invalid(&faults, screens, false),
+    }
+}
+
+/// What clap has to say: help and version, or what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) && !error.use_stderr()
+    {
+        return ExitCode::from(exit::SUCCESS);
+    }
+    // The command line could not be understood, so the format is taken from its words.
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let says = |format: &str| {
+        words
+            .iter()
+            .any(|word| *word == format!("-o{format}") || *word == format!("--output={format}"))
+            || words
+                .windows(2)
+                .any(|pair| matches!(&*pair[0], "-o" | "--output") && pair[1] == format)
+    };
+    let is_run = words.first().is_some_and(|word| word == "run");
+    if is_run && (says("json") || !says("text") && !io::stdout().is_terminal()) {
+        let text = error.render().to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let hint = Some("see crew run --help".to_owned());
+        write_invalid(&Faults::unplaced(None, message.to_owned(), hint));
+    }
+    ExitCode::from(exit::INVALID)
+}
+
+/// Says what is wrong, to people on stderr and, where JSON is wanted, to programs on stdout.
+fn invalid(faults: &Faults, screens: Screens, json: bool) -> ExitCode {
+    let _ = render::faults(faults, look(screens.stderr, false), &mut io::stderr().lock());
+    if json {
+        write_invalid(faults);
+    }
+    ExitCode::from(exit::INVALID)
+}
+
+fn write_invalid(faults: &Faults) {
+    let mut stdout = io::stdout().lock();
+    let _ = render::json(&InvalidReport::from(faults), &mut stdout).and_then(|()| stdout.flush());
+}
+
+#[derive(Clone, Copy)]
+struct Screens {
+    stdout: Screen,
+    stderr: Screen,
+}
+
+impl Screens {
+    fn new(when: ColorWhen) -> Self {
+        let colour = match when {
+            ColorWhen::Auto => Colour::Auto,
+            ColorWhen::Always => Colour::Always,
+            ColorWhen::Never => Colour::Never,
+        };
+        let environment = Environment::current();
+        Self {
+            stdout: Screen::stdout(colour, &environment),
+            stderr: Screen::stderr(colour, &environment),
+        }
+    }
+}
+
+fn look(screen: Screen, verbose: bool) -> Look {
+    Look { colour: screen.colour, width: screen.width, verbose }
+}
+
+/// Whether the result is JSON. A file is no terminal.
+fn is_json(format: OutputFormat, to_file: bool) -> bool {
+    match format {
+        OutputFormat::Text => false,
+        OutputFormat::Json => true,
+        OutputFormat::Auto => to_file || !io::stdout().is_terminal(),
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -323,8 +323,9 @@ fn entries<T>(entries: Option<&Entries<T>>) -> &[(String, T)] {
 
 /// The folder of the file, where its relative paths start.
 fn base_dir(file: &FilePath) -> Arc<PathBuf> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    Arc::new(folder.unwrap_or(FilePath::new(".")).to_owned())
+    let folder = file.parent().unwrap_or(FilePath::new(""));
+    // Absolute: a tool may have a working directory of its own. It fails only without one of crew's.
+    Arc::new(std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.to_owned()))
 }
 
 enum Said {

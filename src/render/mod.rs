@@ -5,9 +5,11 @@
 //! a terminal.
 
 mod advice;
+mod faults;
 mod fit;
 mod json;
 mod paint;
+mod plan;
 pub mod progress;
 mod sanitize;
 mod screen;
@@ -16,7 +18,9 @@ mod table;
 mod text;
 mod words;
 
+pub use faults::faults;
 pub use json::json;
+pub use plan::plan;
 pub use sanitize::{inline, sanitize};
 pub use screen::{Colour, Environment, Screen, colour};
 pub use summary::summary;

@@ -1,0 +1,126 @@
+//! What is wrong with a crew's file, shown in the file.
+
+use std::io::{self, Write};
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::sanitize::inline;
+use super::words::count;
+use super::{Look, fit};
+use crate::config::faults::Faults;
+use crate::report::Fault;
+
+/// Columns of a line of the file that are shown.
+const WIDEST_LINE: usize = 160;
+
+/// Writes every fault with its place, its line and what to do, and how many there are.
+pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() };
+    let renderer = renderer.term_width(look.width).decor_style(DecorStyle::Ascii);
+    let file = faults.file.as_ref().map(|file| inline(&file.to_string_lossy()).into_owned());
+    let lines: Vec<&str> = faults.source.lines().collect();
+    for fault in &faults.faults {
+        let (title, hint) = (title(fault), fault.hint.as_deref().map(inline));
+        let line = fault.line.and_then(|line| lines.get(line.checked_sub(1)?));
+        let (shown, at) = line.map_or((String::new(), 0), |line| excerpt(line, fault.column));
+        let mut group = Group::with_title(Level::ERROR.primary_title(title.as_str()));
+        if let (Some(file), Some(number), Some(_)) = (&file, fault.line, line) {
+            let end = at + shown[at..].chars().next().map_or(0, char::len_utf8);
+            let snippet = Snippet::source(shown.as_str())
+                .line_start(number)
+                .path(file.as_str())
+                .annotation(AnnotationKind::Primary.span(at..end));
+            group = group.element(snippet);
+        }
+        if let Some(hint) = &hint {
+            group = group.element(Level::HELP.message(hint.as_ref()));
+        }
+        writeln!(out, "{}\n", renderer.render(&[group]))?;
+    }
+    let number = count(faults.faults.len() as u64, "fault", "faults");
+    match &file {
+        Some(file) => writeln!(out, "{file}: {number}, nothing ran"),
+        None => writeln!(out, "{number}, nothing ran"),
+    }
+}
+
+/// The key's path before the message, where there is one and the message does not name it.
+fn title(fault: &Fault) -> String {
+    let message = inline(&fault.message);
+    match &fault.path {
+        Some(path) => format!("{}: {message}", inline(path)),
+        None => message.into_owned(),
+    }
+}
+
+/// A line of the file fit for a terminal, and the byte in it that a column stands at. Of a long
+/// line only what lies around the column is shown.
+fn excerpt(line: &str, column: Option<usize>) -> (String, usize) {
+    let column = column.unwrap_or(1).saturating_sub(1);
+    let before: String = line.chars().take(column).collect();
+    let rest: String = line.chars().skip(column).take(WIDEST_LINE).collect();
+    let before = inline(&before).into_owned();
+    let kept: usize = before.chars().count().saturating_sub(WIDEST_LINE / 2);
+    let before: String = match kept {
+        0 => before,
+        skipped => format!("…{}", before.chars().skip(skipped).collect::<String>()),
+    };
+    let at = before.len();
+    let rest = inline(&rest).into_owned();
+    (format!("{before}{}", fit::cut(&rest, WIDEST_LINE)), at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(source: &str, line: usize, column: usize, hint: Option<&str>) -> String {
+        let fault = Fault {
+            path: Some("agents.disk".into()),
+            line: Some(line),
+            column: Some(column),
+            message: "no \x1b[31mgood".into(),
+            hint: hint.map(str::to_owned),
+        };
+        let all =
+            Faults { file: Some("agents.yaml".into()), source: source.into(), faults: vec![fault] };
+        let mut out = Vec::new();
+        faults(&all, Look { colour: false, width: 80, verbose: false }, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_fault_is_shown_in_its_line() {
+        assert_eq!(
+            shown("agents:\n  disk: 3\n", 2, 9, Some("a mapping")),
+            "error: agents.disk: no good\n \
+             --> agents.yaml:2:9\n  \
+             |\n\
+             2 |   disk: 3\n  \
+             |         ^\n  \
+             |\n  \
+             = help: a mapping\n\n\
+             agents.yaml: 1 fault, nothing ran\n"
+        );
+    }
+
+    #[test]
+    fn hostile_and_very_long_lines_are_shown_safely() {
+        let text = shown(
+            &format!("{}\x1b]0;owned\x07é{}", "x".repeat(9000), "y".repeat(9000)),
+            1,
+            9002,
+            None,
+        );
+        assert!(!text.contains('\x1b') && !text.contains('\x07'), "{text}");
+        assert!(text.len() < 1000, "{}", text.len());
+    }
+
+    #[test]
+    fn no_place_is_out_of_reach() {
+        for (line, column) in [(0, 0), (1, 99), (7, 1), (2, 1)] {
+            assert!(shown("a\n\n", line, column, None).contains("no good"));
+        }
+    }
+}
