@@ -27,10 +27,9 @@ agents:
 
 /// The same, and SIGTERM does not impress it.
 fn deaf() -> String {
-    ENDLESS.replace("exec sleep 1000", "while :; do sleep 1000; done").replace(
-        r#"echo "before""#,
-        r#"echo "before"; trap '' TERM INT HUP"#,
-    )
+    ENDLESS
+        .replace("exec sleep 1000", "while :; do sleep 1000; done")
+        .replace(r#"echo "before""#, r#"echo "before"; trap '' TERM INT HUP"#)
 }
 
 #[test]
@@ -126,8 +125,7 @@ fn the_time_limit_of_an_agent_stops_its_tool_only() {
 #[test]
 fn standard_input_that_never_ends_does_not_keep_crew() {
     let (reader, _writer) = std::io::pipe().unwrap();
-    let ended =
-        Crew::new(ENDLESS).stdin(reader.into()).args(&["-t", "200ms"]).run_as_is();
+    let ended = Crew::new(ENDLESS).stdin(reader.into()).args(&["-t", "200ms"]).run_as_is();
     let report = ended.report(124);
     assert_eq!(report["agents"]["quick"]["status"], "timed_out");
     assert_eq!(report["agents"]["quick"]["started_ms"], serde_json::Value::Null);

@@ -62,7 +62,9 @@ fn a_tool_sees_the_listed_variables_and_no_others() {
 
 #[test]
 fn a_tool_starts_where_crew_was_started_unless_the_file_says_otherwise() {
-    for (cwd, expected) in [("", "."), ("cwd: .", "."), ("cwd: sub", "sub"), ("cwd: '{{ vars.d }}'", "sub")] {
+    for (cwd, expected) in
+        [("", "."), ("cwd: .", "."), ("cwd: sub", "sub"), ("cwd: '{{ vars.d }}'", "sub")]
+    {
         let yaml = format!(
             "vars: {{d: sub}}\ntools:\n  t:\n    description: x\n    command: [pwd, -P]\n    {cwd}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
         );
@@ -133,8 +135,8 @@ fn a_tool_that_takes_too_long_is_stopped_and_the_agent_goes_on() {
 #[test]
 fn what_a_tool_leaves_behind_is_stopped_and_its_output_comes_at_once() {
     for left_behind in [
-        "sleep 1000 &",                   // holds the output open
-        "sleep 1000 >/dev/null 2>&1 &",   // does not
+        "sleep 1000 &",                                   // holds the output open
+        "sleep 1000 >/dev/null 2>&1 &",                   // does not
         "(trap '' TERM; while :; do sleep 1000; done) &", // and will not go when asked
     ] {
         let script = format!("{left_behind}\necho $! > \"$DIR/pid\"\necho done");

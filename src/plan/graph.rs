@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(cycles(&[vec![2], vec![0], vec![1]]), [vec![0, 2, 1]]);
         assert_eq!(cycles(&[vec![1], vec![0], vec![3], vec![2]]), [vec![0, 1], vec![2, 3]]);
         assert!(cycles(&[vec![0]]).is_empty(), "needing oneself is another fault");
-        let name = |agent| ["a", "b", "c"][agent].to_owned();
+        let name = |agent: usize| ["a", "b", "c"][agent].to_owned();
         assert_eq!(describe(&[0, 2, 1], name), "a -> c -> b -> a");
     }
 

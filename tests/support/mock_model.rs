@@ -135,7 +135,8 @@ impl ModelServer {
         let scripts = Mutex::new(scripts.into_iter().collect::<VecDeque<_>>());
         Self::start(move |_| {
             let mut scripts = scripts.lock().unwrap_or_else(PoisonError::into_inner);
-            let next = if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() };
+            let next =
+                if scripts.len() > 1 { scripts.pop_front() } else { scripts.front().cloned() };
             next.expect("a script for the request")
         })
     }

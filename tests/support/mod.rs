@@ -3,6 +3,6 @@
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used)]
 
+pub mod crew;
 pub mod mock_model;
-pub mod quirks;
 pub mod script;

@@ -14,16 +14,26 @@ pub struct Script {
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// The head of a response whose body comes in chunks.
-    Head { status: u16, headers: Vec<(String, String)> },
+    Head {
+        status: u16,
+        headers: Vec<(String, String)>,
+    },
     /// One chunk of the body.
     Chunk(Vec<u8>),
     /// The same chunk again and again.
-    Flood { piece: Vec<u8>, bytes: u64 },
+    Flood {
+        piece: Vec<u8>,
+        bytes: u64,
+    },
     Delay(Duration),
     /// Until the client hangs up.
     Stall,
     /// A whole response of its own length.
-    Whole { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
+    Whole {
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    },
     /// Bytes as they are, outside of any framing.
     Raw(Vec<u8>),
     /// Closes the connection, leaving whatever was begun unfinished.
