@@ -40,6 +40,11 @@ impl<'a> Decoder<'a> {
             {
                 Some("put it in quotes".to_owned())
             }
+            (Node::Text { text, .. }, None)
+                if expected.contains("number") && text.parse::<f64>().is_ok() =>
+            {
+                Some("write it without quotes".to_owned())
+            }
             _ => None,
         };
         let message = format!("expected {expected}, found {}", self.node.describe());

@@ -10,9 +10,9 @@ use crate::report::{Fault, InvalidReport, RunStatus, SCHEMA_VERSION};
 
 /// More than anybody reads; without a bound a hostile file could make the report far larger than
 /// itself.
-const MOST_FAULTS: usize = 1000;
+const MOST_FAULTS: usize = 200;
 /// Comparisons made in search of the nearest name, all faults together.
-const MOST_COMPARISONS: usize = 200_000;
+const MOST_COMPARISONS: usize = 50_000;
 /// A longer name is not a slip of the finger.
 const LONGEST_NAME: usize = 64;
 
@@ -47,6 +47,7 @@ impl From<&Faults> for InvalidReport {
 /// Where faults are noted while the file is read and checked.
 #[derive(Debug)]
 pub struct FaultLog {
+    source: String,
     root: Mark,
     faults: RefCell<Vec<Fault>>,
     left_out: Cell<usize>,
@@ -67,6 +68,7 @@ impl Default for FaultLog {
             inside: Inside::Nothing,
         };
         Self {
+            source: String::new(),
             root,
             faults: RefCell::default(),
             left_out: Cell::new(0),
@@ -78,9 +80,10 @@ impl Default for FaultLog {
 }
 
 impl FaultLog {
-    /// Faults are placed by these marks from now on.
-    pub fn set_marks(&mut self, root: Mark) {
+    /// Faults are placed by these marks of a file's text from now on.
+    pub fn set_marks(&mut self, root: Mark, source: &str) {
         self.root = root;
+        source.clone_into(&mut self.source);
     }
 
     /// Something is wrong with a value.
@@ -88,6 +91,29 @@ impl FaultLog {
         let (mark, exact) = self.root.find(path);
         let place = if exact { mark.value_place() } else { mark.key_place() };
         self.add(path, place, message.into(), hint);
+    }
+
+    /// Something is wrong with one word of a text, which is looked for in the value as it is
+    /// written.
+    pub fn word(&self, path: &Path<'_>, word: &str, message: String, hint: Option<String>) {
+        let (mark, exact) = self.root.find(path);
+        let place = if exact { mark.value_place() } else { mark.key_place() };
+        let place = self.find_word(mark, word).unwrap_or(place);
+        self.add(path, place, message, hint);
+    }
+
+    fn find_word(&self, mark: &Mark, word: &str) -> Option<Place> {
+        let bytes = mark.bytes.clone()?;
+        let value = self.source.get(bytes.clone())?;
+        let in_word = |c: char| c.is_alphanumeric() || c == '_';
+        let (at, _) = value.match_indices(word).find(|(at, _)| {
+            let (before, after) = (&value[..*at], &value[at + word.len()..]);
+            !before.ends_with(in_word) && !before.ends_with('.') && !after.starts_with(in_word)
+        })?;
+        let before = self.source.get(..bytes.start + at)?;
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        Some(Place { line, column: before[line_start..].chars().count() + 1 })
     }
 
     /// Something is wrong with a key, or with what is missing below it.
@@ -134,7 +160,8 @@ impl FaultLog {
         name: &str,
         names: impl IntoIterator<Item = &'n str>,
     ) -> Option<String> {
-        if name.chars().count() > LONGEST_NAME {
+        let shown = self.faults.borrow().len() < MOST_FAULTS;
+        if !shown || name.chars().count() > LONGEST_NAME {
             return None;
         }
         let mut best: Option<(f64, &str)> = None;
@@ -168,6 +195,10 @@ impl FaultLog {
     }
 
     fn add(&self, path: &Path<'_>, place: Place, message: String, hint: Option<String>) {
+        if self.faults.borrow().len() >= MOST_FAULTS {
+            self.left_out.set(self.left_out.get() + 1);
+            return;
+        }
         if self.is_broken(path) {
             return;
         }

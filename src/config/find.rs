@@ -68,6 +68,10 @@ pub fn read(file: &Path) -> Result<String, Faults> {
         let message = format!("{shown} is larger than 1 MiB, the most a crew's file may have");
         return refuse(message, "check that it is the right file");
     }
+    // A byte order mark is no part of the text.
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        bytes.drain(..3);
+    }
     String::from_utf8(bytes).map_err(|error| not_utf8(file, &error))
 }
 

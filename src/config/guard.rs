@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle};
 
 use super::faults::FaultLog;
 use super::place::{Inside, Mark, Place, Segment};
 
 const DEEPEST: usize = 32;
 /// Values of the file, those repeated by aliases counted each time.
-const MOST_VALUES: usize = 200_000;
+const MOST_VALUES: usize = 100_000;
 /// Bytes of all single values, those repeated by aliases counted each time.
 const MOST_BYTES: usize = 4 << 20;
 
@@ -33,16 +33,12 @@ pub fn inspect(source: &str, log: &mut FaultLog) -> Result<(), Unusable> {
     for next in Parser::new_from_str_with_options(source, options) {
         match next {
             Ok((event, span)) => walk.event(&event, &span, log)?,
-            Err(error) => {
-                let (marker, message) = (error.marker(), error.info());
-                let place = Place { line: marker.line().max(1), column: marker.col() + 1 };
-                return walk.stop(log, place, format!("this is not valid YAML: {message}"), None);
-            }
+            Err(error) => return walk.syntax(&error, source, log),
         }
     }
     match walk.root {
         Some(root) => {
-            log.set_marks(root);
+            log.set_marks(root, source);
             Ok(())
         }
         None => {
@@ -102,8 +98,13 @@ impl Walk {
                 if self.wants_key() {
                     return self.key(text, place, log);
                 }
-                let empty = text.is_empty() && *style == ScalarStyle::Plain;
-                self.value(Mark { prefer_key: empty, bytes: span.byte_range(), ..leaf(place) });
+                let prefer_key = match style {
+                    ScalarStyle::Plain => text.is_empty(),
+                    // Its text begins a line below.
+                    ScalarStyle::Literal | ScalarStyle::Folded => true,
+                    _ => false,
+                };
+                self.value(Mark { prefer_key, bytes: span.byte_range(), ..leaf(place) });
             }
             Event::Alias(id) => self.alias(*id, place, log)?,
             Event::UnresolvedAlias(name) => {
@@ -129,18 +130,23 @@ impl Walk {
     }
 
     fn key(&mut self, name: &str, place: Place, log: &FaultLog) -> Result<(), Unusable> {
-        let path = self.path(Some(name));
+        if let Some(first) = self.given_before(name) {
+            let line = first.key_place().line;
+            let hint = format!("it is first given in line {line}; remove or rename one");
+            let path = Some(self.path(Some(name)));
+            log.at(path, place, "this key is given twice".to_owned(), Some(hint));
+        }
         if let Some(open) = self.open.last_mut() {
-            if let Inside::Map(entries) = &open.mark.inside
-                && let Some(first) = entries.get(name)
-            {
-                let line = first.key_place().line;
-                let hint = format!("it is first given in line {line}; remove or rename one");
-                log.at(Some(path), place, "this key is given twice".to_owned(), Some(hint));
-            }
             open.key = Some((name.to_owned(), place));
         }
         Ok(())
+    }
+
+    fn given_before(&self, name: &str) -> Option<&Mark> {
+        match &self.open.last()?.mark.inside {
+            Inside::Map(entries) => entries.get(name),
+            _ => None,
+        }
     }
 
     fn value(&mut self, mut mark: Mark) {
@@ -188,8 +194,7 @@ impl Walk {
             return self.stop(log, place, message, Some(hint));
         }
         if self.open.len() >= DEEPEST {
-            let message = format!("this is nested more than {DEEPEST} levels deep");
-            return self.stop(log, place, message, None);
+            return self.too_deep(log, place);
         }
         let (values_before, bytes_before) = (self.values, self.bytes);
         self.count(1, 0, place, log)?;
@@ -223,6 +228,23 @@ impl Walk {
             return self.stop(log, place, "the file grows too large here".to_owned(), Some(hint));
         }
         Ok(())
+    }
+
+    fn syntax(&self, error: &ScanError, source: &str, log: &FaultLog) -> Result<(), Unusable> {
+        let marker = error.marker();
+        let place = Place { line: marker.line().max(1), column: marker.col() + 1 };
+        if *error.kind() == ErrorKind::RecursionLimitExceeded {
+            return self.too_deep(log, place);
+        }
+        let line = source.lines().nth(place.line - 1).unwrap_or_default();
+        let hint = ["${", "{{"].iter().any(|open| line.contains(open)).then(|| {
+            "a text with ${…} or {{ … }} goes in quotes where braces have a meaning".to_owned()
+        });
+        self.stop(log, place, format!("this is not valid YAML: {}", error.info()), hint)
+    }
+
+    fn too_deep(&self, log: &FaultLog, place: Place) -> Result<(), Unusable> {
+        self.stop(log, place, format!("this is nested more than {DEEPEST} levels deep"), None)
     }
 
     fn stop(

@@ -36,7 +36,7 @@ impl Node {
             Self::Int(value) => format!("the number {value}"),
             Self::UInt(value) => format!("the number {value}"),
             Self::Float(value) => format!("the number {value}"),
-            Self::Text { expanded: true, .. } => "what ${…} stands for".to_owned(),
+            Self::Text { expanded: true, .. } => "some other text from ${…}".to_owned(),
             Self::Text { text, .. } if text.chars().count() <= LONGEST => format!("{text:?}"),
             Self::Text { .. } => "a text".to_owned(),
             Self::List(_) => "a list".to_owned(),

@@ -138,7 +138,7 @@ impl Builder<'_> {
     ) -> (Vec<Draft>, Vec<Vec<usize>>) {
         let (log, root) = (self.log, Path::Root.key("agents"));
         let agents = self.agent_entries();
-        if agents.is_empty() {
+        if agents.is_empty() && !log.is_broken(&Path::Root) {
             let hint = "write at least one: agents: {helper: {model: offline}}".to_owned();
             log.key(&root, "the file has no agents", Some(hint));
         }

@@ -27,6 +27,8 @@ mod graph;
 pub mod quantity;
 mod scope;
 pub mod template;
+#[cfg(test)]
+mod tests;
 mod tools;
 
 /// What the command line says in place of the file.
@@ -49,6 +51,15 @@ pub struct Overrides {
 pub fn load(file: Option<&Path>, overrides: &Overrides, env: Env<'_>) -> Result<CrewPlan, Faults> {
     let file = find::find(file, env)?;
     let source = find::read(&file)?;
+    read(file, source, overrides, env)
+}
+
+fn read(
+    file: PathBuf,
+    source: String,
+    overrides: &Overrides,
+    env: Env<'_>,
+) -> Result<CrewPlan, Faults> {
     let mut log = FaultLog::default();
     let plan = config::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log)
         .map(|crew| Builder { crew: &crew, overrides, env, log: &log }.plan(&file));

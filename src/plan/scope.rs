@@ -33,7 +33,7 @@ impl Scope<'_> {
         let mut sound = true;
         for name in self.names(&template) {
             if let Some((message, hint)) = self.fault(&name, source, log) {
-                log.value(path, message, hint);
+                log.word(path, &self.as_written(&name, source), message, hint);
                 sound = false;
             }
         }
@@ -125,6 +125,22 @@ impl Scope<'_> {
             _ => None,
         };
         found.map(str::to_owned)
+    }
+
+    /// How the template spells a name.
+    fn as_written(&self, name: &[String], source: &str) -> String {
+        let dotted = name.join(".");
+        match name {
+            [root, first, ..] if !source.contains(&dotted) => {
+                let double = source.contains(&format!("{root}[\"{first}\"]"));
+                let quote = if double { '"' } else { '\'' };
+                format!("{root}[{quote}{first}{quote}]")
+            }
+            [root, first, ..] => self
+                .hyphenated(root, first, &code(source))
+                .map_or(dotted, |hyphenated| format!("{root}.{hyphenated}")),
+            _ => dotted,
+        }
     }
 
     fn stand_ins(&self) -> minijinja::Value {

@@ -12,7 +12,7 @@ use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, Value}
 /// Steps of one rendering. A loop over a long answer's lines takes some; an endless one ends.
 const FUEL: u64 = 1_000_000;
 /// For trying a template out before anything runs.
-const TRIAL_FUEL: u64 = 10_000;
+const TRIAL_FUEL: u64 = 1000;
 /// Bytes that one rendering may yield.
 const LARGEST: usize = 64 << 20;
 
@@ -33,6 +33,8 @@ fn environment(fuel: u64) -> Environment<'static> {
 fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
     let written = match value.kind() {
         ValueKind::None | ValueKind::Undefined => Ok(()),
+        // As in YAML and JSON, not as in Python.
+        ValueKind::Bool => out.write_str(if value.is_true() { "true" } else { "false" }),
         ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => {
             let json = serde_json::to_string(value).map_err(|error| {
                 minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())

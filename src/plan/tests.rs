@@ -1,0 +1,204 @@
+//! Files that nobody would write, and what becomes of those that somebody did.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret;
+
+use super::template::agent_context;
+use super::*;
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "OPENAI_API_KEY" => Some("sk-test".to_owned()),
+        "TURNS" => Some("7".to_owned()),
+        "OLLAMA_HOST" => Some("0.0.0.0:9".to_owned()),
+        _ => None,
+    }
+}
+
+fn plan_with(source: &str, overrides: &Overrides) -> Result<CrewPlan, Faults> {
+    read(PathBuf::from("agents.yaml"), source.to_owned(), overrides, &env)
+}
+
+fn plan(source: &str) -> CrewPlan {
+    match plan_with(source, &Overrides::default()) {
+        Ok(plan) => plan,
+        Err(faults) => panic!("{:#?}", faults.faults),
+    }
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let plan = plan("agents: {a: {model: offline}}");
+    assert_eq!(plan.name, "agents");
+    let limits = Limits {
+        timeout: Duration::from_secs(600),
+        grace: Duration::from_secs(2),
+        max_parallel: None,
+        on_failure: OnFailure::Cancel,
+    };
+    assert_eq!(plan.limits, limits);
+    let agent = &plan.agents[0];
+    assert_eq!(agent.timeout, Duration::from_secs(120));
+    assert_eq!(agent.idle_timeout, Duration::from_secs(60));
+    assert_eq!(agent.tool_timeout, Duration::from_secs(30));
+    assert_eq!((agent.max_turns, agent.retries, agent.max_answer), (10, 3, 1 << 20));
+    assert_eq!((agent.temperature, agent.max_output_tokens), (None, None));
+    assert_eq!(agent.prompt.source(), "{{ input }}");
+    assert!(agent.system.is_empty() && plan.providers.is_empty());
+}
+
+#[test]
+fn agents_go_before_defaults_and_options_before_both() {
+    let source = "
+limits: {timeout: 1m, max_parallel: 3, on_failure: continue}
+defaults: {model: openai/a/b:c, timeout: 5s, max_turns: '${TURNS}', temperature: 1}
+vars: {x: 1, y: {z: 2}}
+agents:
+  a: {timeout: 7s}
+  b: {model: ollama/llama3.1:8b, role: 'Expert in {{ vars.x }}', goal: g}
+";
+    let file = plan(source);
+    assert_eq!(file.agents[0].timeout, Duration::from_secs(7));
+    assert_eq!(file.agents[1].timeout, Duration::from_secs(5));
+    assert_eq!((file.agents[0].max_turns, file.agents[0].temperature), (7, Some(1.0)));
+    let ModelPlan::Remote { provider: 0, model, label } = &file.agents[0].model else { panic!() };
+    assert_eq!((model.as_str(), label.as_str()), ("a/b:c", "openai/a/b:c"));
+    assert_eq!(file.providers[1].base_url, "http://127.0.0.1:9/v1");
+    assert_eq!(file.providers[0].api_key.as_ref().unwrap().expose_secret(), "sk-test");
+    let system: Vec<String> = file.agents[1]
+        .system
+        .iter()
+        .map(|part| part.render(agent_context("", &file.vars, [])).unwrap())
+        .collect();
+    assert_eq!(system, ["Role: Expert in 1", "Goal: g"]);
+
+    let overrides = Overrides {
+        agents: vec!["b".to_owned()],
+        vars: vec![("x".to_owned(), "{{ input }}".to_owned())],
+        offline: true,
+        timeout: Some(Duration::from_secs(9)),
+        max_parallel: Some(1),
+        on_failure: Some(OnFailure::Cancel),
+        ..Overrides::default()
+    };
+    let plan = plan_with(source, &overrides).unwrap();
+    assert_eq!(plan.agents.len(), 1);
+    assert_eq!(plan.agents[0].model, ModelPlan::Offline);
+    assert_eq!(plan.vars["x"], "{{ input }}");
+    assert_eq!(plan.limits.timeout, Duration::from_secs(9));
+    assert_eq!((plan.limits.max_parallel, plan.limits.on_failure), (Some(1), OnFailure::Cancel));
+}
+
+#[test]
+fn a_selection_takes_along_what_it_needs() {
+    let source = "
+defaults: {model: offline}
+agents: {a: {}, b: {needs: [a]}, c: {}, d: {needs: [c, b]}}
+";
+    let overrides = Overrides { agents: vec!["b".to_owned()], ..Overrides::default() };
+    let chosen = plan_with(source, &overrides).unwrap();
+    let names: Vec<&str> = chosen.agents.iter().map(|agent| agent.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(chosen.agents[1].needs, [0]);
+    assert_eq!(plan(source).waves(), [vec![0, 2], vec![1], vec![3]]);
+}
+
+#[test]
+fn only_the_keys_of_those_that_run_are_asked_for() {
+    let source = "agents: {a: {model: offline}, b: {model: openrouter/x}}";
+    assert!(plan_with(source, &Overrides::default()).is_err());
+    let overrides = Overrides { agents: vec!["a".to_owned()], ..Overrides::default() };
+    assert!(plan_with(source, &overrides).is_ok());
+}
+
+#[test]
+fn a_tool_gets_the_schema_of_all_its_arguments() {
+    let plan = plan(
+        "
+tools:
+  t:
+    command: [echo, '{{ a }}']
+    parameters: {a: {type: string}, n: {type: integer, default: 3}}
+    max_output: 2048
+agents: {a: {model: offline, tools: [t]}}
+",
+    );
+    let tool = &plan.agents[0].tools[0];
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "n": {"type": "integer", "default": 3}},
+        "required": ["a"],
+        "additionalProperties": false,
+    });
+    assert_eq!(*tool.spec.parameters, schema);
+    assert!(tool.validator.is_valid(&serde_json::json!({"a": ""})));
+    assert!(!tool.validator.is_valid(&serde_json::json!({"a": "", "b": 1})));
+    assert_eq!(tool.max_output, 2048);
+}
+
+#[test]
+fn merged_and_repeated_values_count_as_written() {
+    let plan = plan(
+        "
+defaults: &d {model: offline, timeout: 5s}
+agents:
+  a: {<<: *d, timeout: 6s}
+  b: *d
+",
+    );
+    assert_eq!(plan.agents[0].timeout, Duration::from_secs(6));
+    assert_eq!(plan.agents[1].timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn no_fault_repeats_a_secret() {
+    let faults = plan_with(
+        "
+providers:
+  one: {api_key_env: sk-SECRET, base_url: 'http://u:SECRET@h', api_key: SECRET}
+  two: {base_url: http://h, headers: {authorization: \"Bearer SECRET\\n\", x y: SECRET}}
+agents: {a: {model: offline, needs: [nobody]}}
+",
+        &Overrides::default(),
+    )
+    .unwrap_err();
+    assert_eq!(faults.faults.len(), 6, "{:#?}", faults.faults);
+    assert!(!format!("{faults:?}").contains("SECRET"), "{}", faults.source);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_answered(source in ".{0,200}") {
+        let _ = plan_with(&source, &Overrides::default());
+    }
+
+    #[test]
+    fn any_yaml_is_answered(
+        source in "([a-c]: |- |\\[|\\]|\\{|\\}|,|\n|\n  |&a |\\*a|<<: |!!str |\"|'|\\||>|#|\\$\\{|\\{\\{|-|1|~){0,40}",
+    ) {
+        let _ = plan_with(&source, &Overrides::default());
+    }
+
+    /// Values of any kind where a crew expects something else.
+    #[test]
+    fn any_value_anywhere_is_answered(values in prop::collection::vec(
+        prop::sample::select(vec![
+            "", "~", "5", "-1", "1e999", ".nan", "true", "x", "'{{ x }}'", "'${X}'", "''", "[]",
+            "[1, x, []]", "{}", "{x: 1}", "[a, a]", "'\\0'", "\"\\0\"", "{a: {a: {}}}", "5s", "*v",
+        ]), 12,
+    )) {
+        let source = format!(
+            "vars: &v {}\nlimits: {}\ndefaults: {{model: {}, timeout: {}}}\nproviders: {{p: {}, q: {{headers: {}}}}}\n\
+             tools:\n  t: {}\n  u: {{command: {}, parameters: {}}}\nagents:\n  a: {}\n  b: {{needs: {}, prompt: {}}}\n",
+            values[0], values[1], values[2], values[3], values[4], values[5],
+            values[6], values[7], values[8], values[9], values[10], values[11],
+        );
+        if let Err(faults) = plan_with(&source, &Overrides::default()) {
+            prop_assert!(!faults.faults.is_empty());
+        }
+    }
+}
