@@ -38,11 +38,9 @@ pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> i
         }
         writeln!(out, "{}\n", renderer.render(&[group]))?;
     }
+    let Some(file) = file else { return Ok(()) };
     let number = count(faults.faults.len() as u64, "fault", "faults");
-    match &file {
-        Some(file) => writeln!(out, "{file}: {number}, nothing ran"),
-        None => writeln!(out, "{number}, nothing ran"),
-    }
+    writeln!(out, "{file}: {number}, nothing ran")
 }
 
 /// The key's path before the message, where there is one and the message does not name it.
