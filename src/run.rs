@@ -140,6 +140,10 @@ fn conclude(
     let verbose = args.output.verbose > 0;
     let mut summary = Vec::new();
     if !args.output.quiet {
+        if screens.stdout.terminal {
+            // Apart from the result above it on the same screen.
+            summary.push(b'\n');
+        }
         let _ = render::summary(&report, look(screens.stderr, verbose), &mut summary);
     }
     let exit_code = report.exit_code;
@@ -152,7 +156,8 @@ fn conclude(
             false => render::text(&report, look(stdout, verbose), out),
         };
         match file {
-            Some(file) => file.write(render).map_err(anyhow::Error::from),
+            // Its message holds the cause already.
+            Some(file) => file.write(render).map_err(|error| anyhow::anyhow!("{error}")),
             None => to_stdout(render).context("could not write the report to standard output"),
         }
     });

@@ -84,7 +84,7 @@ fn the_two_outputs_come_back_in_the_order_they_were_written() {
 
 #[test]
 fn there_is_nothing_to_read_on_a_tools_input_and_no_terminal() {
-    let ended = crew("shell: cat; (: </dev/tty) 2>/dev/null || echo no terminal").run();
+    let ended = crew("shell: 'cat; (: </dev/tty) 2>/dev/null || echo no terminal'").run();
     assert_eq!(call_of(&ended)["output"], "no terminal\n");
 }
 

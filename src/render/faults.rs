@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::sanitize::inline;
+use super::sanitize::{inline, sanitize};
 use super::words::count;
 use super::{Look, fit};
 use crate::config::faults::Faults;
@@ -38,11 +38,9 @@ pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> i
         }
         writeln!(out, "{}\n", renderer.render(&[group]))?;
     }
+    let Some(file) = file else { return Ok(()) };
     let number = count(faults.faults.len() as u64, "fault", "faults");
-    match &file {
-        Some(file) => writeln!(out, "{file}: {number}, nothing ran"),
-        None => writeln!(out, "{number}, nothing ran"),
-    }
+    writeln!(out, "{file}: {number}, nothing ran")
 }
 
 /// The key's path before the message, where there is one and the message does not name it.
@@ -58,17 +56,16 @@ fn title(fault: &Fault) -> String {
 /// line only what lies around the column is shown.
 fn excerpt(line: &str, column: Option<usize>) -> (String, usize) {
     let column = column.unwrap_or(1).saturating_sub(1);
-    let before: String = line.chars().take(column).collect();
-    let rest: String = line.chars().skip(column).take(WIDEST_LINE).collect();
-    let before = inline(&before).into_owned();
-    let kept: usize = before.chars().count().saturating_sub(WIDEST_LINE / 2);
-    let before: String = match kept {
-        0 => before,
-        skipped => format!("…{}", before.chars().skip(skipped).collect::<String>()),
+    let skipped = column.saturating_sub(WIDEST_LINE / 2);
+    let visible = |from: usize, length: usize| {
+        let part: String = line.chars().skip(from).take(length).collect();
+        sanitize(&part).replace(['\n', '\t'], " ")
     };
+    let start = if skipped > 0 { "…" } else { "" };
+    let before = format!("{start}{}", visible(skipped, column - skipped));
     let at = before.len();
-    let rest = inline(&rest).into_owned();
-    (format!("{before}{}", fit::cut(&rest, WIDEST_LINE)), at)
+    let rest = visible(column, WIDEST_LINE);
+    (format!("{before}{}", fit::cut(&rest, WIDEST_LINE / 2)), at)
 }
 
 #[cfg(test)]
