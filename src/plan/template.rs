@@ -41,7 +41,6 @@ fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinj
             })?;
             out.write_str(&json)
         }
-        ValueKind::Bool => out.write_str(if value.is_true() { "true" } else { "false" }),
         _ => write!(out, "{value}"),
     };
     written.map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "cannot write"))
