@@ -120,6 +120,8 @@ pub fn innermost(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn found(endpoints: &[&str], variables: &[(&str, &str)]) -> Result<Vec<String>, SetupError> {

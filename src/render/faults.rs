@@ -70,6 +70,8 @@ fn excerpt(line: &str, column: Option<usize>) -> (String, usize) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn shown(source: &str, line: usize, column: usize, hint: Option<&str>) -> String {

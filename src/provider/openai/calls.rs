@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn fragments() {
-        let cases: &[(&str, &[Row<'_>], &[(&str, &str, &str)])] = &[
+        type Case<'a> = (&'a str, &'a [Row<'a>], &'a [(&'a str, &'a str, &'a str)]);
+        let cases: &[Case<'_>] = &[
             (
                 "as the protocol says",
                 &[
