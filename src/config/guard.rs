@@ -99,7 +99,8 @@ impl Walk {
                     return self.key(text, place, log);
                 }
                 let prefer_key = match style {
-                    ScalarStyle::Plain => text.is_empty(),
+                    // Nothing at all, rather than `~`.
+                    ScalarStyle::Plain => span.is_empty(),
                     // Its text begins a line below.
                     ScalarStyle::Literal | ScalarStyle::Folded => true,
                     _ => false,

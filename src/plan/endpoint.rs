@@ -178,7 +178,7 @@ fn key(
 }
 
 fn declared(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> Declared {
-    check::name(name, "provider", path, log);
+    check::name(name, "a provider", path, log);
     if BUILT_IN.contains(&name) || NOT_SPOKEN.contains(&name) || name == "offline" {
         let message = format!("{name} is built in and cannot be declared again");
         log.key(path, message, Some("give it another name".to_owned()));

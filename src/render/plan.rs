@@ -84,7 +84,7 @@ fn limits(plan: &CrewPlan) -> String {
         OnFailure::Continue => "the others go on when one fails",
     };
     format!(
-        "limits: {} for the run, {} of grace for tools, {at_once}; {on_failure}",
+        "limits: {} for the run, {} of grace for tools\n        {at_once}; {on_failure}",
         limit(limits.timeout),
         limit(limits.grace)
     )

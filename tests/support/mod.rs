@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod crew;
+pub mod faults;
 pub mod mock_model;
 pub mod script;
