@@ -41,22 +41,58 @@ fn stop() -> String {
 #[test]
 fn answers_in_every_shape_arrive_whole() {
     let (hel, lo, end) = (text_delta("héł"), text_delta("lo"), stop());
-    let whole = |newline: &str| format!("data: {hel}\n\n: keep-alive\n\ndata: {lo}\n\ndata: {end}\n\ndata: [DONE]\n\n").replace('\n', newline);
-    let bytewise = |text: String| text.into_bytes().chunks(1).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let whole = |newline: &str| {
+        format!("data: {hel}\n\n: keep-alive\n\ndata: {lo}\n\ndata: {end}\n\ndata: [DONE]\n\n")
+            .replace('\n', newline)
+    };
+    let bytewise =
+        |text: String| text.into_bytes().chunks(1).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let cases: Vec<(&str, Script)> = vec![
         ("well-formed", stream().text("héł").text("lo").finish("stop").usage(1, 2).done()),
-        ("content null", stream().delta(json!({"role": "assistant", "content": null})).text("héłlo").finish("stop").done()),
+        (
+            "content null",
+            stream()
+                .delta(json!({"role": "assistant", "content": null}))
+                .text("héłlo")
+                .finish("stop")
+                .done(),
+        ),
         ("CRLF", pieces(&[whole("\r\n")])),
         ("lone CR", pieces(&[whole("\r")])),
         ("every byte by itself", pieces(&bytewise(whole("\r\n")))),
         ("BOM", pieces(&[format!("\u{feff}{}", whole("\n"))])),
         ("no [DONE]", stream().text("héłlo").finish("stop")),
         ("no finish_reason", stream().text("héłlo").done()),
-        ("no blank line at the end", pieces(&[format!("data: {hel}\n\ndata: {lo}\n\ndata: {end}")])),
-        ("reasoning apart", stream().delta(json!({"reasoning_content": "hm", "reasoning": "hm"})).text("héłlo").finish("stop").done()),
-        ("plain JSON", script::json_body(200, &json!({"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "héłlo"}}]}))),
-        ("usage in every chunk", stream().event(&json!({"choices": [{"delta": {"content": "héłlo"}}], "usage": null})).finish("stop").done()),
-        ("an event without choices", stream().event(&json!({"id": "x"})).text("héłlo").finish("stop").done()),
+        (
+            "no blank line at the end",
+            pieces(&[format!("data: {hel}\n\ndata: {lo}\n\ndata: {end}")]),
+        ),
+        (
+            "reasoning apart",
+            stream()
+                .delta(json!({"reasoning_content": "hm", "reasoning": "hm"}))
+                .text("héłlo")
+                .finish("stop")
+                .done(),
+        ),
+        (
+            "plain JSON",
+            script::json_body(
+                200,
+                &json!({"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "héłlo"}}]}),
+            ),
+        ),
+        (
+            "usage in every chunk",
+            stream()
+                .event(&json!({"choices": [{"delta": {"content": "héłlo"}}], "usage": null}))
+                .finish("stop")
+                .done(),
+        ),
+        (
+            "an event without choices",
+            stream().event(&json!({"id": "x"})).text("héłlo").finish("stop").done(),
+        ),
     ];
     for (name, script) in cases {
         let agent = agent_for(script);
@@ -79,9 +115,7 @@ fn tokens_are_counted_where_a_server_tells_them() {
 
 #[test]
 fn tool_calls_in_every_shape_are_run() {
-    let whole = |id: Value, index: Value, arguments: Value| {
-        json!({"index": index, "id": id, "function": {"name": "t", "arguments": arguments}})
-    };
+    let whole = |id: Value, index: Value, arguments: Value| json!({"index": index, "id": id, "function": {"name": "t", "arguments": arguments}});
     let cases: Vec<(&str, Script, &[i64])> = vec![
         ("whole", stream().call(whole(json!("a"), json!(0), json!("{\"n\":1}"))).finish("tool_calls").done(), &[1]),
         ("in fragments", stream().call(whole(json!("a"), json!(0), json!(""))).call(json!({"index": 0, "function": {"arguments": "{\"n\""}})).call(json!({"index": 0, "function": {"arguments": ":1}"}})).finish("tool_calls").done(), &[1]),
@@ -99,12 +133,28 @@ fn tool_calls_in_every_shape_are_run() {
         let server = ModelServer::sequence([first, script::text("done")]);
         let ended = crew(&server, ", retries: 0").run();
         let agent = ended.report(0)["agents"]["a"].clone();
-        let outputs: Vec<_> = agent["tool_calls"].as_array().unwrap().iter().map(|call| call["output"].clone()).collect();
+        let outputs: Vec<_> = agent["tool_calls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|call| call["output"].clone())
+            .collect();
         let expected: Vec<_> = expected.iter().map(|n| json!(format!("n={n}\n"))).collect();
         assert_eq!(outputs, expected, "{name}");
         let second = &server.requests()[1];
-        let ids: Vec<_> = second.messages().iter().filter(|message| message["role"] == "tool").map(|message| message["tool_call_id"].clone()).collect();
-        let asked: Vec<_> = second.messages().iter().filter_map(|message| message["tool_calls"].as_array()).flatten().map(|call| call["id"].clone()).collect();
+        let ids: Vec<_> = second
+            .messages()
+            .iter()
+            .filter(|message| message["role"] == "tool")
+            .map(|message| message["tool_call_id"].clone())
+            .collect();
+        let asked: Vec<_> = second
+            .messages()
+            .iter()
+            .filter_map(|message| message["tool_calls"].as_array())
+            .flatten()
+            .map(|call| call["id"].clone())
+            .collect();
         assert_eq!(ids, asked, "{name}: each result answers its call");
     }
 }
@@ -129,8 +179,10 @@ fn a_request_says_what_the_file_says() {
 #[test]
 fn failures_have_their_kind_and_the_servers_words() {
     let says = |status| script::error(status, "so says the server");
-    let in_a_200 = json!({"error": {"message": "so says the server", "code": "rate_limit_exceeded"}});
-    let context = json!({"error": {"message": "so says the server", "code": "context_length_exceeded"}});
+    let in_a_200 =
+        json!({"error": {"message": "so says the server", "code": "rate_limit_exceeded"}});
+    let context =
+        json!({"error": {"message": "so says the server", "code": "context_length_exceeded"}});
     let cases: Vec<(&str, Script, &str)> = vec![
         ("400", says(400), "bad_request"),
         ("401", says(401), "auth"),
@@ -147,7 +199,10 @@ fn failures_have_their_kind_and_the_servers_words() {
         let agent = agent_for(script);
         assert_eq!(agent["status"], "failed", "{name}");
         assert_eq!(agent["error"]["kind"], kind, "{name}: {}", agent["error"]);
-        assert!(agent["error"]["message"].as_str().unwrap().contains("so says the server"), "{name}");
+        assert!(
+            agent["error"]["message"].as_str().unwrap().contains("so says the server"),
+            "{name}"
+        );
     }
 }
 
@@ -156,14 +211,41 @@ fn what_is_no_answer_is_no_success_and_keeps_its_text() {
     let cases: Vec<(&str, Script, &str, Value)> = vec![
         ("cut after a delta", stream().text("so far").cut(), "network", json!("so far")),
         ("reset after a delta", stream().text("so far").reset(), "network", json!("so far")),
-        ("ended without finish_reason or [DONE]", stream().text("so far"), "network", json!("so far")),
+        (
+            "ended without finish_reason or [DONE]",
+            stream().text("so far"),
+            "network",
+            json!("so far"),
+        ),
         ("cut before a delta", stream().cut(), "network", Value::Null),
         ("no HTTP", script::garbage("SSH-2.0-OpenSSH\r\n"), "network", Value::Null),
-        ("an error in mid-stream", stream().text("so far").event(&json!({"error": {"message": "x", "type": "server_error"}})), "overloaded", json!("so far")),
-        ("garbage in mid-stream", stream().text("so far").raw("data: {nonsense\n\n").done(), "invalid_response", json!("so far")),
+        (
+            "an error in mid-stream",
+            stream()
+                .text("so far")
+                .event(&json!({"error": {"message": "x", "type": "server_error"}})),
+            "overloaded",
+            json!("so far"),
+        ),
+        (
+            "garbage in mid-stream",
+            stream().text("so far").raw("data: {nonsense\n\n").done(),
+            "invalid_response",
+            json!("so far"),
+        ),
         ("nothing at all", stream().finish("stop").done(), "invalid_response", Value::Null),
-        ("an echoed key", script::error(400, &format!("bad key {KEY}")), "bad_request", Value::Null),
-        ("a redirect", script::whole(307, &[("location", "http://127.0.0.1:1/")], ""), "bad_request", Value::Null),
+        (
+            "an echoed key",
+            script::error(400, &format!("bad key {KEY}")),
+            "bad_request",
+            Value::Null,
+        ),
+        (
+            "a redirect",
+            script::whole(307, &[("location", "http://127.0.0.1:1/")], ""),
+            "bad_request",
+            Value::Null,
+        ),
     ];
     for (name, script, kind, output) in cases {
         let agent = agent_for(script);

@@ -138,7 +138,7 @@ impl Reading {
     pub fn into_reply(self) -> Result<ChatReply, Fault> {
         let answer = self.answer;
         if !answer.saw_choice {
-            return Err(Fault::NoAnswer(Vec::new()));
+            return Err(Fault::NoAnswer(answer.stranger));
         }
         Ok(ChatReply {
             text: answer.text,
@@ -187,6 +187,8 @@ struct Answer {
     calls: Calls,
     finish_reason: Option<String>,
     usage: TokenUsage,
+    /// The start of the first chunk that had no choices.
+    stranger: Vec<u8>,
     saw_choice: bool,
 }
 
@@ -243,13 +245,14 @@ impl Answer {
         let Some(choices) = chunk.choices else {
             let names_error = chunk.object.is_some_and(|object| object.get() == "\"error\"");
             let explains = chunk::is_given(chunk.message) || chunk::is_given(chunk.detail);
-            return if names_error || explains {
-                Err(Fault::Server(ServerError::from_body(json)))
-            } else if chunk.usage.is_some() || self.saw_choice {
-                Ok(())
-            } else {
-                Err(Fault::NoAnswer(excerpt(json)))
-            };
+            if names_error || explains {
+                return Err(Fault::Server(ServerError::from_body(json)));
+            }
+            if self.stranger.is_empty() {
+                // Only if no answer follows it was meant to be one.
+                self.stranger = excerpt(json);
+            }
+            return Ok(());
         };
         for choice in choices.items {
             self.saw_choice = true;
