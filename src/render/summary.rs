@@ -24,7 +24,7 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
         let style = if position == 0 { FAINT } else { PLAIN };
         writeln!(out, "{}", paint(line, style, look.colour))?;
     }
-    let mut notes: Vec<String> = report.agents.iter().flat_map(notes).collect();
+    let mut notes = grouped_notes(&report.agents);
     notes.extend(stopped(&report.agents));
     notes.extend(cleaned_up(&report.cleanup));
     if !notes.is_empty() {
@@ -43,17 +43,29 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
     out.flush()
 }
 
+/// Each note once, with all agents it is about: of a large crew many end alike.
+fn grouped_notes(agents: &[AgentReport]) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<&str>)> = vec![];
+    for agent in agents {
+        for note in notes(agent) {
+            match groups.iter_mut().find(|group| group.0 == note) {
+                Some(group) => group.1.push(&agent.name),
+                None => groups.push((note, vec![&agent.name])),
+            }
+        }
+    }
+    let line = |(note, names)| format!("{}: {note}", words::names(names, MOST_NAMES));
+    groups.into_iter().map(line).collect()
+}
+
 /// What to know about one agent besides its status.
 fn notes(agent: &AgentReport) -> Vec<String> {
-    let name = inline(&agent.name);
     let mut notes = vec![];
     if agent.status == AgentStatus::Succeeded && agent.finish_reason.as_deref() == Some("length") {
-        notes.push(format!(
-            "{name}: its answer was cut at the limit of its length: raise `max_output_tokens`"
-        ));
+        notes.push("answer cut at its length limit: raise `max_output_tokens`".to_owned());
     }
     if agent.partial && agent.output.is_some() {
-        notes.push(format!("{name}: its answer is partial, the text so far was kept"));
+        notes.push("answer is partial, the text so far was kept".to_owned());
     }
     let mut leaky: Vec<&str> =
         agent.tool_calls.iter().filter(|call| call.leaked).map(|call| &*call.tool).collect();
@@ -61,7 +73,7 @@ fn notes(agent: &AgentReport) -> Vec<String> {
     leaky.dedup();
     if !leaky.is_empty() {
         let tools = words::names(leaky, MOST_NAMES);
-        notes.push(format!("{name}: {tools} left processes behind, which crew stopped"));
+        notes.push(format!("{tools} left processes behind, which crew stopped"));
     }
     notes
 }
@@ -226,9 +238,9 @@ crew it-support: 1 of 1 agent succeeded in 2.1s, 300 + 90 tokens
             duration_ms: 14,
         };
         let expected = "
-note: disk: its answer was cut at the limit of its length: raise `max_output_tokens`
+note: disk: answer cut at its length limit: raise `max_output_tokens`
 note: disk: disk_usage left processes behind, which crew stopped
-note: net: its answer is partial, the text so far was kept
+note: net: answer is partial, the text so far was kept
 note: a, b: skipped (net failed)
 note: c: cancelled (net failed)
 note: cleaned up in 14ms: 1 model call cancelled, 2 processes stopped
@@ -243,6 +255,17 @@ crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded,
 ";
         let text = shown(&report, LOOK);
         assert_eq!(text.split_once("\n\n").unwrap().1, &expected[1..]);
+    }
+
+    #[test]
+    fn agents_that_ended_alike_share_a_note() {
+        let agents: Vec<_> = (0..200).map(|number| timed_out(&format!("a{number}"))).collect();
+        let text = shown(&report(agents), LOOK);
+        let notes: Vec<_> = text.lines().filter(|line| line.starts_with("note: ")).collect();
+        let expected = "note: a0, a1, a2, a3, a4, a5, a6, a7 and 192 more: answer is partial, the \
+                        text so far was kept";
+        assert_eq!(notes, [expected]);
+        assert_eq!(text.matches("\nerror ").count(), 1);
     }
 
     #[test]
