@@ -129,6 +129,10 @@ impl Reading {
         match ended {
             _ if self.is_finished() => Ok(()),
             Ok(true) => Ok(()),
+            // A page of a site, say, whose last line has no end.
+            Err(Fault::Unreadable(line)) if !self.saw_event && !b"data:".starts_with(&line) => {
+                Err(Fault::Unreadable(line))
+            }
             // The last event may have been cut by the end.
             Ok(false) | Err(Fault::Unreadable(_)) => Err(Fault::Ended),
             Err(fault) => Err(fault),
