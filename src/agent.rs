@@ -214,7 +214,7 @@ impl Driver<'_> {
                 ledger.usage.output_tokens = before.output_tokens + tokens.output_tokens;
             }
         };
-        let result = tokio::select! {
+        let mut result = tokio::select! {
             biased;
             result = provider.chat(request, &mut on_delta) => result,
             () = self.scope.cancelled() => {
@@ -223,8 +223,13 @@ impl Driver<'_> {
             }
         };
         self.tell(Event::Tokens { agent: self.index, usage: self.ledger.open().usage });
-        if let Ok(reply) = &result {
+        if let Ok(reply) = &mut result {
             self.ledger.open().finish_reason.clone_from(&reply.finish_reason);
+            // A server that repeats a key must not bring it to a tool or into the report.
+            for call in &mut reply.tool_calls {
+                call.name = self.context.secrets.redact(std::mem::take(&mut call.name));
+                call.arguments = self.context.secrets.redact(std::mem::take(&mut call.arguments));
+            }
         }
         Ok(result)
     }

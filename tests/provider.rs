@@ -281,3 +281,14 @@ fn an_answer_cut_by_its_length_succeeds_and_the_summary_says_so() {
     assert_eq!(ended.report(0)["agents"]["a"]["finish_reason"], "length");
     assert!(ended.stderr.contains("max_output_tokens"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_key_that_a_server_repeats_reaches_neither_a_tool_nor_the_report() {
+    let asks = script::tool_calls(&[(KEY, &json!({"n": KEY})), ("t", &json!({"n": 1, KEY: KEY}))]);
+    let server = ModelServer::sequence([asks, script::text(&format!("your key is {KEY}"))]);
+    let ended = crew(&server, "").args(&["-v"]).run();
+    let agent = ended.report(0)["agents"]["a"].clone();
+    assert_eq!(agent["output"], "your key is [redacted]");
+    assert_eq!(agent["tool_calls"][0]["tool"], "[redacted]");
+    assert!(!ended.stdout.contains(KEY) && !ended.stderr.contains(KEY), "{}", ended.stderr);
+}
