@@ -9,7 +9,7 @@ use crew::cli::{CheckArgs, Cli, ColorWhen, Command, OutputFormat};
 use crew::config::faults::Faults;
 use crew::render::{self, Colour, Environment, Look, Screen};
 use crew::report::InvalidReport;
-use crew::{exit, plan};
+use crew::{exit, plan, provider};
 
 mod run;
 
@@ -23,7 +23,13 @@ fn main() -> ExitCode {
 
 fn check(args: &CheckArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
-    match plan::load(args.file.config.as_deref(), &plan::Overrides::default(), &environment) {
+    let plan = plan::load(args.file.config.as_deref(), &plan::Overrides::default(), &environment);
+    // A proxy or a certificate store that cannot be used would end a run just as early.
+    let checked = plan.and_then(|plan| match provider::connect(&plan.providers) {
+        Ok(_) => Ok(plan),
+        Err(error) => Err(Faults::unplaced(None, error.to_string(), None)),
+    });
+    match checked {
         Ok(plan) => {
             // A reader that has seen enough is no fault of the file's.
             let _ = render::plan(&plan, look(screens.stdout, false), &mut io::stdout().lock());
