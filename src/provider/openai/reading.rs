@@ -345,3 +345,6 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
