@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use crew::cli::{CheckArgs, Cli, ColorWhen, Command, OutputFormat};
 use crew::config::faults::Faults;
 use crew::render::{self, Colour, Environment, Look, Screen};
@@ -51,18 +51,13 @@ fn usage(error: &clap::Error) -> ExitCode {
     {
         return ExitCode::from(exit::SUCCESS);
     }
-    // The command line could not be understood, so the format is taken from its words.
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let says = |format: &str| {
-        words
-            .iter()
-            .any(|word| *word == format!("-o{format}") || *word == format!("--output={format}"))
-            || words
-                .windows(2)
-                .any(|pair| matches!(&*pair[0], "-o" | "--output") && pair[1] == format)
-    };
-    let is_run = words.first().is_some_and(|word| word == "run");
-    if is_run && (says("json") || !says("text") && !io::stdout().is_terminal()) {
+    // What can be understood of the command line still says which format is wanted.
+    let words = Cli::command().ignore_errors(true).try_get_matches();
+    let format = words.ok().and_then(|words| {
+        let run = words.subcommand_matches("run")?;
+        Some(run.get_one::<OutputFormat>("output").copied().unwrap_or_default())
+    });
+    if format.is_some_and(|format| is_json(format, false)) {
         let text = error.render().to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
         let hint = Some("see crew run --help".to_owned());

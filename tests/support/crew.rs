@@ -58,6 +58,16 @@ impl Crew {
         self
     }
 
+    pub fn stdout(mut self, stdout: Stdio) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
+    pub fn stderr(mut self, stderr: Stdio) -> Self {
+        self.command.stderr(stderr);
+        self
+    }
+
     /// Runs with `--input go` to the end.
     pub fn run(self) -> Ended {
         self.args(&["--input", "go"]).run_as_is()
