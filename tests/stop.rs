@@ -17,7 +17,7 @@ tools:
     description: Never ends
     shell: |
       echo "before"
-      echo $$ > "$DIR/pid.tmp" && mv "$DIR/pid.tmp" "$DIR/pid"
+      echo $$ > "$DIR/pid"
       exec sleep 1000
     env: [DIR]
 agents:
@@ -41,6 +41,7 @@ fn each_signal_stops_the_tool_and_is_what_crew_dies_of() {
     ] {
         let running = Crew::new(ENDLESS).start();
         let tool = running.pid_from("pid");
+        running.wait_for_stderr("quick: succeeded");
         running.signal(signal);
         let asked = Instant::now();
         let ended = running.wait();
@@ -96,7 +97,7 @@ fn a_second_signal_calls_off_the_grace() {
 
 #[test]
 fn the_time_limit_of_the_run_keeps_what_was_there() {
-    let ended = Crew::new(ENDLESS).args(&["-t", "300ms"]).run();
+    let ended = Crew::new(ENDLESS).args(&["-t", "1s"]).run();
     let report = ended.report(124);
     assert_eq!(report["status"], "timed_out");
     assert_eq!(report["reason"]["kind"], "timeout");
@@ -111,7 +112,7 @@ fn the_time_limit_of_the_run_keeps_what_was_there() {
 
 #[test]
 fn the_time_limit_of_an_agent_stops_its_tool_only() {
-    let yaml = ENDLESS.replace("waiting: {", "waiting: {timeout: 200ms, ");
+    let yaml = ENDLESS.replace("waiting: {", "waiting: {timeout: 700ms, ");
     let ended = Crew::new(&yaml).args(&["--keep-going"]).run();
     let report = ended.report(1);
     let waiting = &report["agents"]["waiting"];

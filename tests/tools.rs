@@ -124,7 +124,7 @@ fn a_program_that_is_not_there_is_a_result_too() {
 
 #[test]
 fn a_tool_that_takes_too_long_is_stopped_and_the_agent_goes_on() {
-    let ended = crew("shell: echo before; exec sleep 1000\ntimeout: 100ms").run();
+    let ended = crew("shell: echo before; exec sleep 1000\ntimeout: 700ms").run();
     let call = call_of(&ended);
     assert_eq!(call["status"], "timed_out");
     assert_eq!(call["stopped_by"], "tool_timeout");
@@ -141,7 +141,7 @@ fn what_a_tool_leaves_behind_is_stopped_and_its_output_comes_at_once() {
     ] {
         let script = format!("{left_behind}\necho $! > \"$DIR/pid\"\necho done");
         let tool = format!("shell: |\n  {}\nenv: [DIR]", script.replace('\n', "\n  "));
-        let yaml_grace = "limits: {grace: 300ms}\n";
+        let yaml_grace = "limits: {grace: 2s}\n";
         let indented = tool.replace('\n', "\n    ");
         let ended = Crew::new(&format!(
             "{yaml_grace}tools:\n  t:\n    description: x\n    {indented}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
@@ -151,7 +151,7 @@ fn what_a_tool_leaves_behind_is_stopped_and_its_output_comes_at_once() {
         assert_eq!(call["status"], "succeeded", "{left_behind}");
         assert_eq!(call["leaked"], true, "{left_behind}");
         assert_eq!(call["output"], "done\n");
-        assert!(call["duration_ms"].as_u64().unwrap() < 290, "{call:#}");
+        assert!(call["duration_ms"].as_u64().unwrap() < 1500, "{call:#}");
         let pid = std::fs::read_to_string(ended.path().join("pid")).unwrap();
         let pid = nix::unistd::Pid::from_raw(pid.trim().parse().unwrap());
         assert!(!is_alive(pid), "{left_behind}");

@@ -137,8 +137,8 @@ impl Running {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// The pid a tool wrote with `echo $$ > $DIR/name.tmp && mv $DIR/name.tmp $DIR/name`, once it
-    /// is there.
+    /// The pid a tool wrote with `echo $$ > "$DIR/name"`, once its line is whole. No program but the
+    /// shell is needed for that: another one could still be there to be counted.
     pub fn pid_from(&self, name: &str) -> Pid {
         let path = self.path(name);
         let text = wait_for(&format!("{name} to be written"), || {
