@@ -1,7 +1,8 @@
 //! Cancellation: a tree of scopes, each with the reason it was stopped for.
 //!
-//! A scope is asked to stop once ([`Cancellation::cancel`]) and may then be told to waste no more
-//! time ([`Cancellation::kill`]). Both reach every scope below it.
+//! A scope is asked to stop once ([`Cancellation::cancel`]), may then be told to give no more grace
+//! ([`Cancellation::kill`]), and at last not to wait at all ([`Cancellation::abandon`]). Each reaches
+//! every scope below it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,7 @@ use crate::report::CancelReason;
 pub struct Cancellation {
     stop: CancellationToken,
     kill: CancellationToken,
+    abandon: CancellationToken,
     reason: Arc<Mutex<Option<CancelReason>>>,
     parent: Option<Arc<Cancellation>>,
 }
@@ -29,6 +31,7 @@ impl Cancellation {
         Self {
             stop: self.stop.child_token(),
             kill: self.kill.child_token(),
+            abandon: self.abandon.child_token(),
             reason: Arc::default(),
             parent: Some(Arc::new(self.clone())),
         }
@@ -51,6 +54,11 @@ impl Cancellation {
         self.kill.cancel();
     }
 
+    /// No more waiting either: what has been told to die may do so by itself.
+    pub fn abandon(&self) {
+        self.abandon.cancel();
+    }
+
     /// Completes when this scope, or one above it, has been asked to stop.
     pub async fn cancelled(&self) {
         // Unconstrained: a stream that never pauses uses up its task's budget, and a cancellation
@@ -61,6 +69,11 @@ impl Cancellation {
     /// Completes when the grace has been called off.
     pub async fn killed(&self) {
         unconstrained(self.kill.cancelled()).await;
+    }
+
+    /// Completes when there is to be no more waiting.
+    pub async fn abandoned(&self) {
+        unconstrained(self.abandon.cancelled()).await;
     }
 
     pub fn is_cancelled(&self) -> bool {

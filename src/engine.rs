@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::unconstrained;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::agent::{self, RunContext};
 use crate::cancel::Cancellation;
@@ -24,10 +25,12 @@ use crate::report::{
     EventSink, Report, SCHEMA_VERSION, Usage, millis,
 };
 use crate::secret::Secrets;
-use crate::tool::process::Processes;
+use crate::tool::process::{Farewell, Processes};
 
 /// What stopping may take beyond the grace: killing, reaping and the last bytes of output.
-const MARGIN: Duration = Duration::from_millis(450);
+const MARGIN: Duration = Duration::from_millis(300);
+/// What telling of it may still take once a third signal has called off all waiting.
+const LAST_MOMENT: Duration = Duration::from_millis(50);
 
 /// What a run needs besides its plan.
 pub struct Services {
@@ -35,6 +38,8 @@ pub struct Services {
     pub providers: Vec<Arc<dyn Provider>>,
     pub secrets: Secrets,
     pub events: EventSink,
+    /// The soft limit of open files that tools are to have; `None`: that of this process.
+    pub open_files: Option<u64>,
 }
 
 /// A run: what its agents share, and what holds them together.
@@ -64,7 +69,7 @@ pub async fn run(
             started,
             deadline: started + plan.limits.timeout,
             ledgers: plan.agents.iter().map(Ledger::new).collect(),
-            processes: Processes::new(cancel.clone(), plan.limits.grace),
+            processes: Processes::new(cancel.clone(), plan.limits.grace, services.open_files),
             providers: &services.providers,
             secrets: &services.secrets,
             events: &services.events,
@@ -73,14 +78,14 @@ pub async fn run(
         ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),
     };
-    let cleanup_took = run.join().await;
-    run.report(clock, cleanup_took)
+    let (farewell, took) = run.join().await;
+    run.report(clock, farewell, took)
 }
 
 impl Run<'_> {
-    /// Runs every agent to its end, and stops them when that is called for. Returns how long what
-    /// came after their work took.
-    async fn join(&self) -> Duration {
+    /// Runs every agent to its end, and stops them when that is called for. Returns what is left
+    /// of their tools, and how long what came after the agents' work took.
+    async fn join(&self) -> (Farewell, Duration) {
         let Limits { timeout: limit, grace, .. } = self.context.plan.limits;
         let cancel = self.context.cancel;
         let agents = (0..self.context.plan.agents.len()).map(|index| self.one(index));
@@ -104,10 +109,25 @@ impl Run<'_> {
                 (self.context.events)(Event::Stopping { reason, grace });
             }
             // Beyond this nothing is waited for: the agents are dropped, and their ledgers tell.
-            let _in_time = timeout_at(deadline, &mut agents).await;
+            self.until(deadline, &mut agents).await;
         }
-        let _in_time = timeout_at(deadline, self.context.processes.ended()).await;
-        work_ended.elapsed()
+        self.until(deadline, self.context.processes.ended()).await;
+        let farewell = self.context.processes.close().await;
+        (farewell, work_ended.elapsed())
+    }
+
+    /// Waits for `work`, but not beyond the deadline, and hardly at all once the run is abandoned.
+    async fn until(&self, deadline: Instant, work: impl Future) {
+        let abandoned = async {
+            self.context.cancel.abandoned().await;
+            sleep(LAST_MOMENT).await;
+        };
+        tokio::select! {
+            biased;
+            _done = work => {}
+            () = unconstrained(sleep_until(deadline)) => {}
+            () = abandoned => {}
+        }
     }
 
     /// One agent from waiting for its needs to its closed ledger. Every ending is `Ok`: an `Err`
@@ -184,7 +204,12 @@ impl Run<'_> {
         End::Stopped(reason.unwrap_or_else(|| CancelKind::Timeout.into()))
     }
 
-    fn report(mut self, clock: jiff::Timestamp, cleanup_took: Duration) -> Report {
+    fn report(
+        mut self,
+        clock: jiff::Timestamp,
+        farewell: Farewell,
+        cleanup_took: Duration,
+    ) -> Report {
         let ledgers = std::mem::take(&mut self.context.ledgers);
         let agents: Vec<AgentReport> = ledgers
             .into_iter()
@@ -193,7 +218,12 @@ impl Run<'_> {
             .collect();
         let context = &self.context;
         let reason = context.cancel.reason();
-        let (status, exit_code) = exit::verdict(reason.as_ref().map(|reason| reason.kind), &agents);
+        let Farewell { mut survivors, guardian_lost } = farewell;
+        for survivor in &mut survivors {
+            survivor.command = context.secrets.redact(std::mem::take(&mut survivor.command));
+        }
+        let kind = reason.as_ref().map(|reason| reason.kind);
+        let (status, exit_code) = exit::verdict(kind, &agents, &survivors);
         let mut usage = Usage::default();
         agents.iter().for_each(|agent| usage += agent.usage);
         Report {
@@ -212,7 +242,8 @@ impl Run<'_> {
                 model_calls_cancelled: context.calls_cancelled.load(Ordering::Relaxed),
                 processes_stopped: context.processes.stopped(),
                 processes_killed: context.processes.killed(),
-                survivors: Vec::new(),
+                survivors,
+                guardian_lost,
                 duration_ms: millis(cleanup_took),
             },
         }

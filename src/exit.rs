@@ -2,7 +2,7 @@
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
-use crate::report::{AgentReport, AgentStatus, CancelKind, RunStatus};
+use crate::report::{AgentReport, AgentStatus, CancelKind, RunStatus, Survivor};
 
 /// Every agent succeeded.
 pub const SUCCESS: u8 = 0;
@@ -12,14 +12,21 @@ pub const FAILURE: u8 = 1;
 pub const INVALID: u8 = 2;
 /// The run ended but its report could not be written.
 pub const UNREPORTED: u8 = 3;
+/// The run ended but some process of a tool could not be: more than the report is amiss.
+pub const SURVIVED: u8 = 3;
 /// The run's own timeout.
 pub const TIMEOUT: u8 = 124;
 /// A shell's own rule: 128 and the signal's number.
 const SIGNALLED: u8 = 128;
 
-/// Status and exit code of a run: a signal beats the run's timeout beats an agent's failure.
-pub fn verdict(reason: Option<CancelKind>, agents: &[AgentReport]) -> (RunStatus, u8) {
-    match reason {
+/// Status and exit code of a run: a survivor beats a signal beats the run's timeout beats an agent's
+/// failure.
+pub fn verdict(
+    reason: Option<CancelKind>,
+    agents: &[AgentReport],
+    survivors: &[Survivor],
+) -> (RunStatus, u8) {
+    let (status, code) = match reason {
         Some(kind) if let Some(signal) = signal_of(kind) => {
             (RunStatus::Cancelled, SIGNALLED + signal as u8)
         }
@@ -29,7 +36,8 @@ pub fn verdict(reason: Option<CancelKind>, agents: &[AgentReport]) -> (RunStatus
             (RunStatus::Succeeded, SUCCESS)
         }
         _ => (RunStatus::Failed, FAILURE),
-    }
+    };
+    (status, if survivors.is_empty() { code } else { SURVIVED })
 }
 
 /// The signal that cancelled a run, if it was one.
@@ -61,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signal_beats_timeout_beats_failure() {
+    fn a_survivor_beats_a_signal_beats_the_timeout_beats_a_failure() {
         for (reason, expected) in [
             (None, (RunStatus::Succeeded, 0)),
             (Some(CancelKind::OutputClosed), (RunStatus::Cancelled, 1)),
@@ -70,7 +78,9 @@ mod tests {
             (Some(CancelKind::Interrupted), (RunStatus::Cancelled, 130)),
             (Some(CancelKind::Terminated), (RunStatus::Cancelled, 143)),
         ] {
-            assert_eq!(verdict(reason, &[]), expected);
+            assert_eq!(verdict(reason, &[], &[]), expected);
+            let survivor = Survivor { pid: 7, command: "undying".into() };
+            assert_eq!(verdict(reason, &[], &[survivor]), (expected.0, 3));
         }
         assert!(CancelKind::AgentFailed < CancelKind::Timeout);
         assert!(CancelKind::Timeout < CancelKind::Hangup);

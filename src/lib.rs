@@ -13,6 +13,7 @@ pub mod engine;
 pub mod exit;
 pub mod input;
 pub mod ledger;
+pub mod open_files;
 pub mod output;
 pub mod plan;
 pub mod provider;

@@ -9,11 +9,15 @@ use crew::cli::{CheckArgs, Cli, ColorWhen, Command, OutputFormat};
 use crew::config::faults::Faults;
 use crew::render::{self, Colour, Environment, Look, Screen};
 use crew::report::InvalidReport;
+use crew::tool::guardian;
 use crew::{exit, plan, provider};
 
 mod run;
 
 fn main() -> ExitCode {
+    if let Some(ended) = guardian::take_over() {
+        return ended;
+    }
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::run(&args),
         Ok(Cli { command: Command::Check(args) }) => check(&args),

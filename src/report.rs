@@ -186,6 +186,9 @@ pub struct Cleanup {
     pub processes_killed: u64,
     /// Processes that crew could not end.
     pub survivors: Vec<Survivor>,
+    /// The process that would have stopped the tools if crew had been killed was killed itself.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub guardian_lost: bool,
     pub duration_ms: u64,
 }
 

@@ -16,7 +16,7 @@ use crew::plan::{self, CrewPlan, OnFailure, Overrides};
 use crew::render::progress::{self, Progress};
 use crew::report::{CancelKind, Report};
 use crew::secret::Secrets;
-use crew::{exit, provider, render, signal};
+use crew::{exit, open_files, provider, render, signal};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{Screens, environment, invalid, is_json, look};
@@ -41,10 +41,12 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(error) => return invalid(&usage(error), screens, json),
     };
+    let all_gone = report.cleanup.survivors.is_empty();
     let exit_code = conclude(report, progress, file, args, screens, &runtime, &cancel);
     // A name look-up or a read of standard input that nobody can cancel is not waited for.
     runtime.shutdown_background();
-    if let Some(signal) = cancel.reason().and_then(|reason| exit::signal_of(reason.kind)) {
+    let signal = cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
+    if let (Some(signal), true) = (signal, all_gone) {
         exit::die_by(signal);
     }
     ExitCode::from(exit_code)
@@ -90,7 +92,12 @@ impl Prepared {
             quiet: args.output.quiet || args.output.no_progress,
         };
         let progress = Progress::start(&names, options).context("cannot start a thread")?;
-        let services = Services { providers, secrets: Secrets::of(&plan), events: progress.sink() };
+        let services = Services {
+            providers,
+            secrets: Secrets::of(&plan),
+            events: progress.sink(),
+            open_files: open_files::raise(),
+        };
         let report = engine::run(&plan, &input, cancel, &services).await;
         Ok((report, progress, file))
     }

@@ -1,6 +1,7 @@
 //! The only place that listens to the operating system.
 //!
-//! The first signal cancels the run, the second calls off the grace. Ctrl-C comes through `ctrlc`,
+//! The first signal cancels the run, the second calls off the grace, a third one all waiting; more
+//! change nothing. Ctrl-C comes through `ctrlc`,
 //! whose handler runs in a thread of its own; SIGTERM and SIGHUP through tokio.
 
 use std::sync::Arc;
@@ -19,8 +20,10 @@ use crate::report::CancelKind;
 pub fn listen(cancel: &Cancellation) -> anyhow::Result<()> {
     let heard = Arc::new(AtomicU32::new(0));
     let hear = move |cancel: &Cancellation, kind: CancelKind| {
-        if heard.fetch_add(1, Ordering::Relaxed) > 0 {
-            cancel.kill();
+        match heard.fetch_add(1, Ordering::Relaxed) {
+            0 => {}
+            1 => cancel.kill(),
+            _ => cancel.abandon(),
         }
         cancel.cancel(kind);
     };

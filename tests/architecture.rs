@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("signal", &["cancel", "report"]),
     ("exit", &["report"]),
     ("input", &[]),
+    ("open_files", &[]),
     ("output", &[]),
     ("conversation", &["provider"]),
     ("provider", &["plan", "report"]),

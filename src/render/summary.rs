@@ -14,6 +14,8 @@ use crate::report::{
 
 /// Agents that are named in one line before it says `and 4 more`.
 const MOST_NAMES: usize = 8;
+const GUARDIAN_LOST: &str = "crew's guardian process was killed during the run: from then on, until the \
+    next tool was started, nothing would have stopped the tools if crew had been killed too";
 /// Columns of an error's message. The report has the whole of it.
 const WIDEST_ERROR: usize = 400;
 
@@ -27,6 +29,9 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
     let mut notes = grouped_notes(&report.agents);
     notes.extend(stopped(&report.agents));
     notes.extend(cleaned_up(&report.cleanup));
+    if report.cleanup.guardian_lost {
+        notes.push(GUARDIAN_LOST.to_owned());
+    }
     if !notes.is_empty() {
         writeln!(out)?;
     }

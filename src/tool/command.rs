@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use serde_json::{Map, Value};
 
 use super::ToolContext;
-use super::process::Invocation;
+use super::protocol::Invocation;
 use crate::plan::template::{Template, tool_context};
 use crate::plan::{ToolCommand, ToolPlan};
 
@@ -51,7 +51,7 @@ pub fn invocation(
         true => tool.base_dir.join(program).into_os_string(),
         false => program.into(),
     };
-    Ok(Invocation { program, arguments: rest, environment, cwd, max_output: tool.max_output })
+    Ok(Invocation { program, arguments: rest, environment, cwd })
 }
 
 fn inherited(extra: &[String]) -> Vec<(OsString, OsString)> {

@@ -2,7 +2,12 @@
 
 pub mod capture;
 mod command;
+mod family;
+pub mod guardian;
 pub mod process;
+mod protocol;
+mod reaper;
+mod sys;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,7 +157,7 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallRep
     let ended = match invocation {
         Ok(invocation) => {
             let program = invocation.program.to_string_lossy().into_owned();
-            let ended = context.processes.run(invocation, stop).await;
+            let ended = context.processes.run(invocation, tool.max_output, stop).await;
             ended.map_err(|error| could_not_start(&program, &error))
         }
         Err(message) => Err(message),
@@ -204,6 +209,9 @@ fn settle(report: &mut ToolCallReport, finished: Finished<CancelKind>, limit: Du
         }
         (ToolStatus::Failed, Some(code), _) => format!("exit code {code}"),
         (ToolStatus::Failed, None, Some(signal)) => format!("ended by {signal}"),
+        (ToolStatus::Failed, None, None) => {
+            "killed: the process that watched over it was killed".to_owned()
+        }
         _ => return,
     };
     if !report.output.is_empty() && !report.output.ends_with('\n') {

@@ -1,0 +1,232 @@
+//! One process for a run, started with its first tool: it forks a reaper for each tool, and when
+//! crew has gone, however that came about, it kills whatever is left below it.
+//!
+//! crew's end of the socket between them is held by crew alone, so the kernel tells of crew's death at once,
+//! also after SIGKILL. The guardian is an ancestor of every tool and adopts the orphans of a
+//! reaper that was killed, so nothing can be started that it would not find. If it is killed itself,
+//! crew adopts in its stead, and the next tool gets a new one.
+
+use std::collections::BTreeSet;
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::unistd::{ForkResult, Pid, dup2_stdin, getpid};
+
+use super::protocol::{Notice, encode};
+use super::sys::{self, Reaped, Waiter};
+use super::{family, reaper};
+
+/// What the guardian is called in a list of processes, and how it knows that it is one.
+const NAME: &str = "crew-guardian";
+/// How often what is to die is looked at again.
+const KILL_AGAIN: Duration = Duration::from_millis(5);
+/// How long killing goes on once crew has gone. The kernel needs a moment, not more.
+const LAST_EFFORT: Duration = Duration::from_millis(500);
+
+/// How a guardian was found when it was let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dismissal {
+    AllGone,
+    /// What it could not end is crew's child now.
+    SomeLeft,
+    /// It had been killed before.
+    Lost,
+}
+
+/// crew's side of it.
+#[derive(Debug)]
+pub struct Guardian {
+    process: Child,
+    socket: UnixStream,
+}
+
+impl Guardian {
+    /// `open_files` is the soft limit that tools are to have; `None`: crew's own.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start(open_files: Option<u64>) -> io::Result<Self> {
+        // In case the guardian dies before crew does.
+        sys::adopt_orphans();
+        let (socket, theirs) = UnixStream::pair()?;
+        let process = Command::new(own_program()?)
+            .arg0(NAME)
+            .args(open_files.map(|limit| limit.to_string()))
+            // Any process of the user's may read a process's environment: no key is in this one.
+            .env_clear()
+            // Ctrl-C on a terminal is crew's business.
+            .process_group(0)
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { process, socket })
+    }
+
+    /// Has a reaper forked that takes its orders from `control`, for a tool that writes to `output`.
+    ///
+    /// # Errors
+    /// The guardian is gone, or so far behind that its socket takes no more.
+    pub fn hand_over(&self, control: &UnixStream, output: &OwnedFd) -> io::Result<()> {
+        let descriptors = [control.as_raw_fd(), output.as_raw_fd()];
+        let message = [ControlMessage::ScmRights(&descriptors)];
+        let socket = self.socket.as_raw_fd();
+        sendmsg::<()>(socket, &[IoSlice::new(&[0])], &message, MsgFlags::empty(), None)?;
+        Ok(())
+    }
+
+    /// Lets go of it, upon which it kills whatever is left and ends; kills it if it does not within
+    /// `limit`.
+    pub async fn dismiss(mut self, limit: Duration) -> Dismissal {
+        let was_there = matches!(self.process.try_wait(), Ok(None));
+        drop(self.socket);
+        let ended = tokio::time::timeout(limit, async {
+            loop {
+                match self.process.try_wait() {
+                    Ok(None) => tokio::time::sleep(Duration::from_millis(1)).await,
+                    ended => return ended,
+                }
+            }
+        });
+        match ended.await {
+            Ok(Ok(Some(_))) if !was_there => Dismissal::Lost,
+            Ok(Ok(Some(status))) if status.success() => Dismissal::AllGone,
+            Ok(Ok(Some(_))) => Dismissal::SomeLeft,
+            _ => {
+                let _ = self.process.kill();
+                // At once: it was killed.
+                let _ = self.process.wait();
+                Dismissal::SomeLeft
+            }
+        }
+    }
+}
+
+/// The program that runs, also if its file has been replaced meanwhile.
+fn own_program() -> io::Result<std::path::PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
+}
+
+/// Makes this process the guardian if it was started as one; to be asked before anything else is
+/// done. `None` if it was not, else how it ended.
+pub fn take_over() -> Option<std::process::ExitCode> {
+    let mut arguments = std::env::args_os();
+    if arguments.next().is_none_or(|name| name != NAME) {
+        return None;
+    }
+    sys::close_inherited();
+    let open_files = arguments.next().and_then(|limit| limit.to_str()?.parse().ok());
+    if let (Some(soft), Ok((_, hard))) = (open_files, getrlimit(Resource::RLIMIT_NOFILE)) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+    }
+    Some(match Waiter::new().map(guard) {
+        Ok(true) => std::process::ExitCode::SUCCESS,
+        _ => std::process::ExitCode::FAILURE,
+    })
+}
+
+/// Serves until crew has gone. True if nothing is left.
+fn guard(waiter: Waiter) -> bool {
+    sys::adopt_orphans();
+    let stdin = io::stdin();
+    let mut reapers = BTreeSet::new();
+    let mut orphans = false;
+    loop {
+        while let Reaped::Child(pid, status) = sys::reap() {
+            // One that ended well has seen all of its tool go.
+            orphans |= reapers.remove(&pid) && !status.success();
+        }
+        if orphans {
+            orphans = !family::kill_children(getpid(), &reapers).is_empty();
+        }
+        if !waiter.wait(Some(stdin.as_fd()), orphans.then_some(KILL_AGAIN)) {
+            continue;
+        }
+        match receive() {
+            Ok(Some((control, output))) => {
+                if let Some(reaper) = fork_reaper(control, output, &waiter) {
+                    reapers.insert(reaper);
+                }
+            }
+            Ok(None) => return kill_everything(&waiter),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Forks a reaper; in the reaper itself this never returns.
+#[expect(clippy::exit, reason = "a forked process has nothing to return to")]
+#[expect(unsafe_code, reason = "see sys::fork_single_threaded")]
+fn fork_reaper(mut control: UnixStream, output: OwnedFd, waiter: &Waiter) -> Option<Pid> {
+    // SAFETY: the guardian has one thread.
+    match unsafe { sys::fork_single_threaded() } {
+        Ok(ForkResult::Parent { child }) => Some(child),
+        Ok(ForkResult::Child) => {
+            // As long as a reaper held the guardian's socket, crew could not see the guardian die.
+            if let Ok(nothing) = std::fs::File::open("/dev/null") {
+                let _ = dup2_stdin(nothing);
+            }
+            reaper::run(control, output, waiter);
+            std::process::exit(0)
+        }
+        Err(error) => {
+            let notice = Notice::CouldNotStart { error: error as i32 };
+            let _ = encode(&notice).and_then(|line| control.write_all(&line));
+            None
+        }
+    }
+}
+
+/// What one reaper needs; `None` when crew has gone.
+#[expect(unsafe_code, reason = "the kernel hands over bare descriptors")]
+fn receive() -> io::Result<Option<(UnixStream, OwnedFd)>> {
+    let mut byte = [0];
+    let mut iov = [IoSliceMut::new(&mut byte)];
+    let mut space = nix::cmsg_space!([i32; 2]);
+    let stdin = io::stdin().as_raw_fd();
+    let message = recvmsg::<()>(stdin, &mut iov, Some(&mut space), MsgFlags::empty())?;
+    if message.bytes == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the kernel has just made them for this process, and nothing else knows them.
+    let owned = |descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let mut descriptors = message.cmsgs()?.flat_map(|message| match message {
+        ControlMessageOwned::ScmRights(descriptors) => descriptors,
+        _ => Vec::new(),
+    });
+    match (descriptors.next().map(owned), descriptors.next().map(owned)) {
+        (Some(control), Some(output)) => {
+            // A tool must not inherit what leads to crew.
+            fcntl(&control, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+            fcntl(&output, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+            Ok(Some((control.into(), output)))
+        }
+        _ => Err(io::Error::other("crew sent no descriptors")),
+    }
+}
+
+/// The last thing done. Where the kernel does not tell who descends from whom, the reapers do this
+/// by themselves when crew has gone, and are only waited for.
+fn kill_everything(waiter: &Waiter) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < LAST_EFFORT {
+        loop {
+            match sys::reap() {
+                Reaped::Child(..) => {}
+                Reaped::NoChildren => return true,
+                Reaped::NoneYet => break,
+            }
+        }
+        family::kill_all(getpid());
+        waiter.wait(None, Some(KILL_AGAIN));
+    }
+    false
+}
