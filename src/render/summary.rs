@@ -14,8 +14,8 @@ use crate::report::{
 
 /// Agents that are named in one line before it says `and 4 more`.
 const MOST_NAMES: usize = 8;
-const GUARDIAN_LOST: &str = "crew's guardian process was killed during the run: from then on, until the \
-    next tool was started, nothing would have stopped the tools if crew had been killed too";
+const GUARDIAN_LOST: &str =
+    "crew's guardian process was killed during the run; the tools were watched over without it";
 /// Columns of an error's message. The report has the whole of it.
 const WIDEST_ERROR: usize = 400;
 
@@ -240,6 +240,7 @@ crew it-support: 1 of 1 agent succeeded in 2.1s, 300 + 90 tokens
             processes_stopped: 2,
             processes_killed: 0,
             survivors: vec![],
+            guardian_lost: true,
             duration_ms: 14,
         };
         let expected = "
@@ -249,6 +250,7 @@ note: net: answer is partial, the text so far was kept
 note: a, b: skipped (net failed)
 note: c: cancelled (net failed)
 note: cleaned up in 14ms: 1 model call cancelled, 2 processes stopped
+note: crew's guardian process was killed during the run; the tools were watched over without it
 
 error net: timeout (agent): no answer within 30s
   raise the agent's `timeout`, or use a faster model

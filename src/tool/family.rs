@@ -5,6 +5,7 @@
 //! walking down from the process that stands at its head.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,6 +27,34 @@ pub fn descendants(head: Pid) -> Vec<Pid> {
         found.extend(children.into_iter().filter(|&child| is_alive(child)));
     }
     found
+}
+
+/// When to kill again what is still there: seldom, since the dead take a moment to disappear and
+/// each look costs more the more there are.
+pub struct Rounds {
+    next: Instant,
+    pause: Duration,
+}
+
+impl Rounds {
+    /// The first round is due at once.
+    pub fn new() -> Self {
+        Self { next: Instant::now(), pause: Duration::from_millis(5) }
+    }
+
+    /// Whether a round is due; if so, the next one is put off twice as long.
+    pub fn is_due(&mut self) -> bool {
+        let due = Instant::now() >= self.next;
+        if due {
+            self.next = Instant::now() + self.pause;
+            self.pause *= 2;
+        }
+        due
+    }
+
+    pub fn until_next(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
 }
 
 /// Sends the signals to every process below `head`, and to those that are started meanwhile.

@@ -19,14 +19,13 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::unistd::{ForkResult, Pid, dup2_stdin, getpid};
 
+use super::family::{self, Rounds};
 use super::protocol::{Notice, encode};
+use super::reaper;
 use super::sys::{self, Reaped, Waiter};
-use super::{family, reaper};
 
 /// What the guardian is called in a list of processes, and how it knows that it is one.
 const NAME: &str = "crew-guardian";
-/// How often what is to die is looked at again.
-const KILL_AGAIN: Duration = Duration::from_millis(5);
 /// How long killing goes on once crew has gone. The kernel needs a moment, not more.
 const LAST_EFFORT: Duration = Duration::from_millis(500);
 
@@ -138,16 +137,21 @@ fn guard(waiter: Waiter) -> bool {
     sys::adopt_orphans();
     let stdin = io::stdin();
     let mut reapers = BTreeSet::new();
-    let mut orphans = false;
+    // Of a reaper that was killed, while they are being killed.
+    let mut orphans: Option<Rounds> = None;
     loop {
         while let Reaped::Child(pid, status) = sys::reap() {
             // One that ended well has seen all of its tool go.
-            orphans |= reapers.remove(&pid) && !status.success();
+            if reapers.remove(&pid) && !status.success() {
+                orphans = Some(Rounds::new());
+            }
         }
-        if orphans {
-            orphans = !family::kill_children(getpid(), &reapers).is_empty();
+        if orphans.as_mut().is_some_and(Rounds::is_due)
+            && family::kill_children(getpid(), &reapers).is_empty()
+        {
+            orphans = None;
         }
-        if !waiter.wait(Some(stdin.as_fd()), orphans.then_some(KILL_AGAIN)) {
+        if !waiter.wait(Some(stdin.as_fd()), orphans.as_ref().map(Rounds::until_next)) {
             continue;
         }
         match receive() {
@@ -216,7 +220,7 @@ fn receive() -> io::Result<Option<(UnixStream, OwnedFd)>> {
 /// The last thing done. Where the kernel does not tell who descends from whom, the reapers do this
 /// by themselves when crew has gone, and are only waited for.
 fn kill_everything(waiter: &Waiter) -> bool {
-    let started = Instant::now();
+    let (started, mut rounds) = (Instant::now(), Rounds::new());
     while started.elapsed() < LAST_EFFORT {
         loop {
             match sys::reap() {
@@ -225,8 +229,10 @@ fn kill_everything(waiter: &Waiter) -> bool {
                 Reaped::NoneYet => break,
             }
         }
-        family::kill_all(getpid());
-        waiter.wait(None, Some(KILL_AGAIN));
+        if rounds.is_due() {
+            family::kill_all(getpid());
+        }
+        waiter.wait(None, Some(rounds.until_next()));
     }
     false
 }

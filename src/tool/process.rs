@@ -41,7 +41,8 @@ const AFTERMATH: Duration = Duration::from_millis(20);
 const KILLED: Duration = Duration::from_millis(250);
 /// How long the guardian may take to end once it has been let go.
 const DISMISSED: Duration = Duration::from_millis(100);
-/// How long crew itself goes on to kill what it had to adopt, and how often it looks.
+/// How long crew itself goes on to kill what it had to adopt while that becomes no less, and how
+/// often it looks.
 const SWEPT: Duration = Duration::from_millis(100);
 const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 
@@ -189,13 +190,16 @@ impl Processes {
     /// Kills what crew has adopted because its guardian was killed, or could not end.
     async fn sweep(&self) -> Vec<Survivor> {
         let Some(inherited) = self.inherited.get() else { return Vec::new() };
-        let started = Instant::now();
+        let (mut last_progress, mut fewest) = (Instant::now(), usize::MAX);
         loop {
             let strays = family::kill_children(getpid(), inherited);
             if strays.is_empty() {
                 return Vec::new();
             }
-            if started.elapsed() > SWEPT {
+            // The kernel may need its time for hundreds, but no time will do for an undying one.
+            if strays.len() < fewest {
+                (last_progress, fewest) = (Instant::now(), strays.len());
+            } else if last_progress.elapsed() > SWEPT {
                 return strays.into_iter().flat_map(family::survivors).collect();
             }
             sleep(SWEEP_AGAIN).await;

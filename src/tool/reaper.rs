@@ -15,12 +15,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, getpid};
 
-use super::family;
+use super::family::{self, Rounds};
 use super::protocol::{Invocation, Notice, Order, encode, take};
 use super::sys::{self, Reaped, Waiter};
 
-/// How often a tool that is being killed is looked at again.
-const KILL_AGAIN: Duration = Duration::from_millis(5);
 /// How often a process group that has lost its leader is looked at, where orphans are not adopted.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long killing goes on once crew has gone. The kernel needs a moment, not more.
@@ -35,7 +33,7 @@ pub fn run(control: UnixStream, output: OwnedFd, waiter: &Waiter) {
         leader: Pid::from_raw(0),
         asked: BTreeSet::new(),
         killed: BTreeSet::new(),
-        killing: false,
+        killing: None,
         abandoned: None,
     };
     match reaper.start(output) {
@@ -62,7 +60,8 @@ struct Reaper {
     /// Every process that was asked to end.
     asked: BTreeSet<Pid>,
     killed: BTreeSet<Pid>,
-    killing: bool,
+    /// Once everything is to be killed.
+    killing: Option<Rounds>,
     /// Since when crew is no longer there.
     abandoned: Option<Instant>,
 }
@@ -93,12 +92,15 @@ impl Reaper {
             if self.abandoned.is_some_and(|since| since.elapsed() > LAST_EFFORT) {
                 return;
             }
-            let limit = match self.killing {
-                true => {
-                    self.kill();
-                    Some(KILL_AGAIN)
+            let limit = match &mut self.killing {
+                Some(rounds) => {
+                    let (due, next) = (rounds.is_due(), rounds.until_next());
+                    if due {
+                        self.kill();
+                    }
+                    Some(next)
                 }
-                false => (left == Left::Group).then_some(LOOK_AGAIN),
+                None => (left == Left::Group).then_some(LOOK_AGAIN),
             };
             // An end of the stream would stay readable.
             let orders = self.abandoned.is_none().then_some(self.control.as_fd());
@@ -129,7 +131,7 @@ impl Reaper {
     fn obey(&mut self) {
         if !matches!(self.receive(), Ok(true)) {
             self.abandoned = Some(Instant::now());
-            self.killing = true;
+            self.kill_from_now_on();
         }
         while let Some(order) = take::<Order>(&mut self.arrived) {
             match order {
@@ -139,9 +141,13 @@ impl Reaper {
                     let asked = self.signal(&[Signal::SIGTERM, Signal::SIGCONT]);
                     self.asked.extend(asked);
                 }
-                Order::Kill => self.killing = true,
+                Order::Kill => self.kill_from_now_on(),
             }
         }
+    }
+
+    fn kill_from_now_on(&mut self) {
+        self.killing.get_or_insert_with(Rounds::new);
     }
 
     fn kill(&mut self) {
