@@ -118,9 +118,14 @@ fn cleaned_up(cleanup: &Cleanup) -> Option<String> {
     if cleanup.processes_killed > 0 {
         done.push(words::count(cleanup.processes_killed, "process killed", "processes killed"));
     }
-    (!done.is_empty()).then(|| {
-        format!("cleaned up in {}: {}", words::millis(cleanup.duration_ms), done.join(", "))
-    })
+    if done.is_empty() {
+        return None;
+    }
+    done.push(match cleanup.survivors.len() as u64 {
+        0 => "nothing left".to_owned(),
+        left => words::count(left, "process still running", "processes still running"),
+    });
+    Some(format!("cleaned up in {}: {}", words::millis(cleanup.duration_ms), done.join(", ")))
 }
 
 fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<()> {
@@ -249,7 +254,7 @@ note: disk: disk_usage left processes behind, which crew stopped
 note: net: answer is partial, the text so far was kept
 note: a, b: skipped (net failed)
 note: c: cancelled (net failed)
-note: cleaned up in 14ms: 1 model call cancelled, 2 processes stopped
+note: cleaned up in 14ms: 1 model call cancelled, 2 processes stopped, nothing left
 note: crew's guardian process was killed during the run; the tools were watched over without it
 
 error net: timeout (agent): no answer within 30s
