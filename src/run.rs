@@ -27,15 +27,16 @@ const LAST_WRITE: Duration = Duration::from_millis(100);
 pub fn run(args: &RunArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
     let json = is_json(args.output.output, args.output.output_file.is_some());
-    let prepared = Prepared::new(args).and_then(|prepared| {
-        let runtime = runtime().map_err(usage)?;
+    let cancel = Cancellation::new();
+    // Signals first: one that comes while the file is read ends in a report, too.
+    let prepared = runtime(&cancel).map_err(usage).and_then(|runtime| {
+        let prepared = Prepared::new(args)?;
         Ok((prepared, runtime))
     });
     let (prepared, runtime) = match prepared {
         Ok(prepared) => prepared,
         Err(faults) => return invalid(&faults, screens, json),
     };
-    let cancel = Cancellation::new();
     let ended = runtime.block_on(prepared.run(args, screens, &cancel));
     let (report, progress, file) = match ended {
         Ok(ended) => ended,
@@ -52,9 +53,15 @@ pub fn run(args: &RunArgs) -> ExitCode {
     ExitCode::from(exit_code)
 }
 
-/// One thread: model servers and tools do the work, crew only waits for them.
-fn runtime() -> anyhow::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
+/// One thread: model servers and tools do the work, crew only waits for them. Signals that arrive
+/// from now on cancel the run.
+fn runtime(cancel: &Cancellation) -> anyhow::Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let within = runtime.enter();
+    signal::listen(cancel).context("cannot listen to signals")?;
+    drop(within);
+    Ok(runtime)
 }
 
 /// Everything a run needs that can be had before it.
@@ -81,7 +88,6 @@ impl Prepared {
         cancel: &Cancellation,
     ) -> anyhow::Result<(Report, Progress, Option<OutputFile>)> {
         let Self { plan, source, file } = self;
-        signal::listen(cancel).context("cannot listen to signals")?;
         let providers = provider::connect(&plan.providers)?;
         let input = input(source, &plan, cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
