@@ -42,6 +42,7 @@ async fn an_agent_that_panics_is_one_failed_agent() {
         providers: vec![Arc::new(Panics)],
         secrets: Secrets::default(),
         events: Arc::new(|_| {}),
+        open_files: None,
     };
     let report = engine::run(&plan, "go", &Cancellation::new(), &services).await;
     let [bad, good] = &report.agents[..] else { panic!("{report:?}") };
