@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
@@ -30,7 +30,9 @@ const MAY_USE: [(&str, &[&str]); 20] = [
         &["agent", "cancel", "exit", "ledger", "plan", "provider", "report", "secret", "tool"],
     ),
     // The plan and the file's faults only for `crew check`.
-    ("render", &["config", "plan", "report"]),
+    ("render", &["config", "plan", "report", "selftest"]),
+    // It knows crew from outside only, as a program.
+    ("selftest", &["report"]),
     ("lib", &[]),
     // The program itself, which is a crate of its own.
     ("main", &[]),
