@@ -1,122 +1,17 @@
 //! Everything that is tried, as a table. To add a case is to add an entry.
 
-use std::fmt;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::case::{Calls, Case, Ends, Expect, Fact, Promise, Step, Tool};
 use super::server::Manners;
 use super::zoo::Animal;
 
 /// What tools get between being asked to stop and being killed.
-pub const GRACE: Duration = Duration::from_millis(300);
+const GRACE: Duration = Duration::from_millis(300);
 /// Calls that are open at once where it is about many.
 const MANY_CALLS: usize = 200;
-
-/// One run of crew: what is in its file, what happens to it, and how it has to end.
-#[derive(Debug, Clone, Copy)]
-pub struct Case {
-    /// To run it by itself: `crew selftest NAME`.
-    pub name: &'static str,
-    /// What is tried, in at most 46 columns.
-    pub title: &'static str,
-    pub promise: Promise,
-    /// Each is the tool of an agent that has no model, or not.
-    pub tools: &'static [Tool],
-    pub calls: Option<Calls>,
-    pub grace: Duration,
-    /// Of the run; as in the file.
-    pub timeout: &'static str,
-    /// What happens once every tool and every call is there.
-    pub steps: &'static [Step],
-    pub ends: Ends,
-    /// What else has to hold afterwards.
-    pub expect: &'static [Expect],
-    /// Promised on Linux only, whatever the animals.
-    pub linux_only: bool,
-    /// About milliseconds: nothing else runs meanwhile.
-    pub alone: bool,
-}
-
-impl Case {
-    /// Whether crew promises this on the system it was built for.
-    pub fn is_promised_here(&self) -> bool {
-        let needs_linux =
-            self.linux_only || self.tools.iter().any(|tool| tool.animal.escapes_its_group());
-        cfg!(target_os = "linux") || !needs_linux
-    }
-}
-
-/// What crew promises, and by when: counted from the last thing that happened to it.
-#[derive(Debug, Clone, Copy)]
-pub struct Promise {
-    pub text: &'static str,
-    pub limit: Duration,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Tool {
-    pub animal: Animal,
-    /// Of the tool; as in the file.
-    pub timeout: &'static str,
-}
-
-/// Agents that ask a model server, each once.
-#[derive(Debug, Clone, Copy)]
-pub struct Calls {
-    pub manners: Manners,
-    pub agents: usize,
-    /// Keys of each agent; a JSON object.
-    pub settings: &'static str,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Waits until nothing of this tool is alive, which must happen while the run goes on.
-    Gone(Animal),
-    /// Everything of this tool must be alive.
-    Alive(Animal),
-    /// Waits until crew has said this on stderr.
-    Says(&'static str),
-    Signal(Signal),
-    /// Twenty signals, from four threads.
-    Volley,
-    KillCrew,
-    /// The one process that crew has for itself.
-    KillGuardian,
-    /// Whoever reads crew's output goes away.
-    CloseOutput,
-}
-
-/// How crew's process has to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ends {
-    Exit(u8),
-    /// By this signal.
-    By(Signal),
-    /// By any of the three signals that stop a run.
-    ByAny,
-}
-
-impl fmt::Display for Ends {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exit(code) => write!(f, "exit status: {code}"),
-            Self::By(signal) => write!(f, "signal: {} ({signal})", *signal as i32),
-            Self::ByAny => f.write_str("SIGINT, SIGTERM or SIGHUP"),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-pub enum Expect {
-    /// What the report has at this JSON pointer, as JSON.
-    Is(&'static str, &'static str),
-    /// The number that the report has there is not above this.
-    AtMost(&'static str, u64),
-    /// So many lines of stderr speak of this.
-    Lines(usize, &'static str),
-}
 
 const AFTER_GRACE: Promise =
     Promise { text: "nothing left grace + 500ms later", limit: Duration::from_millis(800) };
@@ -217,8 +112,8 @@ pub const CASES: &[Case] = &[
             Step::Signal(Signal::SIGINT),
         ],
         expect: &[
-            Expect::Is("/agents/leaver/status", r#""succeeded""#),
-            Expect::Is("/agents/leaver/tool_calls/0/leaked", "true"),
+            Expect::Is("/agents/leaver/status", Fact::Word("succeeded")),
+            Expect::Is("/agents/leaver/tool_calls/0/leaked", Fact::True),
             Expect::AtMost("/agents/leaver/tool_calls/0/duration_ms", 1000),
         ],
         ..ctrl_c("leaver", "a tool ends, its daemon stays behind", &[LEAVER, SLEEPER])
@@ -230,8 +125,8 @@ pub const CASES: &[Case] = &[
             Step::Signal(Signal::SIGINT),
         ],
         expect: &[
-            Expect::Is("/agents/pipe-holder/status", r#""succeeded""#),
-            Expect::Is("/agents/pipe-holder/tool_calls/0/leaked", "true"),
+            Expect::Is("/agents/pipe-holder/status", Fact::Word("succeeded")),
+            Expect::Is("/agents/pipe-holder/tool_calls/0/leaked", Fact::True),
             Expect::AtMost("/agents/pipe-holder/tool_calls/0/duration_ms", 1000),
         ],
         ..ctrl_c("pipe-holder", "a tool ends, a child holds its output", &[PIPE_HOLDER, SLEEPER])
@@ -268,7 +163,7 @@ pub const CASES: &[Case] = &[
             Step::Alive(Animal::NewSession),
             Step::Signal(Signal::SIGINT),
         ],
-        expect: &[Expect::Is("/agents/daemon/tool_calls/0/status", r#""timed_out""#)],
+        expect: &[Expect::Is("/agents/daemon/tool_calls/0/status", Fact::Word("timed_out"))],
         ..ctrl_c(
             "tool-timeout",
             "a tool's limit: its daemon goes, others stay",
@@ -293,31 +188,31 @@ pub const CASES: &[Case] = &[
     Case {
         tools: &[Tool { animal: Animal::ParentKiller, timeout: "1s" }],
         ends: Ends::Exit(0),
-        expect: &[Expect::Lines(1, "guardian")],
+        expect: &[Expect::Is("/agents/parent-killer/status", Fact::Word("succeeded"))],
         linux_only: true,
         ..by_itself("parent-killer", "a tool kills its own parent", RUN_LIMIT)
     },
     Case {
         calls: call(Manners::Dripping, r#"{"timeout": "1s"}"#),
         expect: &[
-            Expect::Is("/agents/call-1/error/kind", r#""timeout""#),
-            Expect::Is("/agents/call-1/error/scope", r#""agent""#),
+            Expect::Is("/agents/call-1/error/kind", Fact::Word("timeout")),
+            Expect::Is("/agents/call-1/error/scope", Fact::Word("agent")),
         ],
         ..by_itself("dripping", "a server that drips comments for ever", CALL_LIMIT)
     },
     Case {
         calls: call(Manners::Stalling, r#"{"idle_timeout": "1s"}"#),
         expect: &[
-            Expect::Is("/agents/call-1/error/kind", r#""timeout""#),
-            Expect::Is("/agents/call-1/error/scope", r#""model""#),
+            Expect::Is("/agents/call-1/error/kind", Fact::Word("timeout")),
+            Expect::Is("/agents/call-1/error/scope", Fact::Word("model")),
         ],
         ..by_itself("stalling", "a server that is silent after its head", CALL_LIMIT)
     },
     Case {
         calls: call(Manners::Endless, r#"{"max_answer": "64KiB"}"#),
         expect: &[
-            Expect::Is("/agents/call-1/error/kind", r#""invalid_response""#),
-            Expect::Is("/agents/call-1/partial", "true"),
+            Expect::Is("/agents/call-1/error/kind", Fact::Word("invalid_response")),
+            Expect::Is("/agents/call-1/partial", Fact::True),
         ],
         ..by_itself("endless", "a server that never stops answering", SIZE_LIMIT)
     },

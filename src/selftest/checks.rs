@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::cases::{Case, Ends, Expect};
+use super::case::{Case, Ends, Expect};
 use super::strays::Stray;
 use crate::report::millis;
 
@@ -116,8 +116,8 @@ fn report_faults(case: &Case, seen: &Seen, stdout: &str) -> Vec<String> {
     for expect in case.expect {
         let found = |pointer| report.pointer(pointer).unwrap_or(&Value::Null);
         match *expect {
-            Expect::Is(pointer, value) if found(pointer).to_string() != value => {
-                faults.push(format!("{pointer} is {}, not {value}", found(pointer)));
+            Expect::Is(pointer, value) if *found(pointer) != value.json() => {
+                faults.push(format!("{pointer} is {}, not {}", found(pointer), value.json()));
             }
             Expect::AtMost(pointer, most)
                 if found(pointer).as_u64().is_none_or(|number| number > most) =>

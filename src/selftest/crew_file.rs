@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::cases::{Case, Tool};
+use super::case::{Case, Tool};
 
 /// The folder in which the processes of a tool write their pids.
 pub fn den(dir: &Path, tool: &Tool) -> PathBuf {

@@ -11,7 +11,7 @@ use tokio::net::unix::pipe;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use super::cases::Case;
+use super::case::Case;
 use super::outcome::{CaseReport, CaseStatus};
 use super::strays::Stray;
 use super::{checks, stage, strays};

@@ -4,7 +4,8 @@
 //! behave as badly as any, and something that happens to it. Each has a process of its own that
 //! plays it ([`keeper`]): what escapes a run is found there and ended.
 
-pub mod cases;
+pub mod case;
+mod cases;
 mod checks;
 mod crew_file;
 pub mod keeper;
@@ -31,7 +32,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::report::millis;
-use cases::{CASES, Case};
+use case::Case;
+use cases::CASES;
 pub use outcome::{CaseReport, CaseStatus, SCHEMA_VERSION, SelftestReport, SelftestStatus};
 pub use strays::Stray;
 

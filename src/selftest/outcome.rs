@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cases::Case;
+use super::case::Case;
 use super::strays::Stray;
 use crate::report::millis;
 

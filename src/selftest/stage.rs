@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::cases::{Case, Step, Tool};
+use super::case::{Case, Step, Tool};
 use super::checks::{SLACK, Seen};
 use super::crew_file::{crew_file, den};
 use super::server::{Server, State};
