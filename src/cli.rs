@@ -54,6 +54,12 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Validate the crew's file and show what would run; nothing is started
     Check(CheckArgs),
+    /// Try out what crew promises: that every run ends in time and leaves nothing behind
+    ///
+    /// Crew runs against tools and model servers that misbehave in every way that is known, on this
+    /// machine, without network and key, in less than 15 seconds. The exit status is 0 if
+    /// everything held, otherwise 1.
+    Selftest(SelftestArgs),
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +84,24 @@ pub struct CheckArgs {
     pub file: FileArgs,
     #[command(flatten)]
     pub color: ColorArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SelftestArgs {
+    /// Only these cases, by the names that --output json tells
+    #[arg(value_name = "CASE")]
+    pub cases: Vec<String>,
+    /// How the result is written; auto: text on a terminal, JSON otherwise
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub color: ColorArgs,
+    /// Misbehave: an animal of the zoo and the folder to write its pids into
+    #[arg(long = "as", hide = true, num_args = 2, value_names = ["ANIMAL", "DEN"])]
+    pub animal: Vec<String>,
+    /// Play one case in a folder
+    #[arg(long, hide = true, num_args = 2, value_names = ["CASE", "FOLDER"])]
+    pub keep: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 //! survives, and nothing it has paid for is lost.
 //!
 //! A file becomes a plan (`config`, `plan`), the plan is run (`engine`, `agent`, `provider`,
-//! `tool`) and yields one report (`report`), which is shown (`render`).
+//! `tool`) and yields one report (`report`), which is shown (`render`). What is promised of the end
+//! of a run can be tried out by everybody (`selftest`).
 
 pub mod agent;
 pub mod cancel;
@@ -20,5 +21,6 @@ pub mod provider;
 pub mod render;
 pub mod report;
 pub mod secret;
+pub mod selftest;
 pub mod signal;
 pub mod tool;

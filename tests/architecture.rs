@@ -31,7 +31,9 @@ const MAY_USE: [(&str, &[&str]); 21] = [
         &["agent", "cancel", "exit", "ledger", "plan", "provider", "report", "secret", "tool"],
     ),
     // The plan and the file's faults only for `crew check`.
-    ("render", &["config", "plan", "report"]),
+    ("render", &["config", "plan", "report", "selftest"]),
+    // It knows crew from outside only, as a program.
+    ("selftest", &["report"]),
     ("lib", &[]),
     // The program itself, which is a crate of its own.
     ("main", &[]),

@@ -13,6 +13,7 @@ mod plan;
 pub mod progress;
 mod sanitize;
 mod screen;
+pub mod selftest;
 mod summary;
 mod table;
 mod text;

@@ -1,0 +1,250 @@
+//! Everything that is tried, as a table. To add a case is to add an entry.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::case::{Calls, Case, Ends, Expect, Fact, Promise, Step, Tool};
+use super::server::Manners;
+use super::zoo::Animal;
+
+/// What tools get between being asked to stop and being killed.
+const GRACE: Duration = Duration::from_millis(300);
+/// Calls that are open at once where it is about many.
+const MANY_CALLS: usize = 200;
+
+const AFTER_GRACE: Promise =
+    Promise { text: "nothing left grace + 500ms later", limit: Duration::from_millis(800) };
+const AT_ONCE: Promise = Promise {
+    text: "every call closed 50ms later, crew gone 100ms later",
+    limit: Duration::from_millis(100),
+};
+const NO_GRACE: Promise =
+    Promise { text: "a second signal skips the grace", limit: Duration::from_millis(200) };
+const ORPHANED: Promise =
+    Promise { text: "nothing left 1s after crew was killed", limit: Duration::from_secs(1) };
+const RUN_LIMIT: Promise = Promise {
+    text: "a limit of 1s, then nothing left grace + 500ms later",
+    limit: Duration::from_millis(1800),
+};
+const CALL_LIMIT: Promise =
+    Promise { text: "a limit of 1s, then the end", limit: Duration::from_millis(1100) };
+const SIZE_LIMIT: Promise =
+    Promise { text: "ends when `max_answer` is reached", limit: Duration::from_millis(500) };
+
+/// What most have in common.
+const BASE: Case = Case {
+    name: "",
+    title: "",
+    promise: AFTER_GRACE,
+    tools: &[],
+    calls: None,
+    grace: GRACE,
+    timeout: "30s",
+    steps: &[Step::Signal(Signal::SIGINT)],
+    ends: Ends::By(Signal::SIGINT),
+    expect: &[],
+    linux_only: false,
+    alone: false,
+};
+
+const fn tool(animal: Animal) -> Tool {
+    Tool { animal, timeout: "20s" }
+}
+
+/// Ctrl-C while these tools run.
+const fn ctrl_c(name: &'static str, title: &'static str, tools: &'static [Tool]) -> Case {
+    Case { name, title, tools, ..BASE }
+}
+
+/// A run that ends by itself.
+const fn by_itself(name: &'static str, title: &'static str, promise: Promise) -> Case {
+    Case { name, title, promise, steps: &[], ends: Ends::Exit(1), ..BASE }
+}
+
+const fn call(manners: Manners, settings: &'static str) -> Option<Calls> {
+    Some(Calls { manners, agents: 1, settings })
+}
+
+const MUTE: Option<Calls> =
+    Some(Calls { manners: Manners::Mute, agents: MANY_CALLS, settings: "{}" });
+
+/// In the order of the printed table; those that run alone come first.
+pub const CASES: &[Case] = &[
+    Case {
+        promise: AT_ONCE,
+        calls: MUTE,
+        alone: true,
+        ..ctrl_c("open-calls", "Ctrl-C: 200 calls, the server says nothing", &[])
+    },
+    Case {
+        promise: AT_ONCE,
+        calls: MUTE,
+        steps: &[Step::CloseOutput],
+        ends: Ends::Exit(3),
+        alone: true,
+        ..ctrl_c("closed-pipe", "the reader of the output goes: 200 calls", &[])
+    },
+    Case {
+        promise: NO_GRACE,
+        grace: Duration::from_secs(60),
+        steps: &[
+            Step::Signal(Signal::SIGINT),
+            Step::Says("stopping"),
+            Step::Signal(Signal::SIGTERM),
+        ],
+        alone: true,
+        ..ctrl_c("second-signal", "a second signal, tools ignore every one", &[DEAF, DEAF_DAEMON])
+    },
+    ctrl_c("sleeper", "Ctrl-C: a tool that waits", &[tool(Animal::Sleeper)]),
+    ctrl_c("deaf", "Ctrl-C: it ignores every signal", &[DEAF]),
+    ctrl_c("family", "Ctrl-C: child and grandchild", &[tool(Animal::Family)]),
+    ctrl_c("new-session", "Ctrl-C: a session of its own", &[tool(Animal::NewSession)]),
+    ctrl_c("daemon", "Ctrl-C: a daemon without environment", &[DAEMON]),
+    ctrl_c("deaf-daemon", "Ctrl-C: a daemon that ignores every signal", &[DEAF_DAEMON]),
+    ctrl_c("stopped", "Ctrl-C: it has stopped itself (SIGSTOP)", &[tool(Animal::Stopped)]),
+    ctrl_c("writer", "Ctrl-C: it never stops writing", &[tool(Animal::Writer)]),
+    ctrl_c("bomb", "Ctrl-C: 200 processes, born as others die", &[tool(Animal::Bomb)]),
+    Case {
+        steps: &[
+            Step::Gone(Animal::Leaver),
+            Step::Alive(Animal::Sleeper),
+            Step::Signal(Signal::SIGINT),
+        ],
+        expect: &[
+            Expect::Is("/agents/leaver/status", Fact::Word("succeeded")),
+            Expect::Is("/agents/leaver/tool_calls/0/leaked", Fact::True),
+            Expect::AtMost("/agents/leaver/tool_calls/0/duration_ms", 1000),
+        ],
+        ..ctrl_c("leaver", "a tool ends, its daemon stays behind", &[LEAVER, SLEEPER])
+    },
+    Case {
+        steps: &[
+            Step::Gone(Animal::PipeHolder),
+            Step::Alive(Animal::Sleeper),
+            Step::Signal(Signal::SIGINT),
+        ],
+        expect: &[
+            Expect::Is("/agents/pipe-holder/status", Fact::Word("succeeded")),
+            Expect::Is("/agents/pipe-holder/tool_calls/0/leaked", Fact::True),
+            Expect::AtMost("/agents/pipe-holder/tool_calls/0/duration_ms", 1000),
+        ],
+        ..ctrl_c("pipe-holder", "a tool ends, a child holds its output", &[PIPE_HOLDER, SLEEPER])
+    },
+    Case {
+        steps: &[Step::Signal(Signal::SIGTERM)],
+        ends: Ends::By(Signal::SIGTERM),
+        ..ctrl_c("sigterm", "SIGTERM: deaf tools and a daemon", &[DEAF, DEAF_DAEMON])
+    },
+    Case {
+        steps: &[Step::Signal(Signal::SIGHUP)],
+        ends: Ends::By(Signal::SIGHUP),
+        ..ctrl_c("sighup", "SIGHUP: deaf tools and a daemon", &[DEAF, DEAF_DAEMON])
+    },
+    Case {
+        steps: &[Step::Volley],
+        ends: Ends::ByAny,
+        ..ctrl_c("volley", "20 signals from 4 threads: one report", &[DEAF, DEAF_DAEMON])
+    },
+    Case {
+        steps: &[Step::CloseOutput],
+        ends: Ends::Exit(3),
+        ..ctrl_c("closed-pipe-daemon", "the reader of the output goes: a daemon", &[DEAF_DAEMON])
+    },
+    Case {
+        timeout: "1s",
+        tools: &[DEAF, DEAF_DAEMON],
+        ends: Ends::Exit(124),
+        ..by_itself("run-timeout", "the run's limit: deaf tools and a daemon", RUN_LIMIT)
+    },
+    Case {
+        steps: &[
+            Step::Gone(Animal::Daemon),
+            Step::Alive(Animal::NewSession),
+            Step::Signal(Signal::SIGINT),
+        ],
+        expect: &[Expect::Is("/agents/daemon/tool_calls/0/status", Fact::Word("timed_out"))],
+        ..ctrl_c(
+            "tool-timeout",
+            "a tool's limit: its daemon goes, others stay",
+            &[Tool { animal: Animal::Daemon, timeout: "1s" }, tool(Animal::NewSession)],
+        )
+    },
+    Case {
+        promise: ORPHANED,
+        steps: &[Step::KillCrew],
+        ends: Ends::By(Signal::SIGKILL),
+        linux_only: true,
+        ..ctrl_c("crew-killed", "kill -9 crew: deaf tools and a daemon", &[DEAF, DEAF_DAEMON])
+    },
+    Case {
+        steps: &[Step::KillGuardian],
+        tools: &[Tool { animal: Animal::DeafDaemon, timeout: "1s" }],
+        ends: Ends::Exit(0),
+        expect: &[Expect::Lines(1, "guardian process")],
+        linux_only: true,
+        ..by_itself("guardian-killed", "kill -9 crew's guardian: the run goes on", RUN_LIMIT)
+    },
+    Case {
+        tools: &[Tool { animal: Animal::ParentKiller, timeout: "1s" }],
+        ends: Ends::Exit(0),
+        expect: &[Expect::Is("/agents/parent-killer/status", Fact::Word("succeeded"))],
+        linux_only: true,
+        ..by_itself("parent-killer", "a tool kills its own parent", RUN_LIMIT)
+    },
+    Case {
+        calls: call(Manners::Dripping, r#"{"timeout": "1s"}"#),
+        expect: &[
+            Expect::Is("/agents/call-1/error/kind", Fact::Word("timeout")),
+            Expect::Is("/agents/call-1/error/scope", Fact::Word("agent")),
+        ],
+        ..by_itself("dripping", "a server that drips comments for ever", CALL_LIMIT)
+    },
+    Case {
+        calls: call(Manners::Stalling, r#"{"idle_timeout": "1s"}"#),
+        expect: &[
+            Expect::Is("/agents/call-1/error/kind", Fact::Word("timeout")),
+            Expect::Is("/agents/call-1/error/scope", Fact::Word("model")),
+        ],
+        ..by_itself("stalling", "a server that is silent after its head", CALL_LIMIT)
+    },
+    Case {
+        calls: call(Manners::Endless, r#"{"max_answer": "64KiB"}"#),
+        expect: &[
+            Expect::Is("/agents/call-1/error/kind", Fact::Word("invalid_response")),
+            Expect::Is("/agents/call-1/partial", Fact::True),
+        ],
+        ..by_itself("endless", "a server that never stops answering", SIZE_LIMIT)
+    },
+];
+
+const SLEEPER: Tool = tool(Animal::Sleeper);
+const DEAF: Tool = tool(Animal::Deaf);
+const DAEMON: Tool = tool(Animal::Daemon);
+const DEAF_DAEMON: Tool = tool(Animal::DeafDaemon);
+const LEAVER: Tool = tool(Animal::Leaver);
+const PIPE_HOLDER: Tool = tool(Animal::PipeHolder);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_titles_fit() {
+        let names: HashSet<_> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), CASES.len());
+        for case in CASES {
+            assert!(!case.title.is_empty() && case.title.chars().count() <= 46, "{}", case.title);
+            assert!(!case.tools.is_empty() || case.calls.is_some(), "{}", case.name);
+            let settings = case.calls.map_or("{}", |calls| calls.settings);
+            assert!(serde_json::from_str::<serde_json::Value>(settings).is_ok(), "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn those_that_run_alone_come_first() {
+        assert!(CASES.is_sorted_by_key(|case| !case.alone));
+    }
+}

@@ -1,0 +1,81 @@
+//! The keeper of one case: a process of its own, so that whatever escapes a run of crew becomes the
+//! child of exactly this process and is found, told of and ended.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use super::case::Case;
+use super::outcome::{CaseReport, CaseStatus};
+use super::strays::Stray;
+use super::{checks, stage, strays};
+use crate::report::millis;
+
+/// The last bound: everything that a case waits for has one of its own.
+const LONGEST: Duration = Duration::from_secs(8);
+
+/// Plays a case in the empty folder `dir` and removes it; `None` if whoever started this has gone.
+/// Nothing that was started is alive afterwards.
+///
+/// # Errors
+/// No runtime could be had.
+pub fn keep(case: &Case, dir: &Path) -> io::Result<Option<CaseReport>> {
+    strays::adopt_all();
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let played = runtime.block_on(async {
+        tokio::select! {
+            played = timeout(LONGEST, stage::play(case, dir)) => Some(played),
+            () = abandoned() => None,
+        }
+    });
+    let report = played.map(|played| match played {
+        Ok(Ok(seen)) => {
+            let faults = checks::faults(case, &seen);
+            report(case, Some(seen.took), seen.left, faults)
+        }
+        unfinished => {
+            let fault = match unfinished {
+                Ok(Err(fault)) => fault,
+                _ => format!("it had not ended after {LONGEST:?}"),
+            };
+            let left = strays::living(dir);
+            let faults = [Some(fault), checks::left(&left)].into_iter().flatten().collect();
+            report(case, None, left, faults)
+        }
+    });
+    strays::end_all(dir);
+    std::fs::remove_dir_all(dir)?;
+    if let (None, Some(folder)) = (&report, dir.parent()) {
+        // Nobody else is there to do so. It fails as long as another keeper is.
+        let _ = std::fs::remove_dir(folder);
+    }
+    Ok(report)
+}
+
+fn report(
+    case: &Case,
+    took: Option<Duration>,
+    left: Vec<Stray>,
+    faults: Vec<String>,
+) -> CaseReport {
+    let (status, detail) = match faults.is_empty() {
+        true => (CaseStatus::Held, None),
+        false => (CaseStatus::Failed, Some(faults.join("; "))),
+    };
+    CaseReport { stop_ms: took.map(millis), left, ..CaseReport::new(case, status, detail) }
+}
+
+/// Completes when the other end of standard input has been closed: nobody waits for the case.
+async fn abandoned() {
+    let stdin = io::stdin().as_fd().try_clone_to_owned().and_then(pipe::Receiver::from_owned_fd);
+    match stdin {
+        Ok(mut stdin) => while matches!(stdin.read(&mut [0; 64]).await, Ok(1..)) {},
+        Err(_) => std::future::pending().await,
+    }
+}
