@@ -11,6 +11,7 @@ use crew::render::{self, Colour, Environment, Look, Screen};
 use crew::report::InvalidReport;
 use crew::{exit, plan, provider};
 
+mod delivery;
 mod run;
 
 fn main() -> ExitCode {

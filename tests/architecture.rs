@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
@@ -14,9 +14,11 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("secret", &["plan"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
+    ("reader", &["cancel", "report"]),
     ("exit", &["report"]),
     ("input", &[]),
     ("output", &[]),
+    ("fallback", &[]),
     ("conversation", &["provider"]),
     ("provider", &["plan", "report"]),
     ("tool", &["cancel", "plan", "provider", "report"]),
@@ -35,6 +37,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     // The program itself, which is a crate of its own.
     ("main", &[]),
     ("run", &["*"]),
+    ("delivery", &[]),
 ];
 
 #[test]
