@@ -15,6 +15,7 @@ use crew::selftest::{Ended, SelftestStatus, keeper, zoo};
 use crew::tool::guardian;
 use crew::{exit, plan, provider, selftest};
 
+mod delivery;
 mod run;
 
 fn main() -> ExitCode {

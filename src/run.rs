@@ -1,9 +1,8 @@
 //! `crew run`, stage by stage: everything that can be wrong is found before anything is started.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context;
 use crew::cancel::Cancellation;
@@ -16,13 +15,10 @@ use crew::plan::{self, CrewPlan, OnFailure, Overrides};
 use crew::render::progress::{self, Progress};
 use crew::report::{CancelKind, Report};
 use crew::secret::Secrets;
-use crew::{exit, open_files, provider, render, signal};
+use crew::{exit, open_files, provider, reader, render, signal};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{Screens, environment, invalid, is_json, look};
-
-/// How long a report may take to be written once a signal has asked crew to end.
-const LAST_WRITE: Duration = Duration::from_millis(100);
+use crate::{Screens, delivery, environment, invalid, is_json, look};
 
 pub fn run(args: &RunArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
@@ -88,6 +84,9 @@ impl Prepared {
         cancel: &Cancellation,
     ) -> anyhow::Result<(Report, Progress, Option<OutputFile>)> {
         let Self { plan, source, file } = self;
+        if file.is_none() {
+            reader::watch(cancel).context("cannot watch standard output")?;
+        }
         let providers = provider::connect(&plan.providers)?;
         let input = input(source, &plan, cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
@@ -159,70 +158,23 @@ fn conclude(
         }
         let _ = render::summary(&report, look(screens.stderr, verbose), &mut summary);
     }
-    let exit_code = report.exit_code;
     progress.clear();
+    let report = Arc::new(report);
     let json = is_json(args.output.output, file.is_some());
     let stdout = screens.stdout;
-    let written = in_time(runtime, cancel, move || {
-        let render = |out: &mut dyn Write| match json {
-            true => render::json(&report, out),
-            false => render::text(&report, look(stdout, verbose), out),
-        };
-        match file {
-            // Its message holds the cause already.
-            Some(file) => file.write(render).map_err(|error| anyhow::anyhow!("{error}")),
-            None => to_stdout(render).context("could not write the report to standard output"),
-        }
-    });
-    let exit_code = match written {
-        Ok(()) => exit_code,
-        Err(error) if is_broken_pipe(&error) => exit::UNREPORTED,
-        Err(error) => {
-            summary.extend(format!("error: {error:#}\n").bytes());
+    let show = move |report: &Report, out: &mut dyn Write| match json {
+        true => render::json(report, out),
+        false => render::text(report, look(stdout, verbose), out),
+    };
+    let exit_code = match runtime.block_on(delivery::deliver(&report, file, show, cancel)) {
+        Ok(()) => report.exit_code,
+        Err(failure) => {
+            summary.extend(delivery::keep(&report, &failure));
             exit::UNREPORTED
         }
     };
     progress.finish(summary);
     exit_code
-}
-
-/// Does the writing in a thread of its own: a reader that has stopped reading can keep the thread,
-/// but a signal still ends crew.
-fn in_time(
-    runtime: &Runtime,
-    cancel: &Cancellation,
-    write: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-) -> anyhow::Result<()> {
-    let (done, result) = tokio::sync::oneshot::channel();
-    thread::Builder::new()
-        .name("report".to_owned())
-        .spawn(move || done.send(write()))
-        .context("cannot start a thread to write the report")?;
-    // Of a run that was cancelled the first signal may have been heard already.
-    let was_cancelled = cancel.is_cancelled();
-    runtime.block_on(async {
-        let signalled = async {
-            if was_cancelled { cancel.killed().await } else { cancel.cancelled().await }
-            tokio::time::sleep(LAST_WRITE).await;
-        };
-        tokio::select! {
-            biased;
-            result = result => result.context("the thread that wrote the report is gone")?,
-            () = signalled => anyhow::bail!("the report was not written: its reader did not take it"),
-        }
-    })
-}
-
-fn to_stdout(render: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut stdout = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    render(&mut stdout)?;
-    stdout.flush()
-}
-
-/// The reader has seen enough: nobody is there to be told.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io_error = error.root_cause().downcast_ref::<io::Error>();
-    io_error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn usage(error: anyhow::Error) -> Faults {

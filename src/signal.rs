@@ -31,6 +31,10 @@ pub fn listen(cancel: &Cancellation) -> anyhow::Result<()> {
         let (hear, cancel) = (hear.clone(), cancel.clone());
         move || hear(&cancel, CancelKind::Interrupted)
     })?;
+    if !is_ignored(Signal::SIGXFSZ) {
+        // Caught, it no longer kills: a file over its limit (`ulimit -f`) is a write's error.
+        drop(signal(SignalKind::from_raw(Signal::SIGXFSZ as i32))?);
+    }
     let mut kinds = vec![(SignalKind::terminate(), CancelKind::Terminated)];
     if !is_ignored(Signal::SIGHUP) {
         kinds.push((SignalKind::hangup(), CancelKind::Hangup));

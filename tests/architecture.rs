@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 25] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
@@ -14,10 +14,12 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("secret", &["plan"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
+    ("reader", &["cancel", "report"]),
     ("exit", &["report"]),
     ("input", &[]),
     ("open_files", &[]),
     ("output", &[]),
+    ("fallback", &[]),
     ("conversation", &["provider"]),
     ("provider", &["plan", "report"]),
     ("tool", &["cancel", "plan", "provider", "report"]),
@@ -38,6 +40,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     // The program itself, which is a crate of its own.
     ("main", &[]),
     ("run", &["*"]),
+    ("delivery", &[]),
 ];
 
 #[test]

@@ -4,12 +4,14 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::crew::Crew;
+use support::crew::{Crew, Ended};
 
 const YAML: &str = "agents:\n  a: {model: offline}\n  b: {model: offline}\n";
 
@@ -38,30 +40,116 @@ fn an_output_file_takes_the_place_of_stdout() {
     assert_eq!(ended.report(2)["status"], "invalid");
 }
 
+/// What was kept of a report in the run's own `TMPDIR`, which is all that is there.
+fn kept(ended: &Ended) -> Value {
+    let folder = ended.path().join("tmp");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).collect();
+    assert_eq!(files.len(), 1, "{files:?}\n{}", ended.stderr);
+    let path = files[0].path();
+    assert!(ended.stderr.contains(&format!("was kept as {path:?}")), "{}", ended.stderr);
+    assert_eq!(files[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let report: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(path.file_stem().unwrap(), &*format!("crew-{}", report["run_id"].as_str().unwrap()));
+    report
+}
+
+fn with_own_tmpdir(crew: Crew) -> Crew {
+    let folder = crew.path("tmp");
+    std::fs::create_dir(&folder).unwrap();
+    crew.env("TMPDIR", folder.to_str().unwrap())
+}
+
 #[test]
-fn a_report_that_cannot_be_written_is_exit_3() {
+fn a_report_that_cannot_be_written_is_exit_3_and_kept_elsewhere() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let ended = Crew::new(YAML).stdout(full.into()).run();
-    assert_eq!(ended.status.code(), Some(3));
-    assert!(ended.stderr.contains("could not write the report"), "{}", ended.stderr);
+    for (crew, place) in [
+        (Crew::new(YAML).stdout(full.into()), "standard output"),
+        (Crew::new(YAML).args(&["-q", "--output-file", "/dev/full"]), "/dev/full"),
+        (Crew::new(YAML).args(&["-o", "text", "--output-file", "/dev/full"]), "/dev/full"),
+    ] {
+        let ended = with_own_tmpdir(crew).run();
+        assert_eq!(ended.status.code(), Some(3));
+        for words in ["could not write the report", place, "o space left"] {
+            assert!(ended.stderr.contains(words), "{}", ended.stderr);
+        }
+        assert_eq!(kept(&ended)["agents"]["b"]["status"], "succeeded");
+    }
+}
+
+#[test]
+fn a_report_that_can_be_kept_nowhere_goes_to_stderr() {
+    let crew = Crew::new(YAML).through("ulimit -f 0").args(&["-q", "--output-file", "r.json"]);
+    std::fs::write(crew.path("r.json"), "old").unwrap();
+    let ended = with_own_tmpdir(crew).run();
+    assert_eq!(ended.status.code(), Some(3), "{:?} {}", ended.status, ended.stderr);
+    let (told, report) = ended.stderr.split_once('\n').unwrap();
+    assert!(told.contains("r.json") && told.contains("File too large"), "{told}");
+    let report: Value = serde_json::from_str(report).unwrap();
+    assert_eq!(report["agents"]["a"]["status"], "succeeded");
+    let left = ended.path().join("tmp").read_dir().unwrap().count();
+    assert_eq!((left, std::fs::read(ended.path().join("r.json")).unwrap()), (0, b"old".to_vec()));
+}
+
+#[test]
+fn a_reader_that_has_gone_is_told_nothing() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let ended = Crew::new(YAML).stdout(writer.into()).run();
+    let ended = with_own_tmpdir(Crew::new(YAML).stdout(writer.into())).run();
     assert_eq!(ended.status.code(), Some(3));
     assert!(!ended.stderr.contains("error") && !ended.stderr.contains("panic"), "{}", ended.stderr);
+    assert_eq!(ended.path().join("tmp").read_dir().unwrap().count(), 0);
+}
+
+/// More than a pipe holds.
+fn long() -> String {
+    let agents: String =
+        (0..4).map(|n| format!("  a{n}: {{model: offline, tools: [t]}}\n")).collect();
+    format!("tools:\n  t: {{description: x, shell: 'yes | head -c 60000'}}\nagents:\n{agents}")
 }
 
 #[test]
 fn a_reader_that_does_not_read_does_not_keep_crew_from_ending() {
-    let yaml = "tools:\n  t: {description: x, shell: 'yes | head -c 60000'}\nagents:\n";
-    let agents: String =
-        (0..4).map(|n| format!("  a{n}: {{model: offline, tools: [t]}}\n")).collect();
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let running = Crew::new(&format!("{yaml}{agents}")).stdout(writer.into()).start();
+    let running = with_own_tmpdir(Crew::new(&long()).stdout(writer.into())).start();
     // Once the first byte is there, the report is being written; the rest does not fit the pipe.
     reader.read_exact(&mut [0]).unwrap();
     running.signal(Signal::SIGTERM);
-    assert_eq!(running.wait().status.signal(), Some(Signal::SIGTERM as i32));
+    let ended = running.wait();
+    assert_eq!(ended.status.signal(), Some(Signal::SIGTERM as i32));
+    assert_eq!(kept(&ended)["agents"]["a3"]["tool_calls"][0]["truncated"], false);
+}
+
+#[test]
+fn nor_does_it_when_the_signal_came_before_the_report() {
+    let yaml = format!("{}  b: {{model: offline, tools: [endless]}}\n", long());
+    let endless = "tools:\n  endless: {description: x, shell: exec sleep 1000}\n";
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let crew = Crew::new(&yaml.replace("tools:\n", endless)).stdout(writer.into());
+    let running = with_own_tmpdir(crew).start();
+    for agent in ["a0", "a1", "a2", "a3"] {
+        running.wait_for_stderr(&format!("{agent}: succeeded"));
+    }
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
+    assert_eq!(kept(&ended)["reason"]["kind"], "interrupted");
+}
+
+#[test]
+fn a_slow_reader_gets_the_whole_report_in_spite_of_a_signal() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let running = with_own_tmpdir(Crew::new(&long()).stdout(writer.into())).start();
+    let mut report = vec![0];
+    reader.read_exact(&mut report).unwrap();
+    running.signal(Signal::SIGTERM);
+    let mut piece = [0; 16 * 1024];
+    while let Ok(length @ 1..) = reader.read(&mut piece) {
+        report.extend_from_slice(&piece[..length]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(serde_json::from_slice::<Value>(&report).unwrap()["status"], "succeeded");
+    let ended = running.wait();
+    assert_eq!(ended.path().join("tmp").read_dir().unwrap().count(), 0);
 }
 
 #[test]

@@ -296,6 +296,9 @@ pub enum NoPiece {
 impl Body {
     /// The next piece as it arrives, `None` at the end. Bounds each silence, not the whole.
     pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, NoPiece> {
+        // What little arrives can unpack to much, all of it without a wait: the others, and the
+        // signals, get their turn between the pieces.
+        tokio::task::coop::consume_budget().await;
         match timeout(self.idle, self.response.chunk()).await {
             Ok(piece) => piece.map_err(NoPiece::Broken),
             Err(_) => Err(NoPiece::Silence(self.idle)),

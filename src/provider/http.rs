@@ -1,8 +1,10 @@
 //! One HTTP client for all agents: one connection pool, no retries and no redirects of its own.
 
 use std::error::Error as _;
+use std::io;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use reqwest::{Client, NoProxy, Proxy, Url};
 
 use crate::plan::ProviderPlan;
@@ -111,10 +113,14 @@ pub fn innermost(error: &reqwest::Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
-        Some(std::io::ErrorKind::ConnectionRefused) => "connection refused".into(),
-        Some(std::io::ErrorKind::ConnectionReset) => "connection reset by the server".into(),
-        _ => cause.to_string(),
+    let Some(error) = cause.downcast_ref::<io::Error>() else { return cause.to_string() };
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::ConnectionReset => "connection reset by the server".into(),
+        _ if error.raw_os_error() == Some(Errno::EMFILE as i32) => {
+            "too many open files; raise ulimit -n or set the provider's max_concurrency".into()
+        }
+        _ => error.to_string(),
     }
 }
 

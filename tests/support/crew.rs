@@ -1,12 +1,14 @@
 //! Runs the program as its user would: in a folder with a crew's file, through pipes.
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -25,17 +27,7 @@ impl Crew {
     pub fn new(yaml: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("agents.yaml"), yaml).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_crew"));
-        command
-            .current_dir(dir.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", dir.path())
-            .env("DIR", dir.path())
-            .arg("run")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        let command = in_folder(Command::new(env!("CARGO_BIN_EXE_crew")), dir.path());
         Self { dir, command }
     }
 
@@ -51,6 +43,14 @@ impl Crew {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// Has a shell run this first and then become crew: to begin with before any other option.
+    pub fn through(self, preparation: &str) -> Self {
+        let script = format!("{preparation} && exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_crew")]);
+        Self { command: in_folder(command, self.dir.path()), ..self }
     }
 
     pub fn stdin(mut self, stdin: Stdio) -> Self {
@@ -87,6 +87,21 @@ impl Crew {
         let stderr = collect(child.stderr.take());
         Running { dir: self.dir, child, stdout, stderr, started: Instant::now() }
     }
+}
+
+/// `crew run` in this folder, with hardly anything in its environment.
+fn in_folder(mut command: Command, folder: &Path) -> Command {
+    command
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("HOME", folder)
+        .env("DIR", folder)
+        .arg("run")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// What a pipe has brought so far, read by a thread until its end.
@@ -158,12 +173,13 @@ impl Running {
         wait_for(&format!("{name} to be there"), || path.exists().then_some(()));
     }
 
-    pub fn wait(mut self) -> Ended {
-        let status = wait_for("crew to end", || self.child.try_wait().unwrap());
+    pub fn wait(self) -> Ended {
+        let (status, peak_memory) = wait_for("crew to end", || reap(&self.child));
         let took = self.started.elapsed();
         Ended {
             status,
             took,
+            peak_memory,
             stdout: self.stdout.whole(),
             stderr: self.stderr.whole(),
             dir: self.dir,
@@ -175,6 +191,9 @@ impl Running {
 pub struct Ended {
     pub status: ExitStatus,
     pub took: Duration,
+    /// Bytes that were in memory at once. The system counts from the fork on, so it is never less
+    /// than what the test's own process took at the start of the run.
+    pub peak_memory: u64,
     pub stdout: String,
     pub stderr: String,
     dir: TempDir,
@@ -200,6 +219,23 @@ impl Ended {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// How a child has ended and the most memory it took; `None` if it has not.
+#[expect(unsafe_code, reason = "nothing safe tells what a single child took")]
+fn reap(child: &Child) -> Option<(ExitStatus, u64)> {
+    let pid = child.id().try_into().unwrap();
+    let mut status = 0;
+    // SAFETY: all zeroes is a valid `rusage`, and both pointers are valid during the call.
+    let (reaped, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::wait4(pid, &mut status, libc::WNOHANG, &mut usage), usage)
+    };
+    assert!(reaped >= 0, "{}", std::io::Error::last_os_error());
+    // The unit is the system's own.
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+    let peak = u64::try_from(usage.ru_maxrss).unwrap() * unit;
+    (reaped > 0).then(|| (ExitStatus::from_raw(status), peak))
 }
 
 /// Asks until there is an answer.

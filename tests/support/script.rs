@@ -102,7 +102,7 @@ pub fn hang() -> Script {
 
 /// Bytes that need not be HTTP.
 pub fn garbage(bytes: impl Into<Vec<u8>>) -> Script {
-    Script::default().step(Step::Raw(bytes.into())).cut()
+    Script::default().bytes(bytes).cut()
 }
 
 /// A stream of these bytes, each piece a chunk of its own.
@@ -151,6 +151,11 @@ impl Script {
     /// Any bytes of the body, as one piece.
     pub fn raw(self, bytes: impl AsRef<[u8]>) -> Self {
         self.step(Step::Chunk(bytes.as_ref().to_vec()))
+    }
+
+    /// Bytes as they are, outside of any framing.
+    pub fn bytes(self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.step(Step::Raw(bytes.into()))
     }
 
     /// This piece again and again, up to so many bytes or until the client hangs up.
