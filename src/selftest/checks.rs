@@ -197,7 +197,8 @@ mod tests {
         let seen = Seen { agents: vec!["leaver".to_owned()], stdout: Some(report), ..good() };
         let pointer = "/agents/leaver/tool_calls/0/duration_ms";
         assert_eq!(faults(case("leaver"), &seen), [format!("{pointer} is 1001, above 1000")]);
-        let seen = Seen { stderr: "a guardian process\nno guardian process\n".to_owned(), ..good() };
+        let seen =
+            Seen { stderr: "a guardian process\nno guardian process\n".to_owned(), ..good() };
         let found = faults(case("guardian-killed"), &seen);
         assert!(found.iter().any(|fault| fault.starts_with("2 lines of stderr")), "{found:?}");
     }
