@@ -117,6 +117,7 @@ pub enum Expect {
 #[derive(Debug, Clone, Copy)]
 pub enum Fact {
     Word(&'static str),
+    Number(u64),
     True,
 }
 
@@ -124,6 +125,7 @@ impl Fact {
     pub fn json(self) -> Value {
         match self {
             Self::Word(word) => word.into(),
+            Self::Number(number) => number.into(),
             Self::True => true.into(),
         }
     }

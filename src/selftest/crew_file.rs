@@ -39,7 +39,7 @@ pub fn crew_file(case: &Case, dir: &Path, base_url: Option<&str>) -> (Value, Vec
     let grace = format!("{}ms", case.grace.as_millis());
     let provider = |base_url| json!({"zoo": {"api": "openai", "base_url": base_url}});
     let file = json!({
-        "name": case.name,
+        "name": "zoo",
         "limits": {"grace": grace, "timeout": case.timeout, "on_failure": "continue"},
         "providers": base_url.map_or(json!({}), provider),
         "tools": tools,
