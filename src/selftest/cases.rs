@@ -126,6 +126,7 @@ pub const CASES: &[Case] = &[
             Expect::Is("/agents/leaver/tool_calls/0/leaked", Fact::True),
             Expect::AtMost("/agents/leaver/tool_calls/0/duration_ms", 1000),
         ],
+        linux_only: true,
         ..ctrl_c("leaver", "a tool ends, its daemon stays behind", &[LEAVER, SLEEPER])
     },
     Case {
@@ -174,6 +175,7 @@ pub const CASES: &[Case] = &[
             Step::Signal(Signal::SIGINT),
         ],
         expect: &[Expect::Is("/agents/daemon/tool_calls/0/status", Fact::Word("timed_out"))],
+        linux_only: true,
         ..ctrl_c(
             "tool-timeout",
             "a tool's limit: its daemon goes, others stay",

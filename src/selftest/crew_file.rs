@@ -15,7 +15,7 @@ pub fn den(dir: &Path, tool: &Tool) -> PathBuf {
 /// is one.
 pub fn crew_file(case: &Case, dir: &Path, base_url: Option<&str>) -> (Value, Vec<String>) {
     let (mut agents, mut tools) = (Map::new(), Map::new());
-    for tool in case.tools {
+    for tool in case.tools() {
         let name = tool.animal.name();
         let (program, den) = (super::executable(), den(dir, tool));
         let command =
