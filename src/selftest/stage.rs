@@ -70,7 +70,7 @@ impl<'a> Stage<'a> {
         let (file, agents) = crew_file(case, dir, base_url.as_deref());
         let path = dir.join("agents.yaml");
         fs::write(&path, file.to_string())?;
-        for tool in case.tools {
+        for tool in case.tools() {
             fs::create_dir(den(dir, tool))?;
         }
         let mut crew = Command::new(super::executable())
@@ -102,7 +102,7 @@ impl<'a> Stage<'a> {
         let calls = self.case.calls.map_or(0, |calls| calls.agents);
         let is_there =
             |tool: &Tool| strays::recorded(&den(self.dir, tool)).len() >= tool.animal.members();
-        self.case.tools.iter().all(is_there) && self.server().calls >= calls
+        self.case.tools().all(is_there) && self.server().calls >= calls
     }
 
     /// Waits for what has to happen while crew runs.
@@ -163,7 +163,7 @@ impl<'a> Stage<'a> {
     }
 
     fn members(&self, animal: Animal) -> Vec<Pid> {
-        let own = self.case.tools.iter().filter(|tool| tool.animal == animal);
+        let own = self.case.tools().filter(|tool| tool.animal == animal);
         own.flat_map(|tool| strays::recorded(&den(self.dir, tool))).collect()
     }
 
