@@ -38,12 +38,17 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Ok(ended) => ended,
         Err(error) => return invalid(&usage(error), screens, json),
     };
+    // Crew ends by what its report says: a signal that came after it has nothing left to stop.
+    let reported = report.reason.as_ref().map(|reason| reason.kind);
     let all_gone = report.cleanup.survivors.is_empty();
     let exit_code = conclude(report, progress, file, args, screens, &runtime, &cancel);
     // A name look-up or a read of standard input that nobody can cancel is not waited for.
     runtime.shutdown_background();
-    let signal = cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
-    if let (Some(signal), true) = (signal, all_gone) {
+    let ended_by = match exit_code {
+        exit::UNREPORTED => cancel.reason().map(|reason| reason.kind),
+        _ => reported,
+    };
+    if let (Some(signal), true) = (ended_by.and_then(exit::signal_of), all_gone) {
         exit::die_by(signal);
     }
     ExitCode::from(exit_code)

@@ -23,6 +23,7 @@ mod agents;
 mod build;
 mod check;
 mod endpoint;
+mod grammar;
 mod graph;
 pub mod quantity;
 mod scope;
@@ -54,7 +55,8 @@ pub fn load(file: Option<&Path>, overrides: &Overrides, env: Env<'_>) -> Result<
     read(file, source, overrides, env)
 }
 
-fn read(
+/// As [`load`], from the text of a file.
+pub(crate) fn read(
     file: PathBuf,
     source: String,
     overrides: &Overrides,
