@@ -4,7 +4,7 @@
 //! set to the seed that a failure names, that round comes first.
 // What is left of a run is looked for in /proc.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod support;
 
@@ -168,7 +168,7 @@ fn a_signal_at_any_moment_ends_the_run_in_good_order() {
     let rounds = number("CREW_RANDOM_STOPS").unwrap_or(ROUNDS);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let first = number("CREW_RANDOM_SEED").unwrap_or(now.as_millis() as u64);
-    eprintln!("{rounds} rounds from CREW_RANDOM_SEED={first}");
+    println!("{rounds} rounds from CREW_RANDOM_SEED={first}");
     let (next, stopped) = (AtomicU64::new(0), AtomicU64::new(0));
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -183,7 +183,7 @@ fn a_signal_at_any_moment_ends_the_run_in_good_order() {
                     match catch_unwind(AssertUnwindSafe(|| play(seed))) {
                         Ok(was_stopped) => stopped.fetch_add(was_stopped.into(), Ordering::Relaxed),
                         Err(_) => {
-                            eprintln!("that was CREW_RANDOM_SEED={seed}");
+                            println!("that was CREW_RANDOM_SEED={seed}");
                             failed.lock().unwrap().push(seed);
                             0
                         }
