@@ -63,7 +63,6 @@ async fn ask(
     (result, told)
 }
 
-/// The text that is told of a whole answer.
 async fn ask_server(server: &ModelServer, idle: Duration) -> Result<String, ProviderError> {
     let (result, told) = ask(&*provider(plan(&server.base_url())), idle, 1 << 20).await;
     result.map(|_| told)
