@@ -146,7 +146,7 @@ impl Scope<'_> {
     fn stand_ins(&self) -> minijinja::Value {
         match self {
             Self::Agent { vars, needed, .. } => {
-                agent_context("", vars, needed.iter().map(|name| (*name, "")))
+                agent_context("", vars, needed.iter().map(|name| (*name, "".into())))
             }
             Self::Tool { vars, parameters } => {
                 let arguments = parameters

@@ -147,10 +147,11 @@ impl Template {
 pub fn agent_context<'a>(
     input: &str,
     vars: &serde_json::Value,
-    outputs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    outputs: impl IntoIterator<Item = (&'a str, Value)>,
 ) -> Value {
+    let outputs = outputs.into_iter();
     let agents = Value::from_pairs(
-        outputs.into_iter().map(|(name, output)| (name, Value::from_pairs([("output", output)]))),
+        outputs.map(|(name, output)| (name, Value::from_pairs([("output", output)]))),
     );
     Value::from_pairs([
         ("input", Value::from(input)),
@@ -222,7 +223,8 @@ mod tests {
             "service": "ssh", "n": 3, "on": true, "nothing": null, "f": 1.5,
             "list": ["a", 1, {"z": 1, "a": 2}], "hostile": "{{ input }}"
         });
-        let context = agent_context("the \"input\" <b>", &vars, [("disk", "92% {{ full }}")]);
+        let context =
+            agent_context("the \"input\" <b>", &vars, [("disk", "92% {{ full }}".into())]);
         Template::parse(source)?.render(context)
     }
 

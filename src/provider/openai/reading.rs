@@ -71,7 +71,7 @@ impl Reading {
 
     /// Something of an answer has arrived; reasoning is not part of it.
     pub fn has_begun(&self) -> bool {
-        !self.answer.text.is_empty() || !self.answer.calls.is_empty()
+        self.answer.has_text || !self.answer.calls.is_empty()
     }
 
     /// The answer is complete, whatever may still follow.
@@ -145,7 +145,7 @@ impl Reading {
             return Err(Fault::NoAnswer(answer.stranger));
         }
         Ok(ChatReply {
-            text: answer.text,
+            has_text: answer.has_text,
             tool_calls: answer.calls.into_calls(),
             finish_reason: answer.finish_reason,
             usage: answer.usage,
@@ -187,7 +187,7 @@ struct Answer {
     limit: usize,
     /// Bytes counted against the limit.
     spent: usize,
-    text: String,
+    has_text: bool,
     calls: Calls,
     finish_reason: Option<String>,
     usage: TokenUsage,
@@ -268,7 +268,7 @@ impl Answer {
             }
             // A whole message after its deltas repeats them.
             if let Some(message) = choice.message
-                && self.text.is_empty()
+                && !self.has_text
                 && self.calls.is_empty()
             {
                 self.add(&message, on_delta, json)?;
@@ -313,7 +313,7 @@ impl Answer {
         let room = self.limit.saturating_sub(self.spent);
         let fitting = &text[..text.floor_char_boundary(room)];
         if !fitting.is_empty() {
-            self.text.push_str(fitting);
+            self.has_text = true;
             on_delta(ChatDelta::Text(fitting));
         }
         self.spend(text.len())
