@@ -71,15 +71,21 @@ pub fn verdict(
         let command = inline(&first.command);
         writeln!(out, "\n{label}: {number} left after all, such as {} ({command})", first.pid)?;
     }
-    let late = |case: &&CaseReport| {
-        case.status == CaseStatus::Held && case.stop_ms.is_some_and(|stop| stop > case.limit_ms)
-    };
-    if let number @ 1.. = report.cases.iter().filter(late).count() {
-        let (note, cases) =
-            (paint("note", WARN, look.colour), count(number as u64, "case", "cases"));
-        let less =
-            format!("by less than the {} that a busy machine may take", millis(report.slack_ms));
-        writeln!(out, "\n{note}: {cases} took longer than promised, {less}")?;
+    let held = || report.cases.iter().filter(|case| case.status == CaseStatus::Held);
+    let label = paint("note", WARN, look.colour);
+    let late = held().filter(|case| case.stop_ms.is_some_and(|stop| stop > case.limit_ms)).count();
+    if late > 0 {
+        let (cases, slack) = (count(late as u64, "case", "cases"), millis(report.slack_ms));
+        let less = format!("by less than the {slack} that a busy machine may take");
+        writeln!(out, "\n{label}: {cases} took longer than promised, {less}")?;
+    }
+    let again = held().filter(|case| case.attempts > 1).count();
+    if again > 0 {
+        let cases = count(again as u64, "case", "cases");
+        writeln!(
+            out,
+            "\n{label}: {cases} did not hold in time at first, and did once nothing else ran"
+        )?;
     }
     let (held, skipped) = (report.count(CaseStatus::Held), report.count(CaseStatus::Skipped));
     let tried = count((report.cases.len() - skipped) as u64, "case", "cases");
@@ -118,6 +124,8 @@ mod tests {
             stop_ms,
             limit_ms: 800,
             left: vec![],
+            late: false,
+            attempts: 1,
             detail: None,
         }
     }
@@ -161,12 +169,13 @@ mod tests {
     fn the_verdict_says_what_did_not_hold_and_how_to_try_it_alone() {
         let mut failed = case(CaseStatus::Failed, Some(900));
         failed.detail = Some("left alive: process 7 (a\u{1b}[2J)".into());
+        let again = CaseReport { attempts: 2, ..case(CaseStatus::Held, Some(900)) };
         let report = SelftestReport {
             schema_version: SCHEMA_VERSION,
             status: SelftestStatus::Failed,
             duration_ms: 4600,
             slack_ms: 400,
-            cases: vec![case(CaseStatus::Held, Some(900)), failed, case(CaseStatus::Skipped, None)],
+            cases: vec![again, failed, case(CaseStatus::Skipped, None)],
             left: vec![Stray { pid: 9, command: "sleep 9".into() }],
         };
         let expected = "
@@ -176,6 +185,8 @@ error daemon: left alive: process 7 (a)
 error: 1 process left after all, such as 9 (sleep 9)
 
 note: 1 case took longer than promised, by less than the 400ms that a busy machine may take
+
+note: 1 case did not hold in time at first, and did once nothing else ran
 
 crew selftest: 1 of 2 cases held, 1 skipped, in 4.6s
 ";

@@ -105,6 +105,8 @@ pub const CASES: &[Case] = &[
     ctrl_c("family", "Ctrl-C: child and grandchild", &[tool(Animal::Family)]),
     ctrl_c("new-session", "Ctrl-C: a session of its own", &[tool(Animal::NewSession)]),
     Case {
+        // Enough to end in, on any machine: both are to be counted as stopped.
+        grace: Duration::from_secs(2),
         expect: &[Expect::Is("/cleanup/processes_stopped", Fact::Number(2))],
         ..ctrl_c("daemon", "Ctrl-C: a daemon without environment", &[DAEMON])
     },

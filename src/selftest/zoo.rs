@@ -142,10 +142,9 @@ pub fn live(animal: Animal, den: &Path) -> io::Result<()> {
             enter(den)?;
             wait_for(den, animal.members())?;
             let parent = getppid();
-            let grandparent = strays::parent(parent);
-            kill(parent, Signal::SIGKILL)?;
-            if let Some(grandparent) = grandparent {
-                kill(grandparent, Signal::SIGKILL)?;
+            // The other way round it could be dead before it comes to the second.
+            for victim in strays::parent(parent).into_iter().chain([parent]) {
+                kill(victim, Signal::SIGKILL)?;
             }
             return rest();
         }
