@@ -15,6 +15,8 @@ pub mod input;
 pub mod ledger;
 pub mod output;
 pub mod plan;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod provider;
 pub mod render;
 pub mod report;

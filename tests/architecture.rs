@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
@@ -32,6 +32,8 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     // The plan and the file's faults only for `crew check`.
     ("render", &["config", "plan", "report"]),
     ("lib", &[]),
+    // For tests and fuzzers only.
+    ("properties", &["*"]),
     // The program itself, which is a crate of its own.
     ("main", &[]),
     ("run", &["*"]),

@@ -4,7 +4,7 @@
 //! set to the seed that a failure names, that round comes first.
 // What is left of a run is looked for in /proc.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 

@@ -9,7 +9,7 @@ mod http;
 pub mod offline;
 pub mod openai;
 mod secrets;
-mod sse;
+pub(crate) mod sse;
 
 use std::sync::Arc;
 use std::time::Duration;

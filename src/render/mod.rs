@@ -16,7 +16,7 @@ mod screen;
 mod summary;
 mod table;
 mod text;
-mod words;
+pub(crate) mod words;
 
 pub use faults::faults;
 pub use json::json;
