@@ -18,7 +18,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("input", &[]),
     ("output", &[]),
     ("conversation", &["provider"]),
-    ("provider", &["plan", "report"]),
+    ("provider", &["plan", "report", "secret"]),
     ("tool", &["cancel", "plan", "provider", "report"]),
     ("ledger", &["plan", "report"]),
     (

@@ -8,7 +8,7 @@ mod failure;
 mod http;
 pub mod offline;
 pub mod openai;
-mod secrets;
+mod quote;
 pub(crate) mod sse;
 
 use std::sync::Arc;
