@@ -4,12 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::scope::Scope;
-use super::template::Template;
+use super::template::{Template, Vars};
 use super::{AgentPlan, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig};
@@ -109,7 +107,7 @@ fn temperature(value: f64, path: &Path<'_>, log: &FaultLog) {
 
 /// What all agents are checked against.
 pub struct Surroundings<'a> {
-    pub vars: &'a Value,
+    pub vars: &'a Vars,
     pub defaults: &'a Settings,
     pub endpoints: &'a Endpoints,
     /// Of all agents of the file.

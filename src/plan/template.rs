@@ -143,10 +143,29 @@ impl Template {
     }
 }
 
+/// `vars` of a file, with what templates see of them: made once, since that takes as long as they
+/// are large.
+#[derive(Debug)]
+pub struct Vars {
+    values: serde_json::Value,
+    seen: Value,
+}
+
+impl Vars {
+    pub fn new(values: serde_json::Value) -> Self {
+        let seen = Value::from(minijinja::value::Serde(&values));
+        Self { values, seen }
+    }
+
+    pub fn values(&self) -> &serde_json::Value {
+        &self.values
+    }
+}
+
 /// What an agent's templates see: `input`, `vars` and `agents.NAME.output` of those it needs.
 pub fn agent_context<'a>(
     input: &str,
-    vars: &serde_json::Value,
+    vars: &Vars,
     outputs: impl IntoIterator<Item = (&'a str, Value)>,
 ) -> Value {
     let outputs = outputs.into_iter();
@@ -155,7 +174,7 @@ pub fn agent_context<'a>(
     );
     Value::from_pairs([
         ("input", Value::from(input)),
-        ("vars", Value::from(minijinja::value::Serde(vars))),
+        ("vars", vars.seen.clone()),
         ("agents", agents),
     ])
 }
@@ -163,16 +182,13 @@ pub fn agent_context<'a>(
 /// What a tool's templates see: `input`, `vars` and the tool's own arguments.
 pub fn tool_context(
     input: &str,
-    vars: &serde_json::Value,
+    vars: &Vars,
     arguments: &serde_json::Map<String, serde_json::Value>,
 ) -> Value {
     let arguments = arguments
         .iter()
         .map(|(name, value)| (name.clone(), Value::from(minijinja::value::Serde(value))));
-    let common = [
-        ("input".to_owned(), Value::from(input)),
-        ("vars".to_owned(), Value::from(minijinja::value::Serde(vars))),
-    ];
+    let common = [("input".to_owned(), Value::from(input)), ("vars".to_owned(), vars.seen.clone())];
     Value::from_pairs(common.into_iter().chain(arguments))
 }
 
@@ -219,10 +235,10 @@ mod tests {
     use super::*;
 
     fn render(source: &str) -> Result<String, TemplateError> {
-        let vars = json!({
+        let vars = Vars::new(json!({
             "service": "ssh", "n": 3, "on": true, "nothing": null, "f": 1.5,
             "list": ["a", 1, {"z": 1, "a": 2}], "hostile": "{{ input }}"
-        });
+        }));
         let context =
             agent_context("the \"input\" <b>", &vars, [("disk", "92% {{ full }}".into())]);
         Template::parse(source)?.render(context)
@@ -290,14 +306,14 @@ mod tests {
     #[test]
     fn a_tool_sees_its_arguments() {
         let arguments = json!({"path": "/tmp/{{ input }}", "all": false});
-        let context = tool_context("in", &json!({}), arguments.as_object().unwrap());
+        let context = tool_context("in", &Vars::new(json!({})), arguments.as_object().unwrap());
         let template = Template::parse("{{ path }} {{ all }} {{ input }}").unwrap();
         assert_eq!(template.render(context).as_deref(), Ok("/tmp/{{ input }} false in"));
     }
 
     #[test]
     fn an_unknown_filter_is_found_by_trying() {
-        let context = || agent_context("", &json!({}), []);
+        let context = || agent_context("", &Vars::new(json!({})), []);
         assert!(Template::parse("{{ input|nope }}").unwrap().try_out(context()).is_err());
         assert!(Template::parse("{{ input|upper }}{{ x }}").unwrap().try_out(context()).is_ok());
     }

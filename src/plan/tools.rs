@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::scope::Scope;
-use super::template::Template;
+use super::template::{Template, Vars};
 use super::{ToolCommand, ToolPlan, check};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
@@ -20,7 +20,7 @@ const MAX_OUTPUT: usize = 64 << 10;
 
 /// What all tools are checked against.
 pub struct Surroundings<'a> {
-    pub vars: &'a Value,
+    pub vars: &'a Vars,
     pub base_dir: &'a Arc<PathBuf>,
     /// Names of the variables that hold API keys.
     pub secrets: &'a HashSet<String>,

@@ -8,8 +8,8 @@ mod failure;
 mod http;
 pub mod offline;
 pub mod openai;
-mod secrets;
-mod sse;
+mod quote;
+pub(crate) mod sse;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -345,6 +345,3 @@ impl Answer {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
