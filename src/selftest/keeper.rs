@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::unistd::getppid;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::runtime::Builder;
@@ -27,6 +28,7 @@ const LONGEST: Duration = Duration::from_secs(8);
 /// # Errors
 /// No runtime or folder could be had.
 pub fn keep(case: &Case, dir: &Path) -> io::Result<Option<CaseReport>> {
+    let parent = getppid();
     strays::adopt_all();
     std::fs::create_dir(dir)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -53,7 +55,8 @@ pub fn keep(case: &Case, dir: &Path) -> io::Result<Option<CaseReport>> {
     });
     strays::end_all(dir);
     std::fs::remove_dir_all(dir)?;
-    if let (None, Some(folder)) = (&report, dir.parent()) {
+    let is_abandoned = report.is_none() || getppid() != parent;
+    if let Some(folder) = dir.parent().filter(|_| is_abandoned) {
         // Nobody else is there to do so. It fails as long as another keeper is.
         let _ = std::fs::remove_dir(folder);
     }

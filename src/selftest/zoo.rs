@@ -130,23 +130,13 @@ pub fn live(animal: Animal, den: &Path) -> io::Result<()> {
             enter(den)?;
             return write_for_ever();
         }
-        Animal::ParentKiller => {
-            enter(den)?;
-            kill(getppid(), Signal::SIGKILL)?;
-            return rest();
-        }
+        Animal::ParentKiller => return kill_parent(den, false),
         Animal::Patricide => {
             if forked() {
                 return become_daemon(den);
             }
-            enter(den)?;
-            wait_for(den, animal.members())?;
-            let parent = getppid();
-            // The other way round it could be dead before it comes to the second.
-            for victim in strays::parent(parent).into_iter().chain([parent]) {
-                kill(victim, Signal::SIGKILL)?;
-            }
-            return rest();
+            wait_for(den, 1)?;
+            return kill_parent(den, true);
         }
     }
     enter(den)?;
@@ -213,6 +203,17 @@ fn become_daemon(den: &Path) -> io::Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .exec())
+}
+
+fn kill_parent(den: &Path, and_grandparent: bool) -> io::Result<()> {
+    enter(den)?;
+    let parent = getppid();
+    let grandparent = and_grandparent.then(|| strays::parent(parent)).flatten();
+    // The other way round it could be dead before it comes to the second.
+    for victim in grandparent.into_iter().chain([parent]) {
+        kill(victim, Signal::SIGKILL)?;
+    }
+    rest()
 }
 
 fn write_for_ever() -> io::Result<()> {
