@@ -122,6 +122,16 @@ impl Launched {
     }
 }
 
+impl Drop for Launched {
+    /// Nothing is left behind when the benchmark itself goes wrong.
+    fn drop(&mut self) {
+        if matches!(self.launcher.try_wait(), Ok(None)) {
+            let _ = kill(self.pid, Signal::SIGTERM);
+            let _ = self.launcher.wait();
+        }
+    }
+}
+
 /// Resident memory of a process in KiB.
 pub fn memory(pid: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
