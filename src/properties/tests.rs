@@ -125,6 +125,7 @@ fn what_was_found_before() {
     file::file(b"\r\r$");
     template::expansion_in_template("{${V}", "% set input = 1 %}");
     template::expansion_in_template("{{ '${V}' }}", "' ~ input ~ '");
+    template::expansion_in_template("{{ input }}VV${V}VV", "{");
     template::expansion_in_template("{{ input -}}${V}\n", " a\n");
 }
 
