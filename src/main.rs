@@ -13,7 +13,7 @@ use crew::render::{self, Colour, Environment, Look, Screen};
 use crew::report::InvalidReport;
 use crew::selftest::{Ended, SelftestStatus, keeper, zoo};
 use crew::tool::guardian;
-use crew::{exit, plan, provider, selftest};
+use crew::{exit, plan, provider, selftest, signal};
 
 mod delivery;
 mod run;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     if let Some(ended) = guardian::take_over() {
         return ended;
     }
+    signal::restore();
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::run(&args),
         Ok(Cli { command: Command::Check(args) }) => check(&args),

@@ -12,6 +12,13 @@ const SHORT: usize = 8;
 const SHORTEST: usize = 4;
 const REDACTED: &str = "[redacted]";
 
+/// From now on no other process of the same user may look into this one: its environment holds keys, and a
+/// tool that runs as the user could read them in /proc. Root can all the same.
+pub fn keep_private() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
+
 /// Headers whose names hold one of these carry secrets; others name a team or a version.
 const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
 

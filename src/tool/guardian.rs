@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use nix::unistd::{ForkResult, Pid, dup2_stdin, getpid};
+use nix::unistd::{ForkResult, Pid, close, dup2_stdin, getpid};
 
 use super::family::{self, Rounds};
 use super::protocol::{Notice, encode};
@@ -65,7 +65,8 @@ impl Guardian {
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()?;
+            .spawn()
+            .map_err(|error| io::Error::other(format!("crew's guardian did not start: {error}")))?;
         socket.set_nonblocking(true)?;
         Ok(Self { process, socket })
     }
@@ -100,7 +101,7 @@ impl Guardian {
         match ended.await {
             Ok(Ok(Some(_))) if !was_there => Dismissal::Lost,
             Ok(Ok(Some(status))) if status.success() => Dismissal::AllGone,
-            Ok(Ok(Some(_))) => Dismissal::SomeLeft,
+            Ok(Ok(Some(_)) | Err(_)) => Dismissal::SomeLeft,
             _ => {
                 let _ = self.process.kill();
                 // At once: it was killed.
@@ -149,7 +150,7 @@ fn guard(waiter: Waiter) -> bool {
             }
         }
         if orphans.as_mut().is_some_and(Rounds::is_due)
-            && family::kill_children(getpid(), &reapers).is_empty()
+            && family::kill_children(getpid(), |child| !reapers.contains(&child)).is_empty()
         {
             orphans = None;
         }
@@ -162,8 +163,9 @@ fn guard(waiter: Waiter) -> bool {
                     reapers.insert(reaper);
                 }
             }
-            Ok(None) => return kill_everything(&waiter),
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Of a socket that does not work crew may have gone as well.
+            Ok(None) | Err(_) => return kill_everything(&waiter),
         }
     }
 }
@@ -177,11 +179,11 @@ fn fork_reaper(mut control: UnixStream, streams: [OwnedFd; 3], waiter: &Waiter) 
         Ok(ForkResult::Parent { child }) => Some(child),
         Ok(ForkResult::Child) => {
             // As long as a reaper held the guardian's socket, crew could not see the guardian die.
-            if let Ok(nothing) = std::fs::File::open("/dev/null") {
-                let _ = dup2_stdin(nothing);
+            match std::fs::File::open("/dev/null") {
+                Ok(nothing) => drop(dup2_stdin(nothing)),
+                Err(_) => drop(close(io::stdin().as_raw_fd())),
             }
-            reaper::run(control, streams, waiter);
-            std::process::exit(0)
+            std::process::exit(if reaper::run(control, streams, waiter) { 0 } else { 1 })
         }
         Err(error) => {
             let notice = Notice::CouldNotStart { error: error as i32 };

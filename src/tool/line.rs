@@ -1,13 +1,15 @@
 //! crew's end of one line of processes: the socket to the reaper at its head, and a pipe of its
 //! output that is read meanwhile.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getsid};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -23,14 +25,36 @@ pub const AFTERMATH: Duration = Duration::from_millis(20);
 /// How long a killed line may take to disappear. The kernel needs a moment, not more.
 const KILLED: Duration = Duration::from_millis(250);
 
+/// The reapers, and the sessions of the tools, of which crew has not heard that nothing is left.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<Mutex<BTreeSet<Pid>>>);
+
+impl Known {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a process that crew had to adopt is of a tool.
+    pub fn holds(&self, process: Pid) -> bool {
+        let known = self.lock();
+        known.contains(&process)
+            || getsid(Some(process)).is_ok_and(|session| known.contains(&session))
+    }
+}
+
 /// A tool or a server, and everything it has started.
 #[derive(Debug)]
 pub struct Line {
     /// `None` once the reaper has gone.
     control: Option<UnixStream>,
     unsent: Vec<u8>,
+    /// Nothing has been sent yet, not even what to start.
+    is_new: bool,
     arrived: Vec<u8>,
     reaper: Option<Pid>,
+    /// The tool's own process, whose number is that of its session.
+    leader: Option<Pid>,
+    known: Known,
     /// That of the tool's own process, once it has ended.
     status: Option<ExitStatus>,
     /// How many processes ended when asked to, and how many were killed.
@@ -48,12 +72,16 @@ impl Line {
         invocation: Invocation,
         pipe: pipe::Receiver,
         max_output: usize,
+        known: Known,
     ) -> io::Result<Self> {
         Ok(Self {
             control: Some(control),
             unsent: encode(&Order::Start(invocation))?,
+            is_new: true,
             arrived: Vec::new(),
             reaper: None,
+            leader: None,
+            known,
             status: None,
             ends: (0, 0),
             pipe: Some(pipe),
@@ -98,6 +126,10 @@ impl Line {
     /// off. Returns how many processes ended when asked to, and how many were killed.
     pub async fn stop(&mut self, grace: Duration, cancel: &Cancellation) -> (u64, u64) {
         let deadline = Instant::now() + grace;
+        if self.is_new {
+            // From the moment of a stop on nothing starts.
+            self.control = None;
+        }
         self.order(&Order::Stop);
         let vanished = tokio::select! {
             biased;
@@ -140,7 +172,12 @@ impl Line {
             let control = self.control.as_ref()?;
             let alive = tokio::select! {
                 ready = control.writable(), if !self.unsent.is_empty() => {
-                    ready.is_ok() && send(control, &mut self.unsent)
+                    self.is_new = false;
+                    if ready.is_err() || !send(control, &mut self.unsent) {
+                        // It has gone, but what it had to say can still be read.
+                        self.unsent.clear();
+                    }
+                    true
                 }
                 ready = control.readable() => ready.is_ok() && receive(control, &mut self.arrived),
                 () = read(&mut self.pipe, &mut self.capture) => true,
@@ -153,10 +190,20 @@ impl Line {
 
     fn note(&mut self, notice: &Notice) {
         match *notice {
-            Notice::Started { reaper } => self.reaper = Some(Pid::from_raw(reaper)),
+            Notice::Started { reaper, leader } => {
+                self.reaper = Some(Pid::from_raw(reaper));
+                self.leader = Some(Pid::from_raw(leader));
+                self.known.lock().extend([reaper, leader].map(Pid::from_raw));
+            }
             Notice::CouldNotStart { .. } => {}
             Notice::Ended { status } => self.status = Some(ExitStatus::from_raw(status)),
-            Notice::Gone { stopped, killed } => self.ends = (stopped, killed),
+            Notice::Gone { stopped, killed } => {
+                self.ends = (stopped, killed);
+                let mut known = self.known.lock();
+                for gone in [self.reaper, self.leader].into_iter().flatten() {
+                    known.remove(&gone);
+                }
+            }
         }
     }
 

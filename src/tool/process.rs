@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use super::capture::Captured;
 use super::family;
 use super::guardian::{Dismissal, Guardian};
-use super::line::{AFTERMATH, Line};
+use super::line::{AFTERMATH, Known, Line};
 use super::protocol::Invocation;
 use crate::cancel::Cancellation;
 use crate::report::Survivor;
@@ -73,6 +73,7 @@ pub struct Processes {
     guardian_lost: AtomicBool,
     /// crew's children when the first guardian was started: none of crew's business.
     inherited: OnceLock<BTreeSet<Pid>>,
+    known: Known,
     /// Tools that have ended while something of them is still being stopped.
     leftovers: TaskTracker,
 }
@@ -110,6 +111,7 @@ impl Processes {
             guardian: Mutex::default(),
             guardian_lost: AtomicBool::new(false),
             inherited: OnceLock::new(),
+            known: Known::default(),
             leftovers: TaskTracker::new(),
         }
     }
@@ -189,7 +191,8 @@ impl Processes {
         control.set_nonblocking(true)?;
         self.hand_over(&theirs, &streams)?;
         let captured = pipe::Receiver::from_owned_fd(captured.into())?;
-        Line::new(UnixStream::from_std(control)?, invocation, captured, limit)
+        let control = UnixStream::from_std(control)?;
+        Line::new(control, invocation, captured, limit, self.known.clone())
     }
 
     /// Gives a tool's descriptors to the guardian. One that is gone is replaced, once.
@@ -230,9 +233,18 @@ impl Processes {
     /// Kills what crew has adopted because its guardian was killed, or could not end.
     async fn sweep(&self) -> Vec<Survivor> {
         let Some(inherited) = self.inherited.get() else { return Vec::new() };
+        if !family::GROUPS_ONLY && !family::can_see() {
+            let command = "unknown: the list of processes in /proc can't be read".to_owned();
+            return vec![Survivor { pid: 0, command }];
+        }
+        // What such children leave without a parent is adopted as well: then only those processes
+        // are a tool's that can be told to be.
+        let is_tools = |child: Pid| {
+            !inherited.contains(&child) && (inherited.is_empty() || self.known.holds(child))
+        };
         let (mut last_progress, mut fewest) = (Instant::now(), usize::MAX);
         loop {
-            let strays = family::kill_children(getpid(), inherited);
+            let strays = family::kill_children(getpid(), is_tools);
             if strays.is_empty() {
                 return Vec::new();
             }
