@@ -58,7 +58,8 @@ impl Conversation {
             Step::Done(Ending::OutOfTurns)
         } else {
             let tool_calls = reply.tool_calls.clone();
-            self.messages.push(Message::Assistant { text: reply.text, tool_calls });
+            let (text, native) = (reply.text, reply.native);
+            self.messages.push(Message::Assistant { text, tool_calls, native });
             Step::CallTools(reply.tool_calls)
         };
     }

@@ -2,29 +2,25 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::plan::CrewPlan;
+use crate::plan::{CrewPlan, is_telling};
 
 /// Shorter ones are no secrets, and would be found in innocent text.
 const SHORTEST: usize = 8;
 const REDACTED: &str = "[redacted]";
 
-/// Headers whose names hold one of these carry secrets; others name a team or a version.
-const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
-
-/// API keys and secret header values.
+/// API keys and the secret values of headers and queries.
 #[derive(Debug, Default)]
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
     pub fn of(plan: &CrewPlan) -> Self {
         let keys = plan.providers.iter().filter_map(|provider| provider.api_key.as_ref());
-        let headers = plan.providers.iter().flat_map(|provider| &provider.headers);
-        let is_secret = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            TELLING.iter().any(|part| name.contains(part))
-        };
-        let headers = headers.filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
-        Self::new(keys.chain(headers).map(ExposeSecret::expose_secret))
+        let named = plan
+            .providers
+            .iter()
+            .flat_map(|provider| provider.headers.iter().chain(&provider.query));
+        let named = named.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
+        Self::new(keys.chain(named).map(ExposeSecret::expose_secret))
     }
 
     fn new<'a>(values: impl Iterator<Item = &'a str>) -> Self {

@@ -8,7 +8,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crew::plan::ProviderPlan;
+use crew::plan::{Api, ProviderPlan};
 use crew::provider::{
     ChatDelta, ChatReply, ChatRequest, Message, Provider, ProviderError, SetupError, ToolSpec,
     connect,
@@ -27,7 +27,9 @@ const SHORT: Duration = Duration::from_millis(200);
 fn plan(base_url: &str) -> ProviderPlan {
     ProviderPlan {
         name: "mock".into(),
+        api: Api::OpenAi,
         base_url: base_url.into(),
+        query: Vec::new(),
         api_key: None,
         headers: Vec::new(),
         max_concurrency: None,

@@ -23,11 +23,17 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ServerError {
     pub message: Option<String>,
+    /// How long the body says to wait.
+    pub retry_after: Option<Duration>,
     /// `code`, `type` and `status`, in lower case, separated by spaces.
     words: String,
     /// A status given as a number inside the body.
     status: Option<u16>,
 }
+
+/// How servers that answer 400 to it say that a key is of no use.
+const WRONG_KEY: [&str; 4] =
+    ["api key not valid", "api key expired", "invalid api key", "incorrect api key"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -95,20 +101,41 @@ impl ServerError {
                 _ => {}
             }
         }
+        found.take_details(error.get("details"));
         found
+    }
+
+    /// What Google's servers say of a limit: how long to wait, and whether it is one of the day.
+    fn take_details(&mut self, details: Option<&Value>) {
+        for detail in details.and_then(Value::as_array).into_iter().flatten() {
+            let seconds = detail.get("retryDelay").and_then(Value::as_str);
+            let seconds = seconds.and_then(|delay| delay.strip_suffix('s')?.parse().ok());
+            if let Some(seconds) = seconds.filter(|seconds: &f64| *seconds >= 0.0) {
+                let wait = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER);
+                self.retry_after = Some(wait.min(LONGEST_RETRY_AFTER));
+            }
+            let violations = detail.get("violations").and_then(Value::as_array);
+            for quota in violations.into_iter().flatten().filter_map(|one| one.get("quotaId")) {
+                if quota.as_str().is_some_and(|quota| quota.contains("PerDay")) {
+                    self.words.push_str("insufficient_quota ");
+                }
+            }
+        }
     }
 
     /// Of an answer with this status, or of an error inside a 200 (`None`).
     pub fn verdict(&self, status: Option<u16>) -> Verdict {
         use ErrorKind::{Auth, BadRequest, ContextLength, InvalidResponse, RateLimited};
         let refused = status.is_none_or(|status| (400..500).contains(&status) && status != 429);
-        if self.has_word(&["insufficient_quota", "billing"]) {
+        if self.has_word(&["insufficient_quota", "billing"])
+            || (refused && self.says(&["credit balance is too low"]))
+        {
             return verdict(RateLimited, false);
         }
         if refused && self.is_about_context() {
             return verdict(ContextLength, false);
         }
-        if refused && self.says(&["api key not valid", "invalid api key", "incorrect api key"]) {
+        if refused && self.says(&WRONG_KEY) {
             return verdict(Auth, false);
         }
         if let Some(status) = status {
@@ -145,6 +172,8 @@ impl ServerError {
                 "exceeds the context",
                 "exceed the context",
                 "exceeds the available context",
+                "exceed context limit",
+                "exceeds the maximum number of tokens",
                 "context window",
                 "prompt is too long",
                 "input is too long",
@@ -263,7 +292,37 @@ mod tests {
                 false,
             ),
             (Some(400), r#"[{"error":{"code":400,"message":"API key not valid."}}]"#, Auth, false),
+            (
+                Some(400),
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":
+                    "input length and `max_tokens` exceed context limit: 199000 + 8192 > 200000"}}"#,
+                ContextLength,
+                false,
+            ),
+            (
+                Some(400),
+                r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":
+                    "The input token count (2) exceeds the maximum number of tokens allowed (1)."}}"#,
+                ContextLength,
+                false,
+            ),
+            (
+                Some(400),
+                r#"{"error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#,
+                RateLimited,
+                false,
+            ),
+            (Some(429), r#"{"error":{"status":"RESOURCE_EXHAUSTED"}}"#, RateLimited, true),
+            (
+                Some(429),
+                r#"{"error":{"details":[{"violations":[{"quotaId":"RequestsPerDayPerProject"}]}]}}"#,
+                RateLimited,
+                false,
+            ),
             (None, r#"{"error":{"type":"overloaded_error"}}"#, Overloaded, true),
+            (None, r#"{"type":"error","error":{"type":"api_error"}}"#, Overloaded, true),
+            (None, r#"{"error":{"type":"authentication_error"}}"#, Auth, false),
+            (None, r#"{"error":{"code":503,"status":"UNAVAILABLE"}}"#, Overloaded, true),
             (None, r#"{"error":{"type":"server_error"}}"#, Overloaded, true),
             (None, r#"{"error":{"code":429}}"#, RateLimited, true),
             (None, r#"{"error":{"code":"503"}}"#, Overloaded, true),
@@ -307,6 +366,21 @@ mod tests {
                 message,
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn waits_in_the_body() {
+        for (delay, wait) in [
+            ("34.5s", Some(34_500)),
+            ("1e300s", Some(3_600_000)),
+            ("-1s", None),
+            ("NaNs", None),
+            ("soon", None),
+        ] {
+            let body = format!(r#"{{"error":{{"details":[{{"retryDelay":"{delay}"}}]}}}}"#);
+            let found = ServerError::from_body(body.as_bytes()).retry_after;
+            assert_eq!(found, wait.map(Duration::from_millis), "{delay}");
         }
     }
 

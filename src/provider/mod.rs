@@ -3,13 +3,22 @@
 //! A provider makes exactly one attempt. Retries, the agent's deadline and cancellation are the
 //! agent's; a call is cancelled by dropping its future, which closes its connection.
 
+mod anthropic;
+mod calls;
+mod draft;
 mod endpoint;
 mod failure;
+mod gemini;
 mod http;
+mod json;
 pub mod offline;
-pub mod openai;
+mod openai;
+mod protocol;
+mod reading;
+mod remote;
 mod secrets;
 mod sse;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +30,8 @@ use crate::report::{ErrorKind, Scope};
 
 pub use http::SetupError;
 
-use crate::plan::ProviderPlan;
+use self::protocol::Protocol;
+use crate::plan::{Api, ProviderPlan};
 
 /// The providers of these plans, in their order, all with one HTTP client. Asks no server anything.
 pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
@@ -29,10 +39,19 @@ pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupEr
         return Ok(Vec::new());
     }
     let client = http::client(plans)?;
-    plans
-        .iter()
-        .map(|plan| Ok(Arc::new(openai::OpenAi::new(plan, client.clone())?) as Arc<dyn Provider>))
-        .collect()
+    let connect = |plan: &ProviderPlan| {
+        let remote = remote::Remote::new(plan, client.clone(), speaker(plan.api))?;
+        Ok(Arc::new(remote) as Arc<dyn Provider>)
+    };
+    plans.iter().map(connect).collect()
+}
+
+fn speaker(api: Api) -> Box<dyn Protocol> {
+    match api {
+        Api::OpenAi => Box::new(openai::OpenAi),
+        Api::Anthropic => Box::new(anthropic::Anthropic),
+        Api::Gemini => Box::new(gemini::Gemini),
+    }
 }
 
 /// A model server, or what stands in for one.
@@ -67,12 +86,30 @@ pub enum Message {
     Assistant {
         text: String,
         tool_calls: Vec<ToolCall>,
+        native: Option<NativeTurn>,
     },
     /// The result of one tool call. Those of one turn follow their assistant message in order.
     Tool {
         call: ToolCall,
         output: String,
     },
+}
+
+impl Message {
+    /// A turn of which text and calls say it all.
+    pub fn assistant(text: String, tool_calls: Vec<ToolCall>) -> Self {
+        Self::Assistant { text, tool_calls, native: None }
+    }
+}
+
+/// A turn as its server sent it, for servers that want it back just so: reasoning with its
+/// signatures, in its place among text and calls. Never shown to anybody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeTurn {
+    /// The provider and the model that sent it, as a user writes them. No other understands it.
+    pub by: Arc<str>,
+    /// JSON; what it means is the protocol's.
+    pub parts: Arc<[String]>,
 }
 
 /// What the model is told of a tool.
@@ -103,16 +140,24 @@ pub enum ChatDelta<'a> {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenUsage {
+    /// All that was read, from a cache or not.
     pub input_tokens: u64,
+    /// All that was written, reasoning included.
     pub output_tokens: u64,
+    /// Of `input_tokens`, those read from the server's cache.
+    pub cached_input_tokens: u64,
+    /// Of `output_tokens`, those of reasoning, where the server counts them apart.
+    pub reasoning_tokens: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatReply {
     pub text: String,
     pub tool_calls: Vec<ToolCall>,
+    /// In the words of OpenAI's protocol where they have one for it.
     pub finish_reason: Option<String>,
     pub usage: TokenUsage,
+    pub native: Option<NativeTurn>,
 }
 
 /// Why a call failed. `message` carries the server's own words and no secret.

@@ -2,13 +2,18 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::OpenAi;
+use crate::provider::calls::MAX_CALLS;
+use crate::provider::draft::Fault;
+use crate::provider::protocol::Protocol;
+use crate::provider::reading::Reading;
+use crate::provider::{ChatDelta, ChatReply};
 
 const MAX_ANSWER: usize = 40;
 
 /// What came of the body, and the text told meanwhile.
 fn read(bytes: &[u8], cuts: &[usize]) -> (Result<ChatReply, Fault>, String) {
-    let mut reading = Reading::new(MAX_ANSWER);
+    let mut reading = Reading::new(MAX_ANSWER, OpenAi.parser());
     let mut told = String::new();
     let mut on_delta = |delta: ChatDelta<'_>| {
         if let ChatDelta::Text(text) = delta {
@@ -26,7 +31,7 @@ fn read(bytes: &[u8], cuts: &[usize]) -> (Result<ChatReply, Fault>, String) {
         }
         reading.end(&mut on_delta)
     };
-    let result = whole().and_then(|()| reading.into_reply());
+    let result = whole().and_then(|()| reading.into_reply("here/m"));
     (result, told)
 }
 
@@ -79,7 +84,7 @@ proptest! {
         prop_assert!(told.len() <= MAX_ANSWER);
         if let Ok(reply) = result {
             prop_assert_eq!(&reply.text, &told);
-            prop_assert!(reply.tool_calls.len() <= chunk::MAX_CALLS);
+            prop_assert!(reply.tool_calls.len() <= MAX_CALLS);
         }
     }
 }

@@ -1,0 +1,325 @@
+//! What the events of an answer, or a whole one, say.
+
+use std::ops::Range;
+
+use super::event::{self, Block, Counts, Delta, Event, MAX_BLOCKS, Start};
+use super::request;
+use crate::provider::ToolCall;
+use crate::provider::calls::Piece;
+use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, excerpt};
+use crate::provider::failure::ServerError;
+use crate::provider::json::{self, Raw, is_given, number};
+use crate::provider::protocol::Parser;
+use crate::report::ErrorKind;
+
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// In the order they came, which is how the server wants them back.
+    blocks: Vec<Kept>,
+    /// Tool calls begun.
+    calls: u64,
+    counts: Counts,
+}
+
+/// One block, as far as it has come.
+#[derive(Debug)]
+struct Kept {
+    index: Option<u64>,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Where it stands in the draft's text.
+    Text(Range<usize>),
+    Thinking {
+        text: String,
+        signature: Option<String>,
+    },
+    /// Encrypted by the server.
+    Redacted(String),
+    Call {
+        /// Among the draft's calls.
+        number: u64,
+        /// The arguments came with the block's start.
+        is_whole: bool,
+    },
+    /// Of a kind this version does not know.
+    Other,
+}
+
+impl Kept {
+    /// As the server wants it back; `None` if it does not.
+    fn block<'a>(&'a self, text: &'a str, calls: &'a [ToolCall]) -> Option<request::Block<'a>> {
+        match &self.content {
+            Content::Text(range) => request::text(text.get(range.clone())?),
+            Content::Thinking { text, signature } => {
+                Some(request::thinking(text, signature.as_deref()))
+            }
+            Content::Redacted(data) => Some(request::redacted(data)),
+            Content::Call { number, .. } => {
+                Some(request::call(calls.get(usize::try_from(*number).ok()?)?))
+            }
+            Content::Other => None,
+        }
+    }
+}
+
+impl Parser for Answer {
+    fn read(
+        &mut self,
+        json: &[u8],
+        draft: &mut Draft,
+        on_delta: OnDelta<'_>,
+    ) -> Result<bool, Fault> {
+        let unreadable = |_| Fault::Unreadable(excerpt(json));
+        let event: Event<'_> = serde_json::from_slice(json).map_err(unreadable)?;
+        let kind = json::text(event.r#type).map_err(unreadable)?;
+        if is_given(event.error) || kind == "error" {
+            return Err(Fault::Server(ServerError::from_body(json)));
+        }
+        let read = self.event(&kind, &event, draft, on_delta);
+        match read.map_err(unreadable)? {
+            Told::Known(known) => known,
+            Told::Unknown if kind.is_empty() => {
+                if is_given(event.message) || is_given(event.detail) {
+                    return Err(Fault::Server(ServerError::from_body(json)));
+                }
+                draft.keep_stranger(json);
+                Ok(false)
+            }
+            // The protocol says that there will be others.
+            Told::Unknown => Ok(false),
+        }
+    }
+
+    fn native(&self, text: &str, calls: &[ToolCall]) -> Vec<String> {
+        let is_thought =
+            |kept: &Kept| matches!(kept.content, Content::Thinking { .. } | Content::Redacted(_));
+        if calls.is_empty() || !self.blocks.iter().any(is_thought) {
+            return Vec::new();
+        }
+        let blocks = self.blocks.iter().filter_map(|kept| kept.block(text, calls));
+        blocks.filter_map(|block| serde_json::to_string(&block).ok()).collect()
+    }
+}
+
+/// What an event was.
+enum Told {
+    Known(Result<bool, Fault>),
+    Unknown,
+}
+
+impl Answer {
+    /// The outer error is of JSON, the inner one of what it says.
+    fn event(
+        &mut self,
+        kind: &str,
+        event: &Event<'_>,
+        draft: &mut Draft,
+        on_delta: OnDelta<'_>,
+    ) -> serde_json::Result<Told> {
+        let known = match kind {
+            "message_start" => {
+                draft.is_answer();
+                let start: Start<'_> = json::object(event.message).unwrap_or_default();
+                self.count(start.usage, draft, on_delta);
+                Ok(())
+            }
+            "content_block_start" => {
+                draft.is_answer();
+                match json::object(event.content_block) {
+                    Some(block) => self.begin(number(event.index), &block, draft, on_delta)?,
+                    None => Ok(()),
+                }
+            }
+            "content_block_delta" => {
+                draft.is_answer();
+                match json::object(event.delta) {
+                    Some(delta) => self.go_on(number(event.index), &delta, draft, on_delta)?,
+                    None => Ok(()),
+                }
+            }
+            "message_delta" => {
+                draft.is_answer();
+                self.count(event.usage, draft, on_delta);
+                let delta: Option<Delta<'_>> = json::object(event.delta);
+                let reason = json::text(delta.and_then(|delta| delta.stop_reason))?;
+                finish(&reason, draft)
+            }
+            "message_stop" => return Ok(Told::Known(Ok(true))),
+            "message" => {
+                draft.is_answer();
+                self.whole(event, draft, on_delta)?
+            }
+            _ => return Ok(Told::Unknown),
+        };
+        Ok(Told::Known(known.map(|()| false)))
+    }
+
+    /// An answer that is not streamed.
+    fn whole(
+        &mut self,
+        event: &Event<'_>,
+        draft: &mut Draft,
+        on_delta: OnDelta<'_>,
+    ) -> serde_json::Result<Result<(), Fault>> {
+        self.count(event.usage, draft, on_delta);
+        let blocks = event::blocks(event.content)?;
+        if blocks.more {
+            return Ok(Err(Fault::TooManyParts));
+        }
+        for (at, block) in blocks.items.iter().enumerate() {
+            if let Err(fault) = self.begin(Some(at as u64), block, draft, on_delta)? {
+                return Ok(Err(fault));
+            }
+        }
+        Ok(finish(&json::text(event.stop_reason)?, draft))
+    }
+
+    fn begin(
+        &mut self,
+        index: Option<u64>,
+        block: &Block<'_>,
+        draft: &mut Draft,
+        on_delta: OnDelta<'_>,
+    ) -> serde_json::Result<Result<(), Fault>> {
+        if self.blocks.len() == MAX_BLOCKS {
+            return Ok(Err(Fault::TooManyParts));
+        }
+        let mut begun = Ok(());
+        let content = match &*json::text(block.r#type)? {
+            "text" => {
+                let start = draft.text().len();
+                begun = draft.add_text(&json::text(block.text)?, on_delta);
+                Content::Text(start..draft.text().len())
+            }
+            "thinking" => {
+                let text = json::text(block.thinking)?.into_owned();
+                let signature = block.signature.map(|raw| json::text(Some(raw))).transpose()?;
+                let signature = signature.map(std::borrow::Cow::into_owned);
+                begun = draft.spend(text.len() + signature.as_ref().map_or(0, String::len));
+                Content::Thinking { text, signature }
+            }
+            "redacted_thinking" => {
+                let data = json::text(block.data)?.into_owned();
+                begun = draft.spend(data.len());
+                Content::Redacted(data)
+            }
+            "tool_use" => {
+                let number = self.calls;
+                self.calls += 1;
+                let mut id = json::text(block.id)?;
+                if id.is_empty() {
+                    // Of a call without any id or name there would be nothing to keep.
+                    id = format!("call_{}", number + 1).into();
+                }
+                // Empty at the start of a streamed call: its arguments come in pieces.
+                let input = json::arguments(block.input.filter(|input| is_given(Some(input))))?;
+                begun = draft.add_call(Piece {
+                    index: Some(number),
+                    id: &id,
+                    name: &json::text(block.name)?,
+                    arguments: &input,
+                });
+                Content::Call { number, is_whole: !input.is_empty() }
+            }
+            _ => Content::Other,
+        };
+        self.blocks.push(Kept { index, content });
+        Ok(begun)
+    }
+
+    fn go_on(
+        &mut self,
+        index: Option<u64>,
+        delta: &Delta<'_>,
+        draft: &mut Draft,
+        on_delta: OnDelta<'_>,
+    ) -> serde_json::Result<Result<(), Fault>> {
+        let kind = json::text(delta.r#type)?;
+        let kept = self.blocks.iter_mut().rev().find(|kept| kept.index == index);
+        let Some(kept) = kept else { return self.stray(&kind, index, delta, draft, on_delta) };
+        Ok(match (&*kind, &mut kept.content) {
+            ("text_delta", Content::Text(range)) => {
+                let start = draft.text().len();
+                let added = draft.add_text(&json::text(delta.text)?, on_delta);
+                if range.end == start {
+                    range.end = draft.text().len();
+                    added
+                } else {
+                    // Another block's text came between.
+                    added.and_then(|()| self.more_text(index, start..draft.text().len()))
+                }
+            }
+            ("thinking_delta", Content::Thinking { text, .. }) => {
+                let more = json::text(delta.thinking)?;
+                text.push_str(&more);
+                draft.spend(more.len())
+            }
+            ("signature_delta", Content::Thinking { signature, .. }) => {
+                let more = json::text(delta.signature)?;
+                signature.get_or_insert_default().push_str(&more);
+                draft.spend(more.len())
+            }
+            ("input_json_delta", Content::Call { number, is_whole: false }) => {
+                draft.add_call(Piece {
+                    index: Some(*number),
+                    arguments: &json::text(delta.partial_json)?,
+                    ..Piece::default()
+                })
+            }
+            _ => Ok(()),
+        })
+    }
+
+    /// A piece of a block whose start did not come: only a text says what it is.
+    fn stray(
+        &mut self,
+        kind: &str,
+        index: Option<u64>,
+        delta: &Delta<'_>,
+        draft: &mut Draft,
+        on_delta: OnDelta<'_>,
+    ) -> serde_json::Result<Result<(), Fault>> {
+        if kind != "text_delta" {
+            return Ok(Ok(()));
+        }
+        let start = draft.text().len();
+        let added = draft.add_text(&json::text(delta.text)?, on_delta);
+        Ok(added.and_then(|()| self.more_text(index, start..draft.text().len())))
+    }
+
+    fn more_text(&mut self, index: Option<u64>, range: Range<usize>) -> Result<(), Fault> {
+        if self.blocks.len() == MAX_BLOCKS {
+            return Err(Fault::TooManyParts);
+        }
+        self.blocks.push(Kept { index, content: Content::Text(range) });
+        Ok(())
+    }
+
+    fn count(&mut self, usage: Raw<'_>, draft: &mut Draft, on_delta: OnDelta<'_>) {
+        if let Some(usage) = self.counts.update(usage) {
+            draft.count(usage, on_delta);
+        }
+    }
+}
+
+fn finish(reason: &str, draft: &mut Draft) -> Result<(), Fault> {
+    match reason {
+        "" => {}
+        "end_turn" | "stop_sequence" => draft.finish("stop"),
+        "max_tokens" | "model_context_window_exceeded" => draft.finish("length"),
+        "tool_use" => draft.finish("tool_calls"),
+        "refusal" => {
+            return Err(Fault::Refused(Refusal {
+                kind: ErrorKind::InvalidResponse,
+                retryable: false,
+                what: "the model refused to answer",
+                words: "stop_reason: refusal".into(),
+            }));
+        }
+        other => draft.finish(other),
+    }
+    Ok(())
+}
