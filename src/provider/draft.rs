@@ -35,6 +35,25 @@ pub enum Fault {
     Ended,
 }
 
+/// What stops the reading of one event: its JSON, or what it says.
+#[derive(Debug)]
+pub enum Stop {
+    Unreadable,
+    Fault(Fault),
+}
+
+impl From<serde_json::Error> for Stop {
+    fn from(_: serde_json::Error) -> Self {
+        Self::Unreadable
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 /// An answer that the server, or the model, withheld or spoilt.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {

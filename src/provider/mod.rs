@@ -18,6 +18,8 @@ mod reading;
 mod remote;
 mod secrets;
 mod sse;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 use std::sync::Arc;

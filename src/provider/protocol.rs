@@ -4,7 +4,7 @@
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use super::draft::{Draft, Fault, OnDelta};
+use super::draft::{Draft, OnDelta, Stop};
 use super::{ChatRequest, ToolCall};
 
 /// One way of speaking to a model server.
@@ -49,12 +49,8 @@ pub struct Wording {
 pub trait Parser: Send {
     /// Takes the data of one event, or the whole of an answer that is not streamed. True: nothing
     /// follows.
-    fn read(
-        &mut self,
-        json: &[u8],
-        draft: &mut Draft,
-        on_delta: OnDelta<'_>,
-    ) -> Result<bool, Fault>;
+    fn read(&mut self, json: &[u8], draft: &mut Draft, on_delta: OnDelta<'_>)
+    -> Result<bool, Stop>;
 
     /// Whether a stream that ends in good order, but without what the protocol ends an answer
     /// with, has brought a whole one.

@@ -3,7 +3,7 @@
 //! No IO and no clock, so that every way a server can put it is a plain test. What the JSON of an
 //! event means is the business of its protocol's [`Parser`].
 
-use super::draft::{Draft, Fault, OnDelta, excerpt};
+use super::draft::{Draft, Fault, OnDelta, Stop, excerpt};
 use super::failure::ServerError;
 use super::protocol::Parser;
 use super::sse::{Decoder, Flow, Item};
@@ -193,6 +193,9 @@ impl Answer {
                 _ => Fault::Unreadable(excerpt(json)),
             });
         }
-        self.parser.read(json, &mut self.draft, on_delta)
+        self.parser.read(json, &mut self.draft, on_delta).map_err(|stop| match stop {
+            Stop::Unreadable => Fault::Unreadable(excerpt(json)),
+            Stop::Fault(fault) => fault,
+        })
     }
 }

@@ -6,7 +6,7 @@ use super::event::{self, Block, Counts, Delta, Event, MAX_BLOCKS, Start};
 use super::request;
 use crate::provider::ToolCall;
 use crate::provider::calls::Piece;
-use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, excerpt};
+use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json::{self, Raw, is_given, number};
 use crate::provider::protocol::Parser;
@@ -71,26 +71,44 @@ impl Parser for Answer {
         json: &[u8],
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> Result<bool, Fault> {
-        let unreadable = |_| Fault::Unreadable(excerpt(json));
-        let event: Event<'_> = serde_json::from_slice(json).map_err(unreadable)?;
-        let kind = json::text(event.r#type).map_err(unreadable)?;
-        if is_given(event.error) || kind == "error" {
-            return Err(Fault::Server(ServerError::from_body(json)));
+    ) -> Result<bool, Stop> {
+        let event: Event<'_> = serde_json::from_slice(json)?;
+        let kind = json::text(event.r#type)?;
+        let explains = is_given(event.message) || is_given(event.detail);
+        if is_given(event.error) || kind == "error" || (kind.is_empty() && explains) {
+            return Err(Fault::Server(ServerError::from_body(json)).into());
         }
-        let read = self.event(&kind, &event, draft, on_delta);
-        match read.map_err(unreadable)? {
-            Told::Known(known) => known,
-            Told::Unknown if kind.is_empty() => {
-                if is_given(event.message) || is_given(event.detail) {
-                    return Err(Fault::Server(ServerError::from_body(json)));
-                }
-                draft.keep_stranger(json);
-                Ok(false)
+        match &*kind {
+            "message_start" => {
+                let start: Start<'_> = json::object(event.message).unwrap_or_default();
+                self.count(start.usage, draft, on_delta);
             }
-            // The protocol says that there will be others.
-            Told::Unknown => Ok(false),
+            "content_block_start" => {
+                if let Some(block) = json::object(event.content_block) {
+                    self.begin(number(event.index), &block, draft, on_delta)?;
+                }
+            }
+            "content_block_delta" => {
+                if let Some(delta) = json::object(event.delta) {
+                    self.go_on(number(event.index), &delta, draft, on_delta)?;
+                }
+            }
+            "message_delta" => {
+                self.count(event.usage, draft, on_delta);
+                let delta: Option<Delta<'_>> = json::object(event.delta);
+                finish(&json::text(delta.and_then(|delta| delta.stop_reason))?, draft)?;
+            }
+            "message_stop" => return Ok(true),
+            "message" => self.whole(&event, draft, on_delta)?,
+            _ => {
+                // The protocol says that there will be other events; of another protocol there is
+                // nothing else.
+                draft.keep_stranger(json);
+                return Ok(false);
+            }
         }
+        draft.is_answer();
+        Ok(false)
     }
 
     fn native(&self, text: &str, calls: &[ToolCall]) -> Vec<String> {
@@ -104,77 +122,23 @@ impl Parser for Answer {
     }
 }
 
-/// What an event was.
-enum Told {
-    Known(Result<bool, Fault>),
-    Unknown,
-}
-
 impl Answer {
-    /// The outer error is of JSON, the inner one of what it says.
-    fn event(
-        &mut self,
-        kind: &str,
-        event: &Event<'_>,
-        draft: &mut Draft,
-        on_delta: OnDelta<'_>,
-    ) -> serde_json::Result<Told> {
-        let known = match kind {
-            "message_start" => {
-                draft.is_answer();
-                let start: Start<'_> = json::object(event.message).unwrap_or_default();
-                self.count(start.usage, draft, on_delta);
-                Ok(())
-            }
-            "content_block_start" => {
-                draft.is_answer();
-                match json::object(event.content_block) {
-                    Some(block) => self.begin(number(event.index), &block, draft, on_delta)?,
-                    None => Ok(()),
-                }
-            }
-            "content_block_delta" => {
-                draft.is_answer();
-                match json::object(event.delta) {
-                    Some(delta) => self.go_on(number(event.index), &delta, draft, on_delta)?,
-                    None => Ok(()),
-                }
-            }
-            "message_delta" => {
-                draft.is_answer();
-                self.count(event.usage, draft, on_delta);
-                let delta: Option<Delta<'_>> = json::object(event.delta);
-                let reason = json::text(delta.and_then(|delta| delta.stop_reason))?;
-                finish(&reason, draft)
-            }
-            "message_stop" => return Ok(Told::Known(Ok(true))),
-            "message" => {
-                draft.is_answer();
-                self.whole(event, draft, on_delta)?
-            }
-            _ => return Ok(Told::Unknown),
-        };
-        Ok(Told::Known(known.map(|()| false)))
-    }
-
     /// An answer that is not streamed.
     fn whole(
         &mut self,
         event: &Event<'_>,
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> serde_json::Result<Result<(), Fault>> {
+    ) -> Result<(), Stop> {
         self.count(event.usage, draft, on_delta);
         let blocks = event::blocks(event.content)?;
         if blocks.more {
-            return Ok(Err(Fault::TooManyParts));
+            return Err(Fault::TooManyParts.into());
         }
         for (at, block) in blocks.items.iter().enumerate() {
-            if let Err(fault) = self.begin(Some(at as u64), block, draft, on_delta)? {
-                return Ok(Err(fault));
-            }
+            self.begin(Some(at as u64), block, draft, on_delta)?;
         }
-        Ok(finish(&json::text(event.stop_reason)?, draft))
+        Ok(finish(&json::text(event.stop_reason)?, draft)?)
     }
 
     fn begin(
@@ -183,27 +147,23 @@ impl Answer {
         block: &Block<'_>,
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> serde_json::Result<Result<(), Fault>> {
-        if self.blocks.len() == MAX_BLOCKS {
-            return Ok(Err(Fault::TooManyParts));
-        }
-        let mut begun = Ok(());
+    ) -> Result<(), Stop> {
         let content = match &*json::text(block.r#type)? {
             "text" => {
                 let start = draft.text().len();
-                begun = draft.add_text(&json::text(block.text)?, on_delta);
+                draft.add_text(&json::text(block.text)?, on_delta)?;
                 Content::Text(start..draft.text().len())
             }
             "thinking" => {
                 let text = json::text(block.thinking)?.into_owned();
                 let signature = block.signature.map(|raw| json::text(Some(raw))).transpose()?;
                 let signature = signature.map(std::borrow::Cow::into_owned);
-                begun = draft.spend(text.len() + signature.as_ref().map_or(0, String::len));
+                draft.spend(text.len() + signature.as_ref().map_or(0, String::len))?;
                 Content::Thinking { text, signature }
             }
             "redacted_thinking" => {
                 let data = json::text(block.data)?.into_owned();
-                begun = draft.spend(data.len());
+                draft.spend(data.len())?;
                 Content::Redacted(data)
             }
             "tool_use" => {
@@ -216,18 +176,25 @@ impl Answer {
                 }
                 // Empty at the start of a streamed call: its arguments come in pieces.
                 let input = json::arguments(block.input.filter(|input| is_given(Some(input))))?;
-                begun = draft.add_call(Piece {
+                draft.add_call(Piece {
                     index: Some(number),
                     id: &id,
                     name: &json::text(block.name)?,
                     arguments: &input,
-                });
+                })?;
                 Content::Call { number, is_whole: !input.is_empty() }
             }
             _ => Content::Other,
         };
+        self.push(index, content)
+    }
+
+    fn push(&mut self, index: Option<u64>, content: Content) -> Result<(), Stop> {
+        if self.blocks.len() == MAX_BLOCKS {
+            return Err(Fault::TooManyParts.into());
+        }
         self.blocks.push(Kept { index, content });
-        Ok(begun)
+        Ok(())
     }
 
     fn go_on(
@@ -236,66 +203,56 @@ impl Answer {
         delta: &Delta<'_>,
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> serde_json::Result<Result<(), Fault>> {
+    ) -> Result<(), Stop> {
         let kind = json::text(delta.r#type)?;
-        let kept = self.blocks.iter_mut().rev().find(|kept| kept.index == index);
-        let Some(kept) = kept else { return self.stray(&kind, index, delta, draft, on_delta) };
-        Ok(match (&*kind, &mut kept.content) {
-            ("text_delta", Content::Text(range)) => {
-                let start = draft.text().len();
-                let added = draft.add_text(&json::text(delta.text)?, on_delta);
-                if range.end == start {
-                    range.end = draft.text().len();
-                    added
-                } else {
-                    // Another block's text came between.
-                    added.and_then(|()| self.more_text(index, start..draft.text().len()))
-                }
-            }
+        if kind == "text_delta" {
+            return self.add_text(index, &json::text(delta.text)?, draft, on_delta);
+        }
+        let Some(kept) = self.blocks.iter_mut().rev().find(|kept| kept.index == index) else {
+            return Ok(());
+        };
+        match (&*kind, &mut kept.content) {
             ("thinking_delta", Content::Thinking { text, .. }) => {
                 let more = json::text(delta.thinking)?;
                 text.push_str(&more);
-                draft.spend(more.len())
+                draft.spend(more.len())?;
             }
             ("signature_delta", Content::Thinking { signature, .. }) => {
                 let more = json::text(delta.signature)?;
                 signature.get_or_insert_default().push_str(&more);
-                draft.spend(more.len())
+                draft.spend(more.len())?;
             }
             ("input_json_delta", Content::Call { number, is_whole: false }) => {
                 draft.add_call(Piece {
                     index: Some(*number),
                     arguments: &json::text(delta.partial_json)?,
                     ..Piece::default()
-                })
+                })?;
             }
-            _ => Ok(()),
-        })
+            _ => {}
+        }
+        Ok(())
     }
 
-    /// A piece of a block whose start did not come: only a text says what it is.
-    fn stray(
+    /// A text says itself what it is, so its block's start may be missing.
+    fn add_text(
         &mut self,
-        kind: &str,
         index: Option<u64>,
-        delta: &Delta<'_>,
+        text: &str,
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> serde_json::Result<Result<(), Fault>> {
-        if kind != "text_delta" {
-            return Ok(Ok(()));
-        }
+    ) -> Result<(), Stop> {
         let start = draft.text().len();
-        let added = draft.add_text(&json::text(delta.text)?, on_delta);
-        Ok(added.and_then(|()| self.more_text(index, start..draft.text().len())))
-    }
-
-    fn more_text(&mut self, index: Option<u64>, range: Range<usize>) -> Result<(), Fault> {
-        if self.blocks.len() == MAX_BLOCKS {
-            return Err(Fault::TooManyParts);
+        draft.add_text(text, on_delta)?;
+        let end = draft.text().len();
+        match self.blocks.last_mut() {
+            Some(Kept { index: last, content: Content::Text(range) }) if *last == index => {
+                range.end = end;
+                Ok(())
+            }
+            // Another block came between.
+            _ => self.push(index, Content::Text(start..end)),
         }
-        self.blocks.push(Kept { index, content: Content::Text(range) });
-        Ok(())
     }
 
     fn count(&mut self, usage: Raw<'_>, draft: &mut Draft, on_delta: OnDelta<'_>) {

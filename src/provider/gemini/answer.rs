@@ -8,7 +8,7 @@ use super::chunk::{self, Candidate, Chunk, Content, FunctionCall, Part, PromptFe
 use super::request;
 use crate::provider::ToolCall;
 use crate::provider::calls::Piece;
-use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, excerpt};
+use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json::{self, is_given, number};
 use crate::provider::protocol::Parser;
@@ -36,19 +36,18 @@ impl Parser for Answer {
         json: &[u8],
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> Result<bool, Fault> {
-        let unreadable = |_| Fault::Unreadable(excerpt(json));
-        let chunk: Chunk<'_> = serde_json::from_slice(json).map_err(unreadable)?;
+    ) -> Result<bool, Stop> {
+        let chunk: Chunk<'_> = serde_json::from_slice(json)?;
         let is_error =
             chunk.candidates.is_none() && (is_given(chunk.message) || is_given(chunk.detail));
         if is_given(chunk.error) || is_error {
-            return Err(Fault::Server(ServerError::from_body(json)));
+            return Err(Fault::Server(ServerError::from_body(json)).into());
         }
         if let Some(usage) = chunk::usage(chunk.usage_metadata) {
             draft.count(usage, on_delta);
         }
         if let Some(feedback) = json::object::<PromptFeedback<'_>>(chunk.prompt_feedback) {
-            blocked(&feedback).map_err(unreadable)??;
+            blocked(&feedback)?;
         }
         let candidates = chunk.candidates.map(|candidates| candidates.items).unwrap_or_default();
         if candidates.is_empty() {
@@ -59,10 +58,10 @@ impl Parser for Answer {
         if let Some(candidate) = candidates.iter().find(first) {
             draft.is_answer();
             if let Some(content) = json::object::<Content<'_>>(candidate.content) {
-                self.content(content, draft, on_delta).map_err(unreadable)??;
+                self.content(content, draft, on_delta)?;
             }
-            let reason = json::text(candidate.finish_reason).map_err(unreadable)?;
-            let words = json::text(candidate.finish_message).map_err(unreadable)?;
+            let reason = json::text(candidate.finish_reason)?;
+            let words = json::text(candidate.finish_message)?;
             finish(&reason, &words, draft)?;
         }
         Ok(false)
@@ -89,24 +88,22 @@ impl Parser for Answer {
 }
 
 impl Answer {
-    /// The outer error is of JSON, the inner one of what it says.
     fn content(
         &mut self,
         content: Content<'_>,
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> serde_json::Result<Result<(), Fault>> {
-        let Some(parts) = content.parts else { return Ok(Ok(())) };
+    ) -> Result<(), Stop> {
+        let Some(parts) = content.parts else { return Ok(()) };
         if parts.more {
-            return Ok(Err(Fault::TooManyParts));
+            return Err(Fault::TooManyParts.into());
         }
         for raw in parts.items {
-            let Some(part) = json::object(Some(raw)) else { continue };
-            if let Err(fault) = self.part(raw, &part, draft, on_delta)? {
-                return Ok(Err(fault));
+            if let Some(part) = json::object(Some(raw)) {
+                self.part(raw, &part, draft, on_delta)?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn part(
@@ -115,69 +112,62 @@ impl Answer {
         part: &Part<'_>,
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> serde_json::Result<Result<(), Fault>> {
+    ) -> Result<(), Stop> {
         if let Some(call) = json::object::<FunctionCall<'_>>(part.function_call) {
-            let added = self.call(&call, draft)?;
-            return Ok(added.and_then(|()| self.keep(raw, draft)));
+            self.call(&call, draft)?;
+            return self.keep(raw, draft);
         }
         let text = json::text(part.text)?;
-        let is_signed = is_given(part.thought_signature);
-        if part.thought.is_some_and(|thought| thought.get() == "true") {
-            let spent = draft.spend(text.len());
-            return Ok(if is_signed { spent.and_then(|()| self.keep(raw, draft)) } else { spent });
-        }
         let start = draft.text().len();
-        let added = draft.add_text(&text, on_delta);
-        if is_signed {
-            return Ok(added.and_then(|()| self.keep(raw, draft)));
+        if part.thought.is_some_and(|thought| thought.get() == "true") {
+            draft.spend(text.len())?;
+        } else {
+            draft.add_text(&text, on_delta)?;
         }
         let end = draft.text().len();
+        if is_given(part.thought_signature) {
+            return self.keep(raw, draft);
+        }
         match self.parts.last_mut() {
             Some(Kept::Text(range)) => range.end = end,
             _ if start < end => self.parts.push(Kept::Text(start..end)),
             _ => {}
         }
-        Ok(added)
+        Ok(())
     }
 
-    fn call(
-        &mut self,
-        call: &FunctionCall<'_>,
-        draft: &mut Draft,
-    ) -> serde_json::Result<Result<(), Fault>> {
+    fn call(&mut self, call: &FunctionCall<'_>, draft: &mut Draft) -> Result<(), Stop> {
         self.calls += 1;
         let mut id = json::text(call.id)?;
         if id.is_empty() {
             id = format!("{}{}", request::OWN_ID, self.calls).into();
         }
         // Each has a number of its own, so none is taken for the rest of the one before.
-        Ok(draft.add_call(Piece {
+        draft.add_call(Piece {
             index: Some(self.calls),
             id: &id,
             name: &json::text(call.name)?,
             arguments: &json::arguments(call.args)?,
-        }))
+        })?;
+        Ok(())
     }
 
-    fn keep(&mut self, raw: &RawValue, draft: &mut Draft) -> Result<(), Fault> {
+    fn keep(&mut self, raw: &RawValue, draft: &mut Draft) -> Result<(), Stop> {
         draft.spend(raw.get().len())?;
         self.parts.push(Kept::Whole(raw.get().to_owned()));
         Ok(())
     }
 }
 
-fn blocked(feedback: &PromptFeedback<'_>) -> serde_json::Result<Result<(), Fault>> {
+fn blocked(feedback: &PromptFeedback<'_>) -> Result<(), Stop> {
     let reason = json::text(feedback.block_reason)?;
     if matches!(&*reason, "" | "BLOCK_REASON_UNSPECIFIED") {
-        return Ok(Ok(()));
+        return Ok(());
     }
-    let words = json::text(feedback.block_reason_message)?;
-    Ok(Err(Fault::Refused(Refusal {
-        kind: ErrorKind::BadRequest,
-        retryable: false,
-        what: "the server blocked the prompt",
-        words: told("blockReason", &reason, &words),
-    })))
+    let words = told("blockReason", &reason, &json::text(feedback.block_reason_message)?);
+    let what = "the server blocked the prompt";
+    Err(Fault::Refused(Refusal { kind: ErrorKind::BadRequest, retryable: false, what, words })
+        .into())
 }
 
 fn finish(reason: &str, words: &str, draft: &mut Draft) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::chunk::{self, Chunk, Delta};
 use crate::provider::ToolCall;
 use crate::provider::calls::Piece;
-use crate::provider::draft::{Draft, Fault, OnDelta, excerpt};
+use crate::provider::draft::{Draft, Fault, OnDelta, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json;
 use crate::provider::protocol::Parser;
@@ -23,18 +23,17 @@ impl Parser for Answer {
         json: &[u8],
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-    ) -> Result<bool, Fault> {
-        let unreadable = |_| Fault::Unreadable(excerpt(json));
-        let chunk: Chunk<'_> = serde_json::from_slice(json).map_err(unreadable)?;
+    ) -> Result<bool, Stop> {
+        let chunk: Chunk<'_> = serde_json::from_slice(json)?;
         if json::is_given(chunk.error) {
-            return Err(Fault::Server(ServerError::from_body(json)));
+            return Err(Fault::Server(ServerError::from_body(json)).into());
         }
         count(draft, chunk.usage, on_delta);
         let Some(choices) = chunk.choices else {
             let names_error = chunk.object.is_some_and(|object| object.get() == "\"error\"");
             let explains = json::is_given(chunk.message) || json::is_given(chunk.detail);
             if names_error || explains {
-                return Err(Fault::Server(ServerError::from_body(json)));
+                return Err(Fault::Server(ServerError::from_body(json)).into());
             }
             draft.keep_stranger(json);
             return Ok(false);
@@ -42,19 +41,19 @@ impl Parser for Answer {
         for choice in choices.items {
             draft.is_answer();
             if let Some(error) = choice.error.filter(|error| json::is_given(Some(error))) {
-                return Err(Fault::Server(ServerError::from_error(error.get())));
+                return Err(Fault::Server(ServerError::from_error(error.get())).into());
             }
             if let Some(delta) = choice.delta {
-                self.add(&delta, draft, on_delta, json)?;
+                self.add(&delta, draft, on_delta)?;
             }
             // A whole message after its deltas repeats them.
             if let Some(message) = choice.message
                 && !draft.has_begun()
             {
-                self.add(&message, draft, on_delta, json)?;
+                self.add(&message, draft, on_delta)?;
             }
             count(draft, choice.usage, on_delta);
-            finish(draft, &json::text(choice.finish_reason).map_err(unreadable)?)?;
+            finish(draft, &json::text(choice.finish_reason)?)?;
         }
         Ok(false)
     }
@@ -74,29 +73,26 @@ impl Answer {
         delta: &Delta<'_>,
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
-        json: &[u8],
-    ) -> Result<(), Fault> {
-        let unreadable = |_| Fault::Unreadable(excerpt(json));
-        draft.spend(json::text(delta.reasoning).map_err(unreadable)?.len())?;
-        let reasoning = json::text(delta.reasoning_content).map_err(unreadable)?;
+    ) -> Result<(), Stop> {
+        draft.spend(json::text(delta.reasoning)?.len())?;
+        let reasoning = json::text(delta.reasoning_content)?;
         draft.spend(reasoning.len())?;
         self.reasoning.push_str(&reasoning);
         for raw in [delta.content, delta.refusal] {
-            let text = json::text(raw).map_err(unreadable)?;
+            let text = json::text(raw)?;
             draft.add_text(&text, on_delta)?;
         }
         let Some(fragments) = &delta.tool_calls else { return Ok(()) };
         if fragments.more {
-            return Err(Fault::TooManyCalls);
+            return Err(Fault::TooManyCalls.into());
         }
         for fragment in &fragments.items {
             let function = fragment.function.as_ref();
             draft.add_call(Piece {
                 index: json::number(fragment.index),
-                id: &json::text(fragment.id).map_err(unreadable)?,
-                name: &json::text(function.and_then(|f| f.name)).map_err(unreadable)?,
-                arguments: &json::arguments(function.and_then(|f| f.arguments))
-                    .map_err(unreadable)?,
+                id: &json::text(fragment.id)?,
+                name: &json::text(function.and_then(|f| f.name))?,
+                arguments: &json::arguments(function.and_then(|f| f.arguments))?,
             })?;
         }
         Ok(())

@@ -149,27 +149,15 @@ fn tool(tool: &ToolSpec) -> WireTool<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use serde_json::json;
 
     use super::*;
-
-    fn request<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ChatRequest<'a> {
-        ChatRequest {
-            model: "m",
-            messages,
-            tools,
-            temperature: None,
-            max_output_tokens: None,
-            max_answer: 1024,
-            idle_timeout: Duration::from_secs(1),
-        }
-    }
+    use crate::provider::NativeTurn;
+    use crate::provider::testing::{BY, request};
 
     fn body(request: &ChatRequest<'_>, limit: TokenLimitKey) -> Value {
-        serde_json::from_slice(&to_json(request, "here/m", limit).unwrap_or_default())
-            .unwrap_or_default()
+        serde_json::from_slice(&to_json(request, BY, limit).unwrap_or_default()).unwrap_or_default()
     }
 
     #[test]
@@ -239,5 +227,18 @@ mod tests {
                 {"role": "tool", "content": "full", "tool_call_id": "a"},
             ])
         );
+    }
+
+    #[test]
+    fn reasoning_goes_back_to_the_server_it_came_from() {
+        let calls = || vec![ToolCall { id: "a".into(), name: "df".into(), arguments: "{}".into() }];
+        let by = |by: &str| {
+            let native = NativeTurn { by: by.into(), parts: ["\"hm\"".to_owned()].into() };
+            Message::Assistant { text: String::new(), tool_calls: calls(), native: Some(native) }
+        };
+        let messages = [by(BY), by("elsewhere/m")];
+        let found = &body(&request(&messages, &[]), TokenLimitKey::MaxTokens)["messages"];
+        assert_eq!(found[0]["reasoning_content"], "hm");
+        assert_eq!(found[1].get("reasoning_content"), None);
     }
 }

@@ -5,34 +5,43 @@ use proptest::prelude::*;
 use super::OpenAi;
 use crate::provider::calls::MAX_CALLS;
 use crate::provider::draft::Fault;
-use crate::provider::protocol::Protocol;
-use crate::provider::reading::Reading;
-use crate::provider::{ChatDelta, ChatReply};
+use crate::provider::testing::{self, Told};
+use crate::provider::{ChatReply, TokenUsage};
 
 const MAX_ANSWER: usize = 40;
 
-/// What came of the body, and the text told meanwhile.
-fn read(bytes: &[u8], cuts: &[usize]) -> (Result<ChatReply, Fault>, String) {
-    let mut reading = Reading::new(MAX_ANSWER, OpenAi.parser());
-    let mut told = String::new();
-    let mut on_delta = |delta: ChatDelta<'_>| {
-        if let ChatDelta::Text(text) = delta {
-            told.push_str(text);
-        }
+fn read(bytes: &[u8], cuts: &[usize]) -> (Result<ChatReply, Fault>, Told) {
+    testing::read(&OpenAi, bytes, cuts, MAX_ANSWER)
+}
+
+#[test]
+fn tokens_of_reasoning_and_of_the_cache() {
+    let usage = r#"{"prompt_tokens":9,"completion_tokens":8,"prompt_tokens_details":{"cached_tokens":5},
+        "completion_tokens_details":{"reasoning_tokens":6}}"#;
+    let usage = usage.replace('\n', " ");
+    let chunk = format!(r#"{{"choices":[{{"delta":{{"content":"x"}}}}],"usage":{usage}}}"#);
+    let (_, told) = read(&testing::events(&[&chunk, "[DONE]"]), &[]);
+    let expected = TokenUsage {
+        input_tokens: 9,
+        output_tokens: 8,
+        cached_input_tokens: 5,
+        reasoning_tokens: 6,
     };
-    let mut whole = || {
-        let mut from = 0;
-        for cut in cuts.iter().copied().chain([bytes.len()]) {
-            let cut = cut.clamp(from, bytes.len());
-            if reading.push(&bytes[from..cut], &mut on_delta)? {
-                return Ok(());
-            }
-            from = cut;
-        }
-        reading.end(&mut on_delta)
-    };
-    let result = whole().and_then(|()| reading.into_reply("here/m"));
-    (result, told)
+    assert_eq!(told.usage, expected);
+}
+
+#[test]
+fn reasoning_goes_back_with_the_calls_it_led_to() {
+    let thought = r#"{"choices":[{"delta":{"reasoning_content":"h\"m"}}]}"#;
+    let call = r#"{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"df"}}]}}]}"#;
+    let text = r#"{"choices":[{"delta":{"content":"hi"}}]}"#;
+    for (second, expected) in [(call, Some(r#""h\"m""#)), (text, None)] {
+        let (reply, _) = read(&testing::events(&[thought, second, "[DONE]"]), &[]);
+        let reply = reply.unwrap_or_default();
+        assert!(!reply.text.contains("h\"m"));
+        let native = reply.native.as_ref().map(|turn| turn.parts.join(","));
+        assert_eq!(native.as_deref(), expected);
+    }
 }
 
 /// Parts of bodies, good and bad, to be put together at random.
@@ -81,9 +90,9 @@ proptest! {
     #[test]
     fn what_is_kept_stays_within_the_limit(parts in prop::collection::vec(part(), 0..40)) {
         let (result, told) = read(&parts.concat(), &[]);
-        prop_assert!(told.len() <= MAX_ANSWER);
+        prop_assert!(told.text.len() <= MAX_ANSWER);
         if let Ok(reply) = result {
-            prop_assert_eq!(&reply.text, &told);
+            prop_assert_eq!(&reply.text, &told.text);
             prop_assert!(reply.tool_calls.len() <= MAX_CALLS);
         }
     }
