@@ -3,6 +3,7 @@
 //! [`load`] turns what the user wrote into a [`CrewPlan`] or into every fault of it at once. After
 //! it, the only things that can still be wrong are outside the file.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,6 +163,17 @@ pub enum Api {
     Anthropic,
     /// `generateContent`.
     Gemini,
+}
+
+impl fmt::Display for Api {
+    /// As in a crew's file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        })
+    }
 }
 
 /// An endpoint that serves models.

@@ -148,6 +148,7 @@ impl Endpoint {
     /// The connection could not be made, or did not last.
     fn broken(&self, error: reqwest::Error) -> ProviderError {
         let place = self.host_port();
+        let is_connect = error.is_connect();
         if error.is_connect() && error.is_timeout() {
             let message = format!("could not connect to {place} within {CONNECT_TIMEOUT:?}");
             return ProviderError {
@@ -156,8 +157,9 @@ impl Endpoint {
                 ..self.error(ErrorKind::Timeout, message)
             };
         }
-        let cause = self.secrets.quote(&http::innermost(&error));
-        let message = if error.is_connect() {
+        // Its query may hold a secret, in a spelling of its own.
+        let cause = self.secrets.quote(&http::innermost(&error.without_url()));
+        let message = if is_connect {
             format!("could not connect to {place}: {cause}")
         } else {
             format!("the connection to {place} broke: {cause}")

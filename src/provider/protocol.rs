@@ -63,19 +63,25 @@ pub trait Parser: Send {
     fn native(&self, text: &str, calls: &[ToolCall]) -> Vec<String>;
 }
 
-/// The base URL with these segments below it. A version that the base ends with already is not
-/// repeated: users write it, though the vendor's own SDK adds it.
-pub fn below(base: &Url, version: Option<&str>, path: &[&str]) -> Url {
+/// The base URL with these segments below it, after a version unless the base ends with one: users
+/// write it, though the vendor's own SDK adds it.
+pub fn below<'a>(
+    base: &Url,
+    version: Option<&str>,
+    path: impl IntoIterator<Item = &'a str>,
+) -> Url {
     let mut url = base.clone();
-    let has_version = |url: &Url| {
-        let last = url.path_segments().and_then(|path| path.filter(|part| !part.is_empty()).last());
-        last.is_some_and(|last| Some(last) == version)
-    };
-    let version = version.filter(|_| !has_version(&url));
+    let last = base.path_segments().and_then(|mut path| path.rfind(|part| !part.is_empty()));
+    let version = version.filter(|_| !last.is_some_and(is_version));
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().extend(version).extend(path);
     }
     url
+}
+
+/// Such as `v1` or `v1beta`.
+fn is_version(segment: &str) -> bool {
+    segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -90,10 +96,12 @@ mod tests {
             ("http://h/proxy/", Some("v1"), "http://h/proxy/v1/messages"),
             ("http://h/v1", Some("v1"), "http://h/v1/messages"),
             ("http://h/v1/", Some("v1"), "http://h/v1/messages"),
+            ("http://h/v1", Some("v1beta"), "http://h/v1/messages"),
+            ("http://h/vault", Some("v1"), "http://h/vault/v1/messages"),
             ("http://h/v1?a=b", None, "http://h/v1/messages?a=b"),
         ] {
             let found =
-                Url::parse(base).map(|base| below(&base, version, &["messages"]).to_string());
+                Url::parse(base).map(|base| below(&base, version, ["messages"]).to_string());
             assert_eq!(found.as_deref(), Ok(expected), "{base}");
         }
     }

@@ -29,7 +29,7 @@ impl Protocol for Anthropic {
     }
 
     fn url(&self, base: &Url, _model: &str) -> Url {
-        below(base, Some("v1"), &["messages"])
+        below(base, Some("v1"), ["messages"])
     }
 
     fn request(

@@ -176,9 +176,9 @@ fn finish(reason: &str, words: &str, draft: &mut Draft) -> Result<(), Fault> {
         Err(Fault::Refused(Refusal { kind: ErrorKind::InvalidResponse, retryable, what, words }))
     };
     match reason {
-        "" | "FINISH_REASON_UNSPECIFIED" => Ok(()),
-        "STOP" => Ok(draft.finish("stop")),
-        "MAX_TOKENS" => Ok(draft.finish("length")),
+        "" | "FINISH_REASON_UNSPECIFIED" => {}
+        "STOP" => draft.finish("stop"),
+        "MAX_TOKENS" => draft.finish("length"),
         "SAFETY"
         | "RECITATION"
         | "LANGUAGE"
@@ -188,16 +188,19 @@ fn finish(reason: &str, words: &str, draft: &mut Draft) -> Result<(), Fault> {
         | "IMAGE_SAFETY"
         | "IMAGE_PROHIBITED_CONTENT"
         | "IMAGE_RECITATION"
-        | "MODEL_ARMOR" => refused("the server blocked the answer", false),
-        "MISSING_THOUGHT_SIGNATURE" => refused("the server gave up the answer", false),
+        | "MODEL_ARMOR" => {
+            return refused("the server blocked the answer", false);
+        }
+        "MISSING_THOUGHT_SIGNATURE" => return refused("the server gave up the answer", false),
         // Slips of the model, which it may not make again.
         "MALFORMED_FUNCTION_CALL"
         | "UNEXPECTED_TOOL_CALL"
         | "TOO_MANY_TOOL_CALLS"
         | "MALFORMED_RESPONSE"
-        | "OTHER" => refused("the server gave up the answer", true),
-        other => Ok(draft.finish(&other.to_ascii_lowercase())),
+        | "OTHER" => return refused("the server gave up the answer", true),
+        other => draft.finish(&other.to_ascii_lowercase()),
     }
+    Ok(())
 }
 
 fn told(key: &str, reason: &str, words: &str) -> String {

@@ -14,6 +14,7 @@ use super::ChatRequest;
 use super::protocol::{Parser, Protocol, Wording, below};
 
 const VERSION: &str = "v1beta";
+const COLLECTIONS: [&str; 2] = ["models/", "tunedModels/"];
 const METHOD: &str = "streamGenerateContent";
 
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +32,10 @@ impl Protocol for Gemini {
 
     fn url(&self, base: &Url, model: &str) -> Url {
         // A name may say which collection it is of, as in `tunedModels/mine`.
-        let (collection, model) = model.split_once('/').unwrap_or(("models", model));
-        let mut url = below(base, Some(VERSION), &[collection, &format!("{model}:{METHOD}")]);
+        let is_whole = COLLECTIONS.iter().any(|collection| model.starts_with(collection));
+        let collection = (!is_whole).then_some("models");
+        let call = format!("{model}:{METHOD}");
+        let mut url = below(base, Some(VERSION), collection.into_iter().chain(call.split('/')));
         url.query_pairs_mut().append_pair("alt", "sse");
         url
     }

@@ -166,6 +166,8 @@ fn addresses() {
     let expected = "http://h/v1beta/models/gemini-x:streamGenerateContent?alt=sse";
     assert_eq!(url("gemini-x"), expected);
     assert_eq!(url("models/gemini-x"), expected);
+    let expected = "http://h/v1beta/models/google/gemini-x:streamGenerateContent?alt=sse";
+    assert_eq!(url("google/gemini-x"), expected);
     assert_eq!(
         url("tunedModels/a b?c"),
         "http://h/v1beta/tunedModels/a%20b%3Fc:streamGenerateContent?alt=sse"

@@ -27,7 +27,7 @@ impl Protocol for OpenAi {
     }
 
     fn url(&self, base: &Url, _model: &str) -> Url {
-        below(base, None, &["chat", "completions"])
+        below(base, None, ["chat", "completions"])
     }
 
     fn request(
