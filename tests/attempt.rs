@@ -1,6 +1,5 @@
 //! One model call as the agent sees it: what may be tried again, when, how a call is given up, and
 //! what it may cost. What the report says of each answer is tested through the program.
-
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -204,6 +204,20 @@ fn faults_of_providers() {
 }
 
 #[test]
+fn the_readmes_providers_are_good_ones() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").filter_map(|block| block.split("```").next());
+    let example = blocks.filter(|block| block.starts_with("providers:")).next().unwrap();
+    let agents = "agents: {a: {model: local/x}, b: {model: azure/gpt-4o}}\n";
+    let dir = folder(format!("{example}{agents}"));
+    let keys = [("LOCAL_KEY", KEY), ("AZURE_OPENAI_API_KEY", KEY)];
+    let output = program(dir.path(), &["check"], &keys);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+}
+
+#[test]
 fn check_shows_where_calls_go() {
     let dir = folder(
         "providers: {gate: {api: gemini, base_url: 'http://h:1/', query: {token: hunter22}}}\n\
