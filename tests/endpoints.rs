@@ -207,8 +207,8 @@ fn faults_of_providers() {
 fn the_readmes_providers_are_good_ones() {
     let readme =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let blocks = readme.split("```yaml\n").filter_map(|block| block.split("```").next());
-    let example = blocks.filter(|block| block.starts_with("providers:")).next().unwrap();
+    let mut blocks = readme.split("```yaml\n").filter_map(|block| block.split("```").next());
+    let example = blocks.find(|block| block.starts_with("providers:")).unwrap();
     let agents = "agents: {a: {model: local/x}, b: {model: azure/gpt-4o}}\n";
     let dir = folder(format!("{example}{agents}"));
     let keys = [("LOCAL_KEY", KEY), ("AZURE_OPENAI_API_KEY", KEY)];

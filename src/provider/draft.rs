@@ -3,7 +3,7 @@
 
 use super::calls::{Calls, Piece};
 use super::failure::ServerError;
-use super::{ChatDelta, ChatReply, NativeTurn, TokenUsage};
+use super::{ChatDelta, ChatReply, NativeTurn, TokenUsage, ToolCall};
 use crate::report::ErrorKind;
 
 /// What of an unreadable body is kept to be quoted.
@@ -72,7 +72,8 @@ pub struct Draft {
     limit: usize,
     /// Bytes counted against the limit.
     spent: usize,
-    text: String,
+    /// Bytes of text: it is kept by who is told.
+    told: usize,
     calls: Calls,
     finish_reason: Option<String>,
     usage: TokenUsage,
@@ -87,8 +88,9 @@ impl Draft {
         Self { limit, ..Self::default() }
     }
 
-    pub fn text(&self) -> &str {
-        &self.text
+    /// Bytes of text so far.
+    pub fn told(&self) -> usize {
+        self.told
     }
 
     pub fn has_calls(&self) -> bool {
@@ -97,7 +99,7 @@ impl Draft {
 
     /// Something of an answer has arrived; reasoning is not part of it.
     pub fn has_begun(&self) -> bool {
-        !self.text.is_empty() || self.has_calls()
+        self.told > 0 || self.has_calls()
     }
 
     /// The answer is complete, whatever may still follow.
@@ -122,7 +124,7 @@ impl Draft {
         let room = self.limit.saturating_sub(self.spent);
         let fitting = &text[..text.floor_char_boundary(room)];
         if !fitting.is_empty() {
-            self.text.push_str(fitting);
+            self.told += fitting.len();
             on_delta(ChatDelta::Text(fitting));
         }
         self.spend(text.len())
@@ -154,15 +156,15 @@ impl Draft {
     /// `native` makes what the server wants back of this turn.
     pub fn into_reply(
         self,
-        native: impl FnOnce(&str, &[super::ToolCall]) -> Option<NativeTurn>,
+        native: impl FnOnce(&[ToolCall]) -> Option<NativeTurn>,
     ) -> Result<ChatReply, Fault> {
         if !self.saw_answer {
             return Err(Fault::NoAnswer(self.stranger));
         }
         let tool_calls = self.calls.into_calls();
         Ok(ChatReply {
-            native: native(&self.text, &tool_calls),
-            text: self.text,
+            has_text: self.told > 0,
+            native: native(&tool_calls),
             tool_calls,
             finish_reason: self.finish_reason,
             usage: self.usage,

@@ -15,9 +15,9 @@ use super::ProviderError;
 use super::failure::{self, ServerError};
 use super::http::{self, CONNECT_TIMEOUT, SetupError};
 use super::protocol::Protocol;
-use super::secrets::Secrets;
 use crate::plan::{ProviderPlan, is_telling};
 use crate::report::{ErrorKind, Scope};
+use crate::secret::Secrets;
 
 /// What is read of the body of an error.
 const ERROR_BODY_BYTES: usize = 64 * 1024;

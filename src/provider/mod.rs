@@ -3,25 +3,26 @@
 //! A provider makes exactly one attempt. Retries, the agent's deadline and cancellation are the
 //! agent's; a call is cancelled by dropping its future, which closes its connection.
 
-mod anthropic;
-mod calls;
-mod draft;
+pub(crate) mod anthropic;
+pub(crate) mod calls;
+pub(crate) mod draft;
 mod endpoint;
 mod failure;
-mod gemini;
+pub(crate) mod gemini;
 mod http;
 mod json;
 pub mod offline;
-mod openai;
-mod protocol;
-mod reading;
+pub(crate) mod openai;
+pub(crate) mod protocol;
+mod quote;
+pub(crate) mod reading;
 mod remote;
-mod secrets;
-mod sse;
+pub(crate) mod sse;
 #[cfg(test)]
 mod testing;
 mod wire;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,8 @@ fn speaker(api: Api) -> Box<dyn Protocol> {
 /// A model server, or what stands in for one.
 pub trait Provider: Send + Sync {
     /// Makes one call. Text and token counts are told through `on_delta` as they arrive, so that
-    /// they are known even when the call fails or is dropped half-way.
+    /// they are known even when the call fails or is dropped half-way. Text is told only so: who
+    /// is told keeps it, and nobody holds it twice.
     fn chat<'a>(
         &'a self,
         request: ChatRequest<'a>,
@@ -110,8 +112,15 @@ impl Message {
 pub struct NativeTurn {
     /// The provider and the model that sent it, as a user writes them. No other understands it.
     pub by: Arc<str>,
-    /// JSON; what it means is the protocol's.
-    pub parts: Arc<[String]>,
+    pub parts: Arc<[NativePart]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NativePart {
+    /// What it means is the protocol's.
+    Json(String),
+    /// Where it stands in the turn's text, which is not held twice.
+    Text(Range<usize>),
 }
 
 /// What the model is told of a tool.
@@ -154,7 +163,8 @@ pub struct TokenUsage {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatReply {
-    pub text: String,
+    /// Whether any text was told.
+    pub has_text: bool,
     pub tool_calls: Vec<ToolCall>,
     /// In the words of OpenAI's protocol where they have one for it.
     pub finish_reason: Option<String>,

@@ -5,7 +5,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::draft::{Draft, OnDelta, Stop};
-use super::{ChatRequest, ToolCall};
+use super::{ChatRequest, NativePart, ToolCall};
 
 /// One way of speaking to a model server.
 pub trait Protocol: Send + Sync {
@@ -58,9 +58,9 @@ pub trait Parser: Send {
         false
     }
 
-    /// What the server wants back of this turn: JSON, in its own form and order. Empty if text and
-    /// calls say it all.
-    fn native(&self, text: &str, calls: &[ToolCall]) -> Vec<String>;
+    /// What the server wants back of this turn, in its own form and order. Empty if text and calls
+    /// say it all.
+    fn native(&self, calls: &[ToolCall]) -> Vec<NativePart>;
 }
 
 /// The base URL with these segments below it, after a version unless the base ends with one: users

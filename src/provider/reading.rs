@@ -115,8 +115,8 @@ impl Reading {
     /// `by` is who answered: see [`NativeTurn`].
     pub fn into_reply(self, by: &str) -> Result<ChatReply, Fault> {
         let Answer { draft, parser, .. } = self.answer;
-        draft.into_reply(|text, calls| {
-            let parts = parser.native(text, calls);
+        draft.into_reply(|calls| {
+            let parts = parser.native(calls);
             (!parts.is_empty()).then(|| NativeTurn { by: by.into(), parts: parts.into() })
         })
     }

@@ -1,4 +1,4 @@
-//! For the tests of all protocols: a body read in pieces, a request to be written.
+//! For the tests of all protocols: a body read, a request to be written.
 
 use std::time::Duration;
 
@@ -17,11 +17,10 @@ pub struct Told {
     pub usage: TokenUsage,
 }
 
-/// What came of a body that arrived cut at these places.
+/// What came of a body.
 pub fn read(
     protocol: &dyn Protocol,
     bytes: &[u8],
-    cuts: &[usize],
     max_answer: usize,
 ) -> (Result<ChatReply, Fault>, Told) {
     let mut reading = Reading::new(max_answer, protocol.parser());
@@ -30,18 +29,10 @@ pub fn read(
         ChatDelta::Text(text) => told.text.push_str(text),
         ChatDelta::Usage(usage) => told.usage = usage,
     };
-    let mut whole = || {
-        let mut from = 0;
-        for cut in cuts.iter().copied().chain([bytes.len()]) {
-            let cut = cut.clamp(from, bytes.len());
-            if reading.push(&bytes[from..cut], &mut on_delta)? {
-                return Ok(());
-            }
-            from = cut;
-        }
-        reading.end(&mut on_delta)
-    };
-    let result = whole().and_then(|()| reading.into_reply(BY));
+    let result = reading
+        .push(bytes, &mut on_delta)
+        .and_then(|done| if done { Ok(()) } else { reading.end(&mut on_delta) })
+        .and_then(|()| reading.into_reply(BY));
     (result, told)
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::{Message, NativeTurn};
+use super::{Message, NativePart, NativeTurn};
 
 /// In place of a prompt without any text, which some servers refuse.
 pub const NO_TEXT: &str = "(empty)";
@@ -19,14 +19,21 @@ pub enum Part<'a, T> {
     Ours(T),
 }
 
-/// The turn as `by` sent it; `None` if another server did, or nothing needs to go back.
-pub fn native<'a>(
+/// The turn as `by` sent it, `text` being its text; `None` if another server did, or nothing needs
+/// to go back.
+pub fn native<'a, T>(
     turn: Option<&'a NativeTurn>,
+    text: &'a str,
     by: &str,
-) -> Option<impl Iterator<Item = &'a RawValue> + use<'a>> {
+    write_text: impl Fn(&'a str) -> Option<T>,
+) -> Option<Vec<Part<'a, T>>> {
     let turn = turn.filter(|turn| *turn.by == *by)?;
-    // Each was made from a valid document, or is one.
-    Some(turn.parts.iter().filter_map(|part| serde_json::from_str(part).ok()))
+    let part = |part: &'a NativePart| match part {
+        // It was made from a valid document, or is one.
+        NativePart::Json(json) => serde_json::from_str(json).ok().map(Part::Native),
+        NativePart::Text(range) => write_text(text.get(range.clone())?).map(Part::Ours),
+    };
+    Some(turn.parts.iter().filter_map(part).collect())
 }
 
 /// All that the system says, for protocols that take it apart from the messages.

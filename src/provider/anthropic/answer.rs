@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use super::event::{self, Block, Counts, Delta, Event, MAX_BLOCKS, Start};
 use super::request;
-use crate::provider::ToolCall;
 use crate::provider::calls::Piece;
 use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json::{self, Raw, is_given, number};
 use crate::provider::protocol::Parser;
+use crate::provider::{NativePart, ToolCall};
 use crate::report::ErrorKind;
 
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ struct Kept {
 
 #[derive(Debug)]
 enum Content {
-    /// Where it stands in the draft's text.
+    /// Where it stands in the turn's text.
     Text(Range<usize>),
     Thinking {
         text: String,
@@ -50,18 +50,17 @@ enum Content {
 
 impl Kept {
     /// As the server wants it back; `None` if it does not.
-    fn block<'a>(&'a self, text: &'a str, calls: &'a [ToolCall]) -> Option<request::Block<'a>> {
-        match &self.content {
-            Content::Text(range) => request::text(text.get(range.clone())?),
-            Content::Thinking { text, signature } => {
-                Some(request::thinking(text, signature.as_deref()))
-            }
-            Content::Redacted(data) => Some(request::redacted(data)),
+    fn native(&self, calls: &[ToolCall]) -> Option<NativePart> {
+        let block = match &self.content {
+            Content::Text(range) => return Some(NativePart::Text(range.clone())),
+            Content::Thinking { text, signature } => request::thinking(text, signature.as_deref()),
+            Content::Redacted(data) => request::redacted(data),
             Content::Call { number, .. } => {
-                Some(request::call(calls.get(usize::try_from(*number).ok()?)?))
+                request::call(calls.get(usize::try_from(*number).ok()?)?)
             }
-            Content::Other => None,
-        }
+            Content::Other => return None,
+        };
+        serde_json::to_string(&block).ok().map(NativePart::Json)
     }
 }
 
@@ -72,7 +71,7 @@ impl Parser for Answer {
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
     ) -> Result<bool, Stop> {
-        let event: Event<'_> = serde_json::from_slice(json)?;
+        let event: Event<'_> = json::document(json)?;
         let kind = json::text(event.r#type)?;
         let explains = is_given(event.message) || is_given(event.detail);
         if is_given(event.error) || kind == "error" || (kind.is_empty() && explains) {
@@ -111,14 +110,13 @@ impl Parser for Answer {
         Ok(false)
     }
 
-    fn native(&self, text: &str, calls: &[ToolCall]) -> Vec<String> {
+    fn native(&self, calls: &[ToolCall]) -> Vec<NativePart> {
         let is_thought =
             |kept: &Kept| matches!(kept.content, Content::Thinking { .. } | Content::Redacted(_));
         if calls.is_empty() || !self.blocks.iter().any(is_thought) {
             return Vec::new();
         }
-        let blocks = self.blocks.iter().filter_map(|kept| kept.block(text, calls));
-        blocks.filter_map(|block| serde_json::to_string(&block).ok()).collect()
+        self.blocks.iter().filter_map(|kept| kept.native(calls)).collect()
     }
 }
 
@@ -150,9 +148,9 @@ impl Answer {
     ) -> Result<(), Stop> {
         let content = match &*json::text(block.r#type)? {
             "text" => {
-                let start = draft.text().len();
+                let start = draft.told();
                 draft.add_text(&json::text(block.text)?, on_delta)?;
-                Content::Text(start..draft.text().len())
+                Content::Text(start..draft.told())
             }
             "thinking" => {
                 let text = json::text(block.thinking)?.into_owned();
@@ -242,9 +240,9 @@ impl Answer {
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
     ) -> Result<(), Stop> {
-        let start = draft.text().len();
+        let start = draft.told();
         draft.add_text(text, on_delta)?;
-        let end = draft.text().len();
+        let end = draft.told();
         match self.blocks.last_mut() {
             Some(Kept { index: last, content: Content::Text(range) }) if *last == index => {
                 range.end = end;

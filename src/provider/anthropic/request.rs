@@ -94,13 +94,10 @@ fn turns<'a>(messages: &'a [Message], by: &str) -> Vec<Turn<'a>> {
             Message::User(prompt) => ("user", text(prompt).map(Part::Ours).into_iter().collect()),
             Message::Tool { call, output } => ("user", vec![Part::Ours(result(call, output))]),
             Message::Assistant { text: said, tool_calls, native } => {
-                let content = match wire::native(native.as_ref(), by) {
-                    Some(parts) => parts.map(Part::Native).collect(),
-                    None => {
-                        let blocks = text(said).into_iter().chain(tool_calls.iter().map(call));
-                        blocks.map(Part::Ours).collect()
-                    }
-                };
+                let content = wire::native(native.as_ref(), said, by, text).unwrap_or_else(|| {
+                    let blocks = text(said).into_iter().chain(tool_calls.iter().map(call));
+                    blocks.map(Part::Ours).collect()
+                });
                 ("assistant", content)
             }
         };
@@ -116,7 +113,7 @@ fn turns<'a>(messages: &'a [Message], by: &str) -> Vec<Turn<'a>> {
 }
 
 /// A text, unless it is blank: servers refuse those.
-pub fn text(text: &str) -> Option<Block<'_>> {
+fn text(text: &str) -> Option<Block<'_>> {
     (!text.trim().is_empty()).then_some(Block::Text { text })
 }
 

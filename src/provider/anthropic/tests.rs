@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Anthropic;
@@ -11,7 +10,7 @@ use crate::provider::draft::Fault;
 use crate::provider::protocol::Protocol;
 use crate::provider::testing::{self, BY, Told, request};
 use crate::provider::{
-    ChatReply, ChatRequest, Message, NativeTurn, TokenUsage, ToolCall, ToolSpec,
+    ChatReply, ChatRequest, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec,
 };
 
 const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","content":[],"model":"m","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":25,"cache_creation_input_tokens":100,"cache_read_input_tokens":50,"output_tokens":1}}}"#;
@@ -25,7 +24,7 @@ const END: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","
 const STOP: &str = r#"{"type":"message_stop"}"#;
 
 fn read(data: &[&str]) -> (Result<ChatReply, Fault>, Told) {
-    testing::read(&Anthropic, &testing::events(data), &[], 4096)
+    testing::read(&Anthropic, &testing::events(data), 4096)
 }
 
 fn delta(index: u32, kind: &str, key: &str, value: &str) -> String {
@@ -45,8 +44,8 @@ fn stopped(reason: &str) -> String {
 fn a_text_and_its_tokens() {
     let (reply, told) = read(&[START, PING, TEXT, HI, PING, CLOSE, END, STOP]);
     let reply = reply.unwrap_or_default();
-    assert_eq!((reply.text.as_str(), reply.finish_reason.as_deref()), ("hé", Some("stop")));
-    assert_eq!((reply.native, told.text.as_str()), (None, "hé"));
+    assert_eq!((told.text.as_str(), reply.finish_reason.as_deref()), ("hé", Some("stop")));
+    assert_eq!((reply.native, reply.has_text), (None, true));
     let expected = TokenUsage {
         input_tokens: 175,
         output_tokens: 15,
@@ -103,7 +102,7 @@ fn calls_are_put_together_and_thinking_stays_apart() {
     let events = turn_with_calls();
     let (reply, told) = read(&events.iter().map(String::as_str).collect::<Vec<_>>());
     let reply = reply.unwrap_or_default();
-    assert_eq!((reply.text.as_str(), told.text.as_str()), ("I look.", "I look."));
+    assert_eq!(told.text, "I look.");
     let call = |id: &str, name: &str, arguments: &str| ToolCall {
         id: id.into(),
         name: name.into(),
@@ -111,8 +110,9 @@ fn calls_are_put_together_and_thinking_stays_apart() {
     };
     let expected = [call("toolu_1", "df", r#"{"path": "/tmp"}"#), call("toolu_2", "ps", "{}")];
     assert_eq!(reply.tool_calls, expected);
-    let parts = reply.native.map(|turn| turn.parts.join(",")).unwrap_or_default();
-    let found: Value = serde_json::from_str(&format!("[{parts}]")).unwrap_or_default();
+    let message =
+        Message::Assistant { text: told.text, tool_calls: reply.tool_calls, native: reply.native };
+    let found = body(&request(&[message], &[]))["messages"][0]["content"].clone();
     assert_eq!(
         found,
         json!([
@@ -131,13 +131,13 @@ fn shapes_of_other_servers() {
         "usage": {"input_tokens": 1, "output_tokens": 2},
         "content": [{"type": "text", "text": "hi"},
             {"type": "tool_use", "name": "df", "input": {"path": "/"}}]});
-    let (reply, _) = testing::read(&Anthropic, whole.to_string().as_bytes(), &[], 4096);
+    let (reply, told) = testing::read(&Anthropic, whole.to_string().as_bytes(), 4096);
     let reply = reply.unwrap_or_default();
-    assert_eq!((reply.text.as_str(), reply.tool_calls[0].id.as_str()), ("hi", "call_1"));
+    assert_eq!((told.text.as_str(), reply.tool_calls[0].id.as_str()), ("hi", "call_1"));
     assert_eq!(reply.tool_calls[0].arguments, r#"{"path":"/"}"#);
 
     // The arguments whole with the start, and once more in pieces; texts side by side.
-    let (reply, _) = read(&[
+    let (reply, told) = read(&[
         &begin(0, json!({"type": "tool_use", "id": "a", "name": "df", "input": {"n": 1}})),
         &delta(0, "input_json_delta", "partial_json", "{\"n\":1}"),
         &begin(0, json!({"type": "tool_use", "id": "b", "name": "df", "input": {}})),
@@ -149,7 +149,7 @@ fn shapes_of_other_servers() {
     ]);
     let reply = reply.unwrap_or_default();
     let arguments: Vec<_> = reply.tool_calls.iter().map(|call| call.arguments.as_str()).collect();
-    assert_eq!((reply.text.as_str(), arguments), ("abc", vec!["{\"n\":1}", "{\"n\":2}"]));
+    assert_eq!((told.text.as_str(), arguments), ("abc", vec!["{\"n\":1}", "{\"n\":2}"]));
 }
 
 #[test]
@@ -248,7 +248,8 @@ fn a_turn_with_calls_and_all_its_results() {
 
 #[test]
 fn a_turn_goes_back_as_it_came_but_to_its_own_server_only() {
-    let parts = [r#"{"type":"thinking","thinking":"hm","signature":"s"}"#.to_owned()];
+    let thinking = r#"{"type":"thinking","thinking":"hm","signature":"s"}"#.to_owned();
+    let parts = [NativePart::Json(thinking), NativePart::Text(0..4), NativePart::Text(9..99)];
     let by = |by: &str| Message::Assistant {
         text: "I look.".into(),
         tool_calls: vec![call("a", "df", "{}")],
@@ -258,39 +259,11 @@ fn a_turn_goes_back_as_it_came_but_to_its_own_server_only() {
     let found = &body(&request(&messages, &[]))["messages"];
     assert_eq!(
         found[0]["content"],
-        json!([{"type": "thinking", "thinking": "hm", "signature": "s"}])
+        json!([{"type": "thinking", "thinking": "hm", "signature": "s"},
+            {"type": "text", "text": "I lo"}])
     );
     let kinds = found[2]["content"]
         .as_array()
         .map(|content| content.iter().map(|block| block["type"].clone()).collect::<Vec<_>>());
     assert_eq!(kinds, Some(vec![json!("text"), json!("tool_use")]));
-}
-
-fn part() -> impl Strategy<Value = String> {
-    let mut known: Vec<String> =
-        [START, PING, TEXT, HI, CLOSE, END, STOP, "{", "[]", r#"{"type":"message","content":7}"#]
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
-    known.extend(turn_with_calls());
-    known.push(r#"{"type":"error","error":{"type":"overloaded_error"}}"#.to_owned());
-    prop::sample::select(known)
-}
-
-proptest! {
-    #[test]
-    fn any_body_cut_anywhere_gives_what_the_whole_gives(
-        parts in prop::collection::vec(part(), 0..12),
-        mut cuts in prop::collection::vec(0usize..2000, 0..12),
-    ) {
-        let bytes = testing::events(&parts.iter().map(String::as_str).collect::<Vec<_>>());
-        cuts.sort_unstable();
-        let whole = testing::read(&Anthropic, &bytes, &[], 40);
-        prop_assert_eq!(&testing::read(&Anthropic, &bytes, &cuts, 40), &whole);
-        let (result, told) = whole;
-        prop_assert!(told.text.len() <= 40);
-        if let Ok(reply) = result {
-            prop_assert_eq!(reply.text, told.text);
-        }
-    }
 }

@@ -1,33 +1,24 @@
 //! What the chunks of an answer say.
 
-use std::ops::Range;
-
 use serde_json::value::RawValue;
 
 use super::chunk::{self, Candidate, Chunk, Content, FunctionCall, Part, PromptFeedback};
 use super::request;
-use crate::provider::ToolCall;
 use crate::provider::calls::Piece;
 use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json::{self, is_given, number};
 use crate::provider::protocol::Parser;
+use crate::provider::{NativePart, ToolCall};
 use crate::report::ErrorKind;
 
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// In the order they came, which is how the server wants them back.
-    parts: Vec<Kept>,
+    /// In the order they came, which is how the server wants them back. Calls, and parts with a
+    /// signature, just as they came: it vouches for its part.
+    parts: Vec<NativePart>,
     /// Function calls so far.
     calls: u64,
-}
-
-#[derive(Debug)]
-enum Kept {
-    /// Where it stands in the draft's text.
-    Text(Range<usize>),
-    /// A call, or a part with a signature: as it came, since a signature vouches for its part.
-    Whole(String),
 }
 
 impl Parser for Answer {
@@ -37,7 +28,7 @@ impl Parser for Answer {
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
     ) -> Result<bool, Stop> {
-        let chunk: Chunk<'_> = serde_json::from_slice(json)?;
+        let chunk: Chunk<'_> = json::document(json)?;
         let is_error =
             chunk.candidates.is_none() && (is_given(chunk.message) || is_given(chunk.detail));
         if is_given(chunk.error) || is_error {
@@ -72,18 +63,8 @@ impl Parser for Answer {
         draft.has_calls()
     }
 
-    fn native(&self, text: &str, calls: &[ToolCall]) -> Vec<String> {
-        if calls.is_empty() {
-            return Vec::new();
-        }
-        let part = |kept: &Kept| match kept {
-            Kept::Text(range) => {
-                let text = text.get(range.clone()).filter(|text| !text.is_empty())?;
-                serde_json::to_string(&request::text(text)).ok()
-            }
-            Kept::Whole(json) => Some(json.clone()),
-        };
-        self.parts.iter().filter_map(part).collect()
+    fn native(&self, calls: &[ToolCall]) -> Vec<NativePart> {
+        if calls.is_empty() { Vec::new() } else { self.parts.clone() }
     }
 }
 
@@ -118,19 +99,19 @@ impl Answer {
             return self.keep(raw, draft);
         }
         let text = json::text(part.text)?;
-        let start = draft.text().len();
+        let start = draft.told();
         if part.thought.is_some_and(|thought| thought.get() == "true") {
             draft.spend(text.len())?;
         } else {
             draft.add_text(&text, on_delta)?;
         }
-        let end = draft.text().len();
+        let end = draft.told();
         if is_given(part.thought_signature) {
             return self.keep(raw, draft);
         }
         match self.parts.last_mut() {
-            Some(Kept::Text(range)) => range.end = end,
-            _ if start < end => self.parts.push(Kept::Text(start..end)),
+            Some(NativePart::Text(range)) => range.end = end,
+            _ if start < end => self.parts.push(NativePart::Text(start..end)),
             _ => {}
         }
         Ok(())
@@ -154,7 +135,7 @@ impl Answer {
 
     fn keep(&mut self, raw: &RawValue, draft: &mut Draft) -> Result<(), Stop> {
         draft.spend(raw.get().len())?;
-        self.parts.push(Kept::Whole(raw.get().to_owned()));
+        self.parts.push(NativePart::Json(raw.get().to_owned()));
         Ok(())
     }
 }

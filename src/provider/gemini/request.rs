@@ -147,13 +147,10 @@ fn contents<'a>(messages: &'a [Message], by: &str) -> Vec<Content<'a>> {
             Message::Tool { call, output } => {
                 ("user", vec![Part::Ours(response(call, output, is_native))])
             }
-            Message::Assistant { text, tool_calls, native } => {
-                let native = wire::native(native.as_ref(), by);
+            Message::Assistant { text: said, tool_calls, native } => {
+                let native = wire::native(native.as_ref(), said, by, |part| Some(text(part)));
                 is_native = native.is_some();
-                let parts = match native {
-                    Some(parts) => parts.map(Part::Native).collect(),
-                    None => foreign(text, tool_calls),
-                };
+                let parts = native.unwrap_or_else(|| foreign(said, tool_calls));
                 ("model", parts)
             }
         };
@@ -168,7 +165,7 @@ fn contents<'a>(messages: &'a [Message], by: &str) -> Vec<Content<'a>> {
     contents
 }
 
-pub fn text(text: &str) -> WirePart<'_> {
+fn text(text: &str) -> WirePart<'_> {
     WirePart::Text { text }
 }
 

@@ -3,12 +3,12 @@
 use serde_json::value::RawValue;
 
 use super::chunk::{self, Chunk, Delta};
-use crate::provider::ToolCall;
 use crate::provider::calls::Piece;
 use crate::provider::draft::{Draft, Fault, OnDelta, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json;
 use crate::provider::protocol::Parser;
+use crate::provider::{NativePart, ToolCall};
 
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -24,7 +24,7 @@ impl Parser for Answer {
         draft: &mut Draft,
         on_delta: OnDelta<'_>,
     ) -> Result<bool, Stop> {
-        let chunk: Chunk<'_> = serde_json::from_slice(json)?;
+        let chunk: Chunk<'_> = json::document(json)?;
         if json::is_given(chunk.error) {
             return Err(Fault::Server(ServerError::from_body(json)).into());
         }
@@ -58,12 +58,11 @@ impl Parser for Answer {
         Ok(false)
     }
 
-    fn native(&self, _text: &str, calls: &[ToolCall]) -> Vec<String> {
-        let needed = !self.reasoning.is_empty() && !calls.is_empty();
-        needed
-            .then(|| serde_json::Value::from(self.reasoning.as_str()).to_string())
-            .into_iter()
-            .collect()
+    fn native(&self, calls: &[ToolCall]) -> Vec<NativePart> {
+        if self.reasoning.is_empty() || calls.is_empty() {
+            return Vec::new();
+        }
+        vec![NativePart::Json(serde_json::Value::from(self.reasoning.as_str()).to_string())]
     }
 }
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec, wire};
+use crate::provider::wire::{self, Part};
+use crate::provider::{ChatRequest, Message, NativeTurn, ToolCall, ToolSpec};
 
 /// Where Azure serves OpenAI's models.
 const AZURE: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
@@ -89,6 +90,15 @@ struct WireSpec<'a> {
     parameters: &'a Value,
 }
 
+/// Its own reasoning, for a server that demands it back with the calls it led to.
+fn reasoning<'a>(turn: Option<&'a NativeTurn>, by: &str) -> Option<&'a RawValue> {
+    let parts = wire::native(turn, "", by, |_| None::<()>)?;
+    parts.into_iter().find_map(|part| match part {
+        Part::Native(json) => Some(json),
+        Part::Ours(()) => None,
+    })
+}
+
 /// The body of the request. `by` is who will answer it.
 pub fn to_json(
     request: &ChatRequest<'_>,
@@ -124,7 +134,7 @@ fn message<'a>(message: &'a Message, by: &str) -> WireMessage<'a> {
         }
         Message::Assistant { text, tool_calls, native } => WireMessage {
             content: Some(text.as_str()).filter(|text| !text.is_empty()),
-            reasoning_content: wire::native(native.as_ref(), by).and_then(|mut it| it.next()),
+            reasoning_content: reasoning(native.as_ref(), by),
             tool_calls: tool_calls.iter().map(call).collect(),
             ..plain("assistant", text)
         },
@@ -153,7 +163,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::NativeTurn;
+    use crate::provider::NativePart;
     use crate::provider::testing::{BY, request};
 
     fn body(request: &ChatRequest<'_>, limit: TokenLimitKey) -> Value {
@@ -233,7 +243,8 @@ mod tests {
     fn reasoning_goes_back_to_the_server_it_came_from() {
         let calls = || vec![ToolCall { id: "a".into(), name: "df".into(), arguments: "{}".into() }];
         let by = |by: &str| {
-            let native = NativeTurn { by: by.into(), parts: ["\"hm\"".to_owned()].into() };
+            let parts = [NativePart::Json("\"hm\"".to_owned())].into();
+            let native = NativeTurn { by: by.into(), parts };
             Message::Assistant { text: String::new(), tool_calls: calls(), native: Some(native) }
         };
         let messages = [by(BY), by("elsewhere/m")];
