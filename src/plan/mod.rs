@@ -17,6 +17,7 @@ use crate::provider::ToolSpec;
 use build::Builder;
 use template::{Template, Vars};
 
+pub use crate::config::expand::is_telling;
 pub use crate::config::faults::Faults;
 
 mod agents;
@@ -64,8 +65,10 @@ pub(crate) fn read(
     env: Env<'_>,
 ) -> Result<CrewPlan, Faults> {
     let mut log = FaultLog::default();
-    let plan = config::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log)
-        .map(|crew| Builder { crew: &crew, overrides, env, log: &log }.plan(&file));
+    let plan =
+        config::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log).map(|(crew, secrets)| {
+            Builder { crew: &crew, secrets: &secrets, overrides, env, log: &log }.plan(&file)
+        });
     match plan {
         Ok(plan) if log.is_empty() => Ok(plan),
         _ => Err(log.finish(Some(file), source)),
@@ -191,16 +194,6 @@ pub struct ProviderPlan {
     pub headers: Vec<(String, SecretString)>,
     /// Calls in flight, all agents together.
     pub max_concurrency: Option<usize>,
-}
-
-/// Parts of names whose values are secrets; others name a team or a version.
-const TELLING: [&str; 8] =
-    ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
-
-/// Whether a header, or a query parameter, of this name carries a secret.
-pub fn is_telling(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    TELLING.iter().any(|part| name.contains(part))
 }
 
 #[derive(Debug)]
