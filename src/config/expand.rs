@@ -3,6 +3,8 @@
 //! It happens on parsed values and once: what a variable holds is data. It can change neither the
 //! file's structure nor a template's, and `${…}` inside it stays as it is.
 
+use std::collections::HashSet;
+
 use super::faults::FaultLog;
 use super::node::Node;
 use super::place::{Path, Segment};
@@ -16,7 +18,7 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Expansion<'a> {
     pub env: Env<'a>,
     /// Variables that hold API keys: only a provider's headers may use one.
-    pub secrets: Vec<String>,
+    pub secrets: &'a HashSet<String>,
     pub log: &'a FaultLog,
 }
 
@@ -93,9 +95,10 @@ impl Expansion<'_> {
         kind: Kind,
         path: &Path<'_>,
     ) -> Option<Part<'t>> {
-        if kind != Kind::Header && self.secrets.iter().any(|secret| secret == name) {
+        if kind != Kind::Header && self.secrets.contains(name) {
             let message = format!("{name} holds an API key, which goes to its provider only");
-            let hint = "name the variable in the provider's api_key_env".to_owned();
+            let hint =
+                "name the variable in the provider's api_key_env, or in its headers".to_owned();
             self.log.value(path, message, Some(hint));
             return None;
         }
@@ -193,6 +196,24 @@ fn variable(inside: &str) -> Piece<'_> {
     Piece::Variable { name, default }
 }
 
+/// The variables that a text names.
+pub fn variables(text: &str) -> impl Iterator<Item = &str> {
+    pieces(text).into_iter().filter_map(|piece| match piece {
+        Piece::Variable { name, .. } => Some(name),
+        Piece::Plain(_) | Piece::Broken(_) => None,
+    })
+}
+
+/// Parts of names whose values are secrets; others name a team or a version.
+const TELLING: [&str; 8] =
+    ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
+
+/// Whether a header, or a parameter of an address, of this name carries a secret.
+pub fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|part| name.contains(part))
+}
+
 /// As a shell would take it: `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn is_variable_name(name: &str) -> bool {
     let mut chars = name.chars();
@@ -221,9 +242,9 @@ mod tests {
 
     fn expand_at(text: &str, path: &Path<'_>) -> (String, usize) {
         let log = FaultLog::default();
-        let secrets = vec!["LOCAL_KEY".to_owned()];
+        let secrets = HashSet::from(["LOCAL_KEY".to_owned()]);
         let mut node = Node::Text { text: text.to_owned(), expanded: false };
-        Expansion { env: &env, secrets, log: &log }.apply(&mut node, path);
+        Expansion { env: &env, secrets: &secrets, log: &log }.apply(&mut node, path);
         let Node::Text { text, .. } = node else { panic!("text became something else") };
         (text, log.finish(None, String::new()).faults.len())
     }

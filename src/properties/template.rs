@@ -75,7 +75,7 @@ fn expand(text: &str, value: &str, path: &Path<'_>) -> Option<String> {
     let log = FaultLog::default();
     let env = |name: &str| (name == "V").then(|| value.to_owned());
     let mut node = Node::Text { text: text.to_owned(), expanded: false };
-    Expansion { env: &env, secrets: vec!["KEY".to_owned()], log: &log }.apply(&mut node, path);
+    Expansion { env: &env, secrets: &["KEY".to_owned()].into(), log: &log }.apply(&mut node, path);
     match node {
         Node::Text { text, .. } if log.is_empty() => Some(text),
         _ => None,
