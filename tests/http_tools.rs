@@ -196,11 +196,18 @@ fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
 #[test]
 fn check_shows_method_and_hosts() {
     let dir = faults::folder(yaml(
-        "http: {method: put, url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123', body: 1, allow_hosts: [cdn.example.com]}",
+        "http: {method: put, url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123', body: 1, allow_hosts: [cdn.example.com, '127.0.0.1:99', files.cdn.example.com]}",
     ));
     let output = faults::crew(dir.path(), &["check"], &[]);
     let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(shown.contains("PUT http://example.com:8080 (and cdn.example.com)"), "{shown}");
+    for part in [
+        "PUT http://example.com:8080 (redirects:",
+        "cdn.example.com,",
+        "127.0.0.1:99,",
+        "files.cdn",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     assert!(!shown.contains("0123"));
 }
 
