@@ -147,6 +147,22 @@ fn a_secret_reaches_its_host_and_nothing_else() {
 }
 
 #[test]
+fn a_secret_that_is_cut_in_two_leaves_nothing_of_itself() {
+    let server = ModelServer::start(|request| {
+        let key = request.header("x-key").unwrap();
+        whole(200, &[("content-type", "text/plain")], key.repeat(1000))
+    });
+    let key = "s3cr3t-of-the-weather-and-more";
+    let tool = "http: {url: '${URL}', headers: {x-key: '${KEY}'}}\nmax_output: 1KiB";
+    let ended = crew(&server, tool).env("KEY", key).run();
+    let call = call_of(&ended);
+    assert_eq!(call["truncated"], true);
+    let rest = output(&call).replace("[redacted]", "");
+    let (head, tail) = rest.split_once("\n[… ").unwrap();
+    assert!(head.len() < 4 && tail.split_once('\n').unwrap().1.len() < 4, "{rest}");
+}
+
+#[test]
 fn an_api_key_goes_into_headers_only() {
     let key = [("OPENAI_API_KEY", "sk-test-key")];
     for request in [
