@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::agents::{self, Draft, Settings};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
+use super::template::Vars;
 use super::tools::Surroundings;
 use super::{
     AgentPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, ProviderPlan, ToolPlan, graph,
@@ -39,7 +40,7 @@ impl Builder<'_> {
             let message = format!("this version of crew reads files of version 1, not {version}");
             log.value(&Path::Root.key("version"), message, Some("write version: 1".to_owned()));
         }
-        let vars = Arc::new(Value::Object(self.vars()));
+        let vars = Arc::new(Vars::new(Value::Object(self.vars())));
         let endpoints = Endpoints::check(crew.providers.as_ref(), log);
         let tools = self.tools(&vars, &base_dir(file), &endpoints);
         let defaults = self.defaults(&endpoints);
@@ -114,7 +115,7 @@ impl Builder<'_> {
     /// By name; `None` for one that no plan can be made of.
     fn tools(
         &self,
-        vars: &Value,
+        vars: &Vars,
         base_dir: &Arc<PathBuf>,
         endpoints: &Endpoints,
     ) -> HashMap<&str, Option<Arc<ToolPlan>>> {
@@ -134,7 +135,7 @@ impl Builder<'_> {
     /// All agents of the file, and whom each needs.
     fn agents(
         &self,
-        vars: &Value,
+        vars: &Vars,
         defaults: &Settings,
         endpoints: &Endpoints,
     ) -> (Vec<Draft>, Vec<Vec<usize>>) {
