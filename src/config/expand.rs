@@ -3,7 +3,10 @@
 //! It happens on parsed values and once: what a variable holds is data. It can change neither the
 //! file's structure nor a template's, and `${…}` inside it stays as it is.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+
+use secrecy::SecretString;
 
 use super::faults::FaultLog;
 use super::node::Node;
@@ -17,9 +20,11 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// What to make of a file's texts.
 pub struct Expansion<'a> {
     pub env: Env<'a>,
-    /// Variables that hold API keys: only a provider's headers may use one.
-    pub secrets: &'a HashSet<String>,
+    /// Variables that hold API keys: only the headers of providers and HTTP tools may use one.
+    pub keys: &'a HashSet<String>,
     pub log: &'a FaultLog,
+    /// What variables have brought into the headers of HTTP tools.
+    pub secrets: RefCell<Vec<SecretString>>,
 }
 
 impl Expansion<'_> {
@@ -66,7 +71,7 @@ impl Expansion<'_> {
                 }
             }
         }
-        if kind == Kind::Template && !template::keeps_apart(&parts) {
+        if kind.is_template() && !template::keeps_apart(&parts) {
             let message = "${…} cannot stand inside {{ }}, {% %}, {# #} or a raw block";
             let hint = "give it a name under vars: and write {{ vars.name }}".to_owned();
             self.log.value(path, message, Some(hint));
@@ -77,9 +82,12 @@ impl Expansion<'_> {
         }
         let mut out = String::with_capacity(text.len());
         for part in parts {
+            if let (Kind::ToolHeader, Part::Environment(value)) = (kind, &part) {
+                self.secrets.borrow_mut().push(value.as_str().into());
+            }
             match part {
                 Part::File(text) => out.push_str(text),
-                Part::Environment(value) if kind == Kind::Template => {
+                Part::Environment(value) if kind.is_template() => {
                     template::push(&value, &mut out);
                 }
                 Part::Environment(value) => out.push_str(&value),
@@ -95,11 +103,11 @@ impl Expansion<'_> {
         kind: Kind,
         path: &Path<'_>,
     ) -> Option<Part<'t>> {
-        if kind != Kind::Header && self.secrets.contains(name) {
-            let message = format!("{name} holds an API key, which goes to its provider only");
+        if !kind.may_hold_keys() && self.keys.contains(name) {
+            let message = format!("{name} holds an API key, which may stand in headers only");
             let hint =
-                "name the variable in the provider's api_key_env, or in its headers".to_owned();
-            self.log.value(path, message, Some(hint));
+                "name the variable in the provider's api_key_env; an HTTP tool takes it in headers";
+            self.log.value(path, message, Some(hint.to_owned()));
             return None;
         }
         let value = (self.env)(name);
@@ -129,6 +137,8 @@ enum Kind {
     Shell,
     Template,
     Header,
+    /// A header of an HTTP tool, which is a template too.
+    ToolHeader,
     Other,
 }
 
@@ -137,8 +147,10 @@ impl Kind {
         use Segment::Key;
         match path.segments()[..] {
             [Key("tools"), Key(_), Key("shell")] => Self::Shell,
+            [Key("tools"), Key(_), Key("http"), Key("headers"), ..] => Self::ToolHeader,
             [Key("tools"), Key(_), Key("cwd")]
             | [Key("tools"), Key(_), Key("command"), _]
+            | [Key("tools"), Key(_), Key("http"), Key("url" | "query" | "body"), ..]
             | [
                 Key("agents"),
                 Key(_),
@@ -147,6 +159,15 @@ impl Kind {
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
             _ => Self::Other,
         }
+    }
+
+    /// Whether what comes out of it is a template.
+    fn is_template(self) -> bool {
+        matches!(self, Self::Template | Self::ToolHeader)
+    }
+
+    fn may_hold_keys(self) -> bool {
+        matches!(self, Self::Header | Self::ToolHeader)
     }
 }
 
@@ -242,9 +263,11 @@ mod tests {
 
     fn expand_at(text: &str, path: &Path<'_>) -> (String, usize) {
         let log = FaultLog::default();
-        let secrets = HashSet::from(["LOCAL_KEY".to_owned()]);
+        let keys = HashSet::from(["LOCAL_KEY".to_owned()]);
         let mut node = Node::Text { text: text.to_owned(), expanded: false };
-        Expansion { env: &env, secrets: &secrets, log: &log }.apply(&mut node, path);
+        let expansion =
+            Expansion { env: &env, keys: &keys, log: &log, secrets: RefCell::default() };
+        expansion.apply(&mut node, path);
         let Node::Text { text, .. } = node else { panic!("text became something else") };
         (text, log.finish(None, String::new()).faults.len())
     }

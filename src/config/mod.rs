@@ -12,6 +12,7 @@ pub mod guard;
 pub mod node;
 pub mod place;
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 
 use serde::Deserialize;
@@ -29,7 +30,7 @@ use place::{Path, Place};
 pub fn parse(
     source: &str,
     env: Env<'_>,
-    known_secrets: &[&str],
+    known_keys: &[&str],
     log: &mut FaultLog,
 ) -> Result<(CrewFile, HashSet<String>), Unusable> {
     guard::inspect(source, log)?;
@@ -45,36 +46,39 @@ pub fn parse(
         }
     };
     node.merge(&Path::Root, log);
-    let secrets = secrets(&node, known_secrets);
-    Expansion { env, secrets: &secrets, log }.apply(&mut node, &Path::Root);
+    let keys = keys(&node, known_keys);
+    let expansion = Expansion { env, keys: &keys, log, secrets: RefCell::default() };
+    expansion.apply(&mut node, &Path::Root);
+    let secrets = expansion.secrets.into_inner();
     if node == Node::Null {
         let hint = "a crew needs `agents:` with at least one agent below it".to_owned();
         log.unplaced("the file is empty", Some(hint));
         return Err(Unusable);
     }
-    let crew = CrewFile::deserialize(Decoder::new(&node, &Path::Root, log)).map_err(|error| {
+    let decoded = CrewFile::deserialize(Decoder::new(&node, &Path::Root, log));
+    let crew = decoded.map(|crew| CrewFile { secrets, ..crew }).map_err(|error| {
         // The decoder has no errors of its own, so this can only be a struct at odds with it.
         log.unplaced(format!("the file cannot be decoded: {error}"), None);
         Unusable
     })?;
-    Ok((crew, secrets))
+    Ok((crew, keys))
 }
 
 /// The variables that hold API keys: the usual ones, those the file's providers name, and those in
 /// headers that carry keys.
-fn secrets(node: &Node, known: &[&str]) -> HashSet<String> {
-    let mut secrets: HashSet<String> = known.iter().map(|&name| name.to_owned()).collect();
-    let Some(Node::Map(providers)) = node.get("providers") else { return secrets };
+fn keys(node: &Node, known: &[&str]) -> HashSet<String> {
+    let mut keys: HashSet<String> = known.iter().map(|&name| name.to_owned()).collect();
+    let Some(Node::Map(providers)) = node.get("providers") else { return keys };
     for (_, provider) in providers {
         if let Some(Node::Text { text, .. }) = provider.get("api_key_env") {
-            secrets.insert(text.clone());
+            keys.insert(text.clone());
         }
         let Some(Node::Map(headers)) = provider.get("headers") else { continue };
         for (_, value) in headers.iter().filter(|(name, _)| expand::is_telling(name)) {
             if let Node::Text { text, .. } = value {
-                secrets.extend(expand::variables(text).map(str::to_owned));
+                keys.extend(expand::variables(text).map(str::to_owned));
             }
         }
     }
-    secrets
+    keys
 }

@@ -29,7 +29,7 @@ use crate::config::place::Path;
 pub struct Builder<'a> {
     pub crew: &'a CrewFile,
     /// Variables that hold API keys.
-    pub secrets: &'a HashSet<String>,
+    pub keys: &'a HashSet<String>,
     pub overrides: &'a Overrides,
     pub env: Env<'a>,
     pub log: &'a FaultLog,
@@ -58,6 +58,7 @@ impl Builder<'_> {
             limits: self.limits(),
             agents,
             providers,
+            secrets: crew.secrets.clone(),
         }
     }
 
@@ -115,7 +116,8 @@ impl Builder<'_> {
 
     /// By name; `None` for one that no plan can be made of.
     fn tools(&self, vars: &Vars, base_dir: &Arc<PathBuf>) -> HashMap<&str, Option<Arc<ToolPlan>>> {
-        let around = Surroundings { vars, base_dir, secrets: self.secrets, log: self.log };
+        let offline = self.overrides.offline;
+        let around = Surroundings { vars, base_dir, secrets: self.keys, offline, log: self.log };
         let root = Path::Root.key("tools");
         let tool = |(name, config): &'_ (String, ToolConfig)| {
             around.tool(name, config, &root.key(name)).map(Arc::new)

@@ -9,7 +9,7 @@ pub(crate) mod draft;
 mod endpoint;
 mod failure;
 pub(crate) mod gemini;
-mod http;
+pub mod http;
 mod json;
 pub mod offline;
 pub(crate) mod openai;
