@@ -4,6 +4,7 @@ pub mod capture;
 mod command;
 mod family;
 pub mod guardian;
+pub mod line;
 pub mod process;
 mod protocol;
 mod reaper;

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
@@ -24,8 +24,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long killing goes on once crew has gone. The kernel needs a moment, not more.
 const LAST_EFFORT: Duration = Duration::from_millis(300);
 
-/// Runs one tool to its very end. `control` leads to crew, `output` is the tool's.
-pub fn run(control: UnixStream, output: OwnedFd, waiter: &Waiter) {
+/// Runs one tool to its very end. `control` leads to crew, `streams` are the tool's.
+pub fn run(control: UnixStream, streams: [OwnedFd; 3], waiter: &Waiter) {
     sys::adopt_orphans();
     let mut reaper = Reaper {
         control,
@@ -36,7 +36,7 @@ pub fn run(control: UnixStream, output: OwnedFd, waiter: &Waiter) {
         killing: None,
         abandoned: None,
     };
-    match reaper.start(output) {
+    match reaper.start(streams) {
         Ok(true) => reaper.watch(waiter),
         Ok(false) => {}
         Err(error) => reaper.tell(&Notice::CouldNotStart { error: sys::error_number(&error) }),
@@ -68,7 +68,7 @@ struct Reaper {
 
 impl Reaper {
     /// False if crew has gone before it could say what to start.
-    fn start(&mut self, output: OwnedFd) -> io::Result<bool> {
+    fn start(&mut self, streams: [OwnedFd; 3]) -> io::Result<bool> {
         let order = loop {
             match take::<Order>(&mut self.arrived) {
                 Some(order) => break order,
@@ -77,7 +77,7 @@ impl Reaper {
             }
         };
         let Order::Start(invocation) = order else { return Ok(false) };
-        self.leader = spawn(invocation, output)?;
+        self.leader = spawn(invocation, streams)?;
         self.control.set_nonblocking(true)?;
         self.tell(&Notice::Started { reaper: getpid().as_raw() });
         Ok(true)
@@ -195,16 +195,15 @@ impl Reaper {
     }
 }
 
-fn spawn(invocation: Invocation, output: OwnedFd) -> io::Result<Pid> {
+fn spawn(invocation: Invocation, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<Pid> {
     let mut command = Command::new(&invocation.program);
     command
         .args(&invocation.arguments)
         .env_clear()
         .envs(invocation.environment)
-        // A tool that waits for input nobody can give would wait for ever.
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output);
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr);
     if let Some(cwd) = &invocation.cwd {
         command.current_dir(cwd);
     }
