@@ -11,7 +11,7 @@ const MAY_USE: [(&str, &[&str]); 25] = [
     ("cli", &["plan"]),
     ("config", &["report"]),
     ("plan", &["config", "provider", "report"]),
-    ("secret", &["plan"]),
+    ("secret", &["plan", "tool"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
     ("reader", &["cancel", "report"]),

@@ -3,11 +3,14 @@
 //! A template comes from the file; what fills it in comes from people, models and tools. The
 //! latter is only ever text: braces in it mean nothing.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
+
+mod places;
 
 /// Steps of one rendering. A loop over a long answer's lines takes some; an endless one ends.
 const FUEL: u64 = 1_000_000;
@@ -29,8 +32,12 @@ fn environment(fuel: u64) -> Environment<'static> {
     environment
 }
 
-/// Lists and mappings as JSON, nothing as nothing, all else as one would write it.
 fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
+    write(value, out)
+}
+
+/// Lists and mappings as JSON, nothing as nothing, all else as one would write it.
+fn write(value: &Value, out: &mut impl fmt::Write) -> Result<(), minijinja::Error> {
     let written = match value.kind() {
         ValueKind::None | ValueKind::Undefined => Ok(()),
         // As in YAML and JSON, not as in Python.
@@ -89,8 +96,16 @@ impl Template {
 
     /// Fills the template in. Bounded in work and size; an undefined name is an error.
     pub fn render(&self, context: Value) -> Result<String, TemplateError> {
+        self.render_in(&ENVIRONMENT, context)
+    }
+
+    fn render_in(
+        &self,
+        environment: &Environment<'_>,
+        context: Value,
+    ) -> Result<String, TemplateError> {
         let mut out = Bounded { bytes: Vec::new(), full: false };
-        let rendered = ENVIRONMENT
+        let rendered = environment
             .template_from_str(&self.0)
             .and_then(|template| template.render_captured_to(context, &mut out).map(drop));
         if out.full {

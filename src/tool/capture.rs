@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+/// What stands before and after the number of bytes that were left out.
+pub const LEFT_OUT: (&str, &str) = ("\n[… ", " bytes left out …]\n");
+
 /// Collects bytes up to a limit, half of it from the beginning and half from the end.
 #[derive(Debug)]
 pub struct Capture {
@@ -51,7 +54,8 @@ impl Capture {
             return Captured { text: into_text(bytes), truncated: false };
         }
         let tail = into_text(self.tail.into());
-        let text = format!("{}\n[… {} bytes left out …]\n{tail}", into_text(bytes), self.left_out);
+        let (before, after) = LEFT_OUT;
+        let text = format!("{}{before}{}{after}{tail}", into_text(bytes), self.left_out);
         Captured { text, truncated: true }
     }
 }
