@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::plan::template::Template;
-use crate::plan::{CrewPlan, ToolKind, ToolPlan};
+use crate::plan::{CrewPlan, McpAccess, ToolKind, ToolPlan, names_a_secret};
 use crate::tool::capture::LEFT_OUT;
 
 /// Shorter ones are no secrets, and would be found in innocent text.
@@ -11,9 +11,6 @@ const SHORTEST: usize = 8;
 /// What is taken for a part of one.
 const SHORTEST_HALF: usize = 4;
 const REDACTED: &str = "[redacted]";
-
-/// Headers whose names hold one of these carry secrets; others name a team or a version.
-const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
 
 /// API keys and secret values of headers and of queries.
 #[derive(Debug, Default)]
@@ -23,14 +20,15 @@ impl Secrets {
     pub fn of(plan: &CrewPlan) -> Self {
         let keys = plan.providers.iter().filter_map(|provider| provider.api_key.as_ref());
         let keys = keys.chain(&plan.secrets);
-        let headers = plan.providers.iter().flat_map(|provider| &provider.headers);
-        let is_secret = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            TELLING.iter().any(|part| name.contains(part))
-        };
-        let tools = plan.tools().into_iter().flat_map(of_tool).filter(|(name, _)| is_secret(name));
+        let servers = plan.mcp_servers.iter().flat_map(|server| match &server.access {
+            McpAccess::Process { env, .. } => env,
+            McpAccess::Http { headers, .. } => headers,
+        });
+        let headers = plan.providers.iter().flat_map(|provider| &provider.headers).chain(servers);
+        let tools = plan.tools().into_iter().flat_map(of_tool);
+        let tools = tools.filter(|(name, _)| names_a_secret(name));
         let tools: Vec<&str> = tools.map(|(_, value)| value.source()).collect();
-        let headers = headers.filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
+        let headers = headers.filter(|(name, _)| names_a_secret(name)).map(|(_, value)| value);
         Self::new(keys.chain(headers).map(ExposeSecret::expose_secret).chain(tools))
     }
 

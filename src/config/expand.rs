@@ -17,10 +17,10 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// What to make of a file's texts.
 pub struct Expansion<'a> {
     pub env: Env<'a>,
-    /// Variables that hold API keys: only the headers of providers and HTTP tools may use one.
+    /// Variables that hold API keys: only headers may use one.
     pub keys: Vec<String>,
     pub log: &'a FaultLog,
-    /// What variables have brought into the headers of HTTP tools.
+    /// Values of variables that stand where secrets do.
     pub secrets: RefCell<Vec<SecretString>>,
 }
 
@@ -61,7 +61,7 @@ impl Expansion<'_> {
                         Some(Found::Default(value)) => out.push_str(value),
                         Some(Found::Environment(value)) => {
                             kind.push(&value, &mut out);
-                            if kind == Kind::ToolHeader {
+                            if kind.makes_secret(name) {
                                 self.secrets.borrow_mut().push(value.into());
                             }
                         }
@@ -122,6 +122,10 @@ enum Kind {
     Header,
     /// A header of an HTTP tool, which is a template too.
     ToolHeader,
+    /// Of an MCP server.
+    ServerHeader,
+    /// Anything else of an MCP server: arguments, environment, address.
+    Server,
     Other,
 }
 
@@ -140,12 +144,23 @@ impl Kind {
                 Key("prompt" | "role" | "goal" | "backstory" | "instructions"),
             ] => Self::Template,
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
+            [Key("mcp_servers"), Key(_), Key("headers"), Key(_)] => Self::ServerHeader,
+            [Key("mcp_servers"), ..] => Self::Server,
             _ => Self::Other,
         }
     }
 
     fn may_hold_keys(self) -> bool {
-        matches!(self, Self::Header | Self::ToolHeader)
+        matches!(self, Self::Header | Self::ToolHeader | Self::ServerHeader)
+    }
+
+    /// Whether what this variable holds may be a secret here, so that it is never shown.
+    fn makes_secret(self, variable: &str) -> bool {
+        match self {
+            Self::ToolHeader | Self::ServerHeader => true,
+            Self::Server => names_a_secret(variable),
+            _ => false,
+        }
     }
 
     fn push(self, value: &str, out: &mut String) {
@@ -206,6 +221,13 @@ fn variable(inside: &str) -> Piece<'_> {
         return Piece::Broken(format!("the default of ${{{name}}} cannot hold another ${{…}}"));
     }
     Piece::Variable { name, default }
+}
+
+/// Whether what bears this name is likely to be a secret; others name a team or a version.
+pub fn names_a_secret(name: &str) -> bool {
+    const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|part| name.contains(part))
 }
 
 /// As a shell would take it: `[A-Za-z_][A-Za-z0-9_]*`.
