@@ -4,8 +4,9 @@
 mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::crew::Crew;
 use support::mock_model::{ModelServer, Request};
@@ -93,6 +94,32 @@ fn a_call_that_takes_too_long_is_cancelled_and_one_that_fails_is_told() {
     let output = call["output"].as_str().unwrap();
     assert!(output.contains("MCP server web") && output.contains("500"), "{output}");
     assert!(!report.to_string().contains("token-0123456789"));
+}
+
+#[test]
+fn ctrl_c_ends_a_call_at_once() {
+    let silent = server(|_| script::hang());
+    let running = crew(&silent.origin(), "").start();
+    silent.wait_for("the call", |state| {
+        state.requests.iter().any(|request| request.body["method"] == "tools/call")
+    });
+    running.signal(Signal::SIGINT);
+    let asked = Instant::now();
+    let ended = running.wait();
+    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+    assert_eq!(ended.json()["agents"]["a"]["tool_calls"][0]["stopped_by"], "interrupted");
+}
+
+#[test]
+fn the_session_is_closed_when_the_run_is_over() {
+    let server = server(|request| script::json_body(200, &found(request)));
+    crew(&server.origin(), "").run().report(0);
+    server.wait_for("the end of the session", |state| {
+        let last = state.requests.last();
+        last.is_some_and(|last| {
+            last.method == "DELETE" && last.header("mcp-session-id") == Some("session-1")
+        })
+    });
 }
 
 #[test]

@@ -14,6 +14,8 @@ const MOST_TOOLS: usize = 1000;
 const MOST_PAGES: usize = 1000;
 /// Bytes of all tools together, as they would be sent to a model.
 const MOST_BYTES: usize = 4 << 20;
+/// Bytes of a name; those that the protocol allows are shorter.
+const LONGEST_NAME: usize = 256;
 /// Bytes of a description.
 const LONGEST_DESCRIPTION: usize = 16 << 10;
 /// Characters of a schema's fault, which repeats what it was given.
@@ -41,8 +43,13 @@ pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, String> {
     let (mut bytes, mut cursor) = (0, None);
     for _ in 0..MOST_PAGES {
         let page = page(peer, cursor).await?;
-        for tool in page.tools {
+        for mut tool in page.tools {
             bytes += tool.bytes;
+            if tool.offered.name.len() > LONGEST_NAME {
+                let end = tool.offered.name.floor_char_boundary(LONGEST_NAME);
+                tool.offered.name.truncate(end);
+                tool.offered.usable = Err("its name is too long".to_owned());
+            }
             // Of two with one name only one could be called.
             if known.insert(tool.offered.name.clone()) {
                 offered.push(tool.offered);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rmcp::service::{ClientInitializeError, Peer, RoleClient, RunningService};
 use tokio::sync::SetOnce;
 use tokio::task::unconstrained;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,7 +29,7 @@ const GOODBYE: Duration = Duration::from_millis(20);
 /// How long a server may take to end by itself once its input is closed, when nobody is in a hurry.
 const CLOSED: Duration = Duration::from_millis(100);
 /// All of that together.
-pub const LEAVE: Duration = Duration::from_millis(140);
+pub const LEAVE: Duration = Duration::from_millis(120);
 
 /// What all servers of a run share.
 #[derive(Debug)]
@@ -207,15 +207,17 @@ async fn serve(service: Service, shared: &Shared, life: &Life, link: &mut Link) 
         let _ = life.ended.set(link.last_words("ended").await);
     }
     close.cancel();
+    let in_peace = is_over && !shared.cancel.is_cancelled();
+    let deadline = Instant::now() + if in_peace { CLOSED } else { GOODBYE };
     if !is_closed {
-        let _ = timeout(GOODBYE, closed).await;
+        let _ = timeout_at(deadline, closed).await;
     }
-    if let (true, Some(line)) = (is_over, &mut link.line) {
+    if let (true, Some(line)) = (in_peace, &mut link.line) {
         tokio::select! {
             biased;
             () = shared.cancel.cancelled() => {}
             () = line.gone() => {}
-            () = sleep(CLOSED) => {}
+            () = sleep_until(deadline) => {}
         }
     }
 }
