@@ -105,7 +105,11 @@ impl Driver<'_> {
         loop {
             match conversation.next() {
                 Step::CallModel => match self.call_model(&conversation, &specs).await {
-                    Ok(reply) => conversation.model_replied(reply),
+                    Ok(reply) => {
+                        let ledger = self.ledger.open();
+                        let text = ledger.output.as_deref().filter(|_| reply.has_text);
+                        conversation.model_replied(text.unwrap_or_default(), reply);
+                    }
                     Err(end) => return end,
                 },
                 Step::CallTools(calls) => match self.call_tools(&tools, &calls).await {
@@ -138,16 +142,11 @@ impl Driver<'_> {
 
     fn open_conversation(&self) -> Result<Conversation, TemplateError> {
         let plan = self.context.plan;
-        let outputs: Vec<(&str, String)> = self
-            .plan
-            .needs
-            .iter()
-            .map(|&needed| {
-                let output = self.context.ledgers[needed].open().output.clone();
-                (plan.agents[needed].name.as_str(), output.unwrap_or_default())
-            })
-            .collect();
-        let outputs = outputs.iter().map(|(name, output)| (*name, output.as_str()));
+        // One after the other: they can be long, and are not held twice over.
+        let outputs = self.plan.needs.iter().map(|&needed| {
+            let output = self.context.ledgers[needed].open().output.clone();
+            (plan.agents[needed].name.as_str(), output.unwrap_or_default().into())
+        });
         let values = agent_context(self.context.input, &plan.vars, outputs);
         let fill = |template: &Template| template.render(values.clone());
         let system = self.plan.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?.join("\n\n");
@@ -341,10 +340,8 @@ impl Driver<'_> {
 
     fn conclude(&self, ending: Ending) -> End {
         match ending {
-            Ending::Answer(text) => {
-                let mut ledger = self.ledger.open();
-                ledger.output = Some(text);
-                ledger.partial = false;
+            Ending::Answer => {
+                self.ledger.open().partial = false;
                 End::Succeeded
             }
             Ending::Empty => {

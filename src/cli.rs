@@ -56,9 +56,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Try out what crew promises: that every run ends in time and leaves nothing behind
     ///
-    /// Crew runs against tools and model servers that misbehave in every way that is known, on this
-    /// machine, without network and key, in less than 15 seconds. The exit status is 0 if
-    /// everything held, otherwise 1.
+    /// Crew runs tools and asks model servers that misbehave in every known way, on this machine,
+    /// without network and key, in less than 15 seconds. The exit status is 0 if everything held,
+    /// otherwise 1.
     Selftest(SelftestArgs),
 }
 
@@ -91,7 +91,7 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct SelftestArgs {
-    /// Only these cases, by the names that --output json tells
+    /// Only these cases, by their names in --output json
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
     /// How the result is written; auto: text on a terminal, JSON otherwise

@@ -23,7 +23,8 @@ pub enum Step {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ending {
-    Answer(String),
+    /// The text of the last reply.
+    Answer,
     /// The model answered with nothing at all.
     Empty,
     /// The model wanted to go on after its last turn.
@@ -45,20 +46,21 @@ impl Conversation {
         &self.messages
     }
 
-    /// Whether a reply asks for tools decides, not its `finish_reason`: servers get that wrong.
-    pub fn model_replied(&mut self, reply: ChatReply) {
+    /// `text` is that of this reply; only what the model is to be sent again is kept of it. Whether
+    /// a reply asks for tools decides, not its `finish_reason`: servers get that wrong.
+    pub fn model_replied(&mut self, text: &str, reply: ChatReply) {
         self.turns += 1;
         self.next = if reply.tool_calls.is_empty() {
-            Step::Done(match reply.text.trim().is_empty() {
+            Step::Done(match text.trim().is_empty() {
                 true => Ending::Empty,
-                false => Ending::Answer(reply.text),
+                false => Ending::Answer,
             })
         } else if self.turns >= self.max_turns {
             // Nobody would read what the tools say.
             Step::Done(Ending::OutOfTurns)
         } else {
             let tool_calls = reply.tool_calls.clone();
-            self.messages.push(Message::Assistant { text: reply.text, tool_calls });
+            self.messages.push(Message::Assistant { text: text.to_owned(), tool_calls });
             Step::CallTools(reply.tool_calls)
         };
     }
@@ -76,17 +78,13 @@ impl Conversation {
 mod tests {
     use super::*;
 
-    fn reply(text: &str, tools: &[&str]) -> ChatReply {
+    fn reply(tools: &[&str]) -> ChatReply {
         let call = |name: &&str| ToolCall {
             id: format!("id-{name}"),
             name: (*name).to_owned(),
             arguments: "{}".to_owned(),
         };
-        ChatReply {
-            text: text.to_owned(),
-            tool_calls: tools.iter().map(call).collect(),
-            ..ChatReply::default()
-        }
+        ChatReply { tool_calls: tools.iter().map(call).collect(), ..ChatReply::default() }
     }
 
     #[test]
@@ -94,15 +92,15 @@ mod tests {
         let mut conversation = Conversation::new(Some("s".into()), "p".into(), 3);
         assert_eq!(conversation.next(), Step::CallModel);
         assert_eq!(conversation.messages().len(), 2);
-        conversation.model_replied(reply("42", &[]));
-        assert_eq!(conversation.next(), Step::Done(Ending::Answer("42".into())));
+        conversation.model_replied("42", reply(&[]));
+        assert_eq!(conversation.next(), Step::Done(Ending::Answer));
     }
 
     #[test]
     fn results_follow_their_calls_in_order() {
         let mut conversation = Conversation::new(None, "p".into(), 3);
-        let asked = reply("let me look", &["a", "b"]);
-        conversation.model_replied(asked.clone());
+        let asked = reply(&["a", "b"]);
+        conversation.model_replied("let me look", asked.clone());
         assert_eq!(conversation.next(), Step::CallTools(asked.tool_calls.clone()));
         conversation.tools_returned(vec!["from a".into(), "from b".into()]);
         assert_eq!(conversation.next(), Step::CallModel);
@@ -120,14 +118,14 @@ mod tests {
     #[test]
     fn the_last_turn_runs_no_tools() {
         let mut conversation = Conversation::new(None, "p".into(), 1);
-        conversation.model_replied(reply("", &["a"]));
+        conversation.model_replied("", reply(&["a"]));
         assert_eq!(conversation.next(), Step::Done(Ending::OutOfTurns));
     }
 
     #[test]
     fn an_empty_answer_is_no_answer() {
         let mut conversation = Conversation::new(None, "p".into(), 1);
-        conversation.model_replied(reply(" \n", &[]));
+        conversation.model_replied(" \n", reply(&[]));
         assert_eq!(conversation.next(), Step::Done(Ending::Empty));
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -52,27 +52,30 @@ pub async fn deliver(
     cancel: &Cancellation,
 ) -> Result<(), Undelivered> {
     let (done, result) = oneshot::channel();
-    let (report, taken) = (Arc::clone(report), Arc::new(AtomicU64::new(0)));
-    let counter = Arc::clone(&taken);
-    let write = move || {
-        let counted = |out: &mut dyn Write| show(&report, &mut Counted { out, counter });
-        match file {
-            Some(file) => file.write(counted).map_err(of_file),
-            None => to_stdout(counted).map_err(of_stdout),
+    let (report, pulse) = (Arc::clone(report), Arc::new(Pulse::default()));
+    let theirs = Arc::clone(&pulse);
+    let write = move || match file {
+        Some(file) => {
+            file.write(|out| show(&report, &mut Felt { out, pulse: theirs })).map_err(of_file)
         }
+        None => to_stdout(|out| show(&report, out), theirs).map_err(of_stdout),
     };
     let thread = thread::Builder::new().name("report".to_owned());
     thread.spawn(move || done.send(write())).map_err(Undelivered::NoThread)?;
     tokio::select! {
         biased;
         result = result => result.unwrap_or(Err(Undelivered::Lost)),
-        () = reader_stuck(cancel, &taken) => Err(Undelivered::NotTaken),
+        () = reader_stuck(cancel, &pulse) => Err(Undelivered::NotTaken),
     }
 }
 
-fn to_stdout(show: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn to_stdout(
+    show: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    pulse: Arc<Pulse>,
+) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
     // Pieces small enough that a slow reader is seen to read.
-    let mut stdout = BufWriter::with_capacity(8 * 1024, io::stdout().lock());
+    let mut stdout = BufWriter::with_capacity(8 * 1024, Felt { out: &mut stdout, pulse });
     show(&mut stdout)?;
     stdout.flush()
 }
@@ -95,7 +98,7 @@ fn of_file(error: OutputError) -> Undelivered {
 
 /// Completes when a signal has been heard and the reader takes no more. Without a signal a reader
 /// may take its time, as that of any program may.
-async fn reader_stuck(cancel: &Cancellation, taken: &AtomicU64) {
+async fn reader_stuck(cancel: &Cancellation, pulse: &Pulse) {
     let mut bytes = 0;
     let (mut heard, mut last_taken) = (Instant::now(), Instant::now());
     loop {
@@ -105,8 +108,9 @@ async fn reader_stuck(cancel: &Cancellation, taken: &AtomicU64) {
         if reason.is_none_or(|reason| exit::signal_of(reason.kind).is_none()) {
             (heard, last_taken) = (now, now);
         }
-        let so_far = taken.load(Ordering::Relaxed);
-        if so_far != bytes {
+        let so_far = pulse.taken.load(Ordering::Relaxed);
+        // A thread that has not got round to writing on a busy machine is not the reader's silence.
+        if so_far != bytes || !pulse.waiting.load(Ordering::Relaxed) {
             (bytes, last_taken) = (so_far, now);
         }
         if now - last_taken >= SILENCE || now - heard >= LONGEST {
@@ -115,17 +119,30 @@ async fn reader_stuck(cancel: &Cancellation, taken: &AtomicU64) {
     }
 }
 
-/// Counts the bytes that were taken.
-struct Counted<'a> {
-    out: &'a mut dyn Write,
-    counter: Arc<AtomicU64>,
+/// How the writing goes.
+#[derive(Debug, Default)]
+struct Pulse {
+    /// Bytes.
+    taken: AtomicU64,
+    /// A write has begun that has not ended.
+    waiting: AtomicBool,
 }
 
-impl Write for Counted<'_> {
+/// Notes how the writing goes.
+struct Felt<'a> {
+    out: &'a mut dyn Write,
+    pulse: Arc<Pulse>,
+}
+
+impl Write for Felt<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.out.write(bytes)?;
-        self.counter.fetch_add(taken as u64, Ordering::Relaxed);
-        Ok(taken)
+        self.pulse.waiting.store(true, Ordering::Relaxed);
+        let written = self.out.write(bytes);
+        self.pulse.waiting.store(false, Ordering::Relaxed);
+        if let Ok(taken) = written {
+            self.pulse.taken.fetch_add(taken as u64, Ordering::Relaxed);
+        }
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -18,6 +18,8 @@ pub mod ledger;
 pub mod open_files;
 pub mod output;
 pub mod plan;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod provider;
 pub mod reader;
 pub mod render;

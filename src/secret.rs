@@ -4,10 +4,14 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::plan::template::Template;
 use crate::plan::{CrewPlan, McpAccess, ToolKind, ToolPlan, names_a_secret};
-use crate::tool::capture::LEFT_OUT;
+use crate::report::LEFT_OUT;
 
-/// Shorter ones are no secrets, and would be found in innocent text.
-const SHORTEST: usize = 8;
+/// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
+/// its own, and that only if it looks like no word. `none`, `ollama` and the like are what people
+/// give a server that asks for no key; what is real and still this short has a digit or a sign.
+const SHORT: usize = 8;
+/// Whatever is shorter protects nothing, and would be found in every number.
+const SHORTEST: usize = 4;
 /// What is taken for a part of one.
 const SHORTEST_HALF: usize = 4;
 const REDACTED: &str = "[redacted]";
@@ -27,26 +31,33 @@ impl Secrets {
         let headers = plan.providers.iter().flat_map(|provider| &provider.headers).chain(servers);
         let tools = plan.tools().into_iter().flat_map(of_tool);
         let tools = tools.filter(|(name, _)| names_a_secret(name));
-        let tools: Vec<&str> = tools.map(|(_, value)| value.source()).collect();
         let headers = headers.filter(|(name, _)| names_a_secret(name)).map(|(_, value)| value);
-        Self::new(keys.chain(headers).map(ExposeSecret::expose_secret).chain(tools))
+        let mut secrets = Self::default();
+        keys.chain(headers).for_each(|value| secrets.add(value.expose_secret()));
+        tools.for_each(|(_, value)| secrets.add(value.source()));
+        secrets
     }
 
-    fn new<'a>(values: impl Iterator<Item = &'a str>) -> Self {
+    /// A value to be taken out, unless it cannot be one.
+    pub fn add(&mut self, value: &str) {
         // `Bearer KEY`: it may be repeated without its scheme.
-        let with_bare = values.flat_map(|value| {
-            [Some(value), value.split_once(' ').map(|(_, bare)| bare.trim())].into_iter().flatten()
-        });
-        let mut secrets: Vec<&str> = with_bare.filter(|secret| secret.len() >= SHORTEST).collect();
+        let bare = value.split_once(' ').map(|(_, bare)| bare.trim());
+        let values = [Some(value), bare].into_iter().flatten();
+        self.0.extend(values.filter(|value| is_secret(value)).map(SecretString::from));
         // The longest first: one may be a part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self(secrets.into_iter().map(SecretString::from).collect())
+        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
     }
 
     /// The text without any of them.
     pub fn redact(&self, text: String) -> String {
         self.0.iter().map(ExposeSecret::expose_secret).fold(text, |text, secret| {
-            if text.contains(secret) { text.replace(secret, REDACTED) } else { text }
+            if !text.contains(secret) {
+                text
+            } else if secret.len() < SHORT {
+                redact_alone(&text, secret)
+            } else {
+                text.replace(secret, REDACTED)
+            }
         })
     }
 
@@ -112,26 +123,67 @@ fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
     headers.chain(query).filter(|(_, value)| value.is_literal()).collect()
 }
 
+fn is_secret(value: &str) -> bool {
+    let is_word = value.chars().all(char::is_alphabetic);
+    value.len() >= SHORT || value.len() >= SHORTEST && !is_word
+}
+
+/// Takes the secret out where it is not a part of something longer.
+fn redact_alone(text: &str, secret: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut from = 0;
+    for (at, _) in text.match_indices(secret) {
+        let (before, after) = (&text[..at], &text[at + secret.len()..]);
+        if !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric) {
+            redacted.push_str(&text[from..at]);
+            redacted.push_str(REDACTED);
+            from = at + secret.len();
+        }
+    }
+    redacted + &text[from..]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn redact(secrets: &[&str], text: &str) -> String {
+        let mut known = Secrets::default();
+        secrets.iter().for_each(|secret| known.add(secret));
+        known.redact(text.to_owned())
+    }
+
     #[test]
     fn a_secret_is_taken_out_with_its_scheme_and_without() {
-        let secrets = Secrets::new(["Bearer 0123456789", "short", "0123456789abc"].into_iter());
+        let secrets = ["Bearer 0123456789", "short", "0123456789abc"];
         for (text, expected) in [
             ("it is Bearer 0123456789.", "it is [redacted]."),
             ("it is 0123456789.", "it is [redacted]."),
             ("it is 0123456789abc.", "it is [redacted]."),
             ("it is short.", "it is short."),
         ] {
-            assert_eq!(secrets.redact(text.to_owned()), expected);
+            assert_eq!(redact(&secrets, text), expected);
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_taken_out_where_it_stands_alone() {
+        for (secret, text, expected) in [
+            ("sk-1", "key sk-1, not sk-12: \"sk-1\"", "key [redacted], not sk-12: \"[redacted]\""),
+            ("Bearer a1b2", "a1b2 in xa1b2", "[redacted] in xa1b2"),
+            ("none", "there were none", "there were none"),
+            ("ollama", "ask ollama", "ask ollama"),
+            ("12", "12 of 12", "12 of 12"),
+            ("password", "thepassword", "the[redacted]"),
+        ] {
+            assert_eq!(redact(&[secret], text), expected);
         }
     }
 
     #[test]
     fn no_half_of_a_secret_stays_where_something_was_left_out() {
-        let secrets = Secrets::new(["0123456789abc"].into_iter());
+        let mut secrets = Secrets::default();
+        secrets.add("0123456789abc");
         let cut = |text: &str| secrets.redact_output(text.to_owned(), true);
         let marked = |head: &str, tail: &str| format!("{head}\n[… 7 bytes left out …]\n{tail}");
         for (head, tail, clean_head, clean_tail) in [

@@ -180,7 +180,15 @@ fn input_without_end_is_refused() {
     assert!(message.contains("larger than 16 MiB"), "{message}");
 }
 
-/// As many agents as there are, at this server, with no more than 64 open files.
+#[test]
+fn a_pipe_that_nobody_writes_to_meets_the_limit_of_the_run() {
+    let crew = crew_at("http://127.0.0.1:1", "").args(&["--input-file", "pipe", "-t", "300ms"]);
+    nix::unistd::mkfifo(&crew.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let report = crew.run_as_is().report(124);
+    assert_eq!(report["agents"]["a"]["started_ms"], Value::Null);
+}
+
+/// A hundred agents at this server, with no more than 64 open files.
 fn few_files(server: &ModelServer, agent: &str) -> Crew {
     let agents: String =
         (0..100).map(|n| format!("  a{n}: {{model: mock/m, {agent}}}\n")).collect();

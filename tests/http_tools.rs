@@ -53,7 +53,11 @@ fn what_would_lead_elsewhere_is_not_sent() {
         ("/a/.{{ x }}", ".", "[a part of the address would be .. alone]"),
         ("/a/%2e{{ x }}", ".", "[a part of the address would be %2e. alone]"),
         ("/a/{{ x }}", "", "[a part of the address would be empty]"),
-        ("/{{ x * 40000 }}", "x", "[the address would be longer than 32 KiB]"),
+        (
+            "/{% for i in range(40000) %}{{ x }}{% endfor %}",
+            "x",
+            "[the address would be longer than 32 KiB]",
+        ),
     ] {
         let server = ModelServer::always(ok());
         let tool = format!(
@@ -227,91 +231,76 @@ fn check_shows_method_and_hosts() {
     assert!(!shown.contains("0123"));
 }
 
+/// Keys of a tool, and the one fault they have.
+const FAULTS: &[(&str, &str)] = &[
+    ("http: {method: GET}", "tools.t.http 4:5 .. the request has no url"),
+    ("http: {url: 'ftp://h/'}", "tools.t.http.url 4:17 .. expected an address"),
+    (
+        "http: {url: '{{ input }}'}",
+        "tools.t.http.url 4:17 .. no template may fill the scheme, the host",
+    ),
+    ("http: {url: 'http://{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
+    ("http: {url: 'http://h:{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
+    ("http: {url: 'http://h{{ input }}'}", "tools.t.http.url 4:17 .. no template may fill"),
+    ("http: {url: 'http://u:p@h/'}", "tools.t.http.url 4:17 .. a password belongs into headers"),
+    ("http: {url: 'http://h/#x'}", "tools.t.http.url 4:17 .. what follows a # is never sent"),
+    (
+        "http: {url: 'http://h/?a={{ input }}'}",
+        "tools.t.http.url 4:17 .. after the ? .. under query:",
+    ),
+    ("http: {url: 'http://h/a/../b'}", "tools.t.http.url 4:17 .. the path goes astray"),
+    ("http: {url: 'http://h/{{ nope }}'}", "tools.t.http.url 4:30 .. \"nope\" is not defined here"),
+    (
+        "http: {url: 'http://h/', body: [{a: '{{ nope }}'}]}",
+        "tools.t.http.body[0].a 4:45 .. not defined",
+    ),
+    (
+        "http: {url: 'http://h/', query: {'{{ input }}': 1}}",
+        "tools.t.http.query[\"{{ input }}\"] 4:38 .. a name is no template",
+    ),
+    (
+        "http: {url: 'http://h/', body: {a: {'{{ input }}': 1}}}",
+        "tools.t.http.body.a[\"{{ input }}\"] 4:41 .. a name is no template",
+    ),
+    ("http: {url: 'http://h/', query: {a: [1]}}", "tools.t.http.query.a 4:41 .. expected a text"),
+    (
+        "http: {url: 'http://h/', headers: {'a b': c}}",
+        "tools.t.http.headers[\"a b\"] 4:40 .. is not a header's name",
+    ),
+    (
+        "http: {url: 'http://h/', headers: {Host: c}}",
+        "tools.t.http.headers.Host 4:40 .. crew's own",
+    ),
+    (
+        "http: {url: 'http://h/', method: DELTE}",
+        "tools.t.http.method 4:38 .. there is no method \"DELTE\" .. did you mean \"DELETE\"?",
+    ),
+    (
+        "http: {url: 'http://h/', method: GET, body: 1}",
+        "tools.t.http.method 4:38 .. GET sends no body",
+    ),
+    (
+        "http: {url: 'http://h/', allow_hosts: ['*.h']}",
+        "tools.t.http.allow_hosts[0] 4:44 .. is not a host",
+    ),
+    (
+        "http: {url: 'http://169.254.169.254/x'}",
+        "tools.t.http.url 4:17 .. a link-local address .. allow_hosts",
+    ),
+    ("http: {url: 'http://0251.0376.169.254/x'}", "tools.t.http.url 4:17 .. a link-local address"),
+    ("http: {url: 'http://h/', methd: x}", "tools.t.http.methd 4:30 .. did you mean \"method\"?"),
+    (
+        "{http: {url: 'http://h/'}, shell: x}",
+        "tools.t 3:3 .. has both a shell line and an http request",
+    ),
+    ("{http: {url: 'http://h/'}, cwd: x}", "tools.t.cwd 4:32 .. for tools that start a program"),
+    ("{description: x}", "tools.t 3:3 .. has nothing to run .. http:"),
+];
+
 #[test]
 fn faults_of_a_request_are_found_before_anything_runs() {
     let tool = |tool: &str| format!("tools:\n  t:\n    {tool}\n");
-    for (request, fault) in [
-        ("http: {method: GET}", "tools.t.http 4:5 .. the request has no url"),
-        ("http: {url: 'ftp://h/'}", "tools.t.http.url 4:17 .. expected an address"),
-        (
-            "http: {url: '{{ input }}'}",
-            "tools.t.http.url 4:17 .. no template may fill the scheme, the host",
-        ),
-        ("http: {url: 'http://{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
-        ("http: {url: 'http://h:{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
-        ("http: {url: 'http://h{{ input }}'}", "tools.t.http.url 4:17 .. no template may fill"),
-        (
-            "http: {url: 'http://u:p@h/'}",
-            "tools.t.http.url 4:17 .. a password belongs into headers",
-        ),
-        ("http: {url: 'http://h/#x'}", "tools.t.http.url 4:17 .. what follows a # is never sent"),
-        (
-            "http: {url: 'http://h/?a={{ input }}'}",
-            "tools.t.http.url 4:17 .. after the ? .. under query:",
-        ),
-        ("http: {url: 'http://h/a/../b'}", "tools.t.http.url 4:17 .. the path goes astray"),
-        (
-            "http: {url: 'http://h/{{ nope }}'}",
-            "tools.t.http.url 4:30 .. \"nope\" is not defined here",
-        ),
-        (
-            "http: {url: 'http://h/', body: [{a: '{{ nope }}'}]}",
-            "tools.t.http.body[0].a 4:45 .. not defined",
-        ),
-        (
-            "http: {url: 'http://h/', query: {'{{ input }}': 1}}",
-            "tools.t.http.query[\"{{ input }}\"] 4:38 .. a name is no template",
-        ),
-        (
-            "http: {url: 'http://h/', body: {a: {'{{ input }}': 1}}}",
-            "tools.t.http.body.a[\"{{ input }}\"] 4:41 .. a name is no template",
-        ),
-        (
-            "http: {url: 'http://h/', query: {a: [1]}}",
-            "tools.t.http.query.a 4:41 .. expected a text",
-        ),
-        (
-            "http: {url: 'http://h/', headers: {'a b': c}}",
-            "tools.t.http.headers[\"a b\"] 4:40 .. is not a header's name",
-        ),
-        (
-            "http: {url: 'http://h/', headers: {Host: c}}",
-            "tools.t.http.headers.Host 4:40 .. crew's own",
-        ),
-        (
-            "http: {url: 'http://h/', method: DELTE}",
-            "tools.t.http.method 4:38 .. there is no method \"DELTE\" .. did you mean \"DELETE\"?",
-        ),
-        (
-            "http: {url: 'http://h/', method: GET, body: 1}",
-            "tools.t.http.method 4:38 .. GET sends no body",
-        ),
-        (
-            "http: {url: 'http://h/', allow_hosts: ['*.h']}",
-            "tools.t.http.allow_hosts[0] 4:44 .. is not a host",
-        ),
-        (
-            "http: {url: 'http://169.254.169.254/x'}",
-            "tools.t.http.url 4:17 .. a link-local address .. allow_hosts",
-        ),
-        (
-            "http: {url: 'http://0251.0376.169.254/x'}",
-            "tools.t.http.url 4:17 .. a link-local address",
-        ),
-        (
-            "http: {url: 'http://h/', methd: x}",
-            "tools.t.http.methd 4:30 .. did you mean \"method\"?",
-        ),
-        (
-            "{http: {url: 'http://h/'}, shell: x}",
-            "tools.t 3:3 .. has both a shell line and an http request",
-        ),
-        (
-            "{http: {url: 'http://h/'}, cwd: x}",
-            "tools.t.cwd 4:32 .. for tools that start a program",
-        ),
-        ("{description: x}", "tools.t 3:3 .. has nothing to run .. http:"),
-    ] {
+    for (request, fault) in FAULTS {
         expect_in(&tool(request), &[fault]);
     }
     let listed = "{http: {url: 'http://169.254.169.254/x', allow_hosts: [169.254.169.254]}}";

@@ -25,7 +25,7 @@ impl Provider for Panics {
         Box::pin(async move {
             on_delta(ChatDelta::Text("so far"));
             assert_ne!(request.model, "bad", "as told");
-            Ok(ChatReply { text: "fine".to_owned(), ..ChatReply::default() })
+            Ok(ChatReply { has_text: true, ..ChatReply::default() })
         })
     }
 }

@@ -13,6 +13,8 @@ use crate::report::{Fault, InvalidReport, RunStatus, SCHEMA_VERSION};
 const MOST_FAULTS: usize = 200;
 /// Comparisons made in search of the nearest name, all faults together.
 const MOST_COMPARISONS: usize = 50_000;
+/// Characters of a message, and of a hint.
+const LONGEST_TEXT: usize = 1000;
 /// A longer name is not a slip of the finger.
 const LONGEST_NAME: usize = 64;
 
@@ -96,6 +98,9 @@ impl FaultLog {
     /// Something is wrong with one word of a text, which is looked for in the value as it is
     /// written.
     pub fn word(&self, path: &Path<'_>, word: &str, message: String, hint: Option<String>) {
+        if self.is_full() {
+            return self.left_out.set(self.left_out.get() + 1);
+        }
         let (mark, exact) = self.root.find(path);
         let place = if exact { mark.value_place() } else { mark.key_place() };
         let place = self.find_word(mark, word).unwrap_or(place);
@@ -160,8 +165,7 @@ impl FaultLog {
         name: &str,
         names: impl IntoIterator<Item = &'n str>,
     ) -> Option<String> {
-        let shown = self.faults.borrow().len() < MOST_FAULTS;
-        if !shown || name.chars().count() > LONGEST_NAME {
+        if self.is_full() || name.chars().count() > LONGEST_NAME {
             return None;
         }
         let mut best: Option<(f64, &str)> = None;
@@ -182,6 +186,11 @@ impl FaultLog {
         self.faults.borrow().is_empty()
     }
 
+    /// More is only counted.
+    fn is_full(&self) -> bool {
+        self.faults.borrow().len() >= MOST_FAULTS
+    }
+
     /// Everything noted, in the order of the file.
     pub fn finish(self, file: Option<PathBuf>, source: String) -> Faults {
         let mut faults = self.faults.into_inner();
@@ -195,7 +204,7 @@ impl FaultLog {
     }
 
     fn add(&self, path: &Path<'_>, place: Place, message: String, hint: Option<String>) {
-        if self.faults.borrow().len() >= MOST_FAULTS {
+        if self.is_full() {
             self.left_out.set(self.left_out.get() + 1);
             return;
         }
@@ -206,13 +215,25 @@ impl FaultLog {
         self.at(path, place, message, hint);
     }
 
-    fn push(&self, fault: Fault) {
+    fn push(&self, mut fault: Fault) {
+        cut(&mut fault.message);
+        if let Some(hint) = &mut fault.hint {
+            cut(hint);
+        }
         let mut faults = self.faults.borrow_mut();
         if faults.len() < MOST_FAULTS {
             faults.push(fault);
         } else {
             self.left_out.set(self.left_out.get() + 1);
         }
+    }
+}
+
+/// Names and texts of the file are repeated in faults, and each can be as long as the file.
+fn cut(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 

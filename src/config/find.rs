@@ -68,6 +68,11 @@ pub fn read(file: &Path) -> Result<String, Faults> {
         let message = format!("{shown} is larger than 1 MiB, the most a crew's file may have");
         return refuse(message, "check that it is the right file");
     }
+    text(file, bytes)
+}
+
+/// The text that a file's bytes are.
+pub fn text(file: &Path, mut bytes: Vec<u8>) -> Result<String, Faults> {
     // A byte order mark is no part of the text.
     if bytes.starts_with("\u{feff}".as_bytes()) {
         bytes.drain(..3);

@@ -4,12 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::scope::Scope;
-use super::template::Template;
+use super::template::{Template, Vars};
 use super::{AgentPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig};
@@ -109,7 +107,7 @@ fn temperature(value: f64, path: &Path<'_>, log: &FaultLog) {
 
 /// What all agents are checked against.
 pub struct Surroundings<'a> {
-    pub vars: &'a Value,
+    pub vars: &'a Vars,
     pub defaults: &'a Settings,
     pub endpoints: &'a Endpoints,
     /// Of all agents of the file.
@@ -134,13 +132,17 @@ impl Surroundings<'_> {
         let needed: Vec<&str> = config.needs.iter().flatten().map(String::as_str).collect();
         let scope = Scope::Agent { vars: self.vars, needed: &needed, agents: self.names };
         let settings = self.defaults.with(&config.settings(), path, self.endpoints, self.log);
-        let prompt = config.prompt.as_deref().unwrap_or("{{ input }}");
+        let prompt = match &config.prompt {
+            Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
+            // Known to be sound.
+            None => Template::parse("{{ input }}").unwrap_or_default(),
+        };
         Draft {
             name: name.to_owned(),
             own_model: config.model.is_some(),
             settings,
             system: self.system(config, &scope, path),
-            prompt: scope.template(prompt, &path.key("prompt"), self.log),
+            prompt,
         }
     }
 

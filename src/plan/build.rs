@@ -14,6 +14,7 @@ use super::agents::{self, Draft, Settings};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::known::Known;
+use super::template::Vars;
 use super::tools::Surroundings;
 use super::{
     AgentPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, ProviderPlan, ToolPlan, graph,
@@ -41,7 +42,7 @@ impl Builder<'_> {
             let message = format!("this version of crew reads files of version 1, not {version}");
             log.value(&Path::Root.key("version"), message, Some("write version: 1".to_owned()));
         }
-        let vars = Arc::new(Value::Object(self.vars()));
+        let vars = Arc::new(Vars::new(Value::Object(self.vars())));
         let endpoints = Endpoints::check(crew.providers.as_ref(), log);
         let base_dir = base_dir(file);
         let tools = self.tools(&vars, &base_dir, &endpoints);
@@ -127,7 +128,7 @@ impl Builder<'_> {
     /// By name; `None` for one that no plan can be made of.
     fn tools(
         &self,
-        vars: &Value,
+        vars: &Vars,
         base_dir: &Arc<PathBuf>,
         endpoints: &Endpoints,
     ) -> HashMap<&str, Option<Arc<ToolPlan>>> {
@@ -147,7 +148,7 @@ impl Builder<'_> {
     /// All agents of the file, and whom each needs.
     fn agents(
         &self,
-        vars: &Value,
+        vars: &Vars,
         defaults: &Settings,
         endpoints: &Endpoints,
         known: &Known<'_>,

@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde_json::Value;
 
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::{self, find};
 use crate::provider::ToolSpec;
 use build::Builder;
-use template::Template;
+use template::{Template, Vars};
 
 pub use crate::config::expand::names_a_secret;
 pub use crate::config::faults::Faults;
@@ -27,6 +26,7 @@ mod agents;
 mod build;
 mod check;
 mod endpoint;
+mod grammar;
 mod graph;
 pub mod hosts;
 mod http;
@@ -62,7 +62,8 @@ pub fn load(file: Option<&Path>, overrides: &Overrides, env: Env<'_>) -> Result<
     read(file, source, overrides, env)
 }
 
-fn read(
+/// As [`load`], from the text of a file.
+pub(crate) fn read(
     file: PathBuf,
     source: String,
     overrides: &Overrides,
@@ -84,7 +85,7 @@ pub struct CrewPlan {
     /// The file it came from, as found.
     pub file: PathBuf,
     /// `vars` of the file, overridden by `--var`; for templates.
-    pub vars: Arc<Value>,
+    pub vars: Arc<Vars>,
     pub limits: Limits,
     /// In file order, the selected ones and what they need only.
     pub agents: Vec<AgentPlan>,

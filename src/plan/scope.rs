@@ -4,14 +4,29 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::template::{Template, agent_context, tool_context};
+use super::template::{Template, Vars, agent_context, tool_context};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 
 /// What is defined where a template stands.
 pub enum Scope<'a> {
-    Agent { vars: &'a Value, needed: &'a [&'a str], agents: &'a HashSet<&'a str> },
-    Tool { vars: &'a Value, parameters: &'a [&'a str] },
+    Agent { vars: &'a Vars, needed: &'a [&'a str], agents: &'a HashSet<&'a str> },
+    Tool(&'a ToolScope<'a>),
+}
+
+/// The same for all templates of a tool: there may be as many as parameters.
+pub struct ToolScope<'a> {
+    vars: &'a Vars,
+    parameters: HashSet<&'a str>,
+    stand_ins: minijinja::Value,
+}
+
+impl<'a> ToolScope<'a> {
+    pub fn new(vars: &'a Vars, parameters: &[&'a str]) -> Self {
+        let empty = |name: &&str| ((*name).to_owned(), Value::String(String::new()));
+        let stand_ins = tool_context("", vars, &parameters.iter().map(empty).collect());
+        Self { vars, parameters: parameters.iter().copied().collect(), stand_ins }
+    }
 }
 
 impl Scope<'_> {
@@ -31,9 +46,10 @@ impl Scope<'_> {
             return template;
         }
         let mut sound = true;
-        for name in self.names(&template) {
-            if let Some((message, hint)) = self.fault(&name, source, log) {
-                log.word(path, &self.as_written(&name, source), message, hint);
+        let code = code(source);
+        for name in self.names(&template, &code) {
+            if let Some((message, hint)) = self.fault(&name, &code, log) {
+                log.word(path, &self.as_written(&name, source, &code), message, hint);
                 sound = false;
             }
         }
@@ -44,19 +60,18 @@ impl Scope<'_> {
     }
 
     /// The names used, those in brackets included: `agents["my-agent"]` as `agents.my-agent`.
-    fn names(&self, template: &Template) -> Vec<Vec<String>> {
+    fn names(&self, template: &Template, code: &str) -> Vec<Vec<String>> {
         let mut names = Vec::new();
         let mut leftovers = HashSet::new();
-        let code = code(template.source());
         for name in template.names() {
             let parts: Vec<String> = name.split('.').map(str::to_owned).collect();
             if let [root, first, ..] = &parts[..]
-                && let Some(hyphenated) = self.hyphenated(root, first, &code)
+                && let Some(hyphenated) = self.hyphenated(root, first, code)
             {
                 leftovers.extend(hyphenated.split('-').skip(1).map(str::to_owned));
             }
             if parts.len() == 1 {
-                names.extend(bracketed(&code, &name));
+                names.extend(bracketed(code, &name));
             }
             names.push(parts);
         }
@@ -68,37 +83,30 @@ impl Scope<'_> {
     fn fault(
         &self,
         name: &[String],
-        source: &str,
+        code: &str,
         log: &FaultLog,
     ) -> Option<(String, Option<String>)> {
         let (root, rest) = name.split_first()?;
-        let known: Vec<&str> = match self {
-            Self::Agent { .. } => vec!["input", "vars", "agents"],
-            Self::Tool { parameters, .. } => {
-                parameters.iter().copied().chain(["input", "vars"]).collect()
-            }
-        };
         if let Some(first) = rest.first()
-            && let Some(hyphenated) = self.hyphenated(root, first, &code(source))
+            && let Some(hyphenated) = self.hyphenated(root, first, code)
         {
             let message = format!("{root}.{hyphenated} reads as a subtraction");
             let output = if root == "agents" { ".output" } else { "" };
             return Some((message, Some(format!("write {root}[\"{hyphenated}\"]{output}"))));
         }
         match (self, root.as_str()) {
-            (Self::Tool { parameters, .. }, root) if parameters.contains(&root) => None,
+            (Self::Tool(tool), root) if tool.parameters.contains(root) => None,
             (_, "input") => match rest {
                 [] => None,
                 _ => Some(("input is a text: it has no attributes".to_owned(), None)),
             },
-            (Self::Agent { vars, .. } | Self::Tool { vars, .. }, "vars") => {
-                undefined_variable(vars, rest, log)
-            }
+            (_, "vars") => undefined_variable(self.vars().values(), rest, log),
             (Self::Agent { needed, agents, .. }, "agents") => {
                 undefined_output(needed, agents, rest, log)
             }
             (_, root) if Template::is_global(root) => None,
             (_, root) => {
+                let known = self.known();
                 let hint = log
                     .nearest(root, known.iter().copied())
                     .unwrap_or_else(|| format!("defined here: {}", known.join(", ")));
@@ -107,28 +115,56 @@ impl Scope<'_> {
         }
     }
 
+    fn vars(&self) -> &Vars {
+        match self {
+            Self::Agent { vars, .. } => vars,
+            Self::Tool(tool) => tool.vars,
+        }
+    }
+
+    /// The names it may begin with.
+    fn known(&self) -> Vec<&str> {
+        match self {
+            Self::Agent { .. } => vec!["input", "vars", "agents"],
+            Self::Tool(tool) => {
+                let mut known: Vec<&str> = tool.parameters.iter().copied().collect();
+                known.sort_unstable();
+                known.extend(["input", "vars"]);
+                known
+            }
+        }
+    }
+
     /// The name with hyphens that `ROOT.FIRST` is only the beginning of.
     fn hyphenated(&self, root: &str, first: &str, code: &str) -> Option<String> {
+        // Looking through all names is not for every template.
+        if !code.contains(&format!("{root}.{first}-")) {
+            return None;
+        }
         let begins = |name: &&str| {
             name.strip_prefix(first).is_some_and(|more| more.starts_with('-'))
                 && code.contains(&format!("{root}.{name}"))
         };
-        let (vars, agents) = match self {
-            Self::Agent { vars, agents, .. } => (vars, Some(agents)),
-            Self::Tool { vars, .. } => (vars, None),
-        };
         let found = match root {
-            "agents" => agents?.iter().copied().filter(begins).max_by_key(|name| name.len()),
-            "vars" => {
-                vars.as_object()?.keys().map(String::as_str).filter(begins).max_by_key(|n| n.len())
+            "agents" => {
+                let Self::Agent { agents, .. } = self else { return None };
+                agents.iter().copied().filter(begins).max_by_key(|name| name.len())
             }
+            "vars" => self
+                .vars()
+                .values()
+                .as_object()?
+                .keys()
+                .map(String::as_str)
+                .filter(begins)
+                .max_by_key(|n| n.len()),
             _ => None,
         };
         found.map(str::to_owned)
     }
 
     /// How the template spells a name.
-    fn as_written(&self, name: &[String], source: &str) -> String {
+    fn as_written(&self, name: &[String], source: &str, code: &str) -> String {
         let dotted = name.join(".");
         match name {
             [root, first, ..] if !source.contains(&dotted) => {
@@ -137,7 +173,7 @@ impl Scope<'_> {
                 format!("{root}[{quote}{first}{quote}]")
             }
             [root, first, ..] => self
-                .hyphenated(root, first, &code(source))
+                .hyphenated(root, first, code)
                 .map_or(dotted, |hyphenated| format!("{root}.{hyphenated}")),
             _ => dotted,
         }
@@ -146,15 +182,9 @@ impl Scope<'_> {
     fn stand_ins(&self) -> minijinja::Value {
         match self {
             Self::Agent { vars, needed, .. } => {
-                agent_context("", vars, needed.iter().map(|name| (*name, "")))
+                agent_context("", vars, needed.iter().map(|name| (*name, "".into())))
             }
-            Self::Tool { vars, parameters } => {
-                let arguments = parameters
-                    .iter()
-                    .map(|name| ((*name).to_owned(), Value::String(String::new())))
-                    .collect();
-                tool_context("", vars, &arguments)
-            }
+            Self::Tool(tool) => tool.stand_ins.clone(),
         }
     }
 }

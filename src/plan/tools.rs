@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::scope::Scope;
-use super::template::Template;
+use super::scope::{Scope, ToolScope};
+use super::template::{Template, Vars};
 use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
@@ -23,7 +23,7 @@ const ONE: &str = "give it exactly one: command: [program, argument], shell: a l
 
 /// What all tools are checked against.
 pub struct Surroundings<'a> {
-    pub vars: &'a Value,
+    pub vars: &'a Vars,
     pub base_dir: &'a Arc<PathBuf>,
     /// Names of the variables that hold API keys.
     pub secrets: &'a HashSet<String>,
@@ -39,7 +39,8 @@ impl Surroundings<'_> {
         check::name(name, "a tool", path, log);
         let parameters = config.parameters.as_ref().map(|p| p.0.as_slice()).unwrap_or_default();
         let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
-        let scope = Scope::Tool { vars: self.vars, parameters: &names };
+        let scope = ToolScope::new(self.vars, &names);
+        let scope = Scope::Tool(&scope);
         let kind = self.kind(name, config, &scope, path);
         self.parameter_names(&names, config, &path.key("parameters"));
         let schema = object_schema(parameters, &path.key("parameters"), log);

@@ -16,9 +16,9 @@ use tokio::time::timeout;
 use super::ProviderError;
 use super::failure::{self, ServerError};
 use super::http::{self, CONNECT_TIMEOUT, SetupError};
-use super::secrets::Secrets;
 use crate::plan::ProviderPlan;
 use crate::report::{ErrorKind, Scope};
+use crate::secret::Secrets;
 
 /// What is read of the body of an error.
 const ERROR_BODY_BYTES: usize = 64 * 1024;

@@ -8,8 +8,8 @@ mod failure;
 pub mod http;
 pub mod offline;
 pub mod openai;
-mod secrets;
-mod sse;
+mod quote;
+pub(crate) mod sse;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,8 @@ pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupEr
 /// A model server, or what stands in for one.
 pub trait Provider: Send + Sync {
     /// Makes one call. Text and token counts are told through `on_delta` as they arrive, so that
-    /// they are known even when the call fails or is dropped half-way.
+    /// they are known even when the call fails or is dropped half-way. Text is told only so: who
+    /// is told keeps it, and nobody holds it twice.
     fn chat<'a>(
         &'a self,
         request: ChatRequest<'a>,
@@ -109,7 +110,8 @@ pub struct TokenUsage {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatReply {
-    pub text: String,
+    /// Whether any text was told.
+    pub has_text: bool,
     pub tool_calls: Vec<ToolCall>,
     pub finish_reason: Option<String>,
     pub usage: TokenUsage,

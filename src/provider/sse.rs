@@ -245,18 +245,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_cut_anywhere_give_what_the_whole_gives(
-            bytes in prop_oneof![
-                proptest::collection::vec(any::<u8>(), 0..300),
-                "(data|event|:|error|\u{feff}|é|[a-c ]|\r|\n|\r\n){0,60}".prop_map(String::into_bytes),
-            ],
-            mut cuts in proptest::collection::vec(0usize..300, 0..12),
-        ) {
-            cuts.sort_unstable();
-            prop_assert_eq!(decode(&bytes, &cuts, 1000), decode(&bytes, &[], 1000));
-        }
-
-        #[test]
         fn memory_stays_within_the_limit(
             pieces in proptest::collection::vec("(data: )?[a-z]{0,40}\n?", 0..200),
         ) {

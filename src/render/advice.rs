@@ -19,7 +19,10 @@ fn timeout(scope: Option<Scope>) -> &'static str {
     match scope {
         Some(Scope::Run) => "raise `limits.timeout` (or -t), or lower what the agents have to do",
         Some(Scope::Agent) | None => "raise the agent's `timeout`, or use a faster model",
-        Some(Scope::Model) => "raise the agent's `idle_timeout`, or use a faster model",
+        Some(Scope::Model) => {
+            "check that the server can be reached, raise the agent's `idle_timeout`, or use a \
+             faster model"
+        }
         Some(Scope::Tool) => "raise the tool's `timeout` (or `tool_timeout`)",
     }
 }

@@ -17,7 +17,7 @@ pub mod selftest;
 mod summary;
 mod table;
 mod text;
-mod words;
+pub(crate) mod words;
 
 pub use faults::faults;
 pub use json::json;

@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::server::Manners;
 use super::zoo::Animal;
 
+const IS_LINUX: bool = cfg!(target_os = "linux");
+
 /// One run of crew: what is in its file, what happens to it, and how it has to end.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
@@ -17,7 +19,7 @@ pub struct Case {
     /// What is tried, in at most 46 columns.
     pub title: &'static str,
     pub promise: Promise,
-    /// Each is the tool of an agent that has no model, or not.
+    /// Each is the tool of an agent that has no model.
     pub tools: &'static [Tool],
     pub calls: Option<Calls>,
     pub grace: Duration,
@@ -28,18 +30,22 @@ pub struct Case {
     pub ends: Ends,
     /// What else has to hold afterwards.
     pub expect: &'static [Expect],
-    /// Promised on Linux only, whatever the animals.
+    /// Promised on Linux only as a whole. Elsewhere the tools that leave their group are left out.
     pub linux_only: bool,
     /// About milliseconds: nothing else runs meanwhile.
     pub alone: bool,
 }
 
 impl Case {
-    /// Whether crew promises this on the system it was built for.
+    /// Those whose end is promised on the system that crew was built for.
+    pub fn tools(&self) -> impl Iterator<Item = &'static Tool> {
+        let is_promised = |tool: &&Tool| IS_LINUX || !tool.animal.escapes_its_group();
+        self.tools.iter().filter(is_promised)
+    }
+
+    /// Whether there is anything to try on the system that crew was built for.
     pub fn is_promised_here(&self) -> bool {
-        let needs_linux =
-            self.linux_only || self.tools.iter().any(|tool| tool.animal.escapes_its_group());
-        cfg!(target_os = "linux") || !needs_linux
+        IS_LINUX || !self.linux_only && (self.calls.is_some() || self.tools().next().is_some())
     }
 }
 
@@ -128,6 +134,7 @@ pub enum Expect {
 #[derive(Debug, Clone, Copy)]
 pub enum Fact {
     Word(&'static str),
+    Number(u64),
     True,
 }
 
@@ -135,6 +142,7 @@ impl Fact {
     pub fn json(self) -> Value {
         match self {
             Self::Word(word) => word.into(),
+            Self::Number(number) => number.into(),
             Self::True => true.into(),
         }
     }

@@ -30,7 +30,7 @@ const RUN_LIMIT: Promise = Promise {
 const CALL_LIMIT: Promise =
     Promise { text: "a limit of 1s, then the end", limit: Duration::from_millis(1100) };
 const SIZE_LIMIT: Promise =
-    Promise { text: "ends when `max_answer` is reached", limit: Duration::from_millis(500) };
+    Promise { text: "ends when `max_answer` is reached", limit: Duration::from_secs(2) };
 
 /// What most have in common.
 const BASE: Case = Case {
@@ -79,12 +79,14 @@ pub const CASES: &[Case] = &[
     Case {
         promise: AT_ONCE,
         calls: mute(Caller::Agent),
+        expect: &[Expect::Is("/cleanup/model_calls_cancelled", Fact::Number(MANY_CALLS as u64))],
         alone: true,
         ..ctrl_c("open-calls", "Ctrl-C: 200 calls, the server says nothing", &[])
     },
     Case {
         promise: AT_ONCE,
         calls: mute(Caller::Tool),
+        expect: &[Expect::Is("/cleanup/http_calls_cancelled", Fact::Number(MANY_CALLS as u64))],
         alone: true,
         ..ctrl_c("open-requests", "Ctrl-C: 200 HTTP tools, a server says nothing", &[])
     },
@@ -108,11 +110,22 @@ pub const CASES: &[Case] = &[
         ..ctrl_c("second-signal", "a second signal, tools ignore every one", &[DEAF, DEAF_DAEMON])
     },
     ctrl_c("sleeper", "Ctrl-C: a tool that waits", &[tool(Animal::Sleeper)]),
-    ctrl_c("deaf", "Ctrl-C: it ignores every signal", &[DEAF]),
+    Case {
+        expect: &[Expect::Is("/cleanup/processes_killed", Fact::Number(1))],
+        ..ctrl_c("deaf", "Ctrl-C: it ignores every signal", &[DEAF])
+    },
     ctrl_c("family", "Ctrl-C: child and grandchild", &[tool(Animal::Family)]),
     ctrl_c("new-session", "Ctrl-C: a session of its own", &[tool(Animal::NewSession)]),
-    ctrl_c("daemon", "Ctrl-C: a daemon without environment", &[DAEMON]),
-    ctrl_c("deaf-daemon", "Ctrl-C: a daemon that ignores every signal", &[DEAF_DAEMON]),
+    Case {
+        // Enough to end in, on any machine: both are to be counted as stopped.
+        grace: Duration::from_secs(2),
+        expect: &[Expect::Is("/cleanup/processes_stopped", Fact::Number(2))],
+        ..ctrl_c("daemon", "Ctrl-C: a daemon without environment", &[DAEMON])
+    },
+    Case {
+        expect: &[Expect::Is("/cleanup/processes_killed", Fact::Number(2))],
+        ..ctrl_c("deaf-daemon", "Ctrl-C: a daemon that ignores every signal", &[DEAF_DAEMON])
+    },
     ctrl_c("server", "Ctrl-C: an MCP server, child and grandchild", &[server(Animal::Family)]),
     ctrl_c("deaf-server", "Ctrl-C: an MCP server that ignores signals", &[server(Animal::Deaf)]),
     ctrl_c("stopped", "Ctrl-C: it has stopped itself (SIGSTOP)", &[tool(Animal::Stopped)]),
@@ -129,6 +142,7 @@ pub const CASES: &[Case] = &[
             Expect::Is("/agents/leaver/tool_calls/0/leaked", Fact::True),
             Expect::AtMost("/agents/leaver/tool_calls/0/duration_ms", 1000),
         ],
+        linux_only: true,
         ..ctrl_c("leaver", "a tool ends, its daemon stays behind", &[LEAVER, SLEEPER])
     },
     Case {
@@ -177,6 +191,7 @@ pub const CASES: &[Case] = &[
             Step::Signal(Signal::SIGINT),
         ],
         expect: &[Expect::Is("/agents/daemon/tool_calls/0/status", Fact::Word("timed_out"))],
+        linux_only: true,
         ..ctrl_c(
             "tool-timeout",
             "a tool's limit: its daemon goes, others stay",
@@ -206,6 +221,16 @@ pub const CASES: &[Case] = &[
         ..by_itself("parent-killer", "a tool kills its own parent", RUN_LIMIT)
     },
     Case {
+        tools: &[Tool { timeout: "1s", ..tool(Animal::Patricide) }],
+        ends: Ends::Exit(0),
+        expect: &[
+            Expect::Is("/agents/patricide/status", Fact::Word("succeeded")),
+            Expect::Lines(1, "guardian"),
+        ],
+        linux_only: true,
+        ..by_itself("patricide", "a tool kills all between it and crew", RUN_LIMIT)
+    },
+    Case {
         calls: call(Manners::Dripping, r#"{"timeout": "1s"}"#),
         expect: &[
             Expect::Is("/agents/call-1/error/kind", Fact::Word("timeout")),
@@ -220,6 +245,11 @@ pub const CASES: &[Case] = &[
             Expect::Is("/agents/call-1/error/scope", Fact::Word("model")),
         ],
         ..by_itself("stalling", "a server that is silent after its head", CALL_LIMIT)
+    },
+    Case {
+        calls: call(Manners::EndlessHead, r#"{"idle_timeout": "1s"}"#),
+        expect: &[Expect::Is("/agents/call-1/status", Fact::Word("failed"))],
+        ..by_itself("endless-head", "a server whose head never ends", CALL_LIMIT)
     },
     Case {
         calls: call(Manners::Endless, r#"{"max_answer": "64KiB"}"#),

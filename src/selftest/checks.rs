@@ -35,32 +35,55 @@ pub struct Seen {
     pub left: Vec<Stray>,
 }
 
+/// What did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    pub text: String,
+    /// It may have been the machine, which had other things to do.
+    pub is_late: bool,
+}
+
+impl Failing {
+    pub fn late(text: String) -> Self {
+        Self { text, is_late: true }
+    }
+}
+
+impl From<String> for Failing {
+    fn from(text: String) -> Self {
+        Self { text, is_late: false }
+    }
+}
+
 /// Everything that did not hold.
-pub fn faults(case: &Case, seen: &Seen) -> Vec<String> {
-    let mut faults = Vec::new();
+pub fn failings(case: &Case, seen: &Seen) -> Vec<Failing> {
+    let mut failings = Vec::new();
     if let Some(left) = left(&seen.left) {
-        faults.push(left);
+        failings.push(left.into());
     }
     if !ended_so(case.ends, seen.status) {
-        faults.push(format!("crew ended with {}, not with {}", seen.status, case.ends));
+        failings.push(format!("crew ended with {}, not with {}", seen.status, case.ends).into());
     }
     if seen.left.is_empty() && seen.took > case.promise.limit + SLACK {
         let (took, limit) = (millis(seen.took), millis(case.promise.limit));
-        faults.push(format!("it took {took}ms instead of {limit}ms"));
+        failings.push(Failing::late(format!("it took {took}ms instead of {limit}ms")));
     }
     if seen.calls_open > 0 {
-        faults.push(format!("the server still sees {} calls open", seen.calls_open));
+        failings
+            .push(Failing::late(format!("the server still sees {} calls open", seen.calls_open)));
     }
     let is_stopped = case.ends == Ends::ByAny || matches!(case.ends, Ends::By(_));
     if let Some(closed) = seen.calls_closed.filter(|closed| *closed > CALLS_CLOSED + SLACK)
         && is_stopped
     {
         let closed = millis(closed);
-        faults.push(format!("calls were closed after {closed}ms instead of {CALLS_CLOSED:?}"));
+        failings.push(Failing::late(format!(
+            "calls were closed after {closed}ms instead of {CALLS_CLOSED:?}"
+        )));
     }
     match &seen.stdout {
         Some(stdout) if case.ends != Ends::By(Signal::SIGKILL) => {
-            faults.extend(report_faults(case, seen, stdout));
+            failings.extend(report_failings(case, seen, stdout));
         }
         _ => {}
     }
@@ -68,11 +91,13 @@ pub fn faults(case: &Case, seen: &Seen) -> Vec<String> {
         if let Expect::Lines(number, word) = expect {
             let lines = seen.stderr.lines().filter(|line| line.contains(word)).count();
             if lines != *number {
-                faults.push(format!("{lines} lines of stderr speak of {word:?}, not {number}"));
+                failings.push(
+                    format!("{lines} lines of stderr speak of {word:?}, not {number}").into(),
+                );
             }
         }
     }
-    faults
+    failings
 }
 
 /// `None` if nothing is.
@@ -94,40 +119,45 @@ fn ended_so(ends: Ends, status: ExitStatus) -> bool {
     }
 }
 
-fn report_faults(case: &Case, seen: &Seen, stdout: &str) -> Vec<String> {
+fn report_failings(case: &Case, seen: &Seen, stdout: &str) -> Vec<Failing> {
     let report: Value = match serde_json::from_str(stdout) {
         Ok(report) => report,
-        Err(_) if stdout.is_empty() => return vec!["there was no report".to_owned()],
-        Err(error) => return vec![format!("the report is not one JSON document: {error}")],
+        Err(_) if stdout.is_empty() => return vec!["there was no report".to_owned().into()],
+        Err(error) => return vec![format!("the report is not one JSON document: {error}").into()],
     };
-    let mut faults = Vec::new();
+    let mut failings = Vec::new();
     let names = |agents: &serde_json::Map<String, Value>| agents.keys().cloned().collect();
     let listed: Vec<String> = report["agents"].as_object().map(names).unwrap_or_default();
     if listed != seen.agents {
-        faults.push(format!("the report lists {} of {} agents", listed.len(), seen.agents.len()));
+        failings.push(
+            format!("the report lists {} of {} agents", listed.len(), seen.agents.len()).into(),
+        );
     }
     let code = seen.status.code().or(seen.status.signal().map(|signal| 128 + signal));
     if report["exit_code"].as_i64() != code.map(i64::from) {
-        faults.push(format!("the report says exit_code {}", report["exit_code"]));
+        failings.push(format!("the report says exit_code {}", report["exit_code"]).into());
     }
     if report.pointer("/cleanup/survivors") != Some(&Value::Array(Vec::new())) {
-        faults.push(format!("the report says survivors {}", report["cleanup"]["survivors"]));
+        failings
+            .push(format!("the report says survivors {}", report["cleanup"]["survivors"]).into());
     }
     for expect in case.expect {
         let found = |pointer| report.pointer(pointer).unwrap_or(&Value::Null);
         match *expect {
             Expect::Is(pointer, value) if *found(pointer) != value.json() => {
-                faults.push(format!("{pointer} is {}, not {}", found(pointer), value.json()));
+                failings
+                    .push(format!("{pointer} is {}, not {}", found(pointer), value.json()).into());
             }
             Expect::AtMost(pointer, most)
                 if found(pointer).as_u64().is_none_or(|number| number > most) =>
             {
-                faults.push(format!("{pointer} is {}, above {most}", found(pointer)));
+                failings
+                    .push(Failing::late(format!("{pointer} is {}, above {most}", found(pointer))));
             }
             _ => {}
         }
     }
-    faults
+    failings
 }
 
 #[cfg(test)]
@@ -157,7 +187,7 @@ mod tests {
 
     #[test]
     fn what_was_promised_has_no_faults() {
-        assert_eq!(faults(case("deaf"), &good()), [""; 0]);
+        assert_eq!(failings(case("family"), &good()), []);
     }
 
     #[test]
@@ -183,8 +213,8 @@ mod tests {
                 Seen { status: ExitStatus::from_raw(15), stdout, ..good() }
             }),
         ] {
-            let found = faults(case("deaf"), &seen);
-            assert!(found.len() == 1 && found[0].contains(expected), "{expected}: {found:?}");
+            let found = failings(case("family"), &seen);
+            assert!(found.len() == 1 && found[0].text.contains(expected), "{expected}: {found:?}");
         }
     }
 
@@ -196,10 +226,14 @@ mod tests {
         );
         let seen = Seen { agents: vec!["leaver".to_owned()], stdout: Some(report), ..good() };
         let pointer = "/agents/leaver/tool_calls/0/duration_ms";
-        assert_eq!(faults(case("leaver"), &seen), [format!("{pointer} is 1001, above 1000")]);
+        let expected = Failing::late(format!("{pointer} is 1001, above 1000"));
+        assert_eq!(failings(case("leaver"), &seen), [expected]);
         let seen =
             Seen { stderr: "a guardian process\nno guardian process\n".to_owned(), ..good() };
-        let found = faults(case("guardian-killed"), &seen);
-        assert!(found.iter().any(|fault| fault.starts_with("2 lines of stderr")), "{found:?}");
+        let found = failings(case("guardian-killed"), &seen);
+        assert!(
+            found.iter().any(|failing| failing.text.starts_with("2 lines of stderr")),
+            "{found:?}"
+        );
     }
 }

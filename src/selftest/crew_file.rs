@@ -15,7 +15,7 @@ pub fn den(dir: &Path, tool: &Tool) -> PathBuf {
 /// is one.
 pub fn crew_file(case: &Case, dir: &Path, base_url: Option<&str>) -> (Value, Vec<String>) {
     let (mut agents, mut tools, mut servers) = (Map::new(), Map::new(), Map::new());
-    for tool in case.tools {
+    for tool in case.tools() {
         let name = tool.animal.name();
         let (program, den) = (super::executable(), den(dir, tool));
         let program = program.to_string_lossy();
@@ -52,7 +52,7 @@ pub fn crew_file(case: &Case, dir: &Path, base_url: Option<&str>) -> (Value, Vec
     let grace = format!("{}ms", case.grace.as_millis());
     let provider = |base_url| json!({"zoo": {"api": "openai", "base_url": base_url}});
     let file = json!({
-        "name": case.name,
+        "name": "zoo",
         "limits": {"grace": grace, "timeout": case.timeout, "on_failure": "continue"},
         "providers": base_url.map_or(json!({}), provider),
         "tools": tools,

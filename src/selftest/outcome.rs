@@ -50,6 +50,10 @@ pub struct CaseReport {
     pub limit_ms: u64,
     /// Processes that were alive when all should have been over. They were killed.
     pub left: Vec<Stray>,
+    /// Nothing but time was wrong.
+    pub late: bool,
+    /// How often it was played: what is late is tried again, then without any other case beside.
+    pub attempts: u32,
     /// What did not hold, or why it was skipped.
     pub detail: Option<String>,
 }
@@ -65,6 +69,8 @@ impl CaseReport {
             stop_ms: None,
             limit_ms: millis(case.promise.limit),
             left: Vec::new(),
+            late: false,
+            attempts: 0,
             detail,
         }
     }

@@ -27,6 +27,8 @@ pub enum Manners {
     Endless,
     /// Sends the head, and then nothing.
     Stalling,
+    /// Never comes to the end of its head.
+    EndlessHead,
 }
 
 /// Serves as long as its runtime goes on.
@@ -101,7 +103,7 @@ async fn serve(stream: TcpStream, manners: Manners, state: &Mutex<State>) -> io:
 }
 
 async fn answer(manners: Manners, write: &mut OwnedWriteHalf) -> io::Result<()> {
-    if manners != Manners::Mute {
+    if matches!(manners, Manners::Dripping | Manners::Endless | Manners::Stalling) {
         write.write_all(HEAD.as_bytes()).await?;
     }
     match manners {
@@ -110,12 +112,18 @@ async fn answer(manners: Manners, write: &mut OwnedWriteHalf) -> io::Result<()> 
             write.write_all(COMMENT.as_bytes()).await?;
             tokio::time::sleep(DRIP).await;
         },
-        Manners::Endless => {
-            let words = format!("{WORD}\n\n").repeat(100);
-            loop {
-                write.write_all(words.as_bytes()).await?;
-            }
+        Manners::EndlessHead => {
+            write.write_all(b"HTTP/1.1 200 OK\r\nx-padding: ").await?;
+            for_ever(write, "and so on ").await
         }
+        Manners::Endless => for_ever(write, &format!("{WORD}\n\n")).await,
+    }
+}
+
+async fn for_ever(write: &mut OwnedWriteHalf, words: &str) -> io::Result<()> {
+    let words = words.repeat(100);
+    loop {
+        write.write_all(words.as_bytes()).await?;
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::case::{Case, Step, Tool};
-use super::checks::{SLACK, Seen};
+use super::checks::{Failing, SLACK, Seen};
 use super::crew_file::{crew_file, den};
 use super::server::{Server, State};
 use super::strays;
@@ -49,7 +49,7 @@ struct Stage<'a> {
 ///
 /// # Errors
 /// It did not come to crew's end in good order: what was waited for, or what could not be done.
-pub async fn play(case: &Case, dir: &Path) -> Result<Seen, String> {
+pub async fn play(case: &Case, dir: &Path) -> Result<Seen, Failing> {
     let mut stage =
         Stage::set(case, dir).await.map_err(|error| format!("could not start: {error}"))?;
     stage.until("every tool and every call was there", Stage::everybody_is_there).await?;
@@ -70,7 +70,7 @@ impl<'a> Stage<'a> {
         let (file, agents) = crew_file(case, dir, base_url.as_deref());
         let path = dir.join("agents.yaml");
         fs::write(&path, file.to_string())?;
-        for tool in case.tools {
+        for tool in case.tools() {
             fs::create_dir(den(dir, tool))?;
         }
         let mut crew = Command::new(super::executable())
@@ -102,7 +102,7 @@ impl<'a> Stage<'a> {
         let calls = self.case.calls.map_or(0, |calls| calls.agents);
         let is_there =
             |tool: &Tool| strays::recorded(&den(self.dir, tool)).len() >= tool.animal.members();
-        self.case.tools.iter().all(is_there) && self.server().calls >= calls
+        self.case.tools().all(is_there) && self.server().calls >= calls
     }
 
     /// Waits for what has to happen while crew runs.
@@ -110,17 +110,18 @@ impl<'a> Stage<'a> {
         &mut self,
         what: &str,
         has_happened: impl Fn(&Self) -> bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failing> {
         let asked = Instant::now();
         while !has_happened(self) {
             if let Ok(Some(status)) = self.crew.try_wait() {
                 let _ = timeout(SLACK, &mut self.stderr.reader).await;
                 let said = self.stderr.text();
                 let said = said.lines().find(|line| line.starts_with("error")).unwrap_or(&said);
-                return Err(format!("crew ended ({status}) before {what}; it said: {said}"));
+                let text = format!("crew ended ({status}) before {what}; it said: {said}");
+                return Err(text.into());
             }
             if asked.elapsed() > PATIENCE {
-                return Err(format!("waited {PATIENCE:?} in vain until {what}"));
+                return Err(Failing::late(format!("waited {PATIENCE:?} in vain until {what}")));
             }
             sleep(POLL).await;
         }
@@ -128,7 +129,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Returns when it happened, if something happened to crew.
-    async fn step(&mut self, step: Step) -> Result<Option<Instant>, String> {
+    async fn step(&mut self, step: Step) -> Result<Option<Instant>, Failing> {
         let now = Instant::now();
         match step {
             Step::Gone(animal) => {
@@ -141,7 +142,7 @@ impl<'a> Stage<'a> {
                 let members = self.members(animal);
                 return match members.into_iter().all(strays::is_alive) {
                     true => Ok(None),
-                    false => Err(format!("crew stopped {} as well", animal.name())),
+                    false => Err(format!("crew stopped {} as well", animal.name()).into()),
                 };
             }
             Step::Says(word) => {
@@ -153,7 +154,8 @@ impl<'a> Stage<'a> {
             Step::KillCrew => send(self.pid, Signal::SIGKILL)?,
             Step::KillGuardian => send(self.guardian()?, Signal::SIGKILL)?,
             Step::CloseOutput => {
-                let output = self.stdout.take().ok_or("the output is closed already")?;
+                let output =
+                    self.stdout.take().ok_or_else(|| "the output is closed already".to_owned())?;
                 output.reader.abort();
                 // Only then the pipe is closed.
                 let _ = output.reader.await;
@@ -163,17 +165,17 @@ impl<'a> Stage<'a> {
     }
 
     fn members(&self, animal: Animal) -> Vec<Pid> {
-        let own = self.case.tools.iter().filter(|tool| tool.animal == animal);
+        let own = self.case.tools().filter(|tool| tool.animal == animal);
         own.flat_map(|tool| strays::recorded(&den(self.dir, tool))).collect()
     }
 
     /// The child of crew that is no animal.
-    fn guardian(&self) -> Result<Pid, String> {
+    fn guardian(&self) -> Result<Pid, Failing> {
         let mut children = strays::children(self.pid);
         children.retain(|child| !child.command.contains(" --as "));
         match children.as_slice() {
             [guardian] => Ok(Pid::from_raw(guardian.pid)),
-            others => Err(format!("crew has {} guardians of its own, not 1", others.len())),
+            others => Err(format!("crew has {} guardians of its own, not 1", others.len()).into()),
         }
     }
 
@@ -182,10 +184,12 @@ impl<'a> Stage<'a> {
     }
 
     /// Waits for crew's end and looks around.
-    async fn end(mut self, since: Instant) -> Result<Seen, String> {
+    async fn end(mut self, since: Instant) -> Result<Seen, Failing> {
         let longest = self.case.promise.limit + SLACK + LATE;
         let ended = timeout(longest.saturating_sub(since.elapsed()), self.crew.wait());
-        let status = ended.await.map_err(|_| format!("crew had not ended after {longest:?}"))?;
+        let status = ended
+            .await
+            .map_err(|_| Failing::late(format!("crew had not ended after {longest:?}")))?;
         let status = status.map_err(|error| error.to_string())?;
         let mut took = since.elapsed();
         let mut left = strays::living(self.dir);
@@ -220,12 +224,12 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn send(pid: Pid, signal: Signal) -> Result<(), String> {
-    kill(pid, signal).map_err(|error| format!("could not send {signal} to {pid}: {error}"))
+fn send(pid: Pid, signal: Signal) -> Result<(), Failing> {
+    kill(pid, signal).map_err(|error| format!("could not send {signal} to {pid}: {error}").into())
 }
 
 /// Each sender has another signal to begin with.
-fn volley(pid: Pid) -> Result<(), String> {
+fn volley(pid: Pid) -> Result<(), Failing> {
     let signals = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
     let (senders, each) = VOLLEY;
     thread::scope(|scope| {

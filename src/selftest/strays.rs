@@ -57,7 +57,7 @@ pub fn end_all(dens: &Path) {
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::{children, is_alive, living, reap};
+pub use linux::{children, is_alive, living, parent, reap};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -92,6 +92,10 @@ mod linux {
         let parent = parent.as_raw();
         let is_child = |entry: &Entry| entry.parent == parent && !entry.zombie;
         table().into_iter().filter(is_child).map(|entry| stray(entry.pid)).collect()
+    }
+
+    pub fn parent(pid: Pid) -> Option<Pid> {
+        entry(pid.as_raw()).map(|entry| Pid::from_raw(entry.parent))
     }
 
     pub fn is_alive(pid: Pid) -> bool {
@@ -163,7 +167,7 @@ mod linux {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{children, is_alive, living, reap};
+pub use elsewhere::{children, is_alive, living, parent, reap};
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
@@ -187,6 +191,10 @@ mod elsewhere {
 
     pub fn children(_parent: Pid) -> Vec<Stray> {
         Vec::new()
+    }
+
+    pub fn parent(_pid: Pid) -> Option<Pid> {
+        None
     }
 
     pub fn is_alive(pid: Pid) -> bool {

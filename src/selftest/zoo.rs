@@ -4,7 +4,7 @@
 //! Every process that an animal consists of writes its pid into the animal's den, a folder, once
 //! it is what it is meant to be. None of them outlives [`LIFETIME`], should all else fail.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -16,6 +16,8 @@ use clap::ValueEnum;
 use nix::sys::signal::{SigHandler, Signal, kill, raise, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, close, fork, getpid, getppid, setsid};
+
+use super::strays;
 
 /// Far longer than a self-test may take.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -53,6 +55,8 @@ pub enum Animal {
     Writer,
     /// Kills the process that started it.
     ParentKiller,
+    /// With a daemon; it kills the process that started it and the one that started that.
+    Patricide,
     /// What the daemons above become.
     Orphan,
 }
@@ -68,7 +72,7 @@ impl Animal {
         match self {
             Self::Bomb => BOMB_START,
             Self::Family => 3,
-            Self::NewSession | Self::Daemon | Self::DeafDaemon => 2,
+            Self::NewSession | Self::Daemon | Self::DeafDaemon | Self::Patricide => 2,
             _ => 1,
         }
     }
@@ -113,12 +117,12 @@ pub fn live(animal: Animal, den: &Path) -> io::Result<()> {
         }
         Animal::Leaver => {
             say("left")?;
-            return if forked() { become_daemon(den) } else { wait_for_one(den) };
+            return if forked() { become_daemon(den) } else { wait_for(den, 1) };
         }
         Animal::PipeHolder => {
             say("held")?;
             if !forked() {
-                return wait_for_one(den);
+                return wait_for(den, 1);
             }
         }
         Animal::Bomb => return go_off(den),
@@ -126,10 +130,13 @@ pub fn live(animal: Animal, den: &Path) -> io::Result<()> {
             enter(den)?;
             return write_for_ever();
         }
-        Animal::ParentKiller => {
-            enter(den)?;
-            kill(getppid(), Signal::SIGKILL)?;
-            return rest();
+        Animal::ParentKiller => return kill_parent(den, false),
+        Animal::Patricide => {
+            if forked() {
+                return become_daemon(den);
+            }
+            wait_for(den, 1)?;
+            return kill_parent(den, true);
         }
     }
     enter(den)?;
@@ -169,9 +176,10 @@ fn say(line: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-fn wait_for_one(den: &Path) -> io::Result<()> {
+/// Until so many have told their pid.
+fn wait_for(den: &Path, members: usize) -> io::Result<()> {
     let born = Instant::now();
-    while born.elapsed() < LIFETIME && fs::read_dir(den)?.next().is_none() {
+    while born.elapsed() < LIFETIME && strays::recorded(den).len() < members {
         sleep(POLL);
     }
     Ok(())
@@ -195,6 +203,17 @@ fn become_daemon(den: &Path) -> io::Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .exec())
+}
+
+fn kill_parent(den: &Path, and_grandparent: bool) -> io::Result<()> {
+    enter(den)?;
+    let parent = getppid();
+    let grandparent = and_grandparent.then(|| strays::parent(parent)).flatten();
+    // The other way round it could be dead before it comes to the second.
+    for victim in grandparent.into_iter().chain([parent]) {
+        kill(victim, Signal::SIGKILL)?;
+    }
+    rest()
 }
 
 fn write_for_ever() -> io::Result<()> {

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// What stands before and after the number of bytes that were left out.
-pub const LEFT_OUT: (&str, &str) = ("\n[… ", " bytes left out …]\n");
+use crate::report::LEFT_OUT;
 
 /// Collects bytes up to a limit, half of it from the beginning and half from the end.
 #[derive(Debug)]

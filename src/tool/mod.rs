@@ -20,6 +20,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use crate::cancel::Cancellation;
+use crate::plan::template::Vars;
 use crate::plan::{ToolKind, ToolPlan};
 use crate::provider::ToolCall;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus, millis};
@@ -59,7 +60,7 @@ pub struct ToolContext<'a> {
     pub run_started: Instant,
     /// `input` and `vars`, for templates.
     pub input: &'a str,
-    pub vars: &'a Value,
+    pub vars: &'a Vars,
 }
 
 /// Finds the tool and checks the arguments against its schema. Nothing runs.

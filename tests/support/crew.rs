@@ -1,7 +1,7 @@
 //! Runs the program as its user would: in a folder with a crew's file, through pipes.
 
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -97,8 +97,25 @@ impl Crew {
     }
 }
 
+/// Signals as a terminal's shell would leave them: whoever runs the tests may ignore some, as under
+/// nohup or in a script's background.
+#[expect(unsafe_code, reason = "only code in the child can do this")]
+fn with_usual_signals(mut command: Command) -> Command {
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; sigaction is one.
+    unsafe {
+        command.pre_exec(|| {
+            for usual in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+                signal(usual, SigHandler::SigDfl)?;
+            }
+            Ok(())
+        });
+    }
+    command
+}
+
 /// This command of crew in this folder, with hardly anything in its environment.
-fn in_folder(mut command: Command, subcommand: &str, folder: &Path) -> Command {
+fn in_folder(command: Command, subcommand: &str, folder: &Path) -> Command {
+    let mut command = with_usual_signals(command);
     command
         .current_dir(folder)
         .env_clear()

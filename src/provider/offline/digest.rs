@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::provider::ToolCall;
-use crate::provider::secrets::{cut, one_line};
+use crate::provider::quote::{cut, one_line};
 
 const TOOLS: usize = 32;
 const LINES: usize = 6;

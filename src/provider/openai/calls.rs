@@ -154,7 +154,6 @@ impl JsonEnd {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -277,35 +276,5 @@ mod tests {
         assert!((0..MAX_CALLS as u64).all(|index| add(index).is_ok()));
         assert!(add(u64::MAX).is_err());
         assert!(add(0).is_ok());
-    }
-
-    proptest! {
-        #[test]
-        fn arguments_cut_anywhere_are_put_together_again(
-            arguments in r#"\{("[a-z{}\\"]{0,5}":[0-9]){0,6}\}"#,
-            cut in 0usize..60,
-            repeat_name in any::<bool>(),
-        ) {
-            let (start, rest) = arguments.split_at(cut.min(arguments.len()));
-            let name = if repeat_name && !rest.is_empty() && !start.is_empty() { "df" } else { "" };
-            // Where the start is a complete object already, a repeated name means another call.
-            let name = if start.contains('}') { "" } else { name };
-            let whole = assemble(&[(Some(0), "", "df", start), (Some(0), "", name, rest)]);
-            prop_assert_eq!(whole, vec![("call_1".to_owned(), "df".to_owned(), arguments.clone())]);
-        }
-
-        #[test]
-        fn any_fragments_give_unique_ids_and_lose_no_argument(
-            pieces in proptest::collection::vec(
-                (proptest::option::of(0u64..3), "[ab]?", "(df|ps)?", r#"[{}":a ]{0,4}"#), 0..40),
-        ) {
-            let rows: Vec<Row<'_>> = pieces
-                .iter()
-                .map(|(index, id, name, arguments)| (*index, id.as_str(), name.as_str(), arguments.as_str()))
-                .collect();
-            let whole = assemble(&rows);
-            let ids: HashSet<_> = whole.iter().map(|(id, ..)| id).collect();
-            prop_assert_eq!(ids.len(), whole.len());
-        }
     }
 }

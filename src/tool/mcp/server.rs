@@ -127,7 +127,7 @@ async fn live(plan: &McpServerPlan, shared: &Shared, life: &Life) {
             serve(service, shared, life, &mut link).await;
         }
         Err(why) => {
-            let _ = life.started.set(Err(link.last_words(&why).await));
+            let _ = life.started.set(Err(last_words(shared, &mut link, &why).await));
         }
     }
     if let Some(line) = &mut link.line {
@@ -161,6 +161,15 @@ async fn start(
         () = unconstrained(sleep(plan.start_timeout)) => {
             Err(format!("did not start within {:?}", plan.start_timeout))
         }
+    }
+}
+
+/// How it ended or failed; nothing is waited for once the run is stopped.
+async fn last_words(shared: &Shared, link: &mut Link, otherwise: &str) -> String {
+    tokio::select! {
+        biased;
+        () = shared.over() => otherwise.to_owned(),
+        words = link.last_words(otherwise) => words,
     }
 }
 
@@ -204,7 +213,7 @@ async fn serve(service: Service, shared: &Shared, life: &Life, link: &mut Link) 
         life.calls.close();
         let _ = timeout(GOODBYE, life.calls.wait()).await;
     } else {
-        let _ = life.ended.set(link.last_words("ended").await);
+        let _ = life.ended.set(last_words(shared, link, "ended").await);
     }
     close.cancel();
     let in_peace = is_over && !shared.cancel.is_cancelled();

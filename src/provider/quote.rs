@@ -1,6 +1,6 @@
 //! Words of a server, made fit for a message: no secret, no control characters, bounded.
 
-use secrecy::{ExposeSecret, SecretString};
+use crate::secret::Secrets;
 
 /// Longest quote of a server's own message, in characters.
 const MESSAGE_CHARS: usize = 400;
@@ -11,39 +11,12 @@ const EXCERPT_CHARS: usize = 160;
 /// What of a server's bytes is looked at for a quote.
 const QUOTED_BYTES: usize = 64 * 1024;
 
-/// Shorter values are no secrets, and replacing them would tear ordinary words apart.
-const SHORTEST_SECRET: usize = 4;
-
-/// What must never be quoted from one endpoint's answers: servers echo keys.
-#[derive(Debug, Default)]
-pub struct Secrets(Vec<SecretString>);
-
+/// Servers echo keys: what is quoted of an endpoint's answers holds none of them.
 impl Secrets {
-    pub fn add(&mut self, value: &str) {
-        let mut add = |value: &str| {
-            if value.len() >= SHORTEST_SECRET {
-                self.0.push(value.into());
-            }
-        };
-        add(value);
-        // `Bearer KEY`: a server may echo the key without its scheme.
-        if let Some((_, bare)) = value.split_once(' ') {
-            add(bare.trim());
-        }
-        // The longest first: one may be a part of another.
-        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
-    }
-
     /// One line of what a server said. Redacted before it is cut, so that no half of a secret
     /// is left at the end.
     pub fn quote(&self, words: &str) -> String {
-        let mut line = one_line(head(words));
-        for secret in &self.0 {
-            if line.contains(secret.expose_secret()) {
-                line = line.replace(secret.expose_secret(), "[redacted]");
-            }
-        }
-        cut(line, MESSAGE_CHARS)
+        cut(self.redact(one_line(head(words))), MESSAGE_CHARS)
     }
 
     /// A short excerpt of what could not be read.

@@ -1,0 +1,10 @@
+//! The body of an answer, and where it is cut.
+#![no_main]
+
+use crew::properties::answer;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: ([u8; 4], &[u8])| {
+    let (cuts, bytes) = input;
+    answer::body(bytes, &cuts.map(usize::from));
+});

@@ -1,0 +1,140 @@
+//! A model server's answer: it depends on what was sent, never on the packets, and what is kept of
+//! it follows from the limits.
+
+use std::collections::HashSet;
+
+use super::pieces;
+use crate::provider::openai::calls::{Calls, Piece};
+use crate::provider::openai::chunk::MAX_CALLS;
+use crate::provider::openai::reading::{Fault, Reading};
+use crate::provider::sse::{Decoder, Flow, Item, TooLong};
+use crate::provider::{ChatDelta, ChatReply};
+
+/// Small, so that small inputs reach it.
+const MOST_OF_AN_EVENT: usize = 200;
+const MAX_ANSWER: usize = 64;
+
+/// The events of a stream are the same however it is cut, and no longer than the limit.
+pub fn events(bytes: &[u8], cuts: &[usize]) {
+    let whole = decode(&[bytes]);
+    if let Ok(items) = &whole {
+        let kept: usize = items.iter().map(|(_, data)| data.len()).sum();
+        assert!(kept <= bytes.len(), "{kept} bytes of events from {}", bytes.len());
+        assert!(items.iter().all(|(_, data)| data.len() <= MOST_OF_AN_EVENT));
+    }
+    assert_eq!(decode(&pieces(bytes, cuts)), whole, "cut at {cuts:?}");
+    assert_eq!(decode(&bytes.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
+}
+
+/// Every item with what kind it is.
+fn decode(pieces: &[&[u8]]) -> Result<Vec<(&'static str, Vec<u8>)>, TooLong> {
+    let mut decoder = Decoder::new(MOST_OF_AN_EVENT);
+    let mut items = Vec::new();
+    let mut on_item = |item: Item<'_>| {
+        items.push(match item {
+            Item::Event { data, error: false } => ("event", data.to_vec()),
+            Item::Event { data, error: true } => ("error", data.to_vec()),
+            Item::Stray(line) => ("stray", line.to_vec()),
+        });
+        Flow::<()>::Continue(())
+    };
+    for piece in pieces {
+        let _ = decoder.push(piece, &mut on_item)?;
+    }
+    let _ = decoder.finish(&mut on_item)?;
+    Ok(items)
+}
+
+/// An answer is the same however its body is cut, and within `max_answer`.
+pub fn body(bytes: &[u8], cuts: &[usize]) {
+    let whole = read(&[bytes]);
+    let (result, told) = &whole;
+    assert!(told.len() <= MAX_ANSWER, "{} bytes were told", told.len());
+    if let Ok(reply) = result {
+        assert_eq!(reply.has_text, !told.is_empty());
+        assert!(reply.tool_calls.len() <= MAX_CALLS);
+        let calls = reply.tool_calls.iter().map(|call| call.name.len() + call.arguments.len());
+        // Arguments that were left out are `{}`.
+        let kept = calls.sum::<usize>() - 2 * reply.tool_calls.len().min(MAX_ANSWER);
+        assert!(kept <= MAX_ANSWER, "{kept} bytes of calls");
+    }
+    assert_eq!(read(&pieces(bytes, cuts)), whole, "cut at {cuts:?}");
+    assert_eq!(read(&bytes.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
+}
+
+/// What came of the body, and the text told meanwhile.
+fn read(pieces: &[&[u8]]) -> (Result<ChatReply, Fault>, String) {
+    let mut reading = Reading::new(MAX_ANSWER);
+    let mut told = String::new();
+    let mut on_delta = |delta: ChatDelta<'_>| {
+        if let ChatDelta::Text(text) = delta {
+            told.push_str(text);
+        }
+    };
+    let mut whole = || {
+        for piece in pieces {
+            if reading.push(piece, &mut on_delta)? {
+                return Ok(());
+            }
+        }
+        reading.end(&mut on_delta)
+    };
+    let result = whole().and_then(|()| reading.into_reply());
+    (result, told)
+}
+
+/// A fragment of a tool call: index, id, name, arguments.
+pub type Fragment<'a> = (Option<u64>, &'a str, &'a str, &'a str);
+
+/// Of any fragments come calls with an id each, no argument is lost or made up, and what is kept
+/// is counted.
+pub fn fragments(fragments: &[Fragment<'_>]) {
+    let mut calls = Calls::default();
+    let (mut counted, mut sent) = (0, String::new());
+    for &(index, id, name, arguments) in fragments {
+        match calls.add(Piece { index, id, name, arguments }) {
+            Ok(kept) => counted += kept,
+            Err(_) => return,
+        }
+        sent.push_str(arguments);
+    }
+    let whole = calls.into_calls();
+    assert!(whole.len() <= MAX_CALLS && whole.len() <= fragments.len());
+    let ids: HashSet<&str> = whole.iter().map(|call| call.id.as_str()).collect();
+    assert_eq!(ids.len(), whole.len(), "{whole:?}");
+    let kept: usize = whole.iter().map(|call| call.name.len() + call.arguments.len()).sum();
+    assert!(kept <= counted + "{}".len() * whole.len(), "{kept} bytes kept, {counted} counted");
+    // Which call a fragment belongs to is decided elsewhere; here only that it belongs to one.
+    let left_out = |arguments: &str| matches!(arguments, "{}" | "");
+    if whole.iter().all(|call| !left_out(&call.arguments)) {
+        let joined: String = whole.iter().map(|call| call.arguments.as_str()).collect();
+        assert_eq!(sorted(&joined), sorted(&sent));
+    }
+}
+
+fn sorted(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.sort_unstable();
+    bytes
+}
+
+/// The arguments of one call are the same however they are cut.
+pub fn arguments(arguments: &str, cuts: &[usize]) {
+    let cuts: Vec<usize> = cuts.iter().map(|&cut| arguments.floor_char_boundary(cut)).collect();
+    let assemble = |pieces: &[&[u8]]| {
+        let mut calls = Calls::default();
+        for (at, piece) in pieces.iter().enumerate() {
+            let text = std::str::from_utf8(piece).expect("cut between characters");
+            let name = if at == 0 { "df" } else { "" };
+            let piece = Piece { index: Some(0), id: "", name, arguments: text };
+            calls.add(piece).expect("one call");
+        }
+        calls.into_calls()
+    };
+    let whole = assemble(&[arguments.as_bytes()]);
+    assert_eq!(whole.len(), 1);
+    if !matches!(arguments.trim(), "" | "null") {
+        assert_eq!(whole[0].arguments, arguments);
+    }
+    assert_eq!(assemble(&pieces(arguments.as_bytes(), &cuts)), whole);
+}

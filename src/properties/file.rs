@@ -1,0 +1,133 @@
+//! A crew's file: a plan within its limits, or faults that can be shown.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::template;
+use crate::config::faults::Faults;
+use crate::config::find;
+use crate::plan::{self, CrewPlan, HttpPlan, Overrides, ToolCommand, ToolKind};
+use crate::render::{self, Look};
+use crate::report::InvalidReport;
+
+/// Of the file.
+const LARGEST: usize = 1 << 20;
+const MOST_FAULTS: usize = 201;
+/// Bytes of one fault's texts together, paths of 32 keys and characters of four bytes included.
+const LONGEST_FAULT: usize = 32 << 10;
+const LONGEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
+
+const KEY: &str = "sk-5d1c0fe2a9b84e7f";
+const LOOK: Look = Look { colour: false, width: 80, verbose: true };
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "OPENAI_API_KEY" | "LOCAL_KEY" => Some(KEY.to_owned()),
+        "TURNS" => Some("7".to_owned()),
+        "NAME" => Some("a {{ input }} ${TURNS}: [x]".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    }
+}
+
+/// The bytes of a file are a plan or a bounded list of faults, each with a place in the file.
+pub fn file(bytes: &[u8]) {
+    if bytes.len() > LARGEST {
+        return;
+    }
+    let name = Path::new("agents.yaml");
+    let source = match find::text(name, bytes.to_vec()) {
+        Ok(source) => source,
+        Err(faults) => return check_faults(&faults),
+    };
+    if source.contains(KEY) {
+        // It stands in the program, where a fuzzer finds it.
+        return;
+    }
+    match plan::read(PathBuf::from(name), source, &Overrides::default(), &environment) {
+        Ok(plan) => check_plan(&plan),
+        Err(faults) => {
+            check_faults(&faults);
+            assert!(!format!("{faults:?}").contains(KEY), "the key is shown");
+        }
+    }
+}
+
+fn check_faults(faults: &Faults) {
+    let number = faults.faults.len();
+    assert!((1..=MOST_FAULTS).contains(&number), "{number} faults");
+    // To YAML, a CR alone ends a line as well.
+    let lines = faults.source.replace("\r\n", "\n").replace('\r', "\n").lines().count();
+    for fault in &faults.faults {
+        let texts = [fault.path.as_ref(), Some(&fault.message), fault.hint.as_ref()];
+        let length: usize = texts.into_iter().flatten().map(String::len).sum();
+        assert!(length <= LONGEST_FAULT, "{length} bytes of one fault");
+        // The end of the file may be a line of its own.
+        assert!(fault.line.is_none_or(|line| (1..=lines + 1).contains(&line)), "{fault:?}");
+        assert!(fault.column.is_none_or(|column| column >= 1), "{fault:?}");
+    }
+    serde_json::to_string(&InvalidReport::from(faults)).expect("plain data");
+    let mut shown = Vec::new();
+    render::faults(faults, LOOK, &mut shown).expect("written to memory");
+    check_shown(&shown);
+}
+
+fn check_plan(plan: &CrewPlan) {
+    let mut waiting: Vec<usize> = plan.waves().concat();
+    waiting.sort_unstable();
+    assert_eq!(waiting, (0..plan.agents.len()).collect::<Vec<_>>(), "an agent never starts");
+    assert!(!plan.agents.is_empty());
+    assert!((Duration::from_nanos(1)..=LONGEST_TIME).contains(&plan.limits.timeout));
+    assert!(plan.limits.grace <= LONGEST_TIME);
+    for agent in &plan.agents {
+        for time in [agent.timeout, agent.idle_timeout, agent.tool_timeout] {
+            assert!((Duration::from_nanos(1)..=LONGEST_TIME).contains(&time));
+        }
+        assert!((1 << 10..=256 << 20).contains(&agent.max_answer));
+        let outputs =
+            agent.needs.iter().map(|&need| (plan.agents[need].name.as_str(), "92%".into()));
+        let context = plan::template::agent_context("slow", &plan.vars, outputs);
+        for template in agent.system.iter().chain([&agent.prompt]) {
+            template::rendered(template, context.clone());
+        }
+        for tool in &agent.tools {
+            assert!((1 << 10..=64 << 20).contains(&tool.max_output));
+            let arguments = serde_json::Map::new();
+            let context = plan::template::tool_context("slow", &plan.vars, &arguments);
+            match &tool.kind {
+                ToolKind::Process(process) => {
+                    let argv = match &process.command {
+                        ToolCommand::Argv(argv) => argv.as_slice(),
+                        ToolCommand::Shell(_) => &[],
+                    };
+                    for template in argv.iter().chain(&process.cwd) {
+                        template::rendered(template, context.clone());
+                    }
+                }
+                ToolKind::Http(http) => requested(http, &context),
+                ToolKind::Mcp(tool) => panic!("{tool:?} before its server runs"),
+            }
+        }
+    }
+    let mut shown = Vec::new();
+    render::plan(plan, LOOK, &mut shown).expect("written to memory");
+    check_shown(&shown);
+}
+
+/// Whatever fills a part of the address stays in it.
+fn requested(http: &HttpPlan, context: &minijinja::Value) {
+    for template in &http.path {
+        let segment = template.render_encoded(context.clone()).unwrap_or_default();
+        assert!(!segment.contains(['/', '?', '#', '\\']), "{segment:?}");
+    }
+    let headers = http.headers.iter().map(|header| &header.value);
+    for template in http.query.iter().map(|(_, value)| value).chain(headers) {
+        template::rendered(template, context.clone());
+    }
+}
+
+fn check_shown(shown: &[u8]) {
+    let shown = std::str::from_utf8(shown).expect("text");
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    assert!(!shown.contains(KEY), "the key is shown");
+}

@@ -1,0 +1,86 @@
+//! `${}` and `{{ }}`: what fills them in is data.
+
+use std::cell::RefCell;
+
+use serde_json::json;
+
+use crate::config::expand::Expansion;
+use crate::config::faults::FaultLog;
+use crate::config::node::Node;
+use crate::config::place::Path;
+use crate::plan::template::{LARGEST, Template, Vars, agent_context};
+
+/// Any text parses or does not, and is filled in or is not, within the limits.
+pub fn template(source: &str) {
+    let Ok(template) = Template::parse(source) else { return };
+    let _ = template.names();
+    let vars = Vars::new(json!({"a": "x", "b": [1, "{{ a }}", {"c": null}], "c": {"d": 1.5}}));
+    let context = || agent_context("slow", &vars, [("disk", "{{ input }}".into())]);
+    let _ = template.try_out(context());
+    rendered(&template, context());
+    if template.is_literal() {
+        let text = source.strip_suffix('\n').unwrap_or(source);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let rendered = template.render(context()).expect("nothing to fill in");
+        assert!(rendered.starts_with(text) && rendered.len() <= source.len(), "{rendered:?}");
+    }
+}
+
+pub fn rendered(template: &Template, context: minijinja::Value) {
+    if let Ok(text) = template.render(context) {
+        assert!(text.len() <= LARGEST, "{} bytes", text.len());
+    }
+}
+
+/// Whatever a variable holds, it is put in as it is, once, and nothing else changes.
+pub fn expansion(text: &str, value: &str) {
+    let name = Path::Root.key("name");
+    // Only what can be expanded without it has a meaning of its own.
+    let Some(parts) = around(text, &name) else { return };
+    assert_eq!(expand(text, value, &name).as_deref(), Some(parts.join(value).as_str()));
+    let escaped = text.replace("${", "$${");
+    assert_eq!(expand(&escaped, value, &name).as_deref(), Some(text));
+}
+
+/// In a template the value comes out as it is as well: it can print, but it cannot act.
+pub fn expansion_in_template(text: &str, value: &str) {
+    let agents = Path::Root.key("agents");
+    let agent = agents.key("a");
+    let prompt = agent.key("prompt");
+    let Some(parts) = around(text, &prompt) else { return };
+    let vars = Vars::new(json!({}));
+    let context = || agent_context("slow", &vars, []);
+    let render = |text: &str| Template::parse(text).ok()?.render(context()).ok();
+    let Some(expected) = render(&parts.join(STAND_IN)) else { return };
+    let Some(expanded) = expand(text, value, &prompt) else { return };
+    let expected = expected.replace(STAND_IN, value);
+    // Of the line ends at its end a template keeps one less, and a value all of them.
+    let body = |text: &str| text.trim_end_matches(['\n', '\r']).to_owned();
+    let found = render(&expanded).as_deref().map(body);
+    assert_eq!(found, Some(body(&expected)), "{expanded:?}");
+}
+
+/// A character that has no meaning anywhere, in place of a value.
+const STAND_IN: &str = "\u{e000}";
+
+/// The text around the places of the variable `V`; nothing if it has faults.
+fn around(text: &str, path: &Path<'_>) -> Option<Vec<String>> {
+    if text.contains(STAND_IN) {
+        return None;
+    }
+    let marked = expand(text, STAND_IN, path)?;
+    Some(marked.split(STAND_IN).map(str::to_owned).collect())
+}
+
+/// With the one variable `V`; nothing if there are faults.
+fn expand(text: &str, value: &str, path: &Path<'_>) -> Option<String> {
+    let log = FaultLog::default();
+    let env = |name: &str| (name == "V").then(|| value.to_owned());
+    let mut node = Node::Text { text: text.to_owned(), expanded: false };
+    let (keys, secrets) = (vec!["KEY".to_owned()], RefCell::default());
+    Expansion { env: &env, keys, log: &log, secrets }.apply(&mut node, path);
+    match node {
+        Node::Text { text, .. } if log.is_empty() => Some(text),
+        _ => None,
+    }
+}
