@@ -57,7 +57,7 @@ fn lines(ended: &Ended, file: &str) -> Vec<String> {
 
 #[test]
 fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
-    let (crew, model) = calling("", "", &[("fx__echo", json!({"text": "hello"}))]);
+    let (crew, model) = calling("unhurried", "", &[("fx__echo", json!({"text": "hello"}))]);
     let ended = crew.run();
     let report = ended.report(0);
     let call = &calls(&report)[0];
@@ -74,7 +74,8 @@ fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
     assert_eq!(told["description"], "Says it again");
     assert_eq!(told["parameters"]["required"], json!(["text"]));
     assert!(tools.iter().any(|tool| tool["function"]["name"] == "fx__read_file"));
-    assert_eq!(lines(&ended, "ends"), ["input closed"], "it was not asked to end by itself");
+    assert_eq!(lines(&ended, "ends"), ["input closed"]);
+    assert_eq!(report["cleanup"]["processes_killed"], 0);
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn what_a_server_may_ask_is_answered_and_the_rest_refused() {
 fn a_call_that_takes_too_long_is_cancelled_and_the_agent_goes_on() {
     for tool in ["never", "progress"] {
         let tools = format!("fx.{tool}");
-        let ended = offline("", "    timeout: 300ms\n", &tools).run();
+        let ended = offline("unhurried", "    timeout: 300ms\n", &tools).run();
         ended.report(0);
         let call = only_call(&ended);
         assert_eq!(call["status"], "timed_out", "{tool}");
@@ -312,7 +313,7 @@ fn the_example_of_the_readme_works() {
 #[test]
 fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
     let crew = |tools: &str, args: &[&str]| {
-        let servers = yaml("be_the_server", "", "");
+        let servers = yaml("be_the_server", "unhurried", "");
         let yaml = format!("{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n");
         Crew::checking(&yaml).args(args).run_as_is()
     };

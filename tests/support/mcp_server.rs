@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// The environment variable that makes the test's program a server: words, each a habit of it.
+/// The environment variable that makes the test's program a server: words, each a habit of it. An
+/// unhurried one goes at the end of its input, but not when asked to: it has read whatever was sent.
 pub const ROLE: &str = "FIXTURE_ROLE";
 /// Bytes that no reader should take in.
 const HUGE: usize = 1 << 30;
@@ -68,7 +69,7 @@ impl Fixture {
 
     fn serve(&self) {
         note("starts", &std::process::id().to_string());
-        if self.is("stubborn") {
+        if self.is("stubborn") || self.is("unhurried") {
             ignore_sigterm();
         }
         if self.is("refuses") {

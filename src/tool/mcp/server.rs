@@ -1,9 +1,11 @@
 //! One MCP server of a run: started once, shared by the agents that use it, started once more if
 //! it dies, and stopped with everything it has started.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use rmcp::service::{ClientInitializeError, Peer, RoleClient, RunningService};
 use tokio::sync::SetOnce;
 use tokio::task::unconstrained;
@@ -101,7 +103,15 @@ impl Server {
         let (plan, shared) = (self.plan.clone(), shared.clone());
         shared.tasks.clone().spawn({
             let life = life.clone();
-            async move { live(&plan, &shared, &life).await }
+            async move {
+                let lived = AssertUnwindSafe(live(&plan, &shared, &life)).catch_unwind().await;
+                if lived.is_err() {
+                    // Nobody must wait for it any more.
+                    let fault = "cannot be talked to by crew's own fault, please report it";
+                    let _ = life.started.set(Err(fault.to_owned()));
+                    let _ = life.ended.set(fault.to_owned());
+                }
+            }
         });
         Ok(life)
     }
