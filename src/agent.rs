@@ -13,7 +13,7 @@ use crate::cancel::Cancellation;
 use crate::conversation::{Conversation, Ending, Step};
 use crate::ledger::{End, Ledger};
 use crate::plan::template::{Template, TemplateError, agent_context};
-use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
+use crate::plan::{AgentPlan, CrewPlan, ModelPlan, ToolPlan};
 use crate::provider::offline::Offline;
 use crate::provider::{
     ChatDelta, ChatReply, ChatRequest, Provider, ProviderError, ToolCall, ToolSpec,
@@ -21,6 +21,7 @@ use crate::provider::{
 use crate::report::{AgentError, CancelKind, ErrorKind, Event, EventSink, ToolCallReport, Usage};
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
+use crate::tool::mcp::Servers;
 use crate::tool::process::Processes;
 use crate::tool::{self, CheckedCall, ToolContext};
 
@@ -38,7 +39,8 @@ pub struct RunContext<'a> {
     pub deadline: Instant,
     /// One for each agent, in the plan's order.
     pub ledgers: Vec<Ledger>,
-    pub processes: Processes,
+    pub processes: Arc<Processes>,
+    pub servers: Servers,
     pub http: &'a HttpClients,
     /// In the order of [`CrewPlan::providers`].
     pub providers: &'a [Arc<dyn Provider>],
@@ -95,10 +97,14 @@ impl Driver<'_> {
             Ok(conversation) => conversation,
             Err(error) => return failed(ErrorKind::Template, error.to_string()),
         };
-        let tools: Vec<ToolSpec> = self.plan.tools.iter().map(|tool| tool.spec.clone()).collect();
+        let tools = match self.equip().await {
+            Ok(tools) => tools,
+            Err(end) => return end,
+        };
+        let specs: Vec<ToolSpec> = tools.iter().map(|tool| tool.spec.clone()).collect();
         loop {
             match conversation.next() {
-                Step::CallModel => match self.call_model(&conversation, &tools).await {
+                Step::CallModel => match self.call_model(&conversation, &specs).await {
                     Ok(reply) => {
                         let ledger = self.ledger.open();
                         let text = ledger.output.as_deref().filter(|_| reply.has_text);
@@ -106,13 +112,32 @@ impl Driver<'_> {
                     }
                     Err(end) => return end,
                 },
-                Step::CallTools(calls) => match self.call_tools(&calls).await {
+                Step::CallTools(calls) => match self.call_tools(&tools, &calls).await {
                     Ok(outputs) => conversation.tools_returned(outputs),
                     Err(end) => return end,
                 },
                 Step::Done(ending) => return self.conclude(ending),
             }
         }
+    }
+
+    /// The agent's tools: those of the file, and those of the MCP servers it uses, which are started
+    /// if they do not run yet.
+    async fn equip(&self) -> Result<Vec<Arc<ToolPlan>>, End> {
+        let mut tools = self.plan.tools.clone();
+        if self.plan.grants.is_empty() {
+            return Ok(tools);
+        }
+        let names = tools.iter().map(|tool| tool.spec.name.clone()).collect();
+        let equipped = tokio::select! {
+            biased;
+            () = self.scope.cancelled() => return Err(self.stopped()),
+            equipped = self.context.servers.equip(&self.plan.grants, names) => equipped,
+        };
+        let equipment = equipped.map_err(|message| failed(ErrorKind::Tool, message))?;
+        self.ledger.open().notes.extend(equipment.notes);
+        tools.extend(equipment.tools);
+        Ok(tools)
     }
 
     fn open_conversation(&self) -> Result<Conversation, TemplateError> {
@@ -254,34 +279,39 @@ impl Driver<'_> {
     }
 
     /// All calls of one turn, side by side. Their outputs, in their order.
-    async fn call_tools(&self, calls: &[ToolCall]) -> Result<Vec<String>, End> {
+    async fn call_tools(
+        &self,
+        tools: &[Arc<ToolPlan>],
+        calls: &[ToolCall],
+    ) -> Result<Vec<String>, End> {
         if self.scope.is_cancelled() {
             return Err(self.stopped());
         }
-        let reports = join_all(calls.iter().map(|call| self.call_tool(call))).await;
+        let reports = join_all(calls.iter().map(|call| self.call_tool(tools, call))).await;
         if self.scope.is_cancelled() {
             return Err(self.stopped());
         }
         Ok(reports)
     }
 
-    async fn call_tool(&self, call: &ToolCall) -> String {
+    async fn call_tool(&self, tools: &[Arc<ToolPlan>], call: &ToolCall) -> String {
         let started = self.context.started;
-        let checked = match tool::check(&self.plan.tools, call) {
+        let checked = match tool::check(tools, call) {
             Ok(checked) => checked,
             Err(rejection) => {
-                let report = tool::rejected(call, rejection, started);
+                let report = tool::rejected(tools, call, rejection, started);
                 let slot = self.reserve(report.clone());
                 return self.settle(slot, report);
             }
         };
         let CheckedCall { tool, arguments } = &checked;
-        let (name, values) = (tool.spec.name.clone(), arguments.clone());
+        let (name, values) = (tool.label().to_owned(), arguments.clone());
         let slot = self.reserve(tool::unfinished(&name, values.clone(), started));
         self.tell(Event::ToolStarted { agent: self.index, tool: name, arguments: values });
         let context = ToolContext {
             processes: &self.context.processes,
             http: self.context.http,
+            servers: &self.context.servers,
             scope: &self.scope,
             default_timeout: self.plan.tool_timeout,
             run_started: started,

@@ -52,7 +52,7 @@ pub enum Command {
     /// Run the crew's agents on an input and report what they answered
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
-    /// Validate the crew's file and show what would run; nothing is started
+    /// Validate the crew's file and show what would run; nothing is started without --tools
     Check(CheckArgs),
     /// Try out what crew promises: that every run ends in time and leaves nothing behind
     ///
@@ -82,6 +82,9 @@ pub struct RunArgs {
 pub struct CheckArgs {
     #[command(flatten)]
     pub file: FileArgs,
+    /// Start the MCP servers and list the tools they offer
+    #[arg(long)]
+    pub tools: bool,
     #[command(flatten)]
     pub color: ColorArgs,
 }

@@ -26,6 +26,7 @@ use crate::report::{
 };
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
+use crate::tool::mcp::{self, Servers};
 use crate::tool::process::{Farewell, Processes};
 
 /// What stopping may take beyond the grace: killing, reaping and the last bytes of output.
@@ -64,6 +65,8 @@ pub async fn run(
 ) -> Report {
     let clock = jiff::Timestamp::now();
     let started = Instant::now();
+    let processes = Processes::new(cancel.clone(), plan.limits.grace, services.open_files);
+    let processes = Arc::new(processes);
     let run = Run {
         context: RunContext {
             plan,
@@ -72,7 +75,8 @@ pub async fn run(
             started,
             deadline: started + plan.limits.timeout,
             ledgers: plan.agents.iter().map(Ledger::new).collect(),
-            processes: Processes::new(cancel.clone(), plan.limits.grace, services.open_files),
+            servers: Servers::new(plan, processes.clone(), cancel.clone()),
+            processes,
             http: &services.http,
             providers: &services.providers,
             secrets: &services.secrets,
@@ -115,6 +119,9 @@ impl Run<'_> {
             // Beyond this nothing is waited for: the agents are dropped, and their ledgers tell.
             self.until(deadline, &mut agents).await;
         }
+        // Servers that nobody waits for may leave by themselves first.
+        let servers = if undisturbed { deadline + mcp::LEAVE } else { deadline };
+        self.until(servers, self.context.servers.end()).await;
         self.until(deadline, self.context.processes.ended()).await;
         let farewell = self.context.processes.close().await;
         (farewell, work_ended.elapsed())
@@ -264,7 +271,10 @@ impl Run<'_> {
         let mut report = ledger.into_report();
         report.output = report.output.map(|output| secrets.redact(output));
         if let Some(error) = &mut report.error {
-            error.message = secrets.redact(std::mem::take(&mut error.message));
+            error.message = secrets.redact_output(std::mem::take(&mut error.message), true);
+        }
+        for note in &mut report.notes {
+            *note = secrets.redact_output(std::mem::take(note), true);
         }
         report
     }

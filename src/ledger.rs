@@ -41,6 +41,7 @@ impl Ledger {
             retries: 0,
             usage: Usage::default(),
             tool_calls: Vec::new(),
+            notes: Vec::new(),
         }))
     }
 

@@ -7,16 +7,15 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
-use crew::cli::{CheckArgs, Cli, ColorWhen, Command, OutputFormat, SelftestArgs};
+use crew::cli::{Cli, ColorWhen, Command, OutputFormat, SelftestArgs};
 use crew::config::faults::Faults;
-use crew::plan::CrewPlan;
 use crew::render::{self, Colour, Environment, Look, Screen};
 use crew::report::InvalidReport;
 use crew::selftest::{Ended, SelftestStatus, keeper, zoo};
 use crew::tool::guardian;
-use crew::tool::http::HttpClients;
-use crew::{exit, plan, provider, selftest, signal};
+use crew::{exit, selftest, signal};
 
+mod check;
 mod delivery;
 mod run;
 
@@ -27,34 +26,13 @@ fn main() -> ExitCode {
     signal::restore();
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::run(&args),
-        Ok(Cli { command: Command::Check(args) }) => check(&args),
+        Ok(Cli { command: Command::Check(args) }) => check::check(&args),
         Ok(Cli { command: Command::Selftest(args) }) => match (&*args.animal, &*args.keep) {
             ([animal, den], _) => as_animal(animal, Path::new(den)),
             (_, [case, folder]) => as_keeper(case, Path::new(folder)),
             _ => self_test(&args),
         },
         Err(error) => usage(&error),
-    }
-}
-
-fn check(args: &CheckArgs) -> ExitCode {
-    let screens = Screens::new(args.color.color);
-    let plan = plan::load(args.file.config.as_deref(), &plan::Overrides::default(), &environment);
-    // A proxy or a certificate store that cannot be used would end a run just as early.
-    let connect = |plan: &CrewPlan| {
-        provider::connect(&plan.providers).and_then(|_| HttpClients::connect(plan))
-    };
-    let checked = plan.and_then(|plan| match connect(&plan) {
-        Ok(_) => Ok(plan),
-        Err(error) => Err(Faults::unplaced(None, error.to_string(), None)),
-    });
-    match checked {
-        Ok(plan) => {
-            // A reader that has seen enough is no fault of the file's.
-            let _ = render::plan(&plan, look(screens.stdout, false), &mut io::stdout().lock());
-            ExitCode::from(exit::SUCCESS)
-        }
-        Err(faults) => invalid(&faults, screens, false),
     }
 }
 

@@ -83,6 +83,9 @@ pub struct AgentReport {
     pub retries: u32,
     pub usage: Usage,
     pub tool_calls: Vec<ToolCallReport>,
+    /// What was not as the file wants it, and did not keep the agent from working.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -279,6 +282,24 @@ pub struct Fault {
     pub message: String,
     /// What to do, such as `did you mean "disk_usage"?`.
     pub hint: Option<String>,
+}
+
+/// What an MCP server offers, for `crew check --tools`.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    pub server: String,
+    pub tools: Vec<OfferedTool>,
+    /// Why it does not start, or does not offer what an agent is to have.
+    pub faults: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct OfferedTool {
+    pub name: String,
+    pub description: String,
+    /// The server says so; nobody checks it.
+    pub read_only: bool,
+    pub destructive: bool,
 }
 
 /// What happens during a run, told as it happens. `agent` is an index into the plan's agents.

@@ -60,7 +60,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
 
 /// One thread: model servers and tools do the work, crew only waits for them. Signals that arrive
 /// from now on cancel the run.
-fn runtime(cancel: &Cancellation) -> anyhow::Result<Runtime> {
+pub fn runtime(cancel: &Cancellation) -> anyhow::Result<Runtime> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let within = runtime.enter();

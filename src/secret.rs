@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::plan::template::Template;
-use crate::plan::{CrewPlan, ToolKind, ToolPlan, is_telling};
+use crate::plan::{CrewPlan, McpAccess, ToolKind, ToolPlan, is_telling};
 use crate::report::LEFT_OUT;
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
@@ -30,10 +30,14 @@ pub struct Secrets(Vec<SecretString>);
 impl Secrets {
     pub fn of(plan: &CrewPlan) -> Self {
         let keys = plan.providers.iter().filter_map(|provider| provider.api_key.as_ref());
-        let named = plan
-            .providers
-            .iter()
-            .flat_map(|provider| provider.headers.iter().chain(&provider.query));
+        let servers = plan.mcp_servers.iter().flat_map(|server| match &server.access {
+            McpAccess::Process { env, .. } => env,
+            McpAccess::Http { headers, .. } => headers,
+        });
+        let providers = plan.providers.iter();
+        let named = providers
+            .flat_map(|provider| provider.headers.iter().chain(&provider.query))
+            .chain(servers);
         let named = named.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
         let tools = plan.tools().into_iter().flat_map(of_tool);
         let mut secrets = Self::default();

@@ -20,10 +20,10 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// What to make of a file's texts.
 pub struct Expansion<'a> {
     pub env: Env<'a>,
-    /// Variables that hold API keys: only the headers of providers and HTTP tools may use one.
+    /// Variables that hold API keys: only headers may use one.
     pub keys: &'a HashSet<String>,
     pub log: &'a FaultLog,
-    /// What variables have brought into the headers of HTTP tools.
+    /// Values of variables that stand where secrets do.
     pub secrets: RefCell<Vec<SecretString>>,
 }
 
@@ -60,7 +60,14 @@ impl Expansion<'_> {
                 Piece::Plain(plain) => parts.push(Part::File(plain)),
                 Piece::Variable { name, default } => {
                     match self.variable(name, default, kind, path) {
-                        Some(part) => parts.push(part),
+                        Some(part) => {
+                            if let Part::Environment(value) = &part
+                                && kind.makes_secret(name)
+                            {
+                                self.secrets.borrow_mut().push(value.as_str().into());
+                            }
+                            parts.push(part);
+                        }
                         None => failed = true,
                     }
                 }
@@ -82,9 +89,6 @@ impl Expansion<'_> {
         }
         let mut out = String::with_capacity(text.len());
         for part in parts {
-            if let (Kind::ToolHeader, Part::Environment(value)) = (kind, &part) {
-                self.secrets.borrow_mut().push(value.as_str().into());
-            }
             match part {
                 Part::File(text) => out.push_str(text),
                 Part::Environment(value) if kind.is_template() => {
@@ -139,6 +143,10 @@ enum Kind {
     Header,
     /// A header of an HTTP tool, which is a template too.
     ToolHeader,
+    /// Of an MCP server.
+    ServerHeader,
+    /// Anything else of an MCP server: arguments, environment, address.
+    Server,
     Other,
 }
 
@@ -157,6 +165,8 @@ impl Kind {
                 Key("prompt" | "role" | "goal" | "backstory" | "instructions"),
             ] => Self::Template,
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
+            [Key("mcp_servers"), Key(_), Key("headers"), Key(_)] => Self::ServerHeader,
+            [Key("mcp_servers"), ..] => Self::Server,
             _ => Self::Other,
         }
     }
@@ -166,8 +176,17 @@ impl Kind {
         matches!(self, Self::Template | Self::ToolHeader)
     }
 
+    /// Whether what this variable holds may be a secret here, so that it is never shown.
+    fn makes_secret(self, variable: &str) -> bool {
+        match self {
+            Self::ToolHeader | Self::ServerHeader => true,
+            Self::Server => is_telling(variable),
+            _ => false,
+        }
+    }
+
     fn may_hold_keys(self) -> bool {
-        matches!(self, Self::Header | Self::ToolHeader)
+        matches!(self, Self::Header | Self::ToolHeader | Self::ServerHeader)
     }
 }
 
@@ -229,7 +248,7 @@ pub fn variables(text: &str) -> impl Iterator<Item = &str> {
 const TELLING: [&str; 8] =
     ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
 
-/// Whether a header, or a parameter of an address, of this name carries a secret.
+/// Whether what bears this name is likely to be a secret.
 pub fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TELLING.iter().any(|part| name.contains(part))

@@ -20,8 +20,9 @@ pub struct CrewFile {
     pub defaults: Option<DefaultsConfig>,
     pub providers: Option<Entries<ProviderConfig>>,
     pub tools: Option<Entries<ToolConfig>>,
+    pub mcp_servers: Option<Entries<McpServerConfig>>,
     pub agents: Option<Entries<AgentConfig>>,
-    /// What variables have brought into the headers of HTTP tools.
+    /// Values of variables that stand where secrets do.
     #[serde(skip)]
     pub secrets: Vec<SecretString>,
 }
@@ -95,6 +96,19 @@ pub struct HttpConfig {
     pub headers: Option<Entries<String>>,
     pub body: Option<Value>,
     pub allow_hosts: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct McpServerConfig {
+    pub command: Option<String>,
+    pub args: Option<Vec<String>>,
+    pub env: Option<Entries<String>>,
+    pub cwd: Option<String>,
+    pub url: Option<String>,
+    pub headers: Option<Entries<String>>,
+    pub start_timeout: Option<DurationText>,
+    pub timeout: Option<DurationText>,
+    pub max_output: Option<SizeText>,
 }
 
 #[derive(Debug, Default, Deserialize)]

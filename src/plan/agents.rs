@@ -8,7 +8,7 @@ use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::scope::Scope;
 use super::template::{Template, Vars};
-use super::{AgentPlan, ModelPlan, ToolPlan};
+use super::{AgentPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig};
 use crate::config::place::Path;
@@ -190,6 +190,7 @@ impl Draft {
         needs: Vec<usize>,
         model: ModelPlan,
         tools: Vec<Arc<ToolPlan>>,
+        grants: Vec<McpGrant>,
     ) -> AgentPlan {
         let Settings {
             model: _,
@@ -209,6 +210,7 @@ impl Draft {
             system: self.system,
             prompt: self.prompt,
             tools,
+            grants,
             timeout,
             idle_timeout,
             tool_timeout,

@@ -13,10 +13,12 @@ use serde_json::{Map, Value};
 use super::agents::{self, Draft, Settings};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
+use super::known::Known;
 use super::template::Vars;
 use super::tools::Surroundings;
 use super::{
     AgentPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, ProviderPlan, ToolPlan, graph,
+    mcp,
 };
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
@@ -44,11 +46,21 @@ impl Builder<'_> {
         }
         let vars = Arc::new(Vars::new(Value::Object(self.vars())));
         let endpoints = Endpoints::check(crew.providers.as_ref(), log);
-        let tools = self.tools(&vars, &base_dir(file));
+        let base_dir = base_dir(file);
+        let tools = self.tools(&vars, &base_dir);
+        let names = tools.keys().copied().collect();
+        let around = mcp::Surroundings {
+            base_dir: &base_dir,
+            tools: &names,
+            offline: self.overrides.offline,
+            log,
+        };
+        let mcp_servers = around.servers(crew.mcp_servers.as_ref());
+        let known = Known { tools, servers: &mcp_servers, log };
         let defaults = self.defaults(&endpoints);
-        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints);
+        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints, &known);
         let selected = self.selected(&needs);
-        let (agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
+        let (agents, providers) = self.assemble(drafts, &needs, &selected, &known, &endpoints);
         let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         CrewPlan {
             name: crew.name.clone().or_else(stem).unwrap_or_default(),
@@ -58,6 +70,7 @@ impl Builder<'_> {
             limits: self.limits(),
             agents,
             providers,
+            mcp_servers,
             secrets: crew.secrets.clone(),
         }
     }
@@ -134,6 +147,7 @@ impl Builder<'_> {
         vars: &Vars,
         defaults: &Settings,
         endpoints: &Endpoints,
+        known: &Known<'_>,
     ) -> (Vec<Draft>, Vec<Vec<usize>>) {
         let (log, root) = (self.log, Path::Root.key("agents"));
         let agents = self.agent_entries();
@@ -144,20 +158,17 @@ impl Builder<'_> {
         let index: HashMap<&str, usize> =
             agents.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
         let names: HashSet<&str> = index.keys().copied().collect();
-        let tools: Vec<&str> =
-            entries(self.crew.tools.as_ref()).iter().map(|(name, _)| name.as_str()).collect();
         let around = agents::Surroundings { vars, defaults, endpoints, names: &names, log };
         let needs: Vec<Vec<usize>> = agents
             .iter()
             .map(|(name, config)| self.needs(name, config, &root.key(name), &index))
             .collect();
         self.cycles(&needs);
-        let known: HashSet<&str> = tools.iter().copied().collect();
         let drafts = agents
             .iter()
             .map(|(name, config)| {
                 let path = root.key(name);
-                self.agent_tools(config, &path, &known, &tools);
+                known.check(config, &path);
                 around.draft(name, config, &path)
             })
             .collect();
@@ -214,30 +225,6 @@ impl Builder<'_> {
         }
     }
 
-    fn agent_tools(
-        &self,
-        config: &AgentConfig,
-        path: &Path<'_>,
-        known: &HashSet<&str>,
-        names: &[&str],
-    ) {
-        let path = path.key("tools");
-        let mut seen = HashSet::new();
-        for (at, tool) in config.tools.iter().flatten().enumerate() {
-            let path = path.index(at);
-            if !known.contains(tool.as_str()) {
-                let message = format!("there is no tool {}", check::shown(tool));
-                let hint = self
-                    .log
-                    .nearest(tool, names.iter().copied())
-                    .or_else(|| names.is_empty().then(|| "describe it under tools:".to_owned()));
-                self.log.value(&path, message, hint);
-            } else if !seen.insert(tool.as_str()) {
-                self.log.value(&path, format!("{tool} is listed twice"), None);
-            }
-        }
-    }
-
     /// The agents that run, in the order of the file.
     fn selected(&self, needs: &[Vec<usize>]) -> Vec<usize> {
         let agents = self.agent_entries();
@@ -263,7 +250,7 @@ impl Builder<'_> {
         drafts: Vec<Draft>,
         needs: &[Vec<usize>],
         selected: &[usize],
-        tools: &HashMap<&str, Option<Arc<ToolPlan>>>,
+        known: &Known<'_>,
         endpoints: &Endpoints,
     ) -> (Vec<AgentPlan>, Vec<ProviderPlan>) {
         let moved: HashMap<usize, usize> =
@@ -281,11 +268,10 @@ impl Builder<'_> {
                 None => draft.model(self.log),
             };
             let model = used.model(model, &self.origin(&draft));
-            let named = config.tools.iter().flatten();
-            let tools = named.filter_map(|name| tools.get(name.as_str())?.clone()).collect();
+            let (tools, grants) = known.of(config);
             let needs = needs.get(at).into_iter().flatten();
             let needs = needs.filter_map(|need| moved.get(need).copied()).collect();
-            agents.push(draft.into_plan(needs, model, tools));
+            agents.push(draft.into_plan(needs, model, tools, grants));
         }
         (agents, used.found.into_iter().filter_map(|(_, provider)| provider).collect())
     }

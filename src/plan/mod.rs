@@ -21,6 +21,7 @@ use template::{Template, Vars};
 pub use crate::config::expand::is_telling;
 pub use crate::config::faults::Faults;
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
+pub use mcp::{McpAccess, McpGrant, McpServerPlan};
 
 mod agents;
 mod build;
@@ -31,6 +32,8 @@ mod grammar;
 mod graph;
 pub mod hosts;
 mod http;
+mod known;
+mod mcp;
 pub mod quantity;
 mod scope;
 pub mod template;
@@ -92,7 +95,9 @@ pub struct CrewPlan {
     pub agents: Vec<AgentPlan>,
     /// Those the agents use, each once.
     pub providers: Vec<ProviderPlan>,
-    /// What variables have brought into the headers of HTTP tools.
+    /// All of the file.
+    pub mcp_servers: Vec<Arc<McpServerPlan>>,
+    /// Values of variables that stand where secrets do.
     pub secrets: Vec<SecretString>,
 }
 
@@ -138,6 +143,8 @@ pub struct AgentPlan {
     pub system: Vec<Template>,
     pub prompt: Template,
     pub tools: Vec<Arc<ToolPlan>>,
+    /// The tools of MCP servers it is given besides.
+    pub grants: Vec<McpGrant>,
     pub timeout: Duration,
     pub idle_timeout: Duration,
     pub tool_timeout: Duration,
@@ -221,11 +228,34 @@ pub struct ToolPlan {
     pub kind: ToolKind,
 }
 
+impl ToolPlan {
+    /// As it is called in the file; the model may know it by another name.
+    pub fn label(&self) -> &str {
+        match &self.kind {
+            ToolKind::Mcp(tool) => &tool.label,
+            _ => &self.spec.name,
+        }
+    }
+}
+
 /// What a call of a tool does.
 #[derive(Debug)]
 pub enum ToolKind {
     Process(ProcessPlan),
     Http(Box<HttpPlan>),
+    /// Known only once its server runs.
+    Mcp(McpToolPlan),
+}
+
+/// A tool of an MCP server.
+#[derive(Debug)]
+pub struct McpToolPlan {
+    /// Index into [`CrewPlan::mcp_servers`].
+    pub server: usize,
+    /// As the server knows it.
+    pub tool: String,
+    /// `server.tool`, as people know it.
+    pub label: String,
 }
 
 /// A program to start.

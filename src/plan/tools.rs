@@ -16,7 +16,7 @@ use crate::config::place::Path;
 use crate::provider::ToolSpec;
 
 /// Bytes of a tool's output that the model gets.
-const MAX_OUTPUT: usize = 64 << 10;
+pub const MAX_OUTPUT: usize = 64 << 10;
 /// What every tool must say.
 const ONE: &str = "give it exactly one: command: [program, argument], shell: a line for sh -c, \
                    or http: {url: https://…}";

@@ -105,6 +105,7 @@ fn check_plan(plan: &CrewPlan) {
                     }
                 }
                 ToolKind::Http(http) => requested(http, &context),
+                ToolKind::Mcp(tool) => panic!("{tool:?} before its server runs"),
             }
         }
     }

@@ -45,6 +45,7 @@ pub fn answered(name: &str, answer: &str) -> AgentReport {
         retries: 0,
         usage: Usage { model_calls: 2, input_tokens: 300, output_tokens: 90, ..Usage::default() },
         tool_calls: vec![],
+        notes: vec![],
     }
 }
 

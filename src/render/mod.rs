@@ -21,7 +21,7 @@ pub(crate) mod words;
 
 pub use faults::faults;
 pub use json::json;
-pub use plan::plan;
+pub use plan::{offers, plan};
 pub use sanitize::{inline, sanitize};
 pub use screen::{Colour, Environment, Screen, colour};
 pub use summary::summary;

@@ -4,13 +4,20 @@ use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use super::paint::{BAD, paint};
 use super::sanitize::inline;
 use super::words::{count, limit};
 use super::{Look, fit};
-use crate::plan::{AgentPlan, CrewPlan, HttpPlan, OnFailure, ToolCommand, ToolKind, ToolPlan};
+use crate::plan::{
+    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, OnFailure, ToolCommand, ToolKind,
+    ToolPlan,
+};
+use crate::report::Offer;
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;
+/// Columns of what a server says of its tool.
+const WIDEST_DESCRIPTION: usize = 200;
 
 /// Writes the agents in order of start, their tools, and the limits of the run.
 pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
@@ -43,18 +50,78 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         writeln!(out)?;
         write_table(&table, out)?;
     }
+    if !plan.mcp_servers.is_empty() {
+        let mut table = table(look, &["MCP server", "reached by", "timeout"]);
+        for server in &plan.mcp_servers {
+            let timeout = server.timeout.map_or_else(|| "the agent's".to_owned(), limit);
+            table.add_row([server.name.clone(), access(server), timeout]);
+        }
+        writeln!(out)?;
+        write_table(&table, out)?;
+    }
     writeln!(out, "\n{}", limits(plan))
+}
+
+/// Writes what the MCP servers offer, each tool with what its server says of it.
+pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    for offer in offers {
+        writeln!(out, "\nMCP server {}", inline(&offer.server))?;
+        let mut table = table(look, &["tool", "hints", "description"]);
+        for tool in &offer.tools {
+            let hints = [(tool.read_only, "read-only"), (tool.destructive, "destructive")];
+            let hints = hints.into_iter().filter(|(given, _)| *given).map(|(_, hint)| hint);
+            table.add_row([
+                inline(&tool.name).into_owned(),
+                hints.collect::<Vec<_>>().join(" "),
+                fit::cut(&inline(tool.description.trim()), WIDEST_DESCRIPTION).into_owned(),
+            ]);
+        }
+        if !offer.tools.is_empty() {
+            write_table(&table, out)?;
+        }
+        for fault in &offer.faults {
+            writeln!(out, "{}: {}", paint("error", BAD, look.colour), inline(fault))?;
+        }
+    }
+    Ok(())
+}
+
+/// Neither arguments nor path: a variable may have brought a key into them.
+fn access(server: &McpServerPlan) -> String {
+    let text = match &server.access {
+        McpAccess::Process { program, args, .. } => {
+            let program = program.to_string_lossy();
+            match args.len() as u64 {
+                0 => program.into_owned(),
+                number => format!("{program} ({})", count(number, "argument", "arguments")),
+            }
+        }
+        McpAccess::Http { url, .. } => match url.split_once("://") {
+            Some((scheme, rest)) => {
+                format!("{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
+            }
+            None => String::new(),
+        },
+    };
+    fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
 }
 
 fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
     let needs = agent.needs.iter().map(|&needed| plan.agents[needed].name.as_str());
-    let tools = agent.tools.iter().map(|tool| tool.spec.name.as_str());
+    let tools = agent.tools.iter().map(|tool| tool.spec.name.clone());
+    let grants = agent.grants.iter().map(|grant| {
+        let server = &plan.mcp_servers[grant.server].name;
+        match grant.pattern.as_str() {
+            "*" => server.clone(),
+            pattern => format!("{server}.{}", inline(pattern)),
+        }
+    });
     [
         (wave + 1).to_string(),
         agent.name.clone(),
         needs.collect::<Vec<_>>().join(" "),
         inline(agent.model.label()).into_owned(),
-        tools.collect::<Vec<_>>().join(" "),
+        tools.chain(grants).collect::<Vec<_>>().join(" "),
         limit(agent.timeout),
         agent.max_turns.to_string(),
     ]
@@ -68,6 +135,7 @@ fn command(tool: &ToolPlan) -> String {
             }
             ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
         },
+        ToolKind::Mcp(tool) => tool.label.clone(),
         ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()

@@ -72,6 +72,7 @@ fn notes(agent: &AgentReport) -> Vec<String> {
     if agent.partial && agent.output.is_some() {
         notes.push("answer is partial, the text so far was kept".to_owned());
     }
+    notes.extend(agent.notes.iter().map(|note| inline(note).into_owned()));
     let mut leaky: Vec<&str> =
         agent.tool_calls.iter().filter(|call| call.leaked).map(|call| &*call.tool).collect();
     leaky.sort_unstable();

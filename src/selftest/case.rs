@@ -61,6 +61,8 @@ pub struct Tool {
     pub animal: Animal,
     /// Of the tool; as in the file.
     pub timeout: &'static str,
+    /// It is an MCP server, which is being started as long as it says nothing.
+    pub server: bool,
 }
 
 /// Agents that ask a server, each once.

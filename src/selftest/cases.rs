@@ -49,7 +49,11 @@ const BASE: Case = Case {
 };
 
 const fn tool(animal: Animal) -> Tool {
-    Tool { animal, timeout: "20s" }
+    Tool { animal, timeout: "20s", server: false }
+}
+
+const fn server(animal: Animal) -> Tool {
+    Tool { server: true, ..tool(animal) }
 }
 
 /// Ctrl-C while these tools run.
@@ -122,6 +126,8 @@ pub const CASES: &[Case] = &[
         expect: &[Expect::Is("/cleanup/processes_killed", Fact::Number(2))],
         ..ctrl_c("deaf-daemon", "Ctrl-C: a daemon that ignores every signal", &[DEAF_DAEMON])
     },
+    ctrl_c("server", "Ctrl-C: an MCP server, child and grandchild", &[server(Animal::Family)]),
+    ctrl_c("deaf-server", "Ctrl-C: an MCP server that ignores signals", &[server(Animal::Deaf)]),
     ctrl_c("stopped", "Ctrl-C: it has stopped itself (SIGSTOP)", &[tool(Animal::Stopped)]),
     ctrl_c("writer", "Ctrl-C: it never stops writing", &[tool(Animal::Writer)]),
     ctrl_c("bomb", "Ctrl-C: 200 processes, born as others die", &[tool(Animal::Bomb)]),
@@ -189,7 +195,7 @@ pub const CASES: &[Case] = &[
         ..ctrl_c(
             "tool-timeout",
             "a tool's limit: its daemon goes, others stay",
-            &[Tool { animal: Animal::Daemon, timeout: "1s" }, tool(Animal::NewSession)],
+            &[Tool { timeout: "1s", ..tool(Animal::Daemon) }, tool(Animal::NewSession)],
         )
     },
     Case {
@@ -201,21 +207,21 @@ pub const CASES: &[Case] = &[
     },
     Case {
         steps: &[Step::KillGuardian],
-        tools: &[Tool { animal: Animal::DeafDaemon, timeout: "1s" }],
+        tools: &[Tool { timeout: "1s", ..tool(Animal::DeafDaemon) }],
         ends: Ends::Exit(0),
         expect: &[Expect::Lines(1, "guardian process")],
         linux_only: true,
         ..by_itself("guardian-killed", "kill -9 crew's guardian: the run goes on", RUN_LIMIT)
     },
     Case {
-        tools: &[Tool { animal: Animal::ParentKiller, timeout: "1s" }],
+        tools: &[Tool { timeout: "1s", ..tool(Animal::ParentKiller) }],
         ends: Ends::Exit(0),
         expect: &[Expect::Is("/agents/parent-killer/status", Fact::Word("succeeded"))],
         linux_only: true,
         ..by_itself("parent-killer", "a tool kills its own parent", RUN_LIMIT)
     },
     Case {
-        tools: &[Tool { animal: Animal::Patricide, timeout: "1s" }],
+        tools: &[Tool { timeout: "1s", ..tool(Animal::Patricide) }],
         ends: Ends::Exit(0),
         expect: &[
             Expect::Is("/agents/patricide/status", Fact::Word("succeeded")),

@@ -14,16 +14,23 @@ pub fn den(dir: &Path, tool: &Tool) -> PathBuf {
 /// The file, and the names of its agents in their order. `base_url` is the model server's, if there
 /// is one.
 pub fn crew_file(case: &Case, dir: &Path, base_url: Option<&str>) -> (Value, Vec<String>) {
-    let (mut agents, mut tools) = (Map::new(), Map::new());
+    let (mut agents, mut tools, mut servers) = (Map::new(), Map::new(), Map::new());
     for tool in case.tools() {
         let name = tool.animal.name();
         let (program, den) = (super::executable(), den(dir, tool));
-        let command =
-            [&*program.to_string_lossy(), "selftest", "--as", &name, &*den.to_string_lossy()];
-        tools.insert(
-            name.clone(),
-            json!({"description": case.title, "command": command, "timeout": tool.timeout}),
-        );
+        let program = program.to_string_lossy();
+        let args = ["selftest", "--as", &name, &*den.to_string_lossy()];
+        if tool.server {
+            let server = json!({"command": program, "args": args, "start_timeout": tool.timeout});
+            servers.insert(name.clone(), server);
+        } else {
+            let command = [&[&*program][..], &args].concat();
+            let timeout = tool.timeout;
+            tools.insert(
+                name.clone(),
+                json!({"description": case.title, "command": command, "timeout": timeout}),
+            );
+        }
         agents.insert(name.clone(), json!({"model": "offline", "tools": [name]}));
     }
     for (calls, number) in
@@ -49,6 +56,7 @@ pub fn crew_file(case: &Case, dir: &Path, base_url: Option<&str>) -> (Value, Vec
         "limits": {"grace": grace, "timeout": case.timeout, "on_failure": "continue"},
         "providers": base_url.map_or(json!({}), provider),
         "tools": tools,
+        "mcp_servers": servers,
         "agents": agents,
     });
     (file, names)

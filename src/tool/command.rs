@@ -43,7 +43,7 @@ pub async fn call(
     }
 }
 
-fn could_not_start(program: &str, error: &std::io::Error) -> String {
+pub fn could_not_start(program: &str, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => {
             format!("could not start {program}: it, or its working directory, does not exist")
@@ -117,7 +117,8 @@ fn invocation(
     Ok(Invocation { program, arguments: rest, environment, cwd })
 }
 
-fn inherited(extra: &[String]) -> Vec<(OsString, OsString)> {
+/// What a tool is given of crew's environment.
+pub fn inherited(extra: &[String]) -> Vec<(OsString, OsString)> {
     let wanted = |name: &OsString| {
         name.to_str().is_some_and(|name| {
             PASSED_ON.contains(&name)

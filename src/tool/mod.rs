@@ -6,6 +6,7 @@ mod family;
 pub mod guardian;
 pub mod http;
 pub mod line;
+pub mod mcp;
 pub mod process;
 mod protocol;
 mod reaper;
@@ -24,6 +25,7 @@ use crate::plan::{ToolKind, ToolPlan};
 use crate::provider::ToolCall;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus, millis};
 use http::HttpClients;
+use mcp::Servers;
 use process::Processes;
 
 /// Of a schema's complaints, how many go back to the model.
@@ -50,6 +52,7 @@ pub struct Rejection {
 pub struct ToolContext<'a> {
     pub processes: &'a Processes,
     pub http: &'a HttpClients,
+    pub servers: &'a Servers,
     /// The agent's scope.
     pub scope: &'a Cancellation,
     /// The agent's limit, for tools that have none of their own.
@@ -77,7 +80,7 @@ pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Re
             return reject(Value::String(call.arguments.clone()), message);
         }
     };
-    let Some(tool) = tools.iter().find(|tool| tool.spec.name == call.name) else {
+    let Some(tool) = find(tools, call) else {
         return reject(arguments, unknown_tool(tools));
     };
     if let Some(arguments) = arguments.as_object_mut() {
@@ -90,6 +93,10 @@ pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Re
         none if none.is_empty() => Ok(CheckedCall { tool: tool.clone(), arguments }),
         some => reject(arguments, format!("the arguments do not fit: {some}")),
     }
+}
+
+fn find<'a>(tools: &'a [Arc<ToolPlan>], call: &ToolCall) -> Option<&'a Arc<ToolPlan>> {
+    tools.iter().find(|tool| tool.spec.name == call.name)
 }
 
 /// With `--offline` nothing but this machine is asked.
@@ -124,13 +131,18 @@ fn complaints(tool: &ToolPlan, arguments: &Value) -> String {
 }
 
 /// The report of a call that was not run.
-pub fn rejected(call: &ToolCall, rejection: Rejection, run_started: Instant) -> ToolCallReport {
+pub fn rejected(
+    tools: &[Arc<ToolPlan>],
+    call: &ToolCall,
+    rejection: Rejection,
+    run_started: Instant,
+) -> ToolCallReport {
+    let name = find(tools, call).map_or(&*call.name, |tool| tool.label());
     ToolCallReport {
-        tool: call.name.clone(),
         arguments: rejection.arguments,
         status: ToolStatus::Rejected,
         output: format!("[not run: {}]", rejection.message),
-        ..unfinished(&call.name, Value::Null, run_started)
+        ..unfinished(name, Value::Null, run_started)
     }
 }
 
@@ -157,7 +169,7 @@ pub fn unfinished(tool: &str, arguments: Value, run_started: Instant) -> ToolCal
 pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallReport {
     let CheckedCall { tool, arguments } = checked;
     let started = Instant::now();
-    let mut report = unfinished(&tool.spec.name, arguments, context.run_started);
+    let mut report = unfinished(tool.label(), arguments, context.run_started);
     let limit = tool.timeout.unwrap_or(context.default_timeout);
     let stop = async {
         tokio::select! {
@@ -174,6 +186,9 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallRep
         }
         ToolKind::Http(plan) => {
             http::call(plan, most, &arguments, &context, stop, &mut report).await;
+        }
+        ToolKind::Mcp(plan) => {
+            mcp::call(plan, most, &arguments, &context, stop, &mut report).await;
         }
     }
     if report.stopped_by == Some(CancelKind::ToolTimeout) {

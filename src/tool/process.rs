@@ -175,7 +175,7 @@ impl Processes {
     }
 
     /// Stops a server and everything it has started: as a tool that has run out of time.
-    pub async fn stop(&self, mut server: Line) {
+    pub async fn stop(&self, server: &mut Line) {
         let ends = server.stop(self.grace, &self.cancel).await;
         self.counts.add(ends);
     }

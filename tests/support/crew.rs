@@ -27,8 +27,16 @@ impl Crew {
     pub fn new(yaml: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("agents.yaml"), yaml).unwrap();
-        let command = in_folder(Command::new(env!("CARGO_BIN_EXE_crew")), dir.path());
+        let command = in_folder(Command::new(env!("CARGO_BIN_EXE_crew")), "run", dir.path());
         Self { dir, command }
+    }
+
+    /// `crew check` in place of `crew run`.
+    pub fn checking(yaml: &str) -> Self {
+        let mut crew = Self::new(yaml);
+        crew.command =
+            in_folder(Command::new(env!("CARGO_BIN_EXE_crew")), "check", crew.dir.path());
+        crew
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -50,7 +58,7 @@ impl Crew {
         let script = format!("{preparation} && exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_crew")]);
-        Self { command: in_folder(command, self.dir.path()), ..self }
+        Self { command: in_folder(command, "run", self.dir.path()), ..self }
     }
 
     pub fn stdin(mut self, stdin: Stdio) -> Self {
@@ -105,8 +113,8 @@ fn with_usual_signals(mut command: Command) -> Command {
     command
 }
 
-/// `crew run` in this folder, with hardly anything in its environment.
-fn in_folder(command: Command, folder: &Path) -> Command {
+/// This command of crew in this folder, with hardly anything in its environment.
+fn in_folder(command: Command, subcommand: &str, folder: &Path) -> Command {
     let mut command = with_usual_signals(command);
     command
         .current_dir(folder)
@@ -114,7 +122,7 @@ fn in_folder(command: Command, folder: &Path) -> Command {
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("HOME", folder)
         .env("DIR", folder)
-        .arg("run")
+        .arg(subcommand)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

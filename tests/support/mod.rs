@@ -7,5 +7,6 @@ pub mod api;
 pub mod crew;
 pub mod faults;
 pub mod http_tool;
+pub mod mcp_server;
 pub mod mock_model;
 pub mod script;

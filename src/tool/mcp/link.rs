@@ -1,0 +1,184 @@
+//! How a server is reached: the pipes of a process that crew has started, or HTTP.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
+use rmcp::service::{
+    ClientInitializeError, ClientLifecycleMode, ClientServiceExt, RoleClient, RunningService,
+};
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::unix::pipe;
+use tokio::time::timeout;
+
+use super::client::Client;
+use super::transport::{Bounded, Fault, MAX_MESSAGE, Pipes};
+use crate::plan::{McpAccess, McpServerPlan};
+use crate::provider::http;
+use crate::report::LEFT_OUT;
+use crate::tool::command::{could_not_start, inherited};
+use crate::tool::line::Line;
+use crate::tool::process::{Processes, signal_name};
+use crate::tool::protocol::Invocation;
+
+/// Bytes kept of what a server writes to stderr.
+const MAX_STDERR: usize = 8 << 10;
+/// Of that, what is shown when it fails.
+const LAST_LINES: usize = 8;
+/// How long its last words may take to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+pub struct Link {
+    /// `None` for a server that is no process of crew's.
+    pub line: Option<Line>,
+    program: String,
+    way: Option<Way>,
+    fault: Fault,
+}
+
+enum Way {
+    Pipes(pipe::Sender, pipe::Receiver),
+    Http(Box<StreamableHttpClientTransportConfig>, reqwest::Client),
+}
+
+type Serving =
+    BoxFuture<'static, Result<RunningService<RoleClient, Client>, ClientInitializeError>>;
+
+impl Link {
+    /// Starts the process, or prepares the HTTP client.
+    ///
+    /// # Errors
+    /// As a message that goes after the server's name.
+    pub fn open(plan: &McpServerPlan, processes: &Processes) -> Result<Self, String> {
+        let fault = Fault::default();
+        match &plan.access {
+            McpAccess::Process { program, args, env, cwd } => {
+                let invocation = Invocation {
+                    program: program.into(),
+                    arguments: args.iter().map(Into::into).collect(),
+                    environment: environment(env),
+                    cwd: cwd.clone(),
+                };
+                let program = program.to_string_lossy().into_owned();
+                let served = processes.serve(invocation, MAX_STDERR);
+                let served = served.map_err(|error| could_not_start(&program, &error))?;
+                let way = Some(Way::Pipes(served.stdin, served.stdout));
+                Ok(Self { line: Some(served.line), program, way, fault })
+            }
+            McpAccess::Http { url, headers } => {
+                let parsed =
+                    Url::parse(url).map_err(|error| format!("has no usable url: {error}"))?;
+                let client = http::builder(&[parsed]).and_then(http::build);
+                let client = client.map_err(|error| error.to_string())?;
+                let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
+                    .custom_headers(header_map(headers)?)
+                    .max_sse_event_size(MAX_MESSAGE)
+                    .max_json_response_size(MAX_MESSAGE);
+                let way = Some(Way::Http(Box::new(config), client));
+                Ok(Self { line: None, program: String::new(), way, fault })
+            }
+        }
+    }
+
+    /// Begins the handshake; to be called once.
+    pub fn serve(&mut self) -> Serving {
+        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        let client = Client::new(&folder);
+        let mode = ClientLifecycleMode::Initialize;
+        match self.way.take() {
+            Some(Way::Pipes(stdin, stdout)) => {
+                let pipes = Bounded::new(Pipes::new(stdin, stdout, self.fault.clone()));
+                async move { client.serve_with_lifecycle(pipes, mode).await }.boxed()
+            }
+            Some(Way::Http(config, http)) => async move {
+                let http = StreamableHttpClientTransport::with_client(http, *config);
+                client.serve_with_lifecycle(Bounded::new(http), mode).await
+            }
+            .boxed(),
+            None => std::future::ready(Err(ClientInitializeError::Cancelled)).boxed(),
+        }
+    }
+
+    /// Completes when the server's own process has ended; never, if it has none. Its stderr is
+    /// read meanwhile. Cancel safe.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub async fn ended(&mut self) -> Result<(), String> {
+        match &mut self.line {
+            Some(line) => {
+                line.ended().await.map_err(|error| could_not_start(&self.program, &error))
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// How a server ended or failed, with its exit status and the end of its stderr as far as there
+    /// are any. Takes at most a fifth of a second.
+    pub async fn last_words(&mut self, otherwise: &str) -> String {
+        let fault = self.fault.get().cloned();
+        let Some(line) = &mut self.line else {
+            return fault.unwrap_or_else(|| otherwise.to_owned());
+        };
+        // The pipe may have closed first.
+        if let Ok(Err(error)) = timeout(LAST_WORDS, line.ended()).await {
+            return could_not_start(&self.program, &error);
+        }
+        let _ = timeout(LAST_WORDS, line.drained()).await;
+        let mut message = match (fault, line.status()) {
+            (Some(fault), _) => fault,
+            (None, Some(status)) => format!("{otherwise} ({})", exit(status)),
+            (None, None) => otherwise.to_owned(),
+        };
+        let stderr = line.take_output();
+        // Where the middle was left out, the tail begins within a line.
+        let tail = stderr.text.rsplit_once(LEFT_OUT.1).and_then(|(_, tail)| tail.split_once('\n'));
+        let whole =
+            tail.filter(|_| stderr.truncated).map_or(stderr.text.as_str(), |(_, tail)| tail);
+        let lines: Vec<&str> = whole.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        if !last.is_empty() {
+            message.push_str("; it last wrote:\n");
+            message.push_str(&last.join("\n"));
+        }
+        message
+    }
+}
+
+fn exit(status: ExitStatus) -> String {
+    match status.code() {
+        Some(code) => format!("exit code {code}"),
+        None => signal_name(status).unwrap_or_else(|| "for no known reason".to_owned()),
+    }
+}
+
+/// What every tool gets, and what the file gives this server.
+fn environment(given: &[(String, SecretString)]) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+    let mut environment = inherited(&[]);
+    environment.retain(|(name, _)| !given.iter().any(|(given, _)| name == given.as_str()));
+    environment.extend(
+        given.iter().map(|(name, value)| (name.into(), value.expose_secret().to_owned().into())),
+    );
+    environment
+}
+
+fn header_map(
+    headers: &[(String, SecretString)],
+) -> Result<HashMap<HeaderName, HeaderValue>, String> {
+    let header = |(name, value): &(String, SecretString)| {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
+        let value = HeaderValue::from_str(value.expose_secret()).ok();
+        let (name, mut value) =
+            parsed.zip(value).ok_or_else(|| format!("has a header {name} that cannot be sent"))?;
+        value.set_sensitive(true);
+        Ok((name, value))
+    };
+    headers.iter().map(header).collect()
+}

@@ -1,0 +1,172 @@
+//! What a model gets to see of a tool's result: its texts, and a description of what is no text.
+
+use rmcp::model::{CallToolResult, ContentBlock, ResourceContents, ServerResult};
+use serde_json::Value;
+
+use crate::tool::capture::{Capture, Captured};
+
+/// A result as text, and whether the tool calls it an error.
+#[derive(Debug)]
+pub struct Shown {
+    pub output: Captured,
+    pub is_error: bool,
+}
+
+/// `max_output` in bytes; of what goes over, head and tail are kept.
+pub fn show(result: ServerResult, max_output: usize) -> Shown {
+    let mut output = Output { capture: Capture::new(max_output), is_empty: true };
+    let is_error = match result {
+        ServerResult::CallToolResult(result) => typed(&result, &mut output),
+        ServerResult::CustomResult(result) => untyped(&result.0, &mut output),
+        // Nothing at all, which is a result too.
+        _ => false,
+    };
+    Shown { output: output.capture.finish(), is_error }
+}
+
+struct Output {
+    capture: Capture,
+    is_empty: bool,
+}
+
+impl Output {
+    /// Each part begins on a line of its own.
+    fn push(&mut self, part: &str) {
+        if !std::mem::replace(&mut self.is_empty, false) {
+            self.capture.push(b"\n");
+        }
+        self.capture.push(part.as_bytes());
+    }
+}
+
+fn typed(result: &CallToolResult, output: &mut Output) -> bool {
+    result.content.iter().for_each(|block| push_block(block, output));
+    let texts = result.content.iter().filter_map(|block| block.as_text().map(|text| &*text.text));
+    push_structured(result.structured_content.as_ref(), texts, output);
+    result.is_error == Some(true)
+}
+
+/// A result with something in it that the SDK does not know: what it does know is shown all the same.
+fn untyped(result: &Value, output: &mut Output) -> bool {
+    let blocks = result.get("content").and_then(Value::as_array).map(Vec::as_slice);
+    for block in blocks.unwrap_or_default() {
+        match serde_json::from_value(block.clone()) {
+            Ok(block) => push_block(&block, output),
+            Err(_) => {
+                let kind = block.get("type").and_then(Value::as_str).unwrap_or("none");
+                output.push(&format!("[content of an unknown type: {kind}]"));
+            }
+        }
+    }
+    let texts = blocks.into_iter().flatten().filter_map(|block| block.get("text")?.as_str());
+    push_structured(result.get("structuredContent"), texts, output);
+    result.get("isError") == Some(&Value::Bool(true))
+}
+
+/// Servers are asked to repeat it as a text, for clients that don't know it. Those that do so need
+/// not say it twice.
+fn push_structured<'a>(
+    content: Option<&Value>,
+    mut texts: impl Iterator<Item = &'a str>,
+    output: &mut Output,
+) {
+    let Some(content) = content else { return };
+    if !texts.any(|text| serde_json::from_str::<Value>(text).is_ok_and(|text| text == *content)) {
+        output.push(&content.to_string());
+    }
+}
+
+fn push_block(block: &ContentBlock, output: &mut Output) {
+    match block {
+        ContentBlock::Text(text) => output.push(&text.text),
+        ContentBlock::Image(image) => {
+            output.push(&format!("[image: {}, {}]", image.mime_type, size(&image.data)));
+        }
+        ContentBlock::Audio(audio) => {
+            output.push(&format!("[audio: {}, {}]", audio.mime_type, size(&audio.data)));
+        }
+        ContentBlock::Resource(embedded) => match &embedded.resource {
+            ResourceContents::TextResourceContents { uri, text, .. } => {
+                output.push(&format!("[resource: {uri}]\n{text}"));
+            }
+            ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
+                let mime_type = mime_type.as_deref().unwrap_or("of no known type");
+                output.push(&format!("[resource: {uri}, {mime_type}, {}]", size(blob)));
+            }
+            _ => output.push("[a resource of an unknown kind]"),
+        },
+        ContentBlock::ResourceLink(link) => {
+            let details = [Some(link.name.as_str()), link.mime_type.as_deref()];
+            let details = details.into_iter().flatten().collect::<Vec<_>>().join(", ");
+            let size = link.size.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+            output.push(&format!("[link to a resource: {} ({details}{size})]", link.uri));
+            if let Some(description) = &link.description {
+                output.push(description);
+            }
+        }
+        _ => output.push("[content of an unknown type]"),
+    }
+}
+
+/// What base64 stands for, in bytes.
+fn size(base64: &str) -> String {
+    format!(
+        "{} bytes",
+        base64.trim_end_matches('=').len() / 4 * 3 + base64.trim_end_matches('=').len() % 4 * 3 / 4
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(result: Value) -> (String, bool) {
+        let Shown { output, is_error } = show(serde_json::from_value(result).unwrap(), 1000);
+        (output.text, is_error)
+    }
+
+    #[test]
+    fn every_kind_of_content_is_shown_or_described() {
+        let image = json!({"type": "image", "mimeType": "image/png", "data": "AAECAw=="});
+        let audio = json!({"type": "audio", "mimeType": "audio/wav", "data": "AAEC"});
+        let text = json!({"type": "resource", "resource": {"uri": "file:///a", "text": "inside"}});
+        let blob = json!({"type": "resource",
+            "resource": {"uri": "file:///b", "mimeType": "x/y", "blob": "AA=="}});
+        let link = json!({"type": "resource_link", "uri": "file:///c", "name": "c",
+            "mimeType": "text/plain", "size": 7, "description": "a letter"});
+        let content = json!([{"type": "text", "text": "one"}, image, audio, text, blob, link]);
+        assert_eq!(
+            shown(json!({"content": content, "isError": true})),
+            (
+                "one\n[image: image/png, 4 bytes]\n[audio: audio/wav, 3 bytes]\n\
+                 [resource: file:///a]\ninside\n[resource: file:///b, x/y, 1 bytes]\n\
+                 [link to a resource: file:///c (c, text/plain, 7 bytes)]\na letter"
+                    .to_owned(),
+                true
+            )
+        );
+    }
+
+    #[test]
+    fn structured_content_is_said_once() {
+        let data = json!({"a": [1, 2]});
+        let only = json!({"content": [], "structuredContent": data});
+        assert_eq!(shown(only), (r#"{"a":[1,2]}"#.to_owned(), false));
+        let text = |text: &str| json!([{"type": "text", "text": text}]);
+        let repeated = json!({"content": text("{\"a\": [1, 2]}"), "structuredContent": data});
+        assert_eq!(shown(repeated).0, "{\"a\": [1, 2]}");
+        let both = json!({"content": text("two"), "structuredContent": data});
+        assert_eq!(shown(both).0, "two\n{\"a\":[1,2]}");
+    }
+
+    #[test]
+    fn what_is_unknown_does_not_hide_the_rest() {
+        let content = json!([{"type": "hologram"}, {"type": "text", "text": "seen"}, 7]);
+        let (text, is_error) = shown(json!({"content": content, "isError": true}));
+        assert!(text.contains("hologram") && text.contains("\nseen\n") && is_error, "{text}");
+        assert_eq!(shown(json!({})).0, "");
+    }
+}
