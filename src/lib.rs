@@ -25,7 +25,7 @@ pub mod reader;
 pub mod render;
 pub mod report;
 pub mod secret;
-pub mod structured;
 pub mod selftest;
 pub mod signal;
+pub mod structured;
 pub mod tool;

@@ -1,6 +1,7 @@
 //! The secrets a run knows, taken out of everything it shows.
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use crate::plan::CrewPlan;
 
@@ -55,6 +56,20 @@ impl Secrets {
             }
         })
     }
+
+    /// The value without any of them in its texts and names.
+    pub fn redact_value(&self, value: Value) -> Value {
+        match value {
+            _ if self.0.is_empty() => value,
+            Value::String(text) => Value::String(self.redact(text)),
+            Value::Array(items) => items.into_iter().map(|item| self.redact_value(item)).collect(),
+            Value::Object(entries) => {
+                let entries = entries.into_iter();
+                entries.map(|(name, value)| (self.redact(name), self.redact_value(value))).collect()
+            }
+            plain => plain,
+        }
+    }
 }
 
 fn is_secret(value: &str) -> bool {
@@ -98,6 +113,15 @@ mod tests {
         ] {
             assert_eq!(redact(&secrets, text), expected);
         }
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_of_every_part_of_a_value() {
+        let mut known = Secrets::default();
+        known.add("sk-0123456789");
+        let value = serde_json::json!({"a": ["is sk-0123456789", 1], "sk-0123456789": null});
+        let expected = serde_json::json!({"a": ["is [redacted]", 1], "[redacted]": null});
+        assert_eq!(known.redact_value(value), expected);
     }
 
     #[test]

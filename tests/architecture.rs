@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 26] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
     ("config", &["report"]),
-    ("plan", &["config", "provider", "report"]),
+    ("plan", &["config", "provider", "report", "structured"]),
     ("secret", &["plan"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
@@ -20,8 +20,9 @@ const MAY_USE: [(&str, &[&str]); 26] = [
     ("open_files", &[]),
     ("output", &[]),
     ("fallback", &[]),
-    ("conversation", &["provider"]),
-    ("provider", &["plan", "report", "secret"]),
+    ("structured", &[]),
+    ("conversation", &["provider", "structured"]),
+    ("provider", &["plan", "report", "secret", "structured"]),
     ("tool", &["cancel", "plan", "provider", "report"]),
     ("ledger", &["plan", "report"]),
     (

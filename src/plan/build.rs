@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::agents::{self, Draft, Settings};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
+use super::output_schema::OutputSchemas;
 use super::template::Vars;
 use super::tools::Surroundings;
 use super::{
@@ -44,7 +45,9 @@ impl Builder<'_> {
         let endpoints = Endpoints::check(crew.providers.as_ref(), log);
         let tools = self.tools(&vars, &base_dir(file), &endpoints);
         let defaults = self.defaults(&endpoints);
-        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints);
+        let folder = file.parent().unwrap_or(FilePath::new(""));
+        let schemas = OutputSchemas::new(folder);
+        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints, &schemas);
         let selected = self.selected(&needs);
         let (agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
         let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -136,6 +139,7 @@ impl Builder<'_> {
         vars: &Vars,
         defaults: &Settings,
         endpoints: &Endpoints,
+        schemas: &OutputSchemas<'_>,
     ) -> (Vec<Draft>, Vec<Vec<usize>>) {
         let (log, root) = (self.log, Path::Root.key("agents"));
         let agents = self.agent_entries();
@@ -148,7 +152,17 @@ impl Builder<'_> {
         let names: HashSet<&str> = index.keys().copied().collect();
         let tools: Vec<&str> =
             entries(self.crew.tools.as_ref()).iter().map(|(name, _)| name.as_str()).collect();
-        let around = agents::Surroundings { vars, defaults, endpoints, names: &names, log };
+        let structured = agents.iter().filter(|(_, config)| config.output_schema.is_some());
+        let structured = &structured.map(|(name, _)| name.as_str()).collect();
+        let around = agents::Surroundings {
+            vars,
+            defaults,
+            endpoints,
+            names: &names,
+            structured,
+            schemas,
+            log,
+        };
         let needs: Vec<Vec<usize>> = agents
             .iter()
             .map(|(name, config)| self.needs(name, config, &root.key(name), &index))

@@ -13,6 +13,7 @@ use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::{self, find};
 use crate::provider::ToolSpec;
+use crate::structured::OutputSchema;
 use build::Builder;
 use template::{Template, Vars};
 
@@ -24,6 +25,7 @@ mod check;
 mod endpoint;
 mod grammar;
 mod graph;
+mod output_schema;
 pub mod quantity;
 mod scope;
 pub mod template;
@@ -120,6 +122,8 @@ pub struct AgentPlan {
     pub system: Vec<Template>,
     pub prompt: Template,
     pub tools: Vec<Arc<ToolPlan>>,
+    /// What its answer has to fit; `None`: any text will do.
+    pub output_schema: Option<Arc<OutputSchema>>,
     pub timeout: Duration,
     pub idle_timeout: Duration,
     pub tool_timeout: Duration,

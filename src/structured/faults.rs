@@ -33,14 +33,8 @@ const PARTS: [&str; 15] = [
     "propertyNames",
 ];
 /// Keywords whose value is a mapping to schemas.
-const NAMED_PARTS: [&str; 6] = [
-    "properties",
-    "patternProperties",
-    "dependentSchemas",
-    "dependencies",
-    "$defs",
-    "definitions",
-];
+const NAMED_PARTS: [&str; 6] =
+    ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"];
 
 /// Something that is wrong with a schema, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -119,10 +119,9 @@ impl<'s> Meter<'s> {
         depth: usize,
     ) -> Result<(), TooMuch> {
         match (key, inner) {
-            ("items" | "prefixItems", Value::Array(parts)) => parts
-                .iter()
-                .zip(items)
-                .try_for_each(|(part, item)| self.apply(part, item, depth)),
+            ("items" | "prefixItems", Value::Array(parts)) => {
+                parts.iter().zip(items).try_for_each(|(part, item)| self.apply(part, item, depth))
+            }
             ("items" | "additionalItems" | "contains" | "unevaluatedItems", part) => {
                 items.iter().try_for_each(|item| self.apply(part, item, depth))
             }

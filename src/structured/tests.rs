@@ -12,7 +12,10 @@ fn schema(schema: Value) -> OutputSchema {
 
 fn faults(schema: Value) -> Vec<String> {
     let faults = OutputSchema::new(schema).map(drop).unwrap_err();
-    faults.into_iter().map(|fault| format!("/{}: {}", fault.place.join("/"), fault.message)).collect()
+    faults
+        .into_iter()
+        .map(|fault| format!("/{}: {}", fault.place.join("/"), fault.message))
+        .collect()
 }
 
 fn triage() -> OutputSchema {
@@ -34,7 +37,9 @@ fn a_value_is_found_in_what_models_write_around_it() {
         format!("\u{feff} {high}\n"),
         format!("```json\n{high}\n```"),
         format!("```\n{high}\n```\n"),
-        format!("Here it is [1], as asked:\n\n```json\n{high}\n```\nSee [the docs](http://x/{{y}})."),
+        format!(
+            "Here it is [1], as asked:\n\n```json\n{high}\n```\nSee [the docs](http://x/{{y}})."
+        ),
         format!("{high}\n\nAgain: {high}"),
         format!("<think>{{\"severity\": \"low\"}}? No.</think>\n{high}"),
         format!("{{\"severity\": \"unknown\"}} is no severity. {high}"),
@@ -50,9 +55,15 @@ fn what_does_not_fit_is_said() {
     for (answer, complaint) in [
         ("It is bad.", "it is not JSON: expected value at line 1 column 1"),
         (r#"{"severity": "high""#, "it is not JSON: EOF while parsing an object"),
-        (r#"{"severity": "huge"}"#, r#"it does not fit the schema: /severity: "huge" is not one of"#),
+        (
+            r#"{"severity": "huge"}"#,
+            r#"it does not fit the schema: /severity: "huge" is not one of"#,
+        ),
         ("{}", r#"it does not fit the schema: "severity" is a required property"#),
-        (r#"{"severity": "low"} or {"severity": "high"}"#, "it holds 2 JSON values that fit, not one"),
+        (
+            r#"{"severity": "low"} or {"severity": "high"}"#,
+            "it holds 2 JSON values that fit, not one",
+        ),
         // Pieces of what is broken are not the answer.
         (r#"{"parts": [], "x": {"severity": "high"}, }"#, "it is not JSON: "),
         (r#"{"severity": "low", "parts": [{"severity": "high"}"#, "it is not JSON: EOF"),
@@ -72,12 +83,18 @@ fn what_no_schema_can_be_is_found_with_its_place() {
         (json!(true), "/: expected a JSON Schema"),
         (json!({"type": "strin"}), "/type: this is not a valid JSON Schema: "),
         (json!({"properties": {"a": {"pattern": "("}}}), "/properties/a/pattern: this is not"),
-        (json!({"items": {"$ref": "https://h/x"}}), "/items/$ref: a schema refers to its own parts"),
+        (
+            json!({"items": {"$ref": "https://h/x"}}),
+            "/items/$ref: a schema refers to its own parts",
+        ),
         (json!({"$ref": "file:///etc/passwd"}), "/$ref: a schema refers to its own parts"),
         (json!({"$ref": "other.json"}), "/$ref: a schema refers to its own parts"),
         (json!({"anyOf": [{}, {"$ref": "#/$defs/a"}]}), "/anyOf/1/$ref: #/$defs/a is not in"),
         (json!({"$ref": "#"}), "/$ref: this refers to itself"),
-        (json!({"properties": {"a": {"not": {"$ref": "#/properties/a"}}}}), "/properties/a/$ref: this"),
+        (
+            json!({"properties": {"a": {"not": {"$ref": "#/properties/a"}}}}),
+            "/properties/a/$ref: this",
+        ),
         (json!({"$defs": {"a": {"$id": "http://h/"}}}), "/$defs/a/$id: only the whole schema"),
         (json!({"$dynamicRef": "#a"}), "/$dynamicRef: $dynamicRef is not supported"),
         (json!({"description": "x".repeat(70_000)}), "/: the schema is larger than 64 KiB"),

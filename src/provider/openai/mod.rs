@@ -3,12 +3,14 @@
 
 pub(crate) mod calls;
 pub(crate) mod chunk;
+mod format;
 pub(crate) mod reading;
 mod request;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use reqwest::Client;
 
+use self::format::Formats;
 use self::reading::{Fault, Reading};
 use self::request::TokenLimitKey;
 use super::endpoint::{Body, Endpoint};
@@ -22,6 +24,7 @@ use crate::report::ErrorKind;
 pub struct OpenAi {
     endpoint: Endpoint,
     token_limit: TokenLimitKey,
+    formats: Formats,
 }
 
 type OnDelta<'a> = &'a mut (dyn FnMut(ChatDelta<'_>) + Send);
@@ -30,7 +33,7 @@ impl OpenAi {
     pub fn new(plan: &ProviderPlan, client: Client) -> Result<Self, SetupError> {
         let endpoint = Endpoint::new(plan, client, &["chat", "completions"])?;
         let token_limit = TokenLimitKey::of_host(endpoint.host());
-        Ok(Self { endpoint, token_limit })
+        Ok(Self { endpoint, token_limit, formats: Formats::new(&plan.name) })
     }
 
     async fn call(
@@ -38,12 +41,8 @@ impl OpenAi {
         request: ChatRequest<'_>,
         on_delta: OnDelta<'_>,
     ) -> Result<ChatReply, ProviderError> {
-        let body = request::to_json(&request, self.token_limit).map_err(|error| {
-            self.endpoint
-                .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
-        })?;
         let _permit = self.endpoint.permit().await;
-        let body = self.endpoint.post(body, request.idle_timeout).await?;
+        let body = self.post(&request).await?;
         let mut reading = Reading::new(request.max_answer);
         let read = self.read(body, &mut reading, on_delta).await;
         let begun = reading.has_begun();
@@ -53,6 +52,23 @@ impl OpenAi {
             Err(Failure::Fault(fault)) => Err(self.fault(fault, request.max_answer)),
         };
         result.map_err(|error| ProviderError { retryable: error.retryable && !begun, ..error })
+    }
+
+    async fn post(&self, request: &ChatRequest<'_>) -> Result<Body, ProviderError> {
+        let write = |format| {
+            request::to_json(request, self.token_limit, format).map_err(|error| {
+                self.endpoint
+                    .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
+            })
+        };
+        if let Some(format) = self.formats.of(request) {
+            match self.endpoint.post(write(Some(format))?, request.idle_timeout).await {
+                // The server did nothing but refuse: it is still the first attempt.
+                Err(error) if self.formats.is_refused(request.model, &error) => {}
+                posted => return posted,
+            }
+        }
+        self.endpoint.post(write(None)?, request.idle_timeout).await
     }
 
     async fn read(

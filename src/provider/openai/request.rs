@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::format::ResponseFormat;
 use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
 
 /// What the limit of output tokens is called.
@@ -33,6 +34,8 @@ struct Body<'a> {
     messages: Vec<WireMessage<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
     stream: bool,
     stream_options: StreamOptions,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,12 +88,17 @@ struct WireSpec<'a> {
 }
 
 /// The body of the request.
-pub fn to_json(request: &ChatRequest<'_>, limit: TokenLimitKey) -> serde_json::Result<Vec<u8>> {
+pub fn to_json(
+    request: &ChatRequest<'_>,
+    limit: TokenLimitKey,
+    response_format: Option<ResponseFormat<'_>>,
+) -> serde_json::Result<Vec<u8>> {
     let of = |key| request.max_output_tokens.filter(|_| limit == key);
     serde_json::to_vec(&Body {
         model: request.model,
         messages: request.messages.iter().map(message).collect(),
         tools: request.tools.iter().map(tool).collect(),
+        response_format,
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         temperature: request.temperature,
@@ -165,6 +173,7 @@ mod tests {
             model: "m",
             messages,
             tools,
+            output_schema: None,
             temperature: None,
             max_output_tokens: None,
             max_answer: 1024,
@@ -173,7 +182,8 @@ mod tests {
     }
 
     fn body(request: &ChatRequest<'_>, limit: TokenLimitKey) -> Value {
-        serde_json::from_slice(&to_json(request, limit).unwrap_or_default()).unwrap_or_default()
+        serde_json::from_slice(&to_json(request, limit, None).unwrap_or_default())
+            .unwrap_or_default()
     }
 
     #[test]
