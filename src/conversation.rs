@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::provider::{ChatReply, Message, ToolCall};
+use crate::provider::{ChatReply, Message, NativeTurn, ToolCall};
 use crate::structured::OutputSchema;
 
 /// One agent's exchange with its model.
@@ -82,18 +82,19 @@ impl Conversation {
     pub fn model_replied(&mut self, text: &str, reply: ChatReply) {
         self.turns += 1;
         self.next = if reply.tool_calls.is_empty() {
-            self.answered(text)
+            self.answered(text, reply.native)
         } else if self.turns >= self.max_turns {
             // Nobody would read what the tools say.
             Step::Done(Ending::OutOfTurns)
         } else {
             let tool_calls = reply.tool_calls.clone();
-            self.messages.push(Message::Assistant { text: text.to_owned(), tool_calls });
+            let (text, native) = (text.to_owned(), reply.native);
+            self.messages.push(Message::Assistant { text, tool_calls, native });
             Step::CallTools(reply.tool_calls)
         };
     }
 
-    fn answered(&mut self, text: &str) -> Step {
+    fn answered(&mut self, text: &str, native: Option<NativeTurn>) -> Step {
         if text.trim().is_empty() {
             return Step::Done(Ending::Empty);
         }
@@ -111,7 +112,7 @@ impl Conversation {
              fits the schema and nothing else."
         );
         let (text, tool_calls) = (text.to_owned(), Vec::new());
-        self.messages.push(Message::Assistant { text, tool_calls });
+        self.messages.push(Message::Assistant { text, tool_calls, native });
         self.messages.push(Message::User(correction));
         Step::CallModelAgain(complaint)
     }

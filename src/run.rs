@@ -33,10 +33,12 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Ok(prepared) => prepared,
         Err(faults) => return invalid(&faults, screens, json),
     };
-    let ended = runtime.block_on(prepared.run(args, screens, &cancel));
-    let (report, progress, file) = match ended {
-        Ok(ended) => ended,
-        Err(error) => return invalid(&usage(error), screens, json),
+    let running = prepared.run(progress_options(args, screens), cancel.clone());
+    // In a task: each time something wakes what the runtime itself waits for is a system call.
+    let (report, progress, file) = match runtime.block_on(async { tokio::spawn(running).await }) {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => return invalid(&usage(error), screens, json),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
     // Crew ends by what its report says: a signal that came after it has nothing left to stop.
     let reported = report.reason.as_ref().map(|reason| reason.kind);
@@ -84,23 +86,16 @@ impl Prepared {
     /// Runs the plan. `Err` means that nothing of it was started.
     async fn run(
         self,
-        args: &RunArgs,
-        screens: Screens,
-        cancel: &Cancellation,
+        options: progress::Options,
+        cancel: Cancellation,
     ) -> anyhow::Result<(Report, Progress, Option<OutputFile>)> {
         let Self { plan, source, file } = self;
         if file.is_none() {
-            reader::watch(cancel).context("cannot watch standard output")?;
+            reader::watch(&cancel).context("cannot watch standard output")?;
         }
         let providers = provider::connect(&plan.providers)?;
-        let input = input(source, &plan, cancel).await?;
+        let input = input(source, &plan, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
-        let options = progress::Options {
-            draw: screens.stderr.terminal && !args.output.no_progress,
-            colour: screens.stderr.colour,
-            verbose: args.output.verbose > 0,
-            quiet: args.output.quiet || args.output.no_progress,
-        };
         let progress = Progress::start(&names, options).context("cannot start a thread")?;
         let services = Services {
             providers,
@@ -108,8 +103,19 @@ impl Prepared {
             events: progress.sink(),
             open_files: open_files::raise(),
         };
-        let report = engine::run(&plan, &input, cancel, &services).await;
+        let report = engine::run(&plan, &input, &cancel, &services).await;
+        // The connections of dropped calls are closed by tasks of their own: now, not after the report.
+        tokio::task::yield_now().await;
         Ok((report, progress, file))
+    }
+}
+
+fn progress_options(args: &RunArgs, screens: Screens) -> progress::Options {
+    progress::Options {
+        draw: screens.stderr.terminal && !args.output.no_progress,
+        colour: screens.stderr.colour,
+        verbose: args.output.verbose > 0,
+        quiet: args.output.quiet || args.output.no_progress,
     }
 }
 

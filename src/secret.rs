@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::plan::CrewPlan;
+use crate::plan::{CrewPlan, is_telling};
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
 /// its own, and that only if it looks like no word. `none`, `ollama` and the like are what people
@@ -13,24 +13,20 @@ const SHORT: usize = 8;
 const SHORTEST: usize = 4;
 const REDACTED: &str = "[redacted]";
 
-/// Headers whose names hold one of these carry secrets; others name a team or a version.
-const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
-
-/// API keys and secret header values.
+/// API keys and the secret values of headers and queries.
 #[derive(Debug, Default)]
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
     pub fn of(plan: &CrewPlan) -> Self {
         let keys = plan.providers.iter().filter_map(|provider| provider.api_key.as_ref());
-        let headers = plan.providers.iter().flat_map(|provider| &provider.headers);
-        let is_secret = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            TELLING.iter().any(|part| name.contains(part))
-        };
-        let headers = headers.filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
+        let named = plan
+            .providers
+            .iter()
+            .flat_map(|provider| provider.headers.iter().chain(&provider.query));
+        let named = named.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
         let mut secrets = Self::default();
-        keys.chain(headers).for_each(|value| secrets.add(value.expose_secret()));
+        keys.chain(named).for_each(|value| secrets.add(value.expose_secret()));
         secrets
     }
 

@@ -4,16 +4,21 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::api::Api;
 use support::crew::{Crew, Ended};
 use support::mock_model::ModelServer;
 use support::script;
 
 /// The agent `triage` on the server, with these settings, and whatever else is below `agents`.
 fn crew(server: &ModelServer, settings: &str, more: &str) -> Crew {
+    crew_of(Api::OpenAi, server, settings, more)
+}
+
+fn crew_of(api: Api, server: &ModelServer, settings: &str, more: &str) -> Crew {
     let yaml = format!(
         r"
 providers:
-  mock: {{api: openai, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
+  mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
 defaults: {{model: mock/m}}
 agents:
   triage:
@@ -25,9 +30,10 @@ agents:
         severity: {{enum: [low, high]}}
         parts: {{type: array, items: {{type: string}}}}
     {settings}
-{more}"
+{more}",
+        api.name()
     );
-    Crew::new(&yaml).env("URL", &server.base_url()).env("MOCK_KEY", "mk-0123456789")
+    Crew::new(&yaml).env("URL", &api.base_url(server)).env("MOCK_KEY", "mk-0123456789")
 }
 
 const GOOD: &str = r#"{"severity": "high", "parts": ["fan", "disk"]}"#;
@@ -127,6 +133,36 @@ fn a_server_that_refuses_the_format_is_asked_without_it_from_then_on() {
     let server = ModelServer::always(script::error(400, "no such model"));
     assert_eq!(triage(&crew(&server, "", "").run(), 1)["error"]["kind"], "bad_request");
     assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn every_protocol_is_asked_in_its_own_way_and_need_not_know_it() {
+    for (api, own, refusal) in [
+        (Api::OpenAi, "/response_format/json_schema/schema", "unknown field response_format"),
+        (Api::Anthropic, "/output_config/format/schema", "output_config: Extra inputs"),
+        (Api::Gemini, "/generationConfig/responseSchema", "Request contains an invalid argument."),
+    ] {
+        let server = ModelServer::always(api.text(GOOD));
+        let report = crew_of(api, &server, "", "").run().report(0);
+        assert_eq!(report["agents"]["triage"]["data"]["severity"], "high", "{api:?}");
+        let [request] = &server.requests()[..] else { panic!("{api:?}") };
+        let schema = request.body.pointer(own).unwrap_or_else(|| panic!("{:#}", request.body));
+        assert_eq!(schema["required"], json!(["severity", "parts"]), "{api:?}");
+
+        let server = ModelServer::start(move |request| {
+            let body = request.body.to_string();
+            match request.body.pointer(own) {
+                Some(_) => api.error(400, "INVALID_ARGUMENT", refusal),
+                None if body.contains("Answer again") => api.text(GOOD),
+                None => api.text("It is the fan."),
+            }
+        });
+        let report = crew_of(api, &server, "", "").run().report(0);
+        assert_eq!(report["agents"]["triage"]["data"]["severity"], "high", "{api:?}");
+        assert_eq!((&report["usage"]["model_calls"], server.requests().len()), (&json!(2), 3));
+        let last = server.requests()[2].body.to_string();
+        assert!(last.contains("It is the fan.") && last.contains("not JSON"), "{api:?}: {last}");
+    }
 }
 
 const TOOL: &str = "

@@ -143,13 +143,17 @@ impl Surroundings<'_> {
             structured: self.structured,
         };
         let settings = self.defaults.with(&config.settings(), path, self.endpoints, self.log);
-        let prompt = config.prompt.as_deref().unwrap_or("{{ input }}");
+        let prompt = match &config.prompt {
+            Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
+            // Known to be sound.
+            None => Template::parse("{{ input }}").unwrap_or_default(),
+        };
         Draft {
             name: name.to_owned(),
             own_model: config.model.is_some(),
             settings,
             system: self.system(config, &scope, path),
-            prompt: scope.template(prompt, &path.key("prompt"), self.log),
+            prompt,
             output_schema: config.output_schema.as_ref().and_then(|schema| {
                 self.schemas.check(schema, &path.key("output_schema"), self.log)
             }),

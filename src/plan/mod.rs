@@ -3,6 +3,7 @@
 //! [`load`] turns what the user wrote into a [`CrewPlan`] or into every fault of it at once. After
 //! it, the only things that can still be wrong are outside the file.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub use crate::config::faults::Faults;
 mod agents;
 mod build;
 mod check;
+mod declared;
 mod endpoint;
 mod grammar;
 mod graph;
@@ -156,16 +158,53 @@ impl ModelPlan {
     }
 }
 
-/// An endpoint that speaks the OpenAI chat-completions protocol.
+/// The protocol that an endpoint speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Api {
+    /// Chat completions.
+    #[default]
+    OpenAi,
+    /// Messages.
+    Anthropic,
+    /// `generateContent`.
+    Gemini,
+}
+
+impl fmt::Display for Api {
+    /// As in a crew's file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        })
+    }
+}
+
+/// An endpoint that serves models.
 #[derive(Debug)]
 pub struct ProviderPlan {
     pub name: String,
-    /// Without a slash at its end; `http` or `https`.
+    pub api: Api,
+    /// What the SDK of the protocol's vendor takes: for OpenAI's with the version, for the others
+    /// without. No slash at its end; `http` or `https`.
     pub base_url: String,
+    /// Added to the address of every call.
+    pub query: Vec<(String, SecretString)>,
     pub api_key: Option<SecretString>,
     pub headers: Vec<(String, SecretString)>,
     /// Calls in flight, all agents together.
     pub max_concurrency: Option<usize>,
+}
+
+/// Parts of names whose values are secrets; others name a team or a version.
+const TELLING: [&str; 8] =
+    ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
+
+/// Whether a header, or a query parameter, of this name carries a secret.
+pub fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|part| name.contains(part))
 }
 
 #[derive(Debug)]

@@ -38,6 +38,20 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         r#"data: {"error":{"message":"no","code":503}}"#,
         r#"{"choices":[{"message":{"content":"whole"},"finish_reason":"stop"}]}"#,
         r#"{"error":"no"}"#,
+        r#"data: {"type":"message_start","message":{"usage":{"input_tokens":3}}}"#,
+        r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking"}}"#,
+        r#"data: {"type":"content_block_start","index":1,"content_block":{"type":"tool_use","name":"df"}}"#,
+        r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+        r#"data: {"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{}"}}"#,
+        r#"data: {"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"h\u00e9 more"}}"#,
+        r#"data: {"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":4}}"#,
+        r#"data: {"type":"message_stop"}"#,
+        r#"{"type":"message","content":[{"type":"text","text":"whole"}],"stop_reason":"end_turn"}"#,
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"h\u00e9 more"}]}}]}"#,
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"hm","thought":true},{"functionCall":{"name":"df"}}]}}]}"#,
+        r#"data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"s"}]},"finishReason":"STOP"}]}"#,
+        r#"data: {"candidates":[{"finishReason":"SAFETY"}],"usageMetadata":{"promptTokenCount":3}}"#,
+        r#"data: {"promptFeedback":{"blockReason":"OTHER"}}"#,
         "data: [DONE]",
         "event: error",
         ": alive",
@@ -125,6 +139,7 @@ fn what_was_found_before() {
     file::file(b"\r\r$");
     template::expansion_in_template("{${V}", "% set input = 1 %}");
     template::expansion_in_template("{{ '${V}' }}", "' ~ input ~ '");
+    template::expansion_in_template("{{ input }}VV${V}VV", "{");
     template::expansion_in_template("{{ input -}}${V}\n", " a\n");
 }
 

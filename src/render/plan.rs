@@ -35,6 +35,15 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         writeln!(out)?;
         write_table(&table, out)?;
     }
+    if !plan.providers.is_empty() {
+        let mut table = table(look, &["provider", "api", "address"]);
+        for provider in &plan.providers {
+            let address = inline(&provider.base_url).into_owned();
+            table.add_row([provider.name.clone(), provider.api.to_string(), address]);
+        }
+        writeln!(out)?;
+        write_table(&table, out)?;
+    }
     let structured = plan.agents.iter().filter(|agent| agent.output_schema.is_some());
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {

@@ -4,7 +4,6 @@
 //! lines are queued, and the state of the agents must not depend on what was written of it. The
 //! lock is never held while anything is written.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,15 +13,18 @@ use super::board::Board;
 use super::drawing::Drawing;
 use super::frame::frame;
 
-/// Lines that wait to be written; what goes over is counted.
-const MOST_LINES: usize = 1024;
+/// Bytes of lines that wait to be written; what goes over is counted.
+const MOST_WAITING: usize = 256 * 1024;
+/// How long a line may wait for others, so that the changes of a thousand agents do not wake the
+/// thread a thousand times.
+const GATHER: Duration = Duration::from_millis(5);
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
 /// How long one write may take before stderr is given up on.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long it may take in all, however steadily it drips.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Bytes written at once: the smaller, the sooner it is seen that a slow reader still reads.
+/// Bytes written at once, in whole lines if they fit: the smaller, the sooner it is seen that a slow reader still reads.
 const CHUNK: usize = 1024;
 
 #[derive(Debug)]
@@ -45,7 +47,8 @@ pub struct Shared {
 #[derive(Debug)]
 struct State {
     board: Board,
-    lines: VecDeque<String>,
+    /// Whole lines.
+    lines: String,
     left_out: u64,
     order: Order,
     cleared: bool,
@@ -66,7 +69,7 @@ impl Shared {
     pub fn new(board: Board, colour: bool) -> Self {
         let state = State {
             board,
-            lines: VecDeque::new(),
+            lines: String::new(),
             left_out: 0,
             order: Order::Show,
             cleared: false,
@@ -88,12 +91,16 @@ impl Shared {
             return;
         }
         let Some(line) = change(&mut state.board) else { return };
-        if state.lines.len() < MOST_LINES {
-            state.lines.push_back(line);
-            self.wake.notify_one();
-        } else {
+        if state.lines.len() + line.len() >= MOST_WAITING {
             state.left_out += 1;
+            return;
         }
+        // The writer takes all there is: if there are any, it has been woken for them.
+        if state.lines.is_empty() {
+            self.wake.notify_one();
+        }
+        state.lines.push_str(&line);
+        state.lines.push('\n');
     }
 
     pub fn clear(&self) {
@@ -154,7 +161,7 @@ impl Shared {
 
 /// What there is to do.
 struct Work {
-    lines: VecDeque<String>,
+    lines: String,
     left_out: u64,
     frame: Option<Vec<String>>,
     order: Order,
@@ -170,7 +177,7 @@ pub fn run(shared: &Shared, mut show: Show, mut out: Box<dyn Write + Send>) {
         };
         let work = next(shared, size);
         // A stderr that is closed is not tried again for every line.
-        gone = gone || write_lines(shared, &mut out, work.lines, work.left_out).is_err();
+        gone = gone || write_lines(shared, &mut out, &work.lines, work.left_out).is_err();
         if let (Show::Drawn(drawing), Some(frame), Some(size)) = (&mut show, work.frame, size) {
             shared.writing(|| drawing.draw(frame, size));
         }
@@ -204,7 +211,13 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
             let waited = shared.wake.wait_timeout_while(state, FRAME, idle);
             waited.unwrap_or_else(PoisonError::into_inner).0
         }
-        _ => shared.wake.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+        _ => {
+            let state = shared.wake.wait_while(state, idle);
+            let state = state.unwrap_or_else(PoisonError::into_inner);
+            let more = |state: &mut State| state.order == Order::Show;
+            let waited = shared.wake.wait_timeout_while(state, GATHER, more);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        }
     };
     let order = match &mut state.order {
         Order::Show => Order::Show,
@@ -222,12 +235,10 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
 fn write_lines(
     shared: &Shared,
     out: &mut impl Write,
-    lines: VecDeque<String>,
+    lines: &str,
     left_out: u64,
 ) -> io::Result<()> {
-    for line in lines {
-        write_chunks(shared, out, format!("{line}\n").as_bytes())?;
-    }
+    write_chunks(shared, out, lines.as_bytes())?;
     if left_out > 0 {
         let note = format!("({left_out} lines left out: stderr is too slow)\n");
         write_chunks(shared, out, note.as_bytes())?;
@@ -235,9 +246,13 @@ fn write_lines(
     Ok(())
 }
 
-fn write_chunks(shared: &Shared, out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    for chunk in bytes.chunks(CHUNK) {
+fn write_chunks(shared: &Shared, out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let most = bytes.len().min(CHUNK);
+        let end = bytes[..most].iter().rposition(|byte| *byte == b'\n').map_or(most, |at| at + 1);
+        let (chunk, rest) = bytes.split_at(end);
         shared.writing(|| out.write_all(chunk).and_then(|()| out.flush()))?;
+        bytes = rest;
     }
     Ok(())
 }

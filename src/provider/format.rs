@@ -1,40 +1,42 @@
-//! `response_format`: how the protocol itself is asked for an answer that fits a schema.
+//! Asking for an answer that fits a schema in a protocol's own way, beside what the messages say.
 //!
-//! Not every server knows it. Most of those that do not pass over it, and the model goes by what
-//! the messages say; some refuse the call, which is then made again without it, and so are all later
-//! ones of that model.
+//! Not every server has one. Most of those that do not pass over it, and the model goes by the
+//! messages; some refuse the call, which is then made again without it, and so are all later ones of
+//! that model.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
 use serde_json::Value;
 
-use crate::provider::{ChatRequest, ProviderError};
+use super::{ChatRequest, ProviderError};
 use crate::report::ErrorKind;
 
+/// Servers at which a format keeps no model from calling its tools. Elsewhere it often does.
+const BESIDE_TOOLS: [&str; 3] = ["openai", "openrouter", "anthropic"];
+/// What a refusal because of the format names.
+const NAMES: [&str; 13] = [
+    "response_format",
+    "response format",
+    "json_schema",
+    "json schema",
+    "output_config",
+    "output config",
+    "output_format",
+    "output format",
+    "structured output",
+    "response_schema",
+    "response_mime_type",
+    "response mime type",
+    // All that Gemini says of a schema it does not like.
+    "contains an invalid argument",
+];
 /// Levels of a schema that OpenAI's strict mode takes.
 const STRICT_LEVELS: usize = 5;
-
-#[derive(Debug, Serialize)]
-pub struct ResponseFormat<'a> {
-    r#type: &'static str,
-    json_schema: NamedSchema<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct NamedSchema<'a> {
-    name: &'static str,
-    schema: &'a Value,
-    /// The server is to let the model write nothing else; only some schemas can be had so.
-    strict: bool,
-}
 
 /// Whether one endpoint is asked so.
 #[derive(Debug)]
 pub struct Formats {
-    /// Tools and a format in one call: elsewhere than at these servers the format often keeps the
-    /// model from calling any tool.
     beside_tools: bool,
     /// Models that it was refused for.
     refused: Mutex<HashSet<String>>,
@@ -43,28 +45,21 @@ pub struct Formats {
 impl Formats {
     /// Of the provider with this name.
     pub fn new(provider: &str) -> Self {
-        let beside_tools = matches!(provider, "openai" | "openrouter");
-        Self { beside_tools, refused: Mutex::default() }
+        Self { beside_tools: BESIDE_TOOLS.contains(&provider), refused: Mutex::default() }
     }
 
-    /// What to ask for, if there is a schema and the server may take it.
-    pub fn of<'a>(&self, request: &ChatRequest<'a>) -> Option<ResponseFormat<'a>> {
-        let schema = request.output_schema?.schema();
-        // The protocol knows no other answers than objects.
-        let usable = schema.get("type").is_some_and(|kind| kind == "object")
+    /// Whether there is something to ask for, and the server may take it.
+    pub fn may_ask(&self, request: &ChatRequest<'_>) -> bool {
+        request.output_schema.is_some()
             && (self.beside_tools || request.tools.is_empty())
-            && !self.refused().contains(request.model);
-        let strict = is_strict(schema, STRICT_LEVELS);
-        let json_schema = NamedSchema { name: "answer", schema, strict };
-        usable.then_some(ResponseFormat { r#type: "json_schema", json_schema })
+            && !self.refused().contains(request.model)
     }
 
     /// Whether the call was refused because of the format. It is not asked for again then.
     pub fn is_refused(&self, model: &str, error: &ProviderError) -> bool {
-        let words = ["response_format", "response format", "json_schema", "json schema"];
         let message = error.message.to_ascii_lowercase();
         let refused =
-            error.kind == ErrorKind::BadRequest && words.iter().any(|word| message.contains(word));
+            error.kind == ErrorKind::BadRequest && NAMES.iter().any(|name| message.contains(name));
         if refused {
             self.refused().insert(model.to_owned());
         }
@@ -77,9 +72,30 @@ impl Formats {
     }
 }
 
-/// Whether strict mode takes the schema as it stands: every property required, no others allowed,
-/// and only the keywords that every model of OpenAI's with this mode knows.
-fn is_strict(schema: &Value, levels: usize) -> bool {
+/// Whether the answer is to be an object: some protocols know no others.
+pub fn is_object(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|kind| kind == "object")
+}
+
+/// Whether a part of the schema stands for another. Not every protocol knows that, and a part that
+/// refers to itself has no end when it is written out.
+pub fn has_references(schema: &Value) -> bool {
+    match schema {
+        Value::Object(entries) => {
+            entries.contains_key("$ref") || entries.values().any(has_references)
+        }
+        Value::Array(items) => items.iter().any(has_references),
+        _ => false,
+    }
+}
+
+/// Whether modes that let the model write nothing else take the schema as it stands: every property
+/// required, no others allowed, and only the keywords that every model with such a mode knows.
+pub fn is_strict(schema: &Value) -> bool {
+    is_strict_within(schema, STRICT_LEVELS)
+}
+
+fn is_strict_within(schema: &Value, levels: usize) -> bool {
     const KEYWORDS: [&str; 11] = [
         "type",
         "properties",
@@ -96,7 +112,7 @@ fn is_strict(schema: &Value, levels: usize) -> bool {
     let (Some(keywords), Some(levels)) = (schema.as_object(), levels.checked_sub(1)) else {
         return false;
     };
-    let is_strict = |part: &Value| is_strict(part, levels);
+    let is_strict = |part: &Value| is_strict_within(part, levels);
     let known = |(key, value): (&String, &Value)| match (key.as_str(), value) {
         ("$defs" | "properties", Value::Object(parts)) => parts.values().all(is_strict),
         ("anyOf", Value::Array(parts)) => parts.iter().all(is_strict),
@@ -107,7 +123,7 @@ fn is_strict(schema: &Value, levels: usize) -> bool {
         return false;
     }
     let properties = schema.get("properties").and_then(Value::as_object);
-    if schema.get("type").is_none_or(|kind| kind != "object") {
+    if !is_object(schema) {
         return properties.is_none();
     }
     let required = schema.get("required").and_then(Value::as_array);
@@ -146,7 +162,7 @@ mod tests {
             (object(json!({"allOf": []})), false),
             (nested(nested(nested(nested(nested(json!({"type": "null"})))))), false),
         ] {
-            assert_eq!(is_strict(&schema, STRICT_LEVELS), strict, "{schema}");
+            assert_eq!(is_strict(&schema), strict, "{schema}");
         }
     }
 }
