@@ -382,10 +382,7 @@ async fn tools_are_told_and_called() {
     };
     let reply = provider(plan(&server.base_url())).chat(request, &mut |_| {}).await.unwrap();
     let call = &reply.tool_calls[0];
-    assert_eq!(
-        (call.id.as_str(), call.name.as_str(), call.arguments.as_str()),
-        ("7", "df", "{\"path\":\"/\"}")
-    );
+    assert_eq!((&*call.id, &*call.name, &*call.arguments), ("7", "df", "{\"path\":\"/\"}"));
     let body = server.requests().remove(0).body;
     assert_eq!(body["tools"][0]["function"]["name"], "df");
     assert_eq!((&body["max_tokens"], &body["temperature"]), (&json!(9), &json!(0.5)));

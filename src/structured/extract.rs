@@ -3,6 +3,8 @@
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
+/// Lists, mappings and what is in them: parsed they take many times the memory of their text.
+const MOST_VALUES: usize = 200_000;
 /// Places of a text where a value is tried to be read.
 const MOST_STARTS: usize = 100;
 
@@ -12,6 +14,10 @@ const MOST_STARTS: usize = 100;
 /// There is none; why, for the model.
 pub fn values(answer: &str) -> Result<Vec<Value>, String> {
     let answer = answer.trim_start_matches('\u{feff}').trim();
+    let values = answer.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+    if values > MOST_VALUES {
+        return Err(format!("it has more than {MOST_VALUES} values"));
+    }
     let error = match serde_json::from_str(answer) {
         Ok(value) => return Ok(vec![value]),
         Err(error) => error,

@@ -149,11 +149,11 @@ impl Search<'_> {
                     let message = "a schema refers to its own parts only: nothing is fetched";
                     self.fault(key, message, Some(LOCAL));
                 }
-                ("$ref", Value::String(reference)) => {
-                    if meter::target(self.root, reference).is_none() {
-                        let message = format!("{} is not in this schema", cut(reference.clone()));
-                        self.fault(key, message, Some(LOCAL));
-                    }
+                ("$ref", Value::String(reference))
+                    if meter::target(self.root, reference).is_none() =>
+                {
+                    let message = format!("{} is not in this schema", cut(reference.clone()));
+                    self.fault(key, message, Some(LOCAL));
                 }
                 ("$anchor" | "$dynamicAnchor" | "$dynamicRef" | "$recursiveRef", _) => {
                     self.fault(key, format!("{key} is not supported here"), Some(LOCAL));

@@ -73,6 +73,8 @@ fn what_does_not_fit_is_said() {
         let found = triage().read(answer).unwrap_err();
         assert!(found.starts_with(complaint), "{answer}: {found}");
     }
+    let many = format!("[{}1]", "1,".repeat(200_000));
+    assert_eq!(triage().read(&many), Err("it has more than 200000 values".to_owned()));
     let long = format!("{{\"severity\": \"{}\"}}", "x".repeat(10_000));
     assert!(triage().read(&long).unwrap_err().len() < 400);
 }
