@@ -70,8 +70,11 @@ pub fn read_up_to(file: &Path, largest: u64, what: &str) -> Result<String, Fault
         return refuse(format!("cannot read {shown}: {}", plain(&error)), hint);
     }
     if bytes.len() as u64 > largest {
-        let most = largest >> 10;
-        let message = format!("{shown} is larger than {most} KiB, the most {what} may have");
+        let most = match largest >> 20 {
+            0 => format!("{} KiB", largest >> 10),
+            mebibytes => format!("{mebibytes} MiB"),
+        };
+        let message = format!("{shown} is larger than {most}, the most {what} may have");
         return refuse(message, "check that it is the right file");
     }
     text(file, bytes)
