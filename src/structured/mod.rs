@@ -115,9 +115,14 @@ impl OutputSchema {
 }
 
 fn complaint(error: &ValidationError<'_>) -> String {
+    let mut text = error.to_string();
+    if text.len() > LONGEST_COMPLAINT {
+        // Without the value, which the model knows.
+        text = error.masked_with("the value").to_string();
+    }
     match error.instance_path().to_string() {
-        path if path.is_empty() => cut(error.to_string()),
-        path => cut(format!("{path}: {error}")),
+        path if path.is_empty() => cut(text),
+        path => cut(format!("{path}: {text}")),
     }
 }
 

@@ -77,6 +77,10 @@ fn what_does_not_fit_is_said() {
     assert_eq!(triage().read(&many), Err("it has more than 200000 values".to_owned()));
     let long = format!("{{\"severity\": \"{}\"}}", "x".repeat(10_000));
     assert!(triage().read(&long).unwrap_err().len() < 400);
+    // What is wrong is said, not what it is wrong with.
+    let union = schema(json!({"anyOf": [{"type": "string"}, {"required": ["a"]}]}));
+    let found = union.read(&json!({"b": "x".repeat(10_000)}).to_string()).unwrap_err();
+    assert!(found.contains("is not valid under any of the schemas"), "{found}");
 }
 
 #[test]
@@ -152,6 +156,25 @@ fn a_tree_may_be_large() {
         tree = json!({"severity": "low", "parts": [tree, tree]});
     }
     assert_eq!(triage().read(&tree.to_string()), Ok(tree));
+}
+
+/// As deep as the meter lets it go, the checker stays within the stack of a thread.
+#[test]
+fn the_deepest_check_ends() {
+    let schema = schema(json!({"$ref": "#/$defs/a", "$defs": {
+        "a": {"allOf": [{"anyOf": [{"$ref": "#/$defs/b"}]}]},
+        "b": {"oneOf": [{"minimum": 2, "type": "integer"}, {"type": "object", "properties": {"x": {"$ref": "#"}},
+            "unevaluatedProperties": false}]},
+    }}));
+    let mut last = None;
+    for levels in 1..120 {
+        let value = (0..levels).fold(json!(1), |inner, _| json!({"x": inner})).to_string();
+        match schema.read(&value) {
+            Err(complaint) if complaint.contains("too deeply") => break,
+            complaint => last = complaint.err(),
+        }
+    }
+    assert!(last.unwrap().contains("does not fit"));
 }
 
 #[test]
