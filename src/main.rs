@@ -9,11 +9,13 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use crew::cli::{CheckArgs, Cli, ColorWhen, Command, OutputFormat, SelftestArgs};
 use crew::config::faults::Faults;
+use crew::plan::CrewPlan;
 use crew::render::{self, Colour, Environment, Look, Screen};
 use crew::report::InvalidReport;
 use crew::selftest::{Ended, SelftestStatus, keeper, zoo};
 use crew::tool::guardian;
-use crew::{exit, plan, provider, selftest};
+use crew::tool::http::HttpClients;
+use crew::{exit, plan, provider, selftest, signal};
 
 mod delivery;
 mod run;
@@ -22,6 +24,7 @@ fn main() -> ExitCode {
     if let Some(ended) = guardian::take_over() {
         return ended;
     }
+    signal::restore();
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::run(&args),
         Ok(Cli { command: Command::Check(args) }) => check(&args),
@@ -38,7 +41,10 @@ fn check(args: &CheckArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
     let plan = plan::load(args.file.config.as_deref(), &plan::Overrides::default(), &environment);
     // A proxy or a certificate store that cannot be used would end a run just as early.
-    let checked = plan.and_then(|plan| match provider::connect(&plan.providers) {
+    let connect = |plan: &CrewPlan| {
+        provider::connect(&plan.providers).and_then(|_| HttpClients::connect(plan))
+    };
+    let checked = plan.and_then(|plan| match connect(&plan) {
         Ok(_) => Ok(plan),
         Err(error) => Err(Faults::unplaced(None, error.to_string(), None)),
     });

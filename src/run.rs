@@ -14,7 +14,8 @@ use crew::output::OutputFile;
 use crew::plan::{self, CrewPlan, OnFailure, Overrides};
 use crew::render::progress::{self, Progress};
 use crew::report::{CancelKind, Report};
-use crew::secret::Secrets;
+use crew::secret::{self, Secrets};
+use crew::tool::http::HttpClients;
 use crew::{exit, open_files, provider, reader, render, signal};
 use tokio::runtime::{Builder, Runtime};
 
@@ -23,6 +24,7 @@ use crate::{Screens, delivery, environment, invalid, is_json, look};
 pub fn run(args: &RunArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
     let json = is_json(args.output.output, args.output.output_file.is_some());
+    secret::keep_private();
     let cancel = Cancellation::new();
     // Signals first: one that comes while the file is read ends in a report, too.
     let prepared = runtime(&cancel).map_err(usage).and_then(|runtime| {
@@ -94,11 +96,13 @@ impl Prepared {
             reader::watch(&cancel).context("cannot watch standard output")?;
         }
         let providers = provider::connect(&plan.providers)?;
+        let http = HttpClients::connect(&plan)?;
         let input = input(source, &plan, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
         let progress = Progress::start(&names, options).context("cannot start a thread")?;
         let services = Services {
             providers,
+            http,
             secrets: Secrets::of(&plan),
             events: progress.sink(),
             open_files: open_files::raise(),

@@ -11,7 +11,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("cli", &["plan"]),
     ("config", &["report"]),
     ("plan", &["config", "provider", "report", "structured"]),
-    ("secret", &["plan"]),
+    ("secret", &["plan", "report"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
     ("reader", &["cancel", "report"]),

@@ -158,6 +158,19 @@ fn a_deployment_on_azure() {
 }
 
 #[test]
+fn a_key_in_a_header_goes_nowhere_else() {
+    expect_in(
+        "providers:\n  azure: {base_url: 'http://h', headers: {api-key: '${MY_KEY:-x}', x-team: '${TEAM:-y}'}}\n\
+         tools: {t: {shell: env, env: [MY_KEY, TEAM]}}\n\
+         agents: {a: {prompt: 'say ${MY_KEY}, ${TEAM:-y}'}}\n",
+        &[
+            "tools.t.env[0] 4:31 .. MY_KEY holds an API key, which no tool gets to see",
+            "agents.a.prompt 5:22 .. MY_KEY holds an API key .. headers",
+        ],
+    );
+}
+
+#[test]
 fn headers_of_the_file_go_before_those_of_the_protocol() {
     let server = ModelServer::always(Api::Anthropic.text("x"));
     let yaml = "providers:\n  gate:\n    api: anthropic\n    base_url: ${URL}/v1\n    \

@@ -12,6 +12,7 @@ use crew::plan::{self, Overrides};
 use crew::provider;
 use crew::report::RunStatus;
 use crew::secret::Secrets;
+use crew::tool::http::HttpClients;
 
 use crate::launch;
 use crate::measure::{Bench, MIB};
@@ -34,6 +35,7 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
     let plan = plan.map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let services = Services {
+        http: HttpClients::default(),
         providers: provider::connect(&plan.providers)?,
         secrets: Secrets::of(&plan),
         events: Arc::new(drop),

@@ -3,6 +3,11 @@
 //! It happens on parsed values and once: what a variable holds is data. It can change neither the
 //! file's structure nor a template's, and `${…}` inside it stays as it is.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use secrecy::SecretString;
+
 use super::faults::FaultLog;
 use super::node::Node;
 use super::place::{Path, Segment};
@@ -15,9 +20,11 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// What to make of a file's texts.
 pub struct Expansion<'a> {
     pub env: Env<'a>,
-    /// Variables that hold API keys: only a provider's headers may use one.
-    pub secrets: Vec<String>,
+    /// Variables that hold API keys: only the headers of providers and HTTP tools may use one.
+    pub keys: &'a HashSet<String>,
     pub log: &'a FaultLog,
+    /// What variables have brought into the headers of HTTP tools.
+    pub secrets: RefCell<Vec<SecretString>>,
 }
 
 impl Expansion<'_> {
@@ -64,7 +71,7 @@ impl Expansion<'_> {
                 }
             }
         }
-        if kind == Kind::Template && !template::keeps_apart(&parts) {
+        if kind.is_template() && !template::keeps_apart(&parts) {
             let message = "${…} cannot stand inside {{ }}, {% %}, {# #} or a raw block";
             let hint = "give it a name under vars: and write {{ vars.name }}".to_owned();
             self.log.value(path, message, Some(hint));
@@ -75,9 +82,12 @@ impl Expansion<'_> {
         }
         let mut out = String::with_capacity(text.len());
         for part in parts {
+            if let (Kind::ToolHeader, Part::Environment(value)) = (kind, &part) {
+                self.secrets.borrow_mut().push(value.as_str().into());
+            }
             match part {
                 Part::File(text) => out.push_str(text),
-                Part::Environment(value) if kind == Kind::Template => {
+                Part::Environment(value) if kind.is_template() => {
                     template::push(&value, &mut out);
                 }
                 Part::Environment(value) => out.push_str(&value),
@@ -93,10 +103,11 @@ impl Expansion<'_> {
         kind: Kind,
         path: &Path<'_>,
     ) -> Option<Part<'t>> {
-        if kind != Kind::Header && self.secrets.iter().any(|secret| secret == name) {
-            let message = format!("{name} holds an API key, which goes to its provider only");
-            let hint = "name the variable in the provider's api_key_env".to_owned();
-            self.log.value(path, message, Some(hint));
+        if !kind.may_hold_keys() && self.keys.contains(name) {
+            let message = format!("{name} holds an API key, which may stand in headers only");
+            let hint =
+                "name the variable in the provider's api_key_env; an HTTP tool takes it in headers";
+            self.log.value(path, message, Some(hint.to_owned()));
             return None;
         }
         let value = (self.env)(name);
@@ -126,6 +137,8 @@ enum Kind {
     Shell,
     Template,
     Header,
+    /// A header of an HTTP tool, which is a template too.
+    ToolHeader,
     Other,
 }
 
@@ -134,8 +147,10 @@ impl Kind {
         use Segment::Key;
         match path.segments()[..] {
             [Key("tools"), Key(_), Key("shell")] => Self::Shell,
+            [Key("tools"), Key(_), Key("http"), Key("headers"), ..] => Self::ToolHeader,
             [Key("tools"), Key(_), Key("cwd")]
             | [Key("tools"), Key(_), Key("command"), _]
+            | [Key("tools"), Key(_), Key("http"), Key("url" | "query" | "body"), ..]
             | [
                 Key("agents"),
                 Key(_),
@@ -144,6 +159,15 @@ impl Kind {
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
             _ => Self::Other,
         }
+    }
+
+    /// Whether what comes out of it is a template.
+    fn is_template(self) -> bool {
+        matches!(self, Self::Template | Self::ToolHeader)
+    }
+
+    fn may_hold_keys(self) -> bool {
+        matches!(self, Self::Header | Self::ToolHeader)
     }
 }
 
@@ -193,6 +217,24 @@ fn variable(inside: &str) -> Piece<'_> {
     Piece::Variable { name, default }
 }
 
+/// The variables that a text names.
+pub fn variables(text: &str) -> impl Iterator<Item = &str> {
+    pieces(text).into_iter().filter_map(|piece| match piece {
+        Piece::Variable { name, .. } => Some(name),
+        Piece::Plain(_) | Piece::Broken(_) => None,
+    })
+}
+
+/// Parts of names whose values are secrets; others name a team or a version.
+const TELLING: [&str; 8] =
+    ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
+
+/// Whether a header, or a parameter of an address, of this name carries a secret.
+pub fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|part| name.contains(part))
+}
+
 /// As a shell would take it: `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn is_variable_name(name: &str) -> bool {
     let mut chars = name.chars();
@@ -221,9 +263,11 @@ mod tests {
 
     fn expand_at(text: &str, path: &Path<'_>) -> (String, usize) {
         let log = FaultLog::default();
-        let secrets = vec!["LOCAL_KEY".to_owned()];
+        let keys = HashSet::from(["LOCAL_KEY".to_owned()]);
         let mut node = Node::Text { text: text.to_owned(), expanded: false };
-        Expansion { env: &env, secrets, log: &log }.apply(&mut node, path);
+        let expansion =
+            Expansion { env: &env, keys: &keys, log: &log, secrets: RefCell::default() };
+        expansion.apply(&mut node, path);
         let Node::Text { text, .. } = node else { panic!("text became something else") };
         (text, log.finish(None, String::new()).faults.len())
     }

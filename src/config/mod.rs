@@ -13,6 +13,9 @@ pub mod node;
 pub mod place;
 pub mod value;
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 use decode::Decoder;
@@ -23,14 +26,14 @@ use guard::Unusable;
 use node::Node;
 use place::{Path, Place};
 
-/// Decodes a file's text. What is wrong with it goes into the log; `Err` if nothing is left to go
-/// on with.
+/// Decodes a file's text, and tells the variables whose values are secrets. What is wrong with it
+/// goes into the log; `Err` if nothing is left to go on with.
 pub fn parse(
     source: &str,
     env: Env<'_>,
-    known_secrets: &[&str],
+    known_keys: &[&str],
     log: &mut FaultLog,
-) -> Result<CrewFile, Unusable> {
+) -> Result<(CrewFile, HashSet<String>), Unusable> {
     guard::inspect(source, log)?;
     let mut node: Node = match serde_yaml::from_str(source) {
         Ok(node) => node,
@@ -44,29 +47,39 @@ pub fn parse(
         }
     };
     node.merge(&Path::Root, log);
-    let secrets = secrets(&node, known_secrets);
-    Expansion { env, secrets, log }.apply(&mut node, &Path::Root);
+    let keys = keys(&node, known_keys);
+    let expansion = Expansion { env, keys: &keys, log, secrets: RefCell::default() };
+    expansion.apply(&mut node, &Path::Root);
+    let secrets = expansion.secrets.into_inner();
     if node == Node::Null {
         let hint = "a crew needs `agents:` with at least one agent below it".to_owned();
         log.unplaced("the file is empty", Some(hint));
         return Err(Unusable);
     }
-    CrewFile::deserialize(Decoder::new(&node, &Path::Root, log)).map_err(|error| {
+    let decoded = CrewFile::deserialize(Decoder::new(&node, &Path::Root, log));
+    let crew = decoded.map(|crew| CrewFile { secrets, ..crew }).map_err(|error| {
         // The decoder has no errors of its own, so this can only be a struct at odds with it.
         log.unplaced(format!("the file cannot be decoded: {error}"), None);
         Unusable
-    })
+    })?;
+    Ok((crew, keys))
 }
 
-/// The variables that hold API keys: the usual ones and those the file's providers name.
-fn secrets(node: &Node, known: &[&str]) -> Vec<String> {
-    let mut secrets: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
-    if let Some(Node::Map(providers)) = node.get("providers") {
-        for (_, provider) in providers {
-            if let Some(Node::Text { text, .. }) = provider.get("api_key_env") {
-                secrets.push(text.clone());
+/// The variables that hold API keys: the usual ones, those the file's providers name, and those in
+/// headers that carry keys.
+fn keys(node: &Node, known: &[&str]) -> HashSet<String> {
+    let mut keys: HashSet<String> = known.iter().map(|&name| name.to_owned()).collect();
+    let Some(Node::Map(providers)) = node.get("providers") else { return keys };
+    for (_, provider) in providers {
+        if let Some(Node::Text { text, .. }) = provider.get("api_key_env") {
+            keys.insert(text.clone());
+        }
+        let Some(Node::Map(headers)) = provider.get("headers") else { continue };
+        for (_, value) in headers.iter().filter(|(name, _)| expand::is_telling(name)) {
+            if let Node::Text { text, .. } = value {
+                keys.extend(expand::variables(text).map(str::to_owned));
             }
         }
     }
-    secrets
+    keys
 }

@@ -1,7 +1,5 @@
 //! Models and the endpoints that serve them: built in, or declared in the file.
 
-use std::collections::HashSet;
-
 use reqwest::Url;
 use secrecy::SecretString;
 
@@ -96,12 +94,6 @@ impl Endpoints {
             .map(|(name, provider)| declare(name, provider, &root.key(name), log))
             .collect();
         Self { declared }
-    }
-
-    /// Every variable that holds an API key.
-    pub fn key_variables(&self) -> HashSet<String> {
-        let declared = self.declared.iter().filter_map(|provider| provider.api_key_env.clone());
-        KEY_VARIABLES.into_iter().map(str::to_owned).chain(declared).collect()
     }
 
     pub fn model(&self, text: &str, origin: &Origin<'_>, log: &FaultLog) -> Option<ModelName> {

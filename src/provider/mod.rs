@@ -10,7 +10,7 @@ mod endpoint;
 mod failure;
 mod format;
 pub(crate) mod gemini;
-mod http;
+pub mod http;
 mod json;
 pub mod offline;
 pub(crate) mod openai;

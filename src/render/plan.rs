@@ -1,14 +1,13 @@
 //! `crew check`: what would run, as a table.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::sanitize::inline;
 use super::words::{count, limit};
 use super::{Look, fit};
-use crate::plan::{AgentPlan, CrewPlan, OnFailure, ToolCommand, ToolPlan};
+use crate::plan::{AgentPlan, CrewPlan, HttpPlan, OnFailure, ToolCommand, ToolKind, ToolPlan};
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;
@@ -25,7 +24,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         }
     }
     write_table(&agents, out)?;
-    let tools = tools(plan);
+    let tools = plan.tools();
     if !tools.is_empty() {
         let mut table = table(look, &["tool", "runs", "timeout"]);
         for tool in tools {
@@ -66,25 +65,29 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
     ]
 }
 
-/// Those the agents use, each once, in the order of their first use.
-fn tools(plan: &CrewPlan) -> Vec<&ToolPlan> {
-    let mut tools: Vec<&Arc<ToolPlan>> = Vec::new();
-    for tool in plan.agents.iter().flat_map(|agent| &agent.tools) {
-        if !tools.iter().any(|known| known.spec.name == tool.spec.name) {
-            tools.push(tool);
-        }
-    }
-    tools.into_iter().map(AsRef::as_ref).collect()
-}
-
 fn command(tool: &ToolPlan) -> String {
-    let text = match &tool.command {
-        ToolCommand::Argv(arguments) => {
-            arguments.iter().map(|argument| argument.source()).collect::<Vec<_>>().join(" ")
-        }
-        ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
+    let text = match &tool.kind {
+        ToolKind::Process(process) => match &process.command {
+            ToolCommand::Argv(arguments) => {
+                arguments.iter().map(|argument| argument.source()).collect::<Vec<_>>().join(" ")
+            }
+            ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
+        },
+        ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
+}
+
+/// Neither path nor query: a variable may have brought in a key. The hosts all of them, as that is
+/// what one wants to know.
+fn request(http: &HttpPlan) -> String {
+    let mut hosts = http.hosts.iter().map(ToString::to_string);
+    let own = hosts.next().unwrap_or_default();
+    let more = match hosts.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        more => format!(" (redirects: {more})"),
+    };
+    format!("{} {}://{own}{more}", http.method, http.origin.scheme())
 }
 
 fn limits(plan: &CrewPlan) -> String {

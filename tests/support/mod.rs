@@ -6,5 +6,6 @@
 pub mod api;
 pub mod crew;
 pub mod faults;
+pub mod http_tool;
 pub mod mock_model;
 pub mod script;
