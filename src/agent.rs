@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::cancel::Cancellation;
 use crate::conversation::{Conversation, Ending, Step};
 use crate::ledger::{End, Ledger};
-use crate::plan::template::{Template, TemplateError, agent_context};
+use crate::plan::template::{Answer, Template, TemplateError, agent_context};
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan, ToolPlan};
 use crate::provider::offline::Offline;
 use crate::provider::{
@@ -103,15 +103,21 @@ impl Driver<'_> {
         };
         let specs: Vec<ToolSpec> = tools.iter().map(|tool| tool.spec.clone()).collect();
         loop {
-            match conversation.next() {
-                Step::CallModel => match self.call_model(&conversation, &specs).await {
-                    Ok(reply) => {
-                        let ledger = self.ledger.open();
-                        let text = ledger.output.as_deref().filter(|_| reply.has_text);
-                        conversation.model_replied(text.unwrap_or_default(), reply);
+            let step = conversation.next();
+            if let Step::CallModelAgain(complaint) = &step {
+                self.ask_again(complaint);
+            }
+            match step {
+                Step::CallModel | Step::CallModelAgain(_) => {
+                    match self.call_model(&conversation, &specs).await {
+                        Ok(reply) => {
+                            let ledger = self.ledger.open();
+                            let text = ledger.output.as_deref().filter(|_| reply.has_text);
+                            conversation.model_replied(text.unwrap_or_default(), reply);
+                        }
+                        Err(end) => return end,
                     }
-                    Err(end) => return end,
-                },
+                }
                 Step::CallTools(calls) => match self.call_tools(&tools, &calls).await {
                     Ok(outputs) => conversation.tools_returned(outputs),
                     Err(end) => return end,
@@ -144,14 +150,33 @@ impl Driver<'_> {
         let plan = self.context.plan;
         // One after the other: they can be long, and are not held twice over.
         let outputs = self.plan.needs.iter().map(|&needed| {
-            let output = self.context.ledgers[needed].open().output.clone();
-            (plan.agents[needed].name.as_str(), output.unwrap_or_default().into())
+            let report = self.context.ledgers[needed].open();
+            let output = report.output.as_deref().unwrap_or_default();
+            let answer = Answer::new(output, report.data.as_ref());
+            (plan.agents[needed].name.as_str(), answer)
         });
         let values = agent_context(self.context.input, &plan.vars, outputs);
         let fill = |template: &Template| template.render(values.clone());
-        let system = self.plan.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?.join("\n\n");
-        let system = (!system.is_empty()).then_some(system);
-        Ok(Conversation::new(system, fill(&self.plan.prompt)?, self.plan.max_turns))
+        let mut system = self.plan.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
+        system.extend(self.plan.output_schema.iter().map(|schema| schema.instruction()));
+        let system = (!system.is_empty()).then(|| system.join("\n\n"));
+        let conversation = Conversation::new(system, fill(&self.plan.prompt)?, self.plan.max_turns);
+        Ok(match &self.plan.output_schema {
+            Some(schema) => conversation.expecting(schema.clone(), self.plan.retries),
+            None => conversation,
+        })
+    }
+
+    /// The model is about to be called again because its answer did not fit.
+    fn ask_again(&self, complaint: &str) {
+        let attempt = {
+            let mut ledger = self.ledger.open();
+            ledger.retries += 1;
+            ledger.retries
+        };
+        let error = self.context.secrets.redact(format!("the answer cannot be used: {complaint}"));
+        let delay = Duration::ZERO;
+        self.tell(Event::Retrying { agent: self.index, attempt, delay, error });
     }
 
     /// One turn: attempts until one succeeds or no other is worth while.
@@ -221,6 +246,7 @@ impl Driver<'_> {
             model,
             messages: conversation.messages(),
             tools,
+            output_schema: self.plan.output_schema.as_deref(),
             temperature: self.plan.temperature,
             max_output_tokens: self.plan.max_output_tokens,
             max_answer: self.plan.max_answer,
@@ -350,6 +376,16 @@ impl Driver<'_> {
             Ending::Answer => {
                 self.ledger.open().partial = false;
                 End::Succeeded
+            }
+            Ending::Data(value) => {
+                let mut ledger = self.ledger.open();
+                ledger.data = Some(self.context.secrets.redact_value(value));
+                ledger.partial = false;
+                End::Succeeded
+            }
+            Ending::Misfit(complaint) => {
+                let message = format!("the answer cannot be used: {complaint}");
+                failed(ErrorKind::InvalidResponse, message)
             }
             Ending::Empty => {
                 let finish = self.ledger.open().finish_reason.clone();

@@ -1,7 +1,12 @@
 //! What an agent does next. No IO and no clock: the driver does what a [`Step`] says and tells the
 //! conversation what came of it.
 
-use crate::provider::{ChatReply, Message, ToolCall};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::provider::{ChatReply, Message, NativeTurn, ToolCall};
+use crate::structured::OutputSchema;
 
 /// One agent's exchange with its model.
 #[derive(Debug)]
@@ -9,13 +14,23 @@ pub struct Conversation {
     messages: Vec<Message>,
     turns: u32,
     max_turns: u32,
+    expected: Option<Expected>,
     next: Step,
+}
+
+/// What the answer has to fit, and how many more times the model may be told that it does not.
+#[derive(Debug)]
+struct Expected {
+    schema: Arc<OutputSchema>,
+    corrections: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// Send [`Conversation::messages`] to the model, then tell its reply.
     CallModel,
+    /// As [`Step::CallModel`]: the answer did not fit, for this reason, and the model was told so.
+    CallModelAgain(String),
     /// Run these side by side, then tell their outputs in this order.
     CallTools(Vec<ToolCall>),
     Done(Ending),
@@ -25,6 +40,10 @@ pub enum Step {
 pub enum Ending {
     /// The text of the last reply.
     Answer,
+    /// The text of the last reply, and the value in it that was asked for.
+    Data(Value),
+    /// The last reply holds no value that fits, for this reason.
+    Misfit(String),
     /// The model answered with nothing at all.
     Empty,
     /// The model wanted to go on after its last turn.
@@ -35,7 +54,19 @@ impl Conversation {
     /// `max_turns`: model calls, at least 1.
     pub fn new(system: Option<String>, prompt: String, max_turns: u32) -> Self {
         let messages = system.map(Message::System).into_iter().chain([Message::User(prompt)]);
-        Self { messages: messages.collect(), turns: 0, max_turns, next: Step::CallModel }
+        Self {
+            messages: messages.collect(),
+            turns: 0,
+            max_turns,
+            expected: None,
+            next: Step::CallModel,
+        }
+    }
+
+    /// The answer has to fit this schema. Where it does not the model is told why, up to so many
+    /// times.
+    pub fn expecting(self, schema: Arc<OutputSchema>, corrections: u32) -> Self {
+        Self { expected: Some(Expected { schema, corrections }), ..self }
     }
 
     pub fn next(&self) -> Step {
@@ -51,10 +82,7 @@ impl Conversation {
     pub fn model_replied(&mut self, text: &str, reply: ChatReply) {
         self.turns += 1;
         self.next = if reply.tool_calls.is_empty() {
-            Step::Done(match text.trim().is_empty() {
-                true => Ending::Empty,
-                false => Ending::Answer,
-            })
+            self.answered(text, reply.native)
         } else if self.turns >= self.max_turns {
             // Nobody would read what the tools say.
             Step::Done(Ending::OutOfTurns)
@@ -64,6 +92,29 @@ impl Conversation {
             self.messages.push(Message::Assistant { text, tool_calls, native });
             Step::CallTools(reply.tool_calls)
         };
+    }
+
+    fn answered(&mut self, text: &str, native: Option<NativeTurn>) -> Step {
+        if text.trim().is_empty() {
+            return Step::Done(Ending::Empty);
+        }
+        let Some(expected) = &mut self.expected else { return Step::Done(Ending::Answer) };
+        let complaint = match expected.schema.read(text) {
+            Ok(value) => return Step::Done(Ending::Data(value)),
+            Err(complaint) => complaint,
+        };
+        if expected.corrections == 0 || self.turns >= self.max_turns {
+            return Step::Done(Ending::Misfit(complaint));
+        }
+        expected.corrections -= 1;
+        let correction = format!(
+            "Your answer could not be used: {complaint}. Answer again, with one JSON value that \
+             fits the schema and nothing else."
+        );
+        let (text, tool_calls) = (text.to_owned(), Vec::new());
+        self.messages.push(Message::Assistant { text, tool_calls, native });
+        self.messages.push(Message::User(correction));
+        Step::CallModelAgain(complaint)
     }
 
     /// The outputs of the calls that were asked for, in their order.
@@ -76,6 +127,7 @@ impl Conversation {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -121,6 +173,42 @@ mod tests {
         let mut conversation = Conversation::new(None, "p".into(), 1);
         conversation.model_replied("", reply(&["a"]));
         assert_eq!(conversation.next(), Step::Done(Ending::OutOfTurns));
+    }
+
+    fn expecting_a_number(max_turns: u32, corrections: u32) -> Conversation {
+        let schema = OutputSchema::new(serde_json::json!({"type": "integer"})).unwrap();
+        Conversation::new(None, "p".into(), max_turns).expecting(Arc::new(schema), corrections)
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_is_asked_for_again_with_the_reason() {
+        let mut conversation = expecting_a_number(5, 1);
+        conversation.model_replied("many", reply(&["count"]));
+        conversation.tools_returned(vec!["3".into()]);
+        assert_eq!(conversation.next(), Step::CallModel);
+        conversation.model_replied("three", reply(&[]));
+        let Step::CallModelAgain(complaint) = conversation.next() else {
+            panic!("{conversation:?}")
+        };
+        let [.., Message::Assistant { text, .. }, Message::User(correction)] =
+            conversation.messages()
+        else {
+            panic!("{:?}", conversation.messages());
+        };
+        assert!(text == "three" && correction.contains(&complaint), "{correction}");
+        conversation.model_replied("3", reply(&[]));
+        assert_eq!(conversation.next(), Step::Done(Ending::Data(3.into())));
+    }
+
+    #[test]
+    fn it_is_asked_for_again_within_the_turns_and_corrections_only() {
+        for (max_turns, corrections) in [(5, 0), (1, 3)] {
+            let mut conversation = expecting_a_number(max_turns, corrections);
+            conversation.model_replied("three", reply(&[]));
+            let Step::Done(Ending::Misfit(_)) = conversation.next() else {
+                panic!("{conversation:?}")
+            };
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::plan::AgentPlan;
@@ -31,6 +32,7 @@ impl Ledger {
             status: AgentStatus::Cancelled,
             output: None,
             partial: false,
+            data: agent.output_schema.as_ref().map(|_| Value::Null),
             error: None,
             reason: None,
             model: agent.model.label().to_owned(),

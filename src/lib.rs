@@ -27,4 +27,5 @@ pub mod report;
 pub mod secret;
 pub mod selftest;
 pub mod signal;
+pub mod structured;
 pub mod tool;

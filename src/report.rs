@@ -68,6 +68,10 @@ pub struct AgentReport {
     /// `output` is not a whole answer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
+    /// The value in the answer of an agent that has an `output_schema`, `null` until it has one;
+    /// `None` for all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
     pub error: Option<AgentError>,
     /// Why an agent was cancelled or skipped.
     #[serde(skip_serializing_if = "Option::is_none")]

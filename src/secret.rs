@@ -1,6 +1,7 @@
 //! The secrets a run knows, taken out of everything it shows.
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use crate::plan::template::Template;
 use crate::plan::{CrewPlan, McpAccess, ToolKind, ToolPlan, is_telling};
@@ -68,6 +69,20 @@ impl Secrets {
                 text.replace(secret, REDACTED)
             }
         })
+    }
+
+    /// The value without any of them in its texts and names.
+    pub fn redact_value(&self, value: Value) -> Value {
+        match value {
+            _ if self.0.is_empty() => value,
+            Value::String(text) => Value::String(self.redact(text)),
+            Value::Array(items) => items.into_iter().map(|item| self.redact_value(item)).collect(),
+            Value::Object(entries) => {
+                let entries = entries.into_iter();
+                entries.map(|(name, value)| (self.redact(name), self.redact_value(value))).collect()
+            }
+            plain => plain,
+        }
     }
 
     /// A tool's output without any of them. Where its middle was left out one may have been cut in
@@ -173,6 +188,15 @@ mod tests {
         ] {
             assert_eq!(redact(&secrets, text), expected);
         }
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_of_every_part_of_a_value() {
+        let mut known = Secrets::default();
+        known.add("sk-0123456789");
+        let value = serde_json::json!({"a": ["is sk-0123456789", 1], "sk-0123456789": null});
+        let expected = serde_json::json!({"a": ["is [redacted]", 1], "[redacted]": null});
+        assert_eq!(known.redact_value(value), expected);
     }
 
     #[test]

@@ -10,7 +10,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     // The durations it takes are the file's.
     ("cli", &["plan"]),
     ("config", &["report"]),
-    ("plan", &["config", "provider", "report"]),
+    ("plan", &["config", "provider", "report", "structured"]),
     ("secret", &["plan", "report"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
@@ -20,8 +20,9 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("open_files", &[]),
     ("output", &[]),
     ("fallback", &[]),
-    ("conversation", &["provider"]),
-    ("provider", &["plan", "report", "secret"]),
+    ("structured", &[]),
+    ("conversation", &["provider", "structured"]),
+    ("provider", &["plan", "report", "secret", "structured"]),
     ("tool", &["cancel", "plan", "provider", "report"]),
     ("ledger", &["plan", "report"]),
     (

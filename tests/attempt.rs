@@ -49,6 +49,7 @@ async fn ask(
         model: "m",
         messages: &messages,
         tools: &[],
+        output_schema: None,
         temperature: None,
         max_output_tokens: None,
         max_answer,
@@ -373,6 +374,7 @@ async fn tools_are_told_and_called() {
         model: "m",
         messages: &[Message::User("hi".into())],
         tools: &tools,
+        output_schema: None,
         temperature: Some(0.5),
         max_output_tokens: Some(9),
         max_answer: 1024,
@@ -380,10 +382,7 @@ async fn tools_are_told_and_called() {
     };
     let reply = provider(plan(&server.base_url())).chat(request, &mut |_| {}).await.unwrap();
     let call = &reply.tool_calls[0];
-    assert_eq!(
-        (call.id.as_str(), call.name.as_str(), call.arguments.as_str()),
-        ("7", "df", "{\"path\":\"/\"}")
-    );
+    assert_eq!((&*call.id, &*call.name, &*call.arguments), ("7", "df", "{\"path\":\"/\"}"));
     let body = server.requests().remove(0).body;
     assert_eq!(body["tools"][0]["function"]["name"], "df");
     assert_eq!((&body["max_tokens"], &body["temperature"]), (&json!(9), &json!(0.5)));

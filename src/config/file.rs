@@ -120,6 +120,8 @@ pub struct AgentConfig {
     pub prompt: Option<String>,
     pub tools: Option<Vec<String>>,
     pub needs: Option<Vec<String>>,
+    /// A JSON Schema, or the path of a file with one.
+    pub output_schema: Option<Value>,
     pub model: Option<ModelText>,
     pub timeout: Option<DurationText>,
     pub idle_timeout: Option<DurationText>,

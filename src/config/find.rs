@@ -37,8 +37,13 @@ fn user_file(env: Env<'_>) -> Option<PathBuf> {
     Some(folder.join("crew").join("agents.yaml"))
 }
 
-/// The file's text.
+/// The text of a crew's file.
 pub fn read(file: &Path) -> Result<String, Faults> {
+    read_up_to(file, LARGEST, "a crew's file")
+}
+
+/// The text of a file that may have so many bytes; `what` it is.
+pub fn read_up_to(file: &Path, largest: u64, what: &str) -> Result<String, Faults> {
     let refuse = |message: String, hint: &str| {
         let hint = Some(hint.to_owned()).filter(|hint| !hint.is_empty());
         Err(Faults::unplaced(Some(file.to_owned()), message, hint))
@@ -59,13 +64,17 @@ pub fn read(file: &Path) -> Result<String, Faults> {
     }
     let mut bytes = Vec::new();
     if let Err(error) =
-        File::open(file).and_then(|opened| opened.take(LARGEST + 1).read_to_end(&mut bytes))
+        File::open(file).and_then(|opened| opened.take(largest + 1).read_to_end(&mut bytes))
     {
         let hint = "check the file's permissions";
         return refuse(format!("cannot read {shown}: {}", plain(&error)), hint);
     }
-    if bytes.len() as u64 > LARGEST {
-        let message = format!("{shown} is larger than 1 MiB, the most a crew's file may have");
+    if bytes.len() as u64 > largest {
+        let most = match largest >> 20 {
+            0 => format!("{} KiB", largest >> 10),
+            mebibytes => format!("{mebibytes} MiB"),
+        };
+        let message = format!("{shown} is larger than {most}, the most {what} may have");
         return refuse(message, "check that it is the right file");
     }
     text(file, bytes)

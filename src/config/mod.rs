@@ -11,6 +11,7 @@ pub mod find;
 pub mod guard;
 pub mod node;
 pub mod place;
+pub mod value;
 
 use std::cell::RefCell;
 use std::collections::HashSet;

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
+use super::output_schema::OutputSchemas;
 use super::scope::Scope;
 use super::template::{Template, Vars};
 use super::{AgentPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig};
 use crate::config::place::Path;
+use crate::structured::OutputSchema;
 
 /// What an agent may say itself, with `defaults` and the built-in defaults filled in.
 #[derive(Debug, Clone)]
@@ -112,6 +114,9 @@ pub struct Surroundings<'a> {
     pub endpoints: &'a Endpoints,
     /// Of all agents of the file.
     pub names: &'a HashSet<&'a str>,
+    /// Those of them whose answers have `data`.
+    pub structured: &'a HashSet<&'a str>,
+    pub schemas: &'a OutputSchemas<'a>,
     pub log: &'a FaultLog,
 }
 
@@ -124,13 +129,19 @@ pub struct Draft {
     settings: Settings,
     system: Vec<Template>,
     prompt: Template,
+    output_schema: Option<Arc<OutputSchema>>,
 }
 
 impl Surroundings<'_> {
     pub fn draft(&self, name: &str, config: &AgentConfig, path: &Path<'_>) -> Draft {
         check::name(name, "an agent", path, self.log);
         let needed: Vec<&str> = config.needs.iter().flatten().map(String::as_str).collect();
-        let scope = Scope::Agent { vars: self.vars, needed: &needed, agents: self.names };
+        let scope = Scope::Agent {
+            vars: self.vars,
+            needed: &needed,
+            agents: self.names,
+            structured: self.structured,
+        };
         let settings = self.defaults.with(&config.settings(), path, self.endpoints, self.log);
         let prompt = match &config.prompt {
             Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
@@ -143,6 +154,9 @@ impl Surroundings<'_> {
             settings,
             system: self.system(config, &scope, path),
             prompt,
+            output_schema: config.output_schema.as_ref().and_then(|schema| {
+                self.schemas.check(schema, &path.key("output_schema"), self.log)
+            }),
         }
     }
 
@@ -211,6 +225,7 @@ impl Draft {
             prompt: self.prompt,
             tools,
             grants,
+            output_schema: self.output_schema,
             timeout,
             idle_timeout,
             tool_timeout,

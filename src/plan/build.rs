@@ -14,6 +14,7 @@ use super::agents::{self, Draft, Settings};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::known::Known;
+use super::output_schema::OutputSchemas;
 use super::template::Vars;
 use super::tools::Surroundings;
 use super::{
@@ -58,7 +59,9 @@ impl Builder<'_> {
         let mcp_servers = around.servers(crew.mcp_servers.as_ref());
         let known = Known { tools, servers: &mcp_servers, log };
         let defaults = self.defaults(&endpoints);
-        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints, &known);
+        let folder = file.parent().unwrap_or(FilePath::new(""));
+        let schemas = OutputSchemas::new(folder);
+        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints, &known, &schemas);
         let selected = self.selected(&needs);
         let (agents, providers) = self.assemble(drafts, &needs, &selected, &known, &endpoints);
         let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -148,6 +151,7 @@ impl Builder<'_> {
         defaults: &Settings,
         endpoints: &Endpoints,
         known: &Known<'_>,
+        schemas: &OutputSchemas<'_>,
     ) -> (Vec<Draft>, Vec<Vec<usize>>) {
         let (log, root) = (self.log, Path::Root.key("agents"));
         let agents = self.agent_entries();
@@ -158,7 +162,17 @@ impl Builder<'_> {
         let index: HashMap<&str, usize> =
             agents.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
         let names: HashSet<&str> = index.keys().copied().collect();
-        let around = agents::Surroundings { vars, defaults, endpoints, names: &names, log };
+        let structured = agents.iter().filter(|(_, config)| config.output_schema.is_some());
+        let structured = &structured.map(|(name, _)| name.as_str()).collect();
+        let around = agents::Surroundings {
+            vars,
+            defaults,
+            endpoints,
+            names: &names,
+            structured,
+            schemas,
+            log,
+        };
         let needs: Vec<Vec<usize>> = agents
             .iter()
             .map(|(name, config)| self.needs(name, config, &root.key(name), &index))

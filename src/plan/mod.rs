@@ -15,6 +15,7 @@ use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::{self, find};
 use crate::provider::ToolSpec;
+use crate::structured::OutputSchema;
 use build::Builder;
 use template::{Template, Vars};
 
@@ -34,6 +35,7 @@ pub mod hosts;
 mod http;
 mod known;
 mod mcp;
+mod output_schema;
 pub mod quantity;
 mod scope;
 pub mod template;
@@ -145,6 +147,8 @@ pub struct AgentPlan {
     pub tools: Vec<Arc<ToolPlan>>,
     /// The tools of MCP servers it is given besides.
     pub grants: Vec<McpGrant>,
+    /// What its answer has to fit; `None`: any text will do.
+    pub output_schema: Option<Arc<OutputSchema>>,
     pub timeout: Duration,
     pub idle_timeout: Duration,
     pub tool_timeout: Duration,

@@ -4,13 +4,19 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::template::{Template, Vars, agent_context, tool_context};
+use super::template::{Answer, Template, Vars, agent_context, tool_context};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 
 /// What is defined where a template stands.
 pub enum Scope<'a> {
-    Agent { vars: &'a Vars, needed: &'a [&'a str], agents: &'a HashSet<&'a str> },
+    Agent {
+        vars: &'a Vars,
+        needed: &'a [&'a str],
+        agents: &'a HashSet<&'a str>,
+        /// The agents whose answers have `data`.
+        structured: &'a HashSet<&'a str>,
+    },
     Tool(&'a ToolScope<'a>),
 }
 
@@ -70,8 +76,8 @@ impl Scope<'_> {
             {
                 leftovers.extend(hyphenated.split('-').skip(1).map(str::to_owned));
             }
-            if parts.len() == 1 {
-                names.extend(bracketed(code, &name));
+            if parts.len() <= 2 {
+                names.extend(bracketed(code, &parts));
             }
             names.push(parts);
         }
@@ -101,8 +107,8 @@ impl Scope<'_> {
                 _ => Some(("input is a text: it has no attributes".to_owned(), None)),
             },
             (_, "vars") => undefined_variable(self.vars().values(), rest, log),
-            (Self::Agent { needed, agents, .. }, "agents") => {
-                undefined_output(needed, agents, rest, log)
+            (Self::Agent { needed, agents, structured, .. }, "agents") => {
+                undefined_answer(needed, agents, structured, rest, log)
             }
             (_, root) if Template::is_global(root) => None,
             (_, root) => {
@@ -182,7 +188,7 @@ impl Scope<'_> {
     fn stand_ins(&self) -> minijinja::Value {
         match self {
             Self::Agent { vars, needed, .. } => {
-                agent_context("", vars, needed.iter().map(|name| (*name, "".into())))
+                agent_context("", vars, needed.iter().map(|name| (*name, Answer::new("", None))))
             }
             Self::Tool(tool) => tool.stand_ins.clone(),
         }
@@ -215,9 +221,10 @@ fn undefined_variable(
     None
 }
 
-fn undefined_output(
+fn undefined_answer(
     needed: &[&str],
     agents: &HashSet<&str>,
+    structured: &HashSet<&str>,
     rest: &[String],
     log: &FaultLog,
 ) -> Option<(String, Option<String>)> {
@@ -237,9 +244,17 @@ fn undefined_output(
         [output, ..] if output == "output" => {
             Some((format!("agents.{name}.output is a text: it has no attributes"), None))
         }
+        // What is in it is only known when the agent has answered.
+        [data, ..] if data == "data" && structured.contains(name.as_str()) => None,
+        [data, ..] if data == "data" => {
+            let message = format!("agents.{name} has no data: agent {name:?} has no output_schema");
+            let hint = format!("give it an output_schema, or write agents.{name}.output");
+            Some((message, Some(hint)))
+        }
         [other, ..] => {
             let message = format!("agents.{name} has no {other:?}");
-            Some((message, Some(format!("write agents.{name}.output"))))
+            let data = if structured.contains(name.as_str()) { " or .data" } else { "" };
+            Some((message, Some(format!("write agents.{name}.output{data}"))))
         }
     }
 }
@@ -259,25 +274,34 @@ fn code(source: &str) -> String {
     code
 }
 
-/// `ROOT["name"].attribute` wherever it stands in the code.
-fn bracketed(code: &str, root: &str) -> Vec<Vec<String>> {
+/// `ROOT["name"].attribute` wherever it stands in the code, and `ROOT.name["attribute"]`.
+fn bracketed(code: &str, before: &[String]) -> Vec<Vec<String>> {
     let mut names = Vec::new();
-    for (at, _) in code.match_indices(&format!("{root}[")) {
-        let before = code[..at].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.')) {
+    let start = before.join(".");
+    for (at, _) in code.match_indices(&format!("{start}[")) {
+        let earlier = code[..at].chars().next_back();
+        if earlier.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.')) {
             continue;
         }
-        let inside = &code[at + root.len() + 1..];
-        let Some(quote @ ('"' | '\'')) = inside.chars().next() else { continue };
-        let Some((name, after)) = inside[1..].split_once(quote) else { continue };
-        let Some(after) = after.strip_prefix(']') else { continue };
-        let mut parts = vec![root.to_owned(), name.to_owned()];
+        let Some((name, after)) = item(&code[at + start.len()..]) else { continue };
+        let mut parts = before.to_vec();
+        parts.push(name.to_owned());
         if let Some(attribute) = after.strip_prefix('.') {
             let word = |c: char| c.is_alphanumeric() || c == '_';
             let end = attribute.find(|c| !word(c)).unwrap_or(attribute.len());
             parts.push(attribute[..end].to_owned());
+        } else if let Some((attribute, _)) = item(after) {
+            parts.push(attribute.to_owned());
         }
         names.push(parts);
     }
     names
+}
+
+/// The name in `["name"]`, and what follows it.
+fn item(code: &str) -> Option<(&str, &str)> {
+    let inside = code.strip_prefix('[')?;
+    let quote = inside.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let (name, after) = inside[1..].split_once(quote)?;
+    Some((name, after.strip_prefix(']')?))
 }

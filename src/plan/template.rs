@@ -185,16 +185,27 @@ impl Vars {
     }
 }
 
-/// What an agent's templates see: `input`, `vars` and `agents.NAME.output` of those it needs.
+/// What a template sees of an agent that has answered.
+pub struct Answer(Value);
+
+impl Answer {
+    /// `data` is the value in the answer, if one was asked for.
+    pub fn new(output: &str, data: Option<&serde_json::Value>) -> Self {
+        let data = data.map(|data| ("data", Value::from(minijinja::value::Serde(data))));
+        let output = ("output", Value::from(output));
+        Self(Value::from_pairs([output].into_iter().chain(data)))
+    }
+}
+
+/// What an agent's templates see: `input`, `vars`, and `agents.NAME.output` and
+/// `agents.NAME.data` of those it needs.
 pub fn agent_context<'a>(
     input: &str,
     vars: &Vars,
-    outputs: impl IntoIterator<Item = (&'a str, Value)>,
+    answers: impl IntoIterator<Item = (&'a str, Answer)>,
 ) -> Value {
-    let outputs = outputs.into_iter();
-    let agents = Value::from_pairs(
-        outputs.map(|(name, output)| (name, Value::from_pairs([("output", output)]))),
-    );
+    let answers = answers.into_iter();
+    let agents = Value::from_pairs(answers.map(|(name, answer)| (name, answer.0)));
     Value::from_pairs([
         ("input", Value::from(input)),
         ("vars", vars.seen.clone()),
@@ -264,8 +275,11 @@ mod tests {
             "service": "ssh", "n": 3, "on": true, "nothing": null, "f": 1.5,
             "list": ["a", 1, {"z": 1, "a": 2}], "hostile": "{{ input }}"
         }));
-        let context =
-            agent_context("the \"input\" <b>", &vars, [("disk", "92% {{ full }}".into())]);
+        let context = agent_context(
+            "the \"input\" <b>",
+            &vars,
+            [("disk", Answer::new("92% {{ full }}", None))],
+        );
         Template::parse(source)?.render(context)
     }
 

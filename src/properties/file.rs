@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::template;
 use crate::config::faults::Faults;
 use crate::config::find;
+use crate::plan::template::Answer;
 use crate::plan::{self, CrewPlan, HttpPlan, Overrides, ToolCommand, ToolKind};
 use crate::render::{self, Look};
 use crate::report::InvalidReport;
@@ -84,8 +85,10 @@ fn check_plan(plan: &CrewPlan) {
             assert!((Duration::from_nanos(1)..=LONGEST_TIME).contains(&time));
         }
         assert!((1 << 10..=256 << 20).contains(&agent.max_answer));
-        let outputs =
-            agent.needs.iter().map(|&need| (plan.agents[need].name.as_str(), "92%".into()));
+        let outputs = agent
+            .needs
+            .iter()
+            .map(|&need| (plan.agents[need].name.as_str(), Answer::new("92%", None)));
         let context = plan::template::agent_context("slow", &plan.vars, outputs);
         for template in agent.system.iter().chain([&agent.prompt]) {
             template::rendered(template, context.clone());

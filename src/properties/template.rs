@@ -8,14 +8,14 @@ use crate::config::expand::Expansion;
 use crate::config::faults::FaultLog;
 use crate::config::node::Node;
 use crate::config::place::Path;
-use crate::plan::template::{LARGEST, Template, Vars, agent_context};
+use crate::plan::template::{Answer, LARGEST, Template, Vars, agent_context};
 
 /// Any text parses or does not, and is filled in or is not, within the limits.
 pub fn template(source: &str) {
     let Ok(template) = Template::parse(source) else { return };
     let _ = template.names();
     let vars = Vars::new(json!({"a": "x", "b": [1, "{{ a }}", {"c": null}], "c": {"d": 1.5}}));
-    let context = || agent_context("slow", &vars, [("disk", "{{ input }}".into())]);
+    let context = || agent_context("slow", &vars, [("disk", Answer::new("{{ input }}", None))]);
     let _ = template.try_out(context());
     rendered(&template, context());
     if template.is_literal() {

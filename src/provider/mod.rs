@@ -8,6 +8,7 @@ pub(crate) mod calls;
 pub(crate) mod draft;
 mod endpoint;
 mod failure;
+mod format;
 pub(crate) mod gemini;
 pub mod http;
 mod json;
@@ -30,6 +31,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::report::{ErrorKind, Scope};
+use crate::structured::OutputSchema;
 
 pub use http::SetupError;
 
@@ -75,6 +77,9 @@ pub struct ChatRequest<'a> {
     pub model: &'a str,
     pub messages: &'a [Message],
     pub tools: &'a [ToolSpec],
+    /// What the final answer has to fit. The messages say so already; a protocol that has a way of
+    /// its own to ask for it may use that as well.
+    pub output_schema: Option<&'a OutputSchema>,
     pub temperature: Option<f64>,
     pub max_output_tokens: Option<u32>,
     /// Bytes of text and tool arguments together; what goes over is an `invalid_response`.

@@ -9,6 +9,9 @@ mod sample;
 
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
+use crate::report::ErrorKind;
+use crate::structured::OutputSchema;
+
 use super::{
     ChatDelta, ChatReply, ChatRequest, Message, Provider, ProviderError, ToolCall, ToolSpec,
 };
@@ -22,26 +25,56 @@ impl Provider for Offline {
         request: ChatRequest<'a>,
         on_delta: &'a mut (dyn FnMut(ChatDelta<'_>) + Send),
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>> {
-        let (text, reply) = answer(&request);
-        if reply.has_text {
-            on_delta(ChatDelta::Text(&text));
-        }
-        ready(Ok(reply)).boxed()
+        let answered = answer(&request).map(|(text, reply)| {
+            if reply.has_text {
+                on_delta(ChatDelta::Text(&text));
+            }
+            reply
+        });
+        ready(answered).boxed()
     }
 }
 
-fn answer(request: &ChatRequest<'_>) -> (String, ChatReply) {
+fn answer(request: &ChatRequest<'_>) -> Result<(String, ChatReply), ProviderError> {
     let (prompt, results) = last_exchange(request.messages);
     if results.is_empty() && !request.tools.is_empty() {
         let tool_calls = request.tools.iter().enumerate().map(call).collect();
         let finish_reason = Some("tool_calls".into());
-        return (String::new(), ChatReply { tool_calls, finish_reason, ..ChatReply::default() });
+        let reply = ChatReply { tool_calls, finish_reason, ..ChatReply::default() };
+        return Ok((String::new(), reply));
     }
-    let mut text = digest::of(prompt, &results);
-    text.truncate(text.floor_char_boundary(request.max_answer));
+    let text = match request.output_schema {
+        Some(schema) => data(schema, request.max_answer)?,
+        None => {
+            let mut text = digest::of(prompt, &results);
+            text.truncate(text.floor_char_boundary(request.max_answer));
+            text
+        }
+    };
     let finish_reason = Some("stop".into());
     let reply = ChatReply { has_text: !text.is_empty(), finish_reason, ..ChatReply::default() };
-    (text, reply)
+    Ok((text, reply))
+}
+
+/// A value that fits the schema. It cannot say `offline` itself; the report does, as its model.
+fn data(schema: &OutputSchema, max_answer: usize) -> Result<String, ProviderError> {
+    let value = sample::value(schema.schema());
+    let text = value.to_string();
+    let why = match schema.check(&value) {
+        Ok(()) if text.len() <= max_answer => return Ok(text),
+        Ok(()) => "it is larger than max_answer".to_owned(),
+        Err(why) => why,
+    };
+    Err(ProviderError {
+        kind: ErrorKind::InvalidResponse,
+        scope: None,
+        message: format!(
+            "offline cannot make up a value for the output_schema, give it one under examples: \
+             of the smallest value that could be made, {why}"
+        ),
+        retryable: false,
+        retry_after: None,
+    })
 }
 
 /// The last prompt, and the results of the tools called since.
@@ -79,10 +112,21 @@ mod tests {
     use super::*;
 
     fn ask(messages: &[Message], tools: &[ToolSpec], max_answer: usize) -> (ChatReply, String) {
+        let (reply, told) = ask_for(None, messages, tools, max_answer);
+        (reply.unwrap_or_default(), told)
+    }
+
+    fn ask_for(
+        output_schema: Option<&OutputSchema>,
+        messages: &[Message],
+        tools: &[ToolSpec],
+        max_answer: usize,
+    ) -> (Result<ChatReply, ProviderError>, String) {
         let request = ChatRequest {
             model: "offline",
             messages,
             tools,
+            output_schema,
             temperature: None,
             max_output_tokens: None,
             max_answer,
@@ -94,7 +138,7 @@ mod tests {
             ChatDelta::Usage(_) => told.push_str("tokens invented"),
         };
         let reply = Offline.chat(request, &mut on_delta).now_or_never();
-        (reply.and_then(Result::ok).unwrap_or_default(), told)
+        (reply.unwrap_or_else(|| Ok(ChatReply::default())), told)
     }
 
     fn tool(name: &str) -> ToolSpec {
@@ -142,5 +186,23 @@ mod tests {
     fn an_answer_stays_within_its_limit() {
         let (reply, told) = ask(&[Message::User("é".repeat(1000))], &[], 75);
         assert!(reply.has_text && told.len() <= 75);
+    }
+
+    #[test]
+    fn a_structured_answer_is_made_up_where_that_can_be() {
+        let schema = |schema| OutputSchema::new(schema).unwrap_or_else(|why| panic!("{why:?}"));
+        let messages = [Message::User("slow".into())];
+        let level = schema(json!({"type": "object", "required": ["level"],
+            "properties": {"level": {"type": "integer", "minimum": 3}}}));
+        let (reply, told) = ask_for(Some(&level), &messages, &[], 1000);
+        assert_eq!((told.as_str(), reply.is_ok()), (r#"{"level":3}"#, true));
+        // The tools come first.
+        assert_eq!(ask_for(Some(&level), &messages, &[tool("df")], 1000).1, "");
+
+        let serial = schema(json!({"type": "string", "pattern": "^[A-Z]{4}$"}));
+        let (reply, told) = ask_for(Some(&serial), &messages, &[], 1000);
+        let message = reply.err().map(|error| error.message).unwrap_or_default();
+        assert!(told.is_empty() && message.contains("examples"), "{message}");
+        assert!(ask_for(Some(&level), &messages, &[], 5).0.is_err());
     }
 }

@@ -7,6 +7,7 @@ use reqwest::Client;
 use super::calls::MAX_CALLS;
 use super::draft::{Fault, OnDelta};
 use super::endpoint::{Body, Endpoint};
+use super::format::Formats;
 use super::http::SetupError;
 use super::protocol::Protocol;
 use super::reading::Reading;
@@ -18,6 +19,7 @@ use crate::report::ErrorKind;
 pub struct Remote {
     endpoint: Endpoint,
     protocol: Box<dyn Protocol>,
+    formats: Formats,
 }
 
 impl Remote {
@@ -26,7 +28,8 @@ impl Remote {
         client: Client,
         protocol: Box<dyn Protocol>,
     ) -> Result<Self, SetupError> {
-        Ok(Self { endpoint: Endpoint::new(plan, client, &*protocol)?, protocol })
+        let endpoint = Endpoint::new(plan, client, &*protocol)?;
+        Ok(Self { endpoint, protocol, formats: Formats::new(&plan.name) })
     }
 
     async fn call(
@@ -35,14 +38,8 @@ impl Remote {
         on_delta: OnDelta<'_>,
     ) -> Result<ChatReply, ProviderError> {
         let by = format!("{}/{}", self.endpoint.name(), request.model);
-        let base = self.endpoint.base();
-        let body = self.protocol.request(base, &request, &by).map_err(|error| {
-            self.endpoint
-                .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
-        })?;
-        let url = self.protocol.url(base, request.model);
         let _permit = self.endpoint.permit().await;
-        let body = self.endpoint.post(url, body, request.idle_timeout).await?;
+        let body = self.post(&request, &by).await?;
         let mut reading = Reading::new(request.max_answer, self.protocol.parser());
         let read = self.read(body, &mut reading, on_delta).await;
         let begun = reading.has_begun();
@@ -54,6 +51,28 @@ impl Remote {
             Err(Failure::Fault(fault)) => Err(self.fault(fault, request.max_answer)),
         };
         result.map_err(|error| ProviderError { retryable: error.retryable && !begun, ..error })
+    }
+
+    /// The body of the answer. A server that only refuses how a structured answer is asked for has
+    /// not been asked yet.
+    async fn post(&self, request: &ChatRequest<'_>, by: &str) -> Result<Body, ProviderError> {
+        if self.formats.may_ask(request) {
+            match self.send(request, by).await {
+                Err(error) if self.formats.is_refused(request.model, &error) => {}
+                sent => return sent,
+            }
+        }
+        self.send(&ChatRequest { output_schema: None, ..request.clone() }, by).await
+    }
+
+    async fn send(&self, request: &ChatRequest<'_>, by: &str) -> Result<Body, ProviderError> {
+        let base = self.endpoint.base();
+        let body = self.protocol.request(base, request, by).map_err(|error| {
+            self.endpoint
+                .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
+        })?;
+        let url = self.protocol.url(base, request.model);
+        self.endpoint.post(url, body, request.idle_timeout).await
     }
 
     async fn read(

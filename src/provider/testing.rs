@@ -46,6 +46,7 @@ pub fn request<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ChatReques
         model: "m",
         messages,
         tools,
+        output_schema: None,
         temperature: None,
         max_output_tokens: None,
         max_answer: 1024,

@@ -69,8 +69,9 @@ fn other(kind: ErrorKind) -> &'static str {
             "shorten the prompt, lower the tools' `max_output`, or use a model with more context"
         }
         ErrorKind::InvalidResponse => {
-            "check that the server speaks the provider's protocol, or raise `max_answer` if the \
-             answer was too long"
+            "check that the server speaks the provider's protocol; raise `max_answer` if the answer \
+             was too long; if it does not fit the `output_schema`, raise `retries` or use another \
+             model"
         }
         ErrorKind::MaxTurns => "raise the agent's `max_turns`, or tell it when to stop",
         ErrorKind::Tool => "run the tool's command by hand to see what it lacks",

@@ -35,6 +35,7 @@ pub fn answered(name: &str, answer: &str) -> AgentReport {
         status: AgentStatus::Succeeded,
         output: Some(answer.into()),
         partial: false,
+        data: None,
         error: None,
         reason: None,
         model: "openai/gpt-4o-mini".into(),

@@ -59,6 +59,11 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         writeln!(out)?;
         write_table(&table, out)?;
     }
+    let structured = plan.agents.iter().filter(|agent| agent.output_schema.is_some());
+    let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
+    if !structured.is_empty() {
+        writeln!(out, "\nstructured answers: {}", structured.join(" "))?;
+    }
     writeln!(out, "\n{}", limits(plan))
 }
 

@@ -1,18 +1,21 @@
 //! The report for reading: one block per agent, in file order.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
+use super::json::json;
 use super::paint::{BAD, FAINT, Line, PLAIN, STRONG, WARN, paint};
 use super::sanitize::{inline, sanitize};
 use super::{Look, fit, words};
-use crate::report::{AgentReport, Report, ToolCallReport, ToolStatus};
+use crate::report::{AgentReport, AgentStatus, Report, ToolCallReport, ToolStatus};
 
 /// Lines of a tool's output that are shown of each of its two ends.
 const EXCERPT_LINES: usize = 8;
 /// Columns a tool's arguments get even where that cuts what comes after them.
 const LEAST_ARGUMENTS: usize = 6;
 
-/// Writes the blocks. Answers are shown whole and as they were written, only made harmless.
+/// Writes the blocks. Answers are shown whole and as they were written, only made harmless; of a
+/// structured one the value, laid out.
 pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     for (position, agent) in report.agents.iter().enumerate() {
@@ -26,7 +29,7 @@ pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io:
 
 fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", heading(agent, look))?;
-    let answer = agent.output.as_deref().map(sanitize).unwrap_or_default();
+    let answer = answer(agent)?;
     let answer = answer.trim_end();
     if !answer.is_empty() {
         writeln!(out, "\n{answer}")?;
@@ -49,6 +52,17 @@ fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()
         }
     }
     Ok(())
+}
+
+fn answer(agent: &AgentReport) -> io::Result<Cow<'_, str>> {
+    match &agent.data {
+        Some(value) if agent.status == AgentStatus::Succeeded => {
+            let mut laid_out = Vec::new();
+            json(value, &mut laid_out)?;
+            Ok(String::from_utf8_lossy(&laid_out).into_owned().into())
+        }
+        _ => Ok(agent.output.as_deref().map(sanitize).unwrap_or_default()),
+    }
 }
 
 fn heading(agent: &AgentReport, look: Look) -> String {
@@ -156,7 +170,7 @@ mod tests {
     use crate::render::fixtures::{
         answered, ended_by, failed, report, timed_out, tool_call, with_calls,
     };
-    use crate::report::{AgentStatus, CancelKind, CancelReason, ErrorKind};
+    use crate::report::{CancelKind, CancelReason, ErrorKind};
 
     const LOOK: Look = Look { colour: false, width: 80, verbose: false };
 
@@ -224,6 +238,20 @@ cd
     | there are: disk_usage
 "#;
         assert_eq!(shown(vec![with_calls(agent, vec![call])], verbose), expected);
+    }
+
+    #[test]
+    fn a_structured_answer_is_laid_out() {
+        let mut agent = answered("triage", "```json\n{\"severity\":\"high\\u001b[2J\"}\n```");
+        agent.data = Some(json!({"severity": "high\u{1b}[2J\u{202e}", "parts": [1]}));
+        let text = shown(vec![agent.clone()], LOOK);
+        let laid_out =
+            "\n{\n  \"severity\": \"high\\u001b[2J\\u202e\",\n  \"parts\": [\n    1\n  ]\n}\n";
+        assert!(text.ends_with(laid_out), "{text}");
+        // Without a value there is still what the model wrote.
+        agent.data = Some(json!(null));
+        agent.status = AgentStatus::Failed;
+        assert!(shown(vec![agent], LOOK).contains("```json"));
     }
 
     #[test]

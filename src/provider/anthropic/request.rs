@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::provider::format;
 use crate::provider::wire::{self, NO_TEXT, Part};
 use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
 
@@ -22,6 +23,8 @@ struct Body<'a> {
     messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_config: Option<OutputConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     stream: bool,
@@ -68,6 +71,25 @@ struct WireTool<'a> {
     input_schema: &'a Value,
 }
 
+#[derive(Serialize)]
+struct OutputConfig<'a> {
+    format: OutputFormat<'a>,
+}
+
+#[derive(Serialize)]
+struct OutputFormat<'a> {
+    r#type: &'static str,
+    schema: &'a Value,
+}
+
+/// How the protocol asks for an answer that fits, where it takes the schema.
+fn output_config(schema: &Value) -> Option<OutputConfig<'_>> {
+    let format = OutputFormat { r#type: "json_schema", schema };
+    let takes =
+        format::is_object(schema) && format::is_strict(schema) && !format::has_references(schema);
+    takes.then_some(OutputConfig { format })
+}
+
 /// The body of the request. `by` is who will answer it.
 pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&Body {
@@ -76,6 +98,7 @@ pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8
         system: wire::system(request.messages),
         messages: turns(request.messages, by),
         tools: request.tools.iter().map(tool).collect(),
+        output_config: request.output_schema.and_then(|schema| output_config(schema.schema())),
         temperature: request.temperature,
         stream: true,
     })

@@ -7,8 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::schema;
+use crate::provider::format::{has_references, is_object};
 use crate::provider::wire::{self, NO_TEXT, Part};
 use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
+use crate::structured::OutputSchema;
 
 /// What the ids begin with that are made up for calls without one: such a call is answered without
 /// an id too.
@@ -104,6 +106,10 @@ struct GenerationConfig {
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_mime_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_schema: Option<Value>,
 }
 
 /// The body of the request. `by` is who will answer it.
@@ -111,6 +117,9 @@ pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8
     let function_declarations: Vec<_> = request.tools.iter().map(declaration).collect();
     let tools = (!function_declarations.is_empty()).then_some(WireTools { function_declarations });
     let system = wire::system(request.messages);
+    let wanted = request.output_schema.map(OutputSchema::schema);
+    let wanted = wanted.filter(|schema| is_object(schema) && !has_references(schema));
+    let response_schema = wanted.and_then(schema::of);
     serde_json::to_vec(&Body {
         system_instruction: system.map(|text| Instruction { parts: [InstructionText { text }] }),
         contents: contents(request.messages, by),
@@ -118,6 +127,8 @@ pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8
         generation_config: GenerationConfig {
             temperature: request.temperature,
             max_output_tokens: request.max_output_tokens,
+            response_mime_type: response_schema.as_ref().map(|_| "application/json"),
+            response_schema,
         },
     })
 }

@@ -1,4 +1,4 @@
-//! Arguments made from a schema: its `examples`, `default`, `const` or `enum`, then the smallest
+//! Arguments and answers made from a schema: its `examples`, `default`, `const` or `enum`, then the smallest
 //! value it allows.
 //!
 //! The schema may come from anywhere: its depth, references and lengths are not trusted. Where
@@ -13,11 +13,15 @@ const ARRAY_ITEMS: u64 = 16;
 
 /// Arguments for a tool with these parameters; always an object.
 pub fn of(parameters: &Value) -> Value {
-    let mut sampler = Sampler { root: parameters, values: VALUES };
-    match sampler.sample(parameters, DEPTH) {
+    match value(parameters) {
         object @ Value::Object(_) => object,
-        _ => sampler.object(parameters, DEPTH),
+        _ => Sampler { root: parameters, values: VALUES }.object(parameters, DEPTH),
     }
+}
+
+/// A value of any kind, as near to fitting the schema as can be had without a search.
+pub fn value(schema: &Value) -> Value {
+    Sampler { root: schema, values: VALUES }.sample(schema, DEPTH)
 }
 
 struct Sampler<'a> {
@@ -190,10 +194,6 @@ mod tests {
 
     use super::*;
 
-    fn sample(schema: &Value) -> Value {
-        Sampler { root: schema, values: VALUES }.sample(schema, DEPTH)
-    }
-
     #[test]
     fn values() {
         for (schema, expected) in [
@@ -236,7 +236,7 @@ mod tests {
             (json!({"$ref": "https://example.org/a"}), json!(null)),
             (json!(true), json!(null)),
         ] {
-            assert_eq!(sample(&schema), expected, "{schema}");
+            assert_eq!(value(&schema), expected, "{schema}");
         }
     }
 
@@ -260,11 +260,11 @@ mod tests {
     #[test]
     fn a_hostile_schema_is_bounded() {
         assert_eq!(
-            sample(&json!({"type": "string", "minLength": 1e18})).as_str().map(str::len),
+            value(&json!({"type": "string", "minLength": 1e18})).as_str().map(str::len),
             Some(256)
         );
         let mut loops = json!({"type": "array", "minItems": 1e9, "items": {"$ref": "#"}});
-        assert!(sample(&loops).to_string().len() < 100_000);
+        assert!(value(&loops).to_string().len() < 100_000);
         for _ in 0..100 {
             loops = json!({"type": "object", "required": ["a"], "properties": {"a": loops}});
         }
@@ -292,7 +292,7 @@ mod tests {
                     schema[key] = value.into();
                 }
             }
-            let found = sample(&schema);
+            let found = value(&schema);
             let check = jsonschema::validator_for(&schema);
             prop_assert!(check.is_ok_and(|check| check.is_valid(&found)), "{} {}", schema, found);
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::provider::format;
 use crate::provider::wire::{self, Part};
 use crate::provider::{ChatRequest, Message, NativeTurn, ToolCall, ToolSpec};
 
@@ -37,6 +38,8 @@ struct Body<'a> {
     messages: Vec<WireMessage<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<ResponseFormat<'a>>,
     stream: bool,
     stream_options: StreamOptions,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +93,27 @@ struct WireSpec<'a> {
     parameters: &'a Value,
 }
 
+#[derive(Serialize)]
+struct ResponseFormat<'a> {
+    r#type: &'static str,
+    json_schema: NamedSchema<'a>,
+}
+
+#[derive(Serialize)]
+struct NamedSchema<'a> {
+    name: &'static str,
+    schema: &'a Value,
+    /// The server is to let the model write nothing else.
+    strict: bool,
+}
+
+/// How the protocol asks for an answer that fits; it knows no other answers than objects.
+fn response_format(schema: &Value) -> Option<ResponseFormat<'_>> {
+    let strict = format::is_strict(schema);
+    let json_schema = NamedSchema { name: "answer", schema, strict };
+    format::is_object(schema).then_some(ResponseFormat { r#type: "json_schema", json_schema })
+}
+
 /// Its own reasoning, for a server that demands it back with the calls it led to.
 fn reasoning<'a>(turn: Option<&'a NativeTurn>, by: &str) -> Option<&'a RawValue> {
     let parts = wire::native(turn, "", by, |_| None::<()>)?;
@@ -110,6 +134,7 @@ pub fn to_json(
         model: request.model,
         messages: request.messages.iter().map(|of| message(of, by)).collect(),
         tools: request.tools.iter().map(tool).collect(),
+        response_format: request.output_schema.and_then(|schema| response_format(schema.schema())),
         stream: true,
         stream_options: StreamOptions { include_usage: true },
         temperature: request.temperature,

@@ -16,7 +16,11 @@ pub fn line(event: &Event, board: &Board, verbose: bool) -> Option<String> {
         }
         Event::ModelCallStarted { .. } | Event::Tokens { .. } => return None,
         Event::Retrying { agent, delay, error, .. } => {
-            (agent, format!("retrying in {} ({})", words::limit(*delay), board::detail(error)))
+            let when = match delay.is_zero() {
+                true => String::new(),
+                false => format!(" in {}", words::limit(*delay)),
+            };
+            (agent, format!("retrying{when} ({})", board::detail(error)))
         }
         Event::ToolStarted { agent, tool, arguments } => {
             let tool = board::tool_name(tool);

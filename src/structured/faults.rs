@@ -1,0 +1,204 @@
+//! What keeps a schema from being used, found before anything runs.
+
+use jsonschema::ValidationError;
+use serde_json::{Map, Value};
+
+use super::{cut, meter};
+
+/// Bytes of the schema as JSON: it goes out with every call of the model.
+const LARGEST: usize = 64 << 10;
+const DEEPEST: usize = 32;
+const MOST_PATTERNS: usize = 32;
+/// Of looking for references that never end; how an answer is checked is bounded anyhow.
+const MOST_STEPS: usize = 1_000_000;
+/// More than these are one mistake made again and again.
+const MOST_FAULTS: usize = 20;
+
+/// Keywords whose value is a schema, or a list of them.
+const PARTS: [&str; 15] = [
+    "not",
+    "if",
+    "then",
+    "else",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "items",
+    "prefixItems",
+    "additionalItems",
+    "contains",
+    "unevaluatedItems",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+];
+/// Keywords whose value is a mapping to schemas.
+const NAMED_PARTS: [&str; 6] =
+    ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"];
+
+/// Something that is wrong with a schema, and where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaFault {
+    /// The keys on the way from the schema's root.
+    pub place: Vec<String>,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl SchemaFault {
+    fn new(place: &[String], message: impl Into<String>, hint: Option<&str>) -> Self {
+        let hint = hint.map(str::to_owned);
+        Self { place: place.to_vec(), message: message.into(), hint }
+    }
+}
+
+impl From<&ValidationError<'_>> for SchemaFault {
+    fn from(error: &ValidationError<'_>) -> Self {
+        let pointer = error.instance_path().to_string();
+        let keys = pointer.split('/').skip(1);
+        let place = keys.map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
+        let message = format!("this is not a valid JSON Schema: {}", cut(error.to_string()));
+        Self { place, message, hint: None }
+    }
+}
+
+/// Everything that the checker itself would not find, or find too late.
+pub fn of(schema: &Value) -> Vec<SchemaFault> {
+    if !schema.is_object() {
+        let hint = "such as {type: object, properties: {severity: {enum: [low, high]}}}";
+        return vec![SchemaFault::new(&[], "expected a JSON Schema", Some(hint))];
+    }
+    if is_deeper(schema, DEEPEST) {
+        let message = format!("the schema is nested more than {DEEPEST} levels deep");
+        return vec![SchemaFault::new(&[], message, None)];
+    }
+    if schema.to_string().len() > LARGEST {
+        let message = format!("the schema is larger than {} KiB", LARGEST >> 10);
+        let hint = "it goes to the model with every call: keep what matters";
+        return vec![SchemaFault::new(&[], message, Some(hint))];
+    }
+    let mut search =
+        Search { root: schema, place: Vec::new(), patterns: 0, steps: 0, found: Vec::new() };
+    search.walk(schema, Search::keywords);
+    if search.found.is_empty() {
+        search.walk(schema, Search::ends);
+    }
+    search.found
+}
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let Some(levels) = levels.checked_sub(1) else {
+        return value.is_object() || value.is_array();
+    };
+    match value {
+        Value::Object(entries) => entries.values().any(|value| is_deeper(value, levels)),
+        Value::Array(items) => items.iter().any(|value| is_deeper(value, levels)),
+        _ => false,
+    }
+}
+
+struct Search<'s> {
+    root: &'s Value,
+    place: Vec<String>,
+    patterns: usize,
+    steps: usize,
+    found: Vec<SchemaFault>,
+}
+
+impl Search<'_> {
+    fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<&str>) {
+        if self.found.len() < MOST_FAULTS {
+            let place = [self.place.as_slice(), &[key.to_owned()]].concat();
+            self.found.push(SchemaFault::new(&place, message, hint));
+        }
+    }
+
+    /// Looks at the part, and then at all parts inside it.
+    fn walk(&mut self, part: &Value, look: fn(&mut Self, &Value)) {
+        look(self, part);
+        for (key, inner) in part.as_object().into_iter().flatten() {
+            if PARTS.contains(&key.as_str()) {
+                match inner {
+                    Value::Array(parts) => {
+                        for (at, part) in parts.iter().enumerate() {
+                            self.below(&[key, &at.to_string()], part, look);
+                        }
+                    }
+                    part => self.below(&[key], part, look),
+                }
+            } else if NAMED_PARTS.contains(&key.as_str()) {
+                for (name, part) in inner.as_object().into_iter().flatten() {
+                    self.below(&[key, name], part, look);
+                }
+            }
+        }
+    }
+
+    fn below(&mut self, keys: &[&str], part: &Value, look: fn(&mut Self, &Value)) {
+        let before = self.place.len();
+        self.place.extend(keys.iter().map(|&key| key.to_owned()));
+        self.walk(part, look);
+        self.place.truncate(before);
+    }
+
+    fn keywords(&mut self, part: &Value) {
+        const LOCAL: &str = "put what it refers to under $defs and write $ref: '#/$defs/name'";
+        for (key, value) in part.as_object().into_iter().flatten() {
+            match (key.as_str(), value) {
+                ("$ref", Value::String(reference)) if !reference.starts_with('#') => {
+                    let message = "a schema refers to its own parts only: nothing is fetched";
+                    self.fault(key, message, Some(LOCAL));
+                }
+                ("$ref", Value::String(reference))
+                    if meter::target(self.root, reference).is_none() =>
+                {
+                    let message = format!("{} is not in this schema", cut(reference.clone()));
+                    self.fault(key, message, Some(LOCAL));
+                }
+                ("$anchor" | "$dynamicAnchor" | "$dynamicRef" | "$recursiveRef", _) => {
+                    self.fault(key, format!("{key} is not supported here"), Some(LOCAL));
+                }
+                ("$id", _) if !self.place.is_empty() => {
+                    self.fault(key, "only the whole schema can have an $id", Some(LOCAL));
+                }
+                ("pattern", _) => self.patterns(1, key),
+                ("patternProperties", Value::Object(patterns)) => {
+                    self.patterns(patterns.len(), key);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn patterns(&mut self, more: usize, key: &str) {
+        let before = self.patterns;
+        self.patterns += more;
+        if before <= MOST_PATTERNS && self.patterns > MOST_PATTERNS {
+            self.fault(key, format!("the schema has more than {MOST_PATTERNS} patterns"), None);
+        }
+    }
+
+    /// Whether one value alone is checked in bounded time: the part may refer to itself, or to what
+    /// refers to the same twice and again twice.
+    fn ends(&mut self, part: &Value) {
+        if self.steps >= MOST_STEPS || !part.as_object().is_some_and(has_references) {
+            return;
+        }
+        match meter::steps(self.root, part, &Value::Null) {
+            Ok(steps) => self.steps += steps,
+            Err(meter::TooMuch) => {
+                // What leads to it is no news.
+                self.steps = MOST_STEPS;
+                let message = "this refers to itself, or to too many parts, for a single value";
+                let hint = "a part may refer to itself only for the values inside it";
+                self.fault("$ref", message, Some(hint));
+            }
+        }
+    }
+}
+
+fn has_references(keywords: &Map<String, Value>) -> bool {
+    ["$ref", "allOf", "anyOf", "oneOf", "not", "if", "then", "else"]
+        .iter()
+        .any(|key| keywords.contains_key(*key))
+}

@@ -1,0 +1,138 @@
+//! Structured answers: from what a model wrote to a value that fits a JSON Schema, or to what the
+//! model is to be told so that it can mend its answer.
+//!
+//! The schema comes from a file, the answer from a server: both are bounded before they are worked
+//! with. A schema may refer to itself, and then the checker's work can double with each level of an
+//! answer; [`meter`] counts that work beforehand.
+
+mod extract;
+mod faults;
+mod meter;
+
+use jsonschema::{PatternOptions, ValidationError, Validator};
+use serde_json::Value;
+
+pub use faults::SchemaFault;
+
+/// Of a schema's complaints, how many the model is told.
+const MOST_COMPLAINTS: usize = 5;
+/// Characters of a complaint: the checker repeats what it was given, however long that is.
+const LONGEST_COMPLAINT: usize = 300;
+/// Steps up to which the checker is asked what exactly is wrong: that takes far longer than to see
+/// that something is.
+const EXPLAINED_STEPS: usize = 10_000;
+/// Steps of one pattern with look-around on one text; all others take as many as the text is long.
+const BACKTRACKS: usize = 10_000;
+/// Bytes of one compiled pattern.
+const LARGEST_PATTERN: usize = 2 << 20;
+
+/// A JSON Schema that an agent's answer has to fit.
+#[derive(Debug)]
+pub struct OutputSchema {
+    schema: Value,
+    validator: Validator,
+}
+
+impl OutputSchema {
+    /// # Errors
+    /// It is no JSON Schema, or not one that can be checked in bounded time: everything that is
+    /// wrong with it.
+    pub fn new(schema: Value) -> Result<Self, Vec<SchemaFault>> {
+        let faults = faults::of(&schema);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let patterns = PatternOptions::fancy_regex()
+            .backtrack_limit(BACKTRACKS)
+            .size_limit(LARGEST_PATTERN)
+            .dfa_size_limit(LARGEST_PATTERN);
+        let validator = jsonschema::options()
+            .with_pattern_options(patterns)
+            // What some drafts only note and others check. A pattern says it for all of them.
+            .should_validate_formats(false)
+            .build(&schema)
+            .map_err(|error| vec![SchemaFault::from(&error)])?;
+        Ok(Self { schema, validator })
+    }
+
+    pub fn schema(&self) -> &Value {
+        &self.schema
+    }
+
+    /// What the model is told of it.
+    pub fn instruction(&self) -> String {
+        format!(
+            "Your final answer must be one JSON value that fits this JSON Schema, and nothing \
+             else: no text around it, no code fence.\n{}",
+            self.schema
+        )
+    }
+
+    /// The value in an answer: alone, in a code fence, or with text around it.
+    ///
+    /// # Errors
+    /// There is none that fits, or more than one. The message is for the model.
+    pub fn read(&self, answer: &str) -> Result<Value, String> {
+        let mut found = extract::values(answer)?;
+        if let [value] = &found[..] {
+            self.check(value)?;
+            return Ok(found.swap_remove(0));
+        }
+        let mut fitting = Vec::new();
+        let mut complaint = String::new();
+        for value in found {
+            match self.check(&value) {
+                Ok(()) if fitting.contains(&value) => {}
+                Ok(()) => fitting.push(value),
+                // The last of them is most likely meant.
+                Err(why) => complaint = why,
+            }
+        }
+        match fitting.len() {
+            0 => Err(complaint),
+            1 => Ok(fitting.swap_remove(0)),
+            several => Err(format!("it holds {several} JSON values that fit, not one")),
+        }
+    }
+
+    /// Whether the value fits.
+    ///
+    /// # Errors
+    /// It does not, and why.
+    pub fn check(&self, value: &Value) -> Result<(), String> {
+        let steps = meter::steps(&self.schema, &self.schema, value)
+            .map_err(|_| "it is too deeply nested, or too large, to be checked".to_owned())?;
+        if self.validator.is_valid(value) {
+            return Ok(());
+        }
+        if steps > EXPLAINED_STEPS {
+            return Err("it does not fit the schema, and is too large to say where".to_owned());
+        }
+        let errors = self.validator.iter_errors(value).take(MOST_COMPLAINTS);
+        let complaints: Vec<String> = errors.map(|error| complaint(&error)).collect();
+        Err(format!("it does not fit the schema: {}", complaints.join("; ")))
+    }
+}
+
+fn complaint(error: &ValidationError<'_>) -> String {
+    let mut text = error.to_string();
+    if text.len() > LONGEST_COMPLAINT {
+        // Without the value, which the model knows.
+        text = error.masked_with("the value").to_string();
+    }
+    match error.instance_path().to_string() {
+        path if path.is_empty() => cut(text),
+        path => cut(format!("{path}: {text}")),
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_COMPLAINT) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! What holds for any answer and any schema.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use serde_json::{Map, json};
+
+use super::*;
+
+fn schema(schema: Value) -> OutputSchema {
+    OutputSchema::new(schema).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+fn faults(schema: Value) -> Vec<String> {
+    let faults = OutputSchema::new(schema).map(drop).unwrap_err();
+    faults
+        .into_iter()
+        .map(|fault| format!("/{}: {}", fault.place.join("/"), fault.message))
+        .collect()
+}
+
+fn triage() -> OutputSchema {
+    schema(json!({
+        "type": "object",
+        "required": ["severity"],
+        "properties": {
+            "severity": {"enum": ["low", "high"]},
+            "parts": {"type": "array", "items": {"$ref": "#"}},
+        },
+    }))
+}
+
+#[test]
+fn a_value_is_found_in_what_models_write_around_it() {
+    let high = r#"{"severity": "high"}"#;
+    for answer in [
+        high.to_owned(),
+        format!("\u{feff} {high}\n"),
+        format!("```json\n{high}\n```"),
+        format!("```\n{high}\n```\n"),
+        format!(
+            "Here it is [1], as asked:\n\n```json\n{high}\n```\nSee [the docs](http://x/{{y}})."
+        ),
+        format!("{high}\n\nAgain: {high}"),
+        format!("<think>{{\"severity\": \"low\"}}? No.</think>\n{high}"),
+        format!("{{\"severity\": \"unknown\"}} is no severity. {high}"),
+        r#"{"severity": "low", "severity": "high"}"#.to_owned(),
+    ] {
+        assert_eq!(triage().read(&answer), Ok(json!({"severity": "high"})), "{answer}");
+    }
+    assert_eq!(schema(json!({"type": "integer"})).read("```json\n42\n```"), Ok(json!(42)));
+}
+
+#[test]
+fn what_does_not_fit_is_said() {
+    for (answer, complaint) in [
+        ("It is bad.", "it is not JSON: expected value at line 1 column 1"),
+        (r#"{"severity": "high""#, "it is not JSON: EOF while parsing an object"),
+        (
+            r#"{"severity": "huge"}"#,
+            r#"it does not fit the schema: /severity: "huge" is not one of"#,
+        ),
+        ("{}", r#"it does not fit the schema: "severity" is a required property"#),
+        (
+            r#"{"severity": "low"} or {"severity": "high"}"#,
+            "it holds 2 JSON values that fit, not one",
+        ),
+        // Pieces of what is broken are not the answer.
+        (r#"{"parts": [], "x": {"severity": "high"}, }"#, "it is not JSON: "),
+        (r#"{"severity": "low", "parts": [{"severity": "high"}"#, "it is not JSON: EOF"),
+        (r#"{"severity": 1e999}"#, "it is not JSON: number out of range"),
+        (r#"{"severity": "\ud800"}"#, "it is not JSON: "),
+    ] {
+        let found = triage().read(answer).unwrap_err();
+        assert!(found.starts_with(complaint), "{answer}: {found}");
+    }
+    let many = format!("[{}1]", "1,".repeat(200_000));
+    assert_eq!(triage().read(&many), Err("it has more than 200000 values".to_owned()));
+    let long = format!("{{\"severity\": \"{}\"}}", "x".repeat(10_000));
+    assert!(triage().read(&long).unwrap_err().len() < 400);
+    // What is wrong is said, not what it is wrong with.
+    let union = schema(json!({"anyOf": [{"type": "string"}, {"required": ["a"]}]}));
+    let found = union.read(&json!({"b": "x".repeat(10_000)}).to_string()).unwrap_err();
+    assert!(found.contains("is not valid under any of the schemas"), "{found}");
+}
+
+#[test]
+fn what_no_schema_can_be_is_found_with_its_place() {
+    for (schema, expected) in [
+        (json!(true), "/: expected a JSON Schema"),
+        (json!({"type": "strin"}), "/type: this is not a valid JSON Schema: "),
+        (json!({"properties": {"a": {"pattern": "("}}}), "/properties/a/pattern: this is not"),
+        (
+            json!({"items": {"$ref": "https://h/x"}}),
+            "/items/$ref: a schema refers to its own parts",
+        ),
+        (json!({"$ref": "file:///etc/passwd"}), "/$ref: a schema refers to its own parts"),
+        (json!({"$ref": "other.json"}), "/$ref: a schema refers to its own parts"),
+        (json!({"anyOf": [{}, {"$ref": "#/$defs/a"}]}), "/anyOf/1/$ref: #/$defs/a is not in"),
+        (json!({"$ref": "#"}), "/$ref: this refers to itself"),
+        (
+            json!({"properties": {"a": {"not": {"$ref": "#/properties/a"}}}}),
+            "/properties/a/$ref: this",
+        ),
+        (json!({"$defs": {"a": {"$id": "http://h/"}}}), "/$defs/a/$id: only the whole schema"),
+        (json!({"$dynamicRef": "#a"}), "/$dynamicRef: $dynamicRef is not supported"),
+        (json!({"description": "x".repeat(70_000)}), "/: the schema is larger than 64 KiB"),
+        (json!({"$schema": "https://example.org/mine"}), "/: this is not a valid JSON Schema: "),
+    ] {
+        let found = faults(schema);
+        assert!(found.len() == 1 && found[0].starts_with(expected), "{expected}: {found:?}");
+    }
+    let deep = (0..40).fold(json!({}), |inner, _| json!({"items": inner}));
+    assert_eq!(faults(deep), ["/: the schema is nested more than 32 levels deep"]);
+    let patterns: Map<String, Value> =
+        (0..33).map(|at| (format!("p{at}"), json!({"pattern": "a"}))).collect();
+    let found = faults(json!({"properties": patterns}));
+    assert_eq!(found, ["/properties/p32/pattern: the schema has more than 32 patterns"]);
+}
+
+#[test]
+fn names_of_properties_are_no_keywords() {
+    let schema = schema(json!({"properties": {
+        "$ref": {"type": "string"}, "$id": {"const": 1}, "pattern": {"type": "integer"},
+    }}));
+    assert!(schema.read(r#"{"$ref": "http://h/", "$id": 1, "pattern": 3}"#).is_ok());
+    assert!(schema.read(r#"{"$ref": 1}"#).is_err());
+}
+
+/// Every level of the schema refers to the next one twice.
+fn doubling(levels: usize) -> Value {
+    let mut parts = Map::new();
+    for level in 0..levels {
+        let next = json!({"$ref": format!("#/$defs/a{}", level + 1)});
+        parts.insert(format!("a{level}"), json!({"allOf": [next, next]}));
+    }
+    parts.insert(format!("a{levels}"), json!({"type": "integer"}));
+    json!({"$ref": "#/$defs/a0", "$defs": parts})
+}
+
+#[test]
+fn what_doubles_again_and_again_is_refused() {
+    assert_eq!(schema(doubling(8)).read("1"), Ok(json!(1)));
+    assert!(faults(doubling(30))[0].contains("to too many parts"), "{:?}", faults(doubling(30)));
+    // Here it is the answer that makes it double.
+    let branch = json!({"type": "object", "properties": {"x": {"$ref": "#/$defs/a"}}});
+    let schema = schema(json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [branch, branch]}}}));
+    let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({"x": inner})).to_string();
+    assert!(schema.read(&nested(3)).unwrap_err().contains("does not fit"));
+    assert!(schema.read(&nested(100)).unwrap_err().contains("too deeply nested"));
+}
+
+#[test]
+fn a_tree_may_be_large() {
+    let mut tree = json!({"severity": "low"});
+    for _ in 0..10 {
+        tree = json!({"severity": "low", "parts": [tree, tree]});
+    }
+    assert_eq!(triage().read(&tree.to_string()), Ok(tree));
+}
+
+/// As deep as the meter lets it go, the checker stays within the stack of a thread.
+#[test]
+fn the_deepest_check_ends() {
+    let schema = schema(json!({"$ref": "#/$defs/a", "$defs": {
+        "a": {"allOf": [{"anyOf": [{"$ref": "#/$defs/b"}]}]},
+        "b": {"oneOf": [{"minimum": 2, "type": "integer"}, {"type": "object", "properties": {"x": {"$ref": "#"}},
+            "unevaluatedProperties": false}]},
+    }}));
+    let mut last = None;
+    for levels in 1..120 {
+        let value = (0..levels).fold(json!(1), |inner, _| json!({"x": inner})).to_string();
+        match schema.read(&value) {
+            Err(complaint) if complaint.contains("too deeply") => break,
+            complaint => last = complaint.err(),
+        }
+    }
+    assert!(last.unwrap().contains("does not fit"));
+}
+
+#[test]
+fn no_pattern_runs_away() {
+    let schema = schema(json!({"pattern": "^(?=a)(a|aa)+$"}));
+    assert!(schema.read(&format!("\"{}b\"", "a".repeat(5_000))).is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_answer_is_read_or_complained_about(
+        answer in "[{}\\[\\]\",:a1 \\\\`\n]{0,60}|(\\{\"severity\": \"(low|high|x)\"\\}|[ a{}\\[,]){0,8}",
+    ) {
+        match triage().read(&answer) {
+            Ok(value) => prop_assert!(triage().check(&value).is_ok()),
+            Err(complaint) => prop_assert!(!complaint.is_empty()),
+        }
+    }
+}
