@@ -20,6 +20,7 @@ use crate::provider::{
 };
 use crate::report::{AgentError, CancelKind, ErrorKind, Event, EventSink, ToolCallReport};
 use crate::secret::Secrets;
+use crate::tool::http::HttpClients;
 use crate::tool::process::Processes;
 use crate::tool::{self, CheckedCall, ToolContext};
 
@@ -38,6 +39,7 @@ pub struct RunContext<'a> {
     /// One for each agent, in the plan's order.
     pub ledgers: Vec<Ledger>,
     pub processes: Processes,
+    pub http: &'a HttpClients,
     /// In the order of [`CrewPlan::providers`].
     pub providers: &'a [Arc<dyn Provider>],
     pub secrets: &'a Secrets,
@@ -272,6 +274,7 @@ impl Driver<'_> {
         self.tell(Event::ToolStarted { agent: self.index, tool: name, arguments: values });
         let context = ToolContext {
             processes: &self.context.processes,
+            http: self.context.http,
             scope: &self.scope,
             default_timeout: self.plan.tool_timeout,
             run_started: started,

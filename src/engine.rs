@@ -25,6 +25,7 @@ use crate::report::{
     EventSink, Report, SCHEMA_VERSION, Usage, millis,
 };
 use crate::secret::Secrets;
+use crate::tool::http::HttpClients;
 use crate::tool::process::{Farewell, Processes};
 
 /// What stopping may take beyond the grace: killing, reaping and the last bytes of output.
@@ -36,6 +37,8 @@ const LAST_MOMENT: Duration = Duration::from_millis(50);
 pub struct Services {
     /// In the order of [`CrewPlan::providers`].
     pub providers: Vec<Arc<dyn Provider>>,
+    /// For the HTTP tools of the plan.
+    pub http: HttpClients,
     pub secrets: Secrets,
     pub events: EventSink,
     /// The soft limit of open files that tools are to have; `None`: that of this process.
@@ -70,6 +73,7 @@ pub async fn run(
             deadline: started + plan.limits.timeout,
             ledgers: plan.agents.iter().map(Ledger::new).collect(),
             processes: Processes::new(cancel.clone(), plan.limits.grace, services.open_files),
+            http: &services.http,
             providers: &services.providers,
             secrets: &services.secrets,
             events: &services.events,
@@ -240,6 +244,7 @@ impl Run<'_> {
             agents,
             cleanup: Cleanup {
                 model_calls_cancelled: context.calls_cancelled.load(Ordering::Relaxed),
+                http_calls_cancelled: context.http.cancelled(),
                 processes_stopped: context.processes.stopped(),
                 processes_killed: context.processes.killed(),
                 survivors,

@@ -9,10 +9,12 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use crew::cli::{CheckArgs, Cli, ColorWhen, Command, OutputFormat, SelftestArgs};
 use crew::config::faults::Faults;
+use crew::plan::CrewPlan;
 use crew::render::{self, Colour, Environment, Look, Screen};
 use crew::report::InvalidReport;
 use crew::selftest::{Ended, SelftestStatus, keeper, zoo};
 use crew::tool::guardian;
+use crew::tool::http::HttpClients;
 use crew::{exit, plan, provider, selftest};
 
 mod delivery;
@@ -38,7 +40,10 @@ fn check(args: &CheckArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
     let plan = plan::load(args.file.config.as_deref(), &plan::Overrides::default(), &environment);
     // A proxy or a certificate store that cannot be used would end a run just as early.
-    let checked = plan.and_then(|plan| match provider::connect(&plan.providers) {
+    let connect = |plan: &CrewPlan| {
+        provider::connect(&plan.providers).and_then(|_| HttpClients::connect(plan))
+    };
+    let checked = plan.and_then(|plan| match connect(&plan) {
         Ok(_) => Ok(plan),
         Err(error) => Err(Faults::unplaced(None, error.to_string(), None)),
     });

@@ -155,6 +155,9 @@ pub struct ToolCallReport {
     pub exit_code: Option<i32>,
     /// The name of the signal that ended the tool, such as `SIGTERM`.
     pub signal: Option<String>,
+    /// The status of the last answer that an HTTP tool got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
     pub started_ms: u64,
     pub duration_ms: u64,
     /// What the model gets to see.
@@ -174,7 +177,8 @@ pub enum ToolStatus {
     Failed,
     TimedOut,
     Cancelled,
-    /// Unknown tool, or arguments that do not fit its schema; nothing ran.
+    /// Unknown tool, arguments that do not fit its schema, or a host out of reach with `--offline`;
+    /// nothing ran.
     Rejected,
 }
 
@@ -182,6 +186,9 @@ pub enum ToolStatus {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Cleanup {
     pub model_calls_cancelled: u64,
+    /// Requests of HTTP tools that were dropped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub http_calls_cancelled: u64,
     pub processes_stopped: u64,
     pub processes_killed: u64,
     /// Processes that crew could not end.
@@ -190,6 +197,10 @@ pub struct Cleanup {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub guardian_lost: bool,
     pub duration_ms: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -15,6 +15,7 @@ use crew::plan::{self, CrewPlan, OnFailure, Overrides};
 use crew::render::progress::{self, Progress};
 use crew::report::{CancelKind, Report};
 use crew::secret::Secrets;
+use crew::tool::http::HttpClients;
 use crew::{exit, open_files, provider, reader, render, signal};
 use tokio::runtime::{Builder, Runtime};
 
@@ -93,6 +94,7 @@ impl Prepared {
             reader::watch(cancel).context("cannot watch standard output")?;
         }
         let providers = provider::connect(&plan.providers)?;
+        let http = HttpClients::connect(&plan)?;
         let input = input(source, &plan, cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
         let options = progress::Options {
@@ -104,6 +106,7 @@ impl Prepared {
         let progress = Progress::start(&names, options).context("cannot start a thread")?;
         let services = Services {
             providers,
+            http,
             secrets: Secrets::of(&plan),
             events: progress.sink(),
             open_files: open_files::raise(),

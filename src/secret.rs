@@ -2,7 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::plan::CrewPlan;
+use crate::plan::template::Template;
+use crate::plan::{CrewPlan, ToolKind, ToolPlan};
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
 /// its own, and that only if it looks like no word. `none`, `ollama` and the like are what people
@@ -15,21 +16,25 @@ const REDACTED: &str = "[redacted]";
 /// Headers whose names hold one of these carry secrets; others name a team or a version.
 const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
 
-/// API keys and secret header values.
+/// API keys and secret values of headers and of queries.
 #[derive(Debug, Default)]
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
     pub fn of(plan: &CrewPlan) -> Self {
         let keys = plan.providers.iter().filter_map(|provider| provider.api_key.as_ref());
+        let keys = keys.chain(&plan.secrets);
         let headers = plan.providers.iter().flat_map(|provider| &provider.headers);
         let is_secret = |name: &str| {
             let name = name.to_ascii_lowercase();
             TELLING.iter().any(|part| name.contains(part))
         };
+        let tools = plan.tools().into_iter().flat_map(of_tool).filter(|(name, _)| is_secret(name));
+        let tools: Vec<&str> = tools.map(|(_, value)| value.source()).collect();
         let headers = headers.filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
         let mut secrets = Self::default();
-        keys.chain(headers).for_each(|value| secrets.add(value.expose_secret()));
+        let values = keys.chain(headers).map(ExposeSecret::expose_secret).chain(tools);
+        values.for_each(|value| secrets.add(value));
         secrets
     }
 
@@ -75,6 +80,14 @@ fn redact_alone(text: &str, secret: &str) -> String {
         }
     }
     redacted + &text[from..]
+}
+
+/// Headers and parameters of a tool's requests that are the same in each of them.
+fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
+    let ToolKind::Http(http) = &tool.kind else { return Vec::new() };
+    let headers = http.headers.iter().map(|header| (header.name.as_str(), &header.value));
+    let query = http.query.iter().map(|(name, value)| (name.as_str(), value));
+    headers.chain(query).filter(|(_, value)| value.is_literal()).collect()
 }
 
 #[cfg(test)]

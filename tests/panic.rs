@@ -10,6 +10,7 @@ use crew::plan::{self, Overrides};
 use crew::provider::{ChatDelta, ChatReply, ChatRequest, Provider, ProviderError};
 use crew::report::{AgentStatus, ErrorKind};
 use crew::secret::Secrets;
+use crew::tool::http::HttpClients;
 use futures::future::BoxFuture;
 
 /// Says something, then panics where the model is called `bad`.
@@ -40,6 +41,7 @@ async fn an_agent_that_panics_is_one_failed_agent() {
     let plan = plan::load(Some(&file), &overrides, &|_| None).unwrap();
     let services = Services {
         providers: vec![Arc::new(Panics)],
+        http: HttpClients::default(),
         secrets: Secrets::default(),
         events: Arc::new(|_| {}),
         open_files: None,

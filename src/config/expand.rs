@@ -3,6 +3,10 @@
 //! It happens on parsed values and once: what a variable holds is data. It can change neither the
 //! file's structure nor a template's, and `${…}` inside it stays as it is.
 
+use std::cell::RefCell;
+
+use secrecy::SecretString;
+
 use super::faults::FaultLog;
 use super::node::Node;
 use super::place::{Path, Segment};
@@ -15,9 +19,11 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// What to make of a file's texts.
 pub struct Expansion<'a> {
     pub env: Env<'a>,
-    /// Variables that hold API keys: only a provider's headers may use one.
-    pub secrets: Vec<String>,
+    /// Variables that hold API keys: only the headers of providers and HTTP tools may use one.
+    pub keys: Vec<String>,
     pub log: &'a FaultLog,
+    /// What variables have brought into the headers of HTTP tools.
+    pub secrets: RefCell<Vec<SecretString>>,
 }
 
 impl Expansion<'_> {
@@ -53,7 +59,12 @@ impl Expansion<'_> {
                 Piece::Plain(plain) => parts.push(Part::File(plain)),
                 Piece::Variable { name, default } => {
                     match self.variable(name, default, kind, path) {
-                        Some(part) => parts.push(part),
+                        Some(part) => {
+                            if let (Kind::ToolHeader, Part::Environment(value)) = (kind, &part) {
+                                self.secrets.borrow_mut().push(value.as_str().into());
+                            }
+                            parts.push(part);
+                        }
                         None => failed = true,
                     }
                 }
@@ -64,7 +75,7 @@ impl Expansion<'_> {
                 }
             }
         }
-        if kind == Kind::Template && !template::keeps_apart(&parts) {
+        if kind.is_template() && !template::keeps_apart(&parts) {
             let message = "${…} cannot stand inside {{ }}, {% %}, {# #} or a raw block";
             let hint = "give it a name under vars: and write {{ vars.name }}".to_owned();
             self.log.value(path, message, Some(hint));
@@ -77,7 +88,7 @@ impl Expansion<'_> {
         for part in parts {
             match part {
                 Part::File(text) => out.push_str(text),
-                Part::Environment(value) if kind == Kind::Template => {
+                Part::Environment(value) if kind.is_template() => {
                     template::push(&value, &mut out);
                 }
                 Part::Environment(value) => out.push_str(&value),
@@ -93,10 +104,11 @@ impl Expansion<'_> {
         kind: Kind,
         path: &Path<'_>,
     ) -> Option<Part<'t>> {
-        if kind != Kind::Header && self.secrets.iter().any(|secret| secret == name) {
-            let message = format!("{name} holds an API key, which goes to its provider only");
-            let hint = "name the variable in the provider's api_key_env".to_owned();
-            self.log.value(path, message, Some(hint));
+        if !kind.may_hold_keys() && self.keys.iter().any(|key| key == name) {
+            let message = format!("{name} holds an API key, which may stand in headers only");
+            let hint =
+                "name the variable in the provider's api_key_env; an HTTP tool takes it in headers";
+            self.log.value(path, message, Some(hint.to_owned()));
             return None;
         }
         let value = (self.env)(name);
@@ -126,6 +138,8 @@ enum Kind {
     Shell,
     Template,
     Header,
+    /// A header of an HTTP tool, which is a template too.
+    ToolHeader,
     Other,
 }
 
@@ -134,8 +148,10 @@ impl Kind {
         use Segment::Key;
         match path.segments()[..] {
             [Key("tools"), Key(_), Key("shell")] => Self::Shell,
+            [Key("tools"), Key(_), Key("http"), Key("headers"), ..] => Self::ToolHeader,
             [Key("tools"), Key(_), Key("cwd")]
             | [Key("tools"), Key(_), Key("command"), _]
+            | [Key("tools"), Key(_), Key("http"), Key("url" | "query" | "body"), ..]
             | [
                 Key("agents"),
                 Key(_),
@@ -144,6 +160,14 @@ impl Kind {
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
             _ => Self::Other,
         }
+    }
+
+    fn may_hold_keys(self) -> bool {
+        matches!(self, Self::Header | Self::ToolHeader)
+    }
+
+    fn is_template(self) -> bool {
+        matches!(self, Self::Template | Self::ToolHeader)
     }
 }
 
@@ -221,9 +245,10 @@ mod tests {
 
     fn expand_at(text: &str, path: &Path<'_>) -> (String, usize) {
         let log = FaultLog::default();
-        let secrets = vec!["LOCAL_KEY".to_owned()];
+        let keys = vec!["LOCAL_KEY".to_owned()];
         let mut node = Node::Text { text: text.to_owned(), expanded: false };
-        Expansion { env: &env, secrets, log: &log }.apply(&mut node, path);
+        let expansion = Expansion { env: &env, keys, log: &log, secrets: RefCell::default() };
+        expansion.apply(&mut node, path);
         let Node::Text { text, .. } = node else { panic!("text became something else") };
         (text, log.finish(None, String::new()).faults.len())
     }

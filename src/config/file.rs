@@ -5,6 +5,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -20,6 +21,9 @@ pub struct CrewFile {
     pub providers: Option<Entries<ProviderConfig>>,
     pub tools: Option<Entries<ToolConfig>>,
     pub agents: Option<Entries<AgentConfig>>,
+    /// What variables have brought into the headers of HTTP tools.
+    #[serde(skip)]
+    pub secrets: Vec<SecretString>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,11 +75,23 @@ pub struct ToolConfig {
     pub description: Option<String>,
     pub command: Option<Vec<String>>,
     pub shell: Option<String>,
+    pub http: Option<HttpConfig>,
     pub parameters: Option<Entries<Value>>,
     pub timeout: Option<DurationText>,
     pub cwd: Option<String>,
     pub env: Option<Vec<String>>,
     pub max_output: Option<SizeText>,
+}
+
+/// A request in place of a program.
+#[derive(Debug, Default, Deserialize)]
+pub struct HttpConfig {
+    pub method: Option<String>,
+    pub url: Option<String>,
+    pub query: Option<Entries<Value>>,
+    pub headers: Option<Entries<String>>,
+    pub body: Option<Value>,
+    pub allow_hosts: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

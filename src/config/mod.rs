@@ -12,6 +12,8 @@ pub mod guard;
 pub mod node;
 pub mod place;
 
+use std::cell::RefCell;
+
 use serde::Deserialize;
 
 use decode::Decoder;
@@ -43,14 +45,17 @@ pub fn parse(
         }
     };
     node.merge(&Path::Root, log);
-    let secrets = secrets(&node, known_secrets);
-    Expansion { env, secrets, log }.apply(&mut node, &Path::Root);
+    let expansion =
+        Expansion { env, keys: keys(&node, known_secrets), log, secrets: RefCell::default() };
+    expansion.apply(&mut node, &Path::Root);
+    let secrets = expansion.secrets.into_inner();
     if node == Node::Null {
         let hint = "a crew needs `agents:` with at least one agent below it".to_owned();
         log.unplaced("the file is empty", Some(hint));
         return Err(Unusable);
     }
-    CrewFile::deserialize(Decoder::new(&node, &Path::Root, log)).map_err(|error| {
+    let decoded = CrewFile::deserialize(Decoder::new(&node, &Path::Root, log));
+    decoded.map(|crew| CrewFile { secrets, ..crew }).map_err(|error| {
         // The decoder has no errors of its own, so this can only be a struct at odds with it.
         log.unplaced(format!("the file cannot be decoded: {error}"), None);
         Unusable
@@ -58,14 +63,14 @@ pub fn parse(
 }
 
 /// The variables that hold API keys: the usual ones and those the file's providers name.
-fn secrets(node: &Node, known: &[&str]) -> Vec<String> {
-    let mut secrets: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
+fn keys(node: &Node, known: &[&str]) -> Vec<String> {
+    let mut keys: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
     if let Some(Node::Map(providers)) = node.get("providers") {
         for (_, provider) in providers {
             if let Some(Node::Text { text, .. }) = provider.get("api_key_env") {
-                secrets.push(text.clone());
+                keys.push(text.clone());
             }
         }
     }
-    secrets
+    keys
 }

@@ -56,6 +56,7 @@ impl Builder<'_> {
             limits: self.limits(),
             agents,
             providers,
+            secrets: crew.secrets.clone(),
         }
     }
 
@@ -119,7 +120,8 @@ impl Builder<'_> {
         endpoints: &Endpoints,
     ) -> HashMap<&str, Option<Arc<ToolPlan>>> {
         let secrets = endpoints.key_variables();
-        let around = Surroundings { vars, base_dir, secrets: &secrets, log: self.log };
+        let offline = self.overrides.offline;
+        let around = Surroundings { vars, base_dir, secrets: &secrets, offline, log: self.log };
         let root = Path::Root.key("tools");
         let tool = |(name, config): &'_ (String, ToolConfig)| {
             around.tool(name, config, &root.key(name)).map(Arc::new)

@@ -230,7 +230,8 @@ fn key_variable(text: &str, path: &Path<'_>, log: &FaultLog) -> bool {
     false
 }
 
-fn headers(
+/// Headers of the file, their values hidden from whatever shows it.
+pub fn headers(
     headers: Option<&Entries<String>>,
     path: &Path<'_>,
     log: &FaultLog,

@@ -3,6 +3,7 @@
 //! [`load`] turns what the user wrote into a [`CrewPlan`] or into every fault of it at once. After
 //! it, the only things that can still be wrong are outside the file.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use build::Builder;
 use template::{Template, Vars};
 
 pub use crate::config::faults::Faults;
+pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 
 mod agents;
 mod build;
@@ -24,6 +26,8 @@ mod check;
 mod endpoint;
 mod grammar;
 mod graph;
+pub mod hosts;
+mod http;
 pub mod quantity;
 mod scope;
 pub mod template;
@@ -83,9 +87,18 @@ pub struct CrewPlan {
     pub agents: Vec<AgentPlan>,
     /// Those the agents use, each once.
     pub providers: Vec<ProviderPlan>,
+    /// What variables have brought into the headers of HTTP tools.
+    pub secrets: Vec<SecretString>,
 }
 
 impl CrewPlan {
+    /// Those the agents use, each once, in the order of their first use.
+    pub fn tools(&self) -> Vec<&ToolPlan> {
+        let mut seen = HashSet::new();
+        let all = self.agents.iter().flat_map(|agent| &agent.tools);
+        all.filter(|tool| seen.insert(tool.spec.name.as_str())).map(AsRef::as_ref).collect()
+    }
+
     /// Indices of the agents in order of start: those of one wave need only earlier ones.
     pub fn waves(&self) -> Vec<Vec<usize>> {
         let needs: Vec<Vec<usize>> = self.agents.iter().map(|agent| agent.needs.clone()).collect();
@@ -169,17 +182,30 @@ pub struct ToolPlan {
     /// What the model is told, with the schema of all arguments.
     pub spec: ToolSpec,
     pub validator: jsonschema::Validator,
-    pub command: ToolCommand,
     /// `None`: the agent's `tool_timeout`.
     pub timeout: Option<Duration>,
+    /// Bytes.
+    pub max_output: usize,
+    pub kind: ToolKind,
+}
+
+/// What a call of a tool does.
+#[derive(Debug)]
+pub enum ToolKind {
+    Process(ProcessPlan),
+    Http(Box<HttpPlan>),
+}
+
+/// A program to start.
+#[derive(Debug)]
+pub struct ProcessPlan {
+    pub command: ToolCommand,
     /// Rendered, it is relative to `base_dir`; `None`: where crew was started.
     pub cwd: Option<Template>,
     /// The folder of the crew's file.
     pub base_dir: Arc<PathBuf>,
     /// Names of environment variables passed on besides the usual ones.
     pub env: Vec<String>,
-    /// Bytes.
-    pub max_output: usize,
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! A template comes from the file; what fills it in comes from people, models and tools. The
 //! latter is only ever text: braces in it mean nothing.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
@@ -10,6 +11,8 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, ErrorKind, Output, State, UndefinedBehavior, Value};
 
 use super::grammar;
+
+mod places;
 
 /// Steps of one rendering, of which one pays for 64 bytes made or looked through: 32 MB in all. A
 /// loop over a long answer's lines takes some; an endless one ends.
@@ -48,8 +51,12 @@ fn json(value: &Value, pretty: bool) -> Result<String, minijinja::Error> {
     json.map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
 }
 
-/// Lists and mappings as JSON, nothing as nothing, all else as one would write it.
 fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
+    write(value, out)
+}
+
+/// Lists and mappings as JSON, nothing as nothing, all else as one would write it.
+fn write(value: &Value, out: &mut impl fmt::Write) -> Result<(), minijinja::Error> {
     let written = match value.kind() {
         ValueKind::None | ValueKind::Undefined => Ok(()),
         // As in YAML and JSON, not as in Python.
@@ -106,8 +113,16 @@ impl Template {
 
     /// Fills the template in. Bounded in work and size; an undefined name is an error.
     pub fn render(&self, context: Value) -> Result<String, TemplateError> {
+        self.render_in(&ENVIRONMENT, context)
+    }
+
+    fn render_in(
+        &self,
+        environment: &Environment<'_>,
+        context: Value,
+    ) -> Result<String, TemplateError> {
         let mut out = Bounded { bytes: Vec::new(), full: false };
-        let rendered = ENVIRONMENT
+        let rendered = environment
             .template_from_str(&self.0)
             .and_then(|template| template.render_captured_to(context, &mut out).map(drop));
         if out.full {

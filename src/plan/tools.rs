@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::scope::Scope;
 use super::template::{Template, Vars};
-use super::{ToolCommand, ToolPlan, check};
+use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::ToolConfig;
@@ -17,6 +17,9 @@ use crate::provider::ToolSpec;
 
 /// Bytes of a tool's output that the model gets.
 const MAX_OUTPUT: usize = 64 << 10;
+/// What every tool must say.
+const ONE: &str = "give it exactly one: command: [program, argument], shell: a line for sh -c, \
+                   or http: {url: https://…}";
 
 /// What all tools are checked against.
 pub struct Surroundings<'a> {
@@ -24,6 +27,8 @@ pub struct Surroundings<'a> {
     pub base_dir: &'a Arc<PathBuf>,
     /// Names of the variables that hold API keys.
     pub secrets: &'a HashSet<String>,
+    /// As `--offline` asks for.
+    pub offline: bool,
     pub log: &'a FaultLog,
 }
 
@@ -35,11 +40,9 @@ impl Surroundings<'_> {
         let parameters = config.parameters.as_ref().map(|p| p.0.as_slice()).unwrap_or_default();
         let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
         let scope = Scope::Tool { vars: self.vars, parameters: &names };
-        let command = self.command(name, config, &scope, path);
+        let kind = self.kind(name, config, &scope, path);
         self.parameter_names(&names, config, &path.key("parameters"));
         let schema = object_schema(parameters, &path.key("parameters"), log);
-        let cwd = self.cwd(config.cwd.as_deref(), &scope, &path.key("cwd"));
-        let env = self.env(config.env.as_deref().unwrap_or_default(), &path.key("env"));
         let timeout = config
             .timeout
             .as_ref()
@@ -56,39 +59,65 @@ impl Surroundings<'_> {
                 parameters: Arc::new(schema),
             },
             validator,
-            command: command?,
             timeout,
-            cwd,
-            base_dir: Arc::clone(self.base_dir),
-            env,
             max_output,
+            kind: kind?,
         })
     }
 
-    fn command(
+    fn kind(
         &self,
         name: &str,
         config: &ToolConfig,
         scope: &Scope<'_>,
         path: &Path<'_>,
+    ) -> Option<ToolKind> {
+        let log = self.log;
+        let kinds = [
+            config.command.as_ref().map(|_| "a command"),
+            config.shell.as_ref().map(|_| "a shell line"),
+            config.http.as_ref().map(|_| "an http request"),
+        ];
+        let given: Vec<&str> = kinds.into_iter().flatten().collect();
+        let message = match &given[..] {
+            [_] => None,
+            [] => Some(format!("tool {name:?} has nothing to run")),
+            [first, second, ..] => Some(format!("tool {name:?} has both {first} and {second}")),
+        };
+        if let Some(message) = message {
+            log.key(path, message, Some(ONE.to_owned()));
+            return None;
+        }
+        if let Some(http) = &config.http {
+            for (key, given) in [("cwd", config.cwd.is_some()), ("env", config.env.is_some())] {
+                if given {
+                    let message = format!("{key} is for tools that start a program");
+                    log.key(&path.key(key), message, Some("remove it".to_owned()));
+                }
+            }
+            let around = http::Surroundings { scope, offline: self.offline, log };
+            let request = around.request(http, &path.key("http"));
+            return request.map(|request| ToolKind::Http(Box::new(request)));
+        }
+        let cwd = self.cwd(config.cwd.as_deref(), scope, &path.key("cwd"));
+        let env = self.env(config.env.as_deref().unwrap_or_default(), &path.key("env"));
+        let command = self.command(config, scope, path)?;
+        let base_dir = Arc::clone(self.base_dir);
+        Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env }))
+    }
+
+    fn command(
+        &self,
+        config: &ToolConfig,
+        scope: &Scope<'_>,
+        path: &Path<'_>,
     ) -> Option<ToolCommand> {
         let log = self.log;
-        let one = "give it exactly one: command: [program, argument], or shell: a line for sh -c";
         match (&config.command, &config.shell) {
-            (Some(_), Some(_)) => {
-                let message = format!("tool {name:?} has both a command and a shell line");
-                log.key(path, message, Some(one.to_owned()));
-                None
-            }
-            (None, None) => {
-                let message = format!("tool {name:?} has nothing to run");
-                log.key(path, message, Some(one.to_owned()));
-                None
-            }
-            (Some(command), None) => {
+            (Some(command), _) => {
                 let path = path.key("command");
                 if command.is_empty() {
-                    log.value(&path, "the command is empty", Some(one.to_owned()));
+                    log.value(&path, "the command is empty", Some(ONE.to_owned()));
                 }
                 if command.first().is_some_and(|program| program.trim().is_empty()) {
                     log.value(&path.index(0), "the command names no program", None);
@@ -103,7 +132,7 @@ impl Surroundings<'_> {
             (None, Some(shell)) => {
                 let path = path.key("shell");
                 if shell.trim().is_empty() {
-                    log.value(&path, "the shell line is empty", Some(one.to_owned()));
+                    log.value(&path, "the shell line is empty", Some(ONE.to_owned()));
                 }
                 if shell.contains("{{") {
                     let hint = "arguments arrive as environment variables: write \"$name\"";
@@ -113,6 +142,7 @@ impl Surroundings<'_> {
                 no_nul(shell, &path, log);
                 Some(ToolCommand::Shell(shell.clone()))
             }
+            (None, None) => None,
         }
     }
 

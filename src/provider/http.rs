@@ -1,11 +1,11 @@
-//! One HTTP client for all agents: one connection pool, no retries and no redirects of its own.
+//! HTTP clients: one connection pool each, no retries and no redirects of their own.
 
 use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use reqwest::{Client, NoProxy, Proxy, Url};
+use reqwest::{Client, ClientBuilder, NoProxy, Proxy, Url};
 
 use crate::plan::ProviderPlan;
 
@@ -20,7 +20,12 @@ pub struct SetupError(pub String);
 /// The client for these endpoints.
 pub fn client(endpoints: &[ProviderPlan]) -> Result<Client, SetupError> {
     let urls = endpoints.iter().map(base_url).collect::<Result<Vec<_>, _>>()?;
-    let proxies = proxies(&urls, |name| std::env::var(name).ok())?;
+    build(builder(&urls)?)
+}
+
+/// What every client of crew has in common, for these addresses.
+pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
+    let proxies = proxies(urls, |name| std::env::var(name).ok())?;
     let mut builder = Client::builder()
         .user_agent(concat!("crew/", env!("CARGO_PKG_VERSION")))
         // Retries are the agent's, within its deadline; reqwest would make some by itself.
@@ -36,6 +41,11 @@ pub fn client(endpoints: &[ProviderPlan]) -> Result<Client, SetupError> {
     for (proxy, _) in proxies {
         builder = builder.proxy(proxy);
     }
+    Ok(builder)
+}
+
+/// The client, with the system's certificates where it needs them.
+pub fn build(builder: ClientBuilder) -> Result<Client, SetupError> {
     builder.build().map_err(|error| {
         SetupError(format!(
             "cannot set up HTTPS: {}; install the system's CA certificates (package ca-certificates) \

@@ -5,7 +5,7 @@
 
 mod endpoint;
 mod failure;
-mod http;
+pub mod http;
 pub mod offline;
 pub mod openai;
 mod quote;

@@ -99,6 +99,7 @@ pub fn tool_call() -> ToolCallReport {
         status: ToolStatus::Succeeded,
         exit_code: Some(0),
         signal: None,
+        http_status: None,
         started_ms: 610,
         duration_ms: 12,
         output: "Filesystem  Size\n/dev/sda1   20G\n".into(),

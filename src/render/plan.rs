@@ -1,14 +1,13 @@
 //! `crew check`: what would run, as a table.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::sanitize::inline;
 use super::words::{count, limit};
 use super::{Look, fit};
-use crate::plan::{AgentPlan, CrewPlan, OnFailure, ToolCommand, ToolPlan};
+use crate::plan::{AgentPlan, CrewPlan, OnFailure, ToolCommand, ToolKind, ToolPlan};
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;
@@ -25,7 +24,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         }
     }
     write_table(&agents, out)?;
-    let tools = tools(plan);
+    let tools = plan.tools();
     if !tools.is_empty() {
         let mut table = table(look, &["tool", "runs", "timeout"]);
         for tool in tools {
@@ -52,23 +51,22 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
     ]
 }
 
-/// Those the agents use, each once, in the order of their first use.
-fn tools(plan: &CrewPlan) -> Vec<&ToolPlan> {
-    let mut tools: Vec<&Arc<ToolPlan>> = Vec::new();
-    for tool in plan.agents.iter().flat_map(|agent| &agent.tools) {
-        if !tools.iter().any(|known| known.spec.name == tool.spec.name) {
-            tools.push(tool);
-        }
-    }
-    tools.into_iter().map(AsRef::as_ref).collect()
-}
-
 fn command(tool: &ToolPlan) -> String {
-    let text = match &tool.command {
-        ToolCommand::Argv(arguments) => {
-            arguments.iter().map(|argument| argument.source()).collect::<Vec<_>>().join(" ")
+    let text = match &tool.kind {
+        ToolKind::Process(process) => match &process.command {
+            ToolCommand::Argv(arguments) => {
+                arguments.iter().map(|argument| argument.source()).collect::<Vec<_>>().join(" ")
+            }
+            ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
+        },
+        // Neither path nor query: the file shows them, and a variable may have brought in a key.
+        ToolKind::Http(http) => {
+            let mut hosts = http.hosts.iter().map(ToString::to_string);
+            let own = hosts.next().unwrap_or_default();
+            let more = hosts.collect::<Vec<_>>().join(" ");
+            let more = if more.is_empty() { more } else { format!(" (and {more})") };
+            format!("{} {}://{own}{more}", http.method, http.origin.scheme())
         }
-        ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
     };
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
 }

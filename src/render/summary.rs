@@ -112,6 +112,13 @@ fn cleaned_up(cleanup: &Cleanup) -> Option<String> {
             "model calls cancelled",
         ));
     }
+    if cleanup.http_calls_cancelled > 0 {
+        done.push(words::count(
+            cleanup.http_calls_cancelled,
+            "HTTP request cancelled",
+            "HTTP requests cancelled",
+        ));
+    }
     if cleanup.processes_stopped > 0 {
         done.push(words::count(cleanup.processes_stopped, "process stopped", "processes stopped"));
     }
@@ -242,6 +249,7 @@ crew it-support: 1 of 1 agent succeeded in 2.1s, 300 + 90 tokens
         report.reason = Some(CancelReason::agent_failed("net"));
         report.cleanup = Cleanup {
             model_calls_cancelled: 1,
+            http_calls_cancelled: 3,
             processes_stopped: 2,
             processes_killed: 0,
             survivors: vec![],
@@ -254,7 +262,7 @@ note: disk: disk_usage left processes behind, which crew stopped
 note: net: answer is partial, the text so far was kept
 note: a, b: skipped (net failed)
 note: c: cancelled (net failed)
-note: cleaned up in 14ms: 1 model call cancelled, 2 processes stopped, nothing left
+note: cleaned up in 14ms: 1 model call cancelled, 3 HTTP requests cancelled, 2 processes stopped, nothing left
 note: crew's guardian process was killed during the run; the tools were watched over without it
 
 error net: timeout (agent): no answer within 30s

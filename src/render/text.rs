@@ -106,6 +106,9 @@ fn tool_details(call: &ToolCallReport) -> String {
         (Some(code), None) if code != 0 => notes.push(format!("exit {code}")),
         _ => {}
     }
+    if let Some(status) = call.http_status.filter(|status| !(200..300).contains(status)) {
+        notes.push(format!("HTTP {status}"));
+    }
     if let Some(kind) = call.stopped_by {
         notes.push(format!("stopped: {}", words::cancel_kind(kind)));
     }

@@ -63,13 +63,22 @@ pub struct Tool {
     pub timeout: &'static str,
 }
 
-/// Agents that ask a model server, each once.
+/// Agents that ask a server, each once.
 #[derive(Debug, Clone, Copy)]
 pub struct Calls {
+    pub caller: Caller,
     pub manners: Manners,
     pub agents: usize,
     /// Keys of each agent; a JSON object.
     pub settings: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// The agent itself: the server is a model's.
+    Agent,
+    /// An HTTP tool of the agent, which has no model.
+    Tool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

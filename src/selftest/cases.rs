@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::case::{Calls, Case, Ends, Expect, Fact, Promise, Step, Tool};
+use super::case::{Caller, Calls, Case, Ends, Expect, Fact, Promise, Step, Tool};
 use super::server::Manners;
 use super::zoo::Animal;
 
@@ -63,24 +63,31 @@ const fn by_itself(name: &'static str, title: &'static str, promise: Promise) ->
 }
 
 const fn call(manners: Manners, settings: &'static str) -> Option<Calls> {
-    Some(Calls { manners, agents: 1, settings })
+    Some(Calls { caller: Caller::Agent, manners, agents: 1, settings })
 }
 
-const MUTE: Option<Calls> =
-    Some(Calls { manners: Manners::Mute, agents: MANY_CALLS, settings: "{}" });
+const fn mute(caller: Caller) -> Option<Calls> {
+    Some(Calls { caller, manners: Manners::Mute, agents: MANY_CALLS, settings: "{}" })
+}
 
 /// In the order of the printed table; those that run alone come first.
 pub const CASES: &[Case] = &[
     Case {
         promise: AT_ONCE,
-        calls: MUTE,
+        calls: mute(Caller::Agent),
         expect: &[Expect::Is("/cleanup/model_calls_cancelled", Fact::Number(MANY_CALLS as u64))],
         alone: true,
         ..ctrl_c("open-calls", "Ctrl-C: 200 calls, the server says nothing", &[])
     },
     Case {
         promise: AT_ONCE,
-        calls: MUTE,
+        calls: mute(Caller::Tool),
+        alone: true,
+        ..ctrl_c("open-requests", "Ctrl-C: 200 HTTP tools, a server says nothing", &[])
+    },
+    Case {
+        promise: AT_ONCE,
+        calls: mute(Caller::Agent),
         steps: &[Step::CloseOutput],
         ends: Ends::Exit(3),
         alone: true,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::case::{Case, Tool};
+use super::case::{Caller, Case, Tool};
 
 /// The folder in which the processes of a tool write their pids.
 pub fn den(dir: &Path, tool: &Tool) -> PathBuf {
@@ -32,6 +32,12 @@ pub fn crew_file(case: &Case, dir: &Path, base_url: Option<&str>) -> (Value, Vec
         let mut agent: Map<String, Value> =
             serde_json::from_str(calls.settings).unwrap_or_default();
         agent.insert("model".to_owned(), "zoo/any".into());
+        if calls.caller == Caller::Tool {
+            let http = json!({"url": base_url.unwrap_or_default()});
+            tools.insert("request".to_owned(), json!({"description": case.title, "http": http}));
+            agent.insert("model".to_owned(), "offline".into());
+            agent.insert("tools".to_owned(), json!(["request"]));
+        }
         agent.insert("retries".to_owned(), 0.into());
         agents.insert(format!("call-{number}"), Value::Object(agent));
     }

@@ -1,24 +1,87 @@
-//! From a checked tool call to the process to start: arguments, environment, folder.
+//! One call of a tool that is a process: arguments, environment, folder, and how it ended.
 
 use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::ToolContext;
+use super::process::{self, Finished};
 use super::protocol::Invocation;
+use super::{ToolContext, note, status_of_stop};
 use crate::plan::template::{Template, tool_context};
-use crate::plan::{ToolCommand, ToolPlan};
+use crate::plan::{ProcessPlan, ToolCommand};
+use crate::report::{CancelKind, ToolCallReport, ToolStatus};
 
 /// What every tool gets of crew's environment, and nothing else of it: no key is among them.
 const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TERM"];
 /// And those whose names begin so.
 const PASSED_ON_PREFIX: &str = "LC_";
 
+/// Runs the program and enters in the report how it ended. `stop` completes with the reason why it
+/// is to be stopped. Of the output `max_output` bytes are kept.
+pub async fn call(
+    plan: &ProcessPlan,
+    max_output: usize,
+    arguments: &Value,
+    context: &ToolContext<'_>,
+    stop: impl Future<Output = CancelKind>,
+    report: &mut ToolCallReport,
+) {
+    let ended = match invocation(plan, arguments, context) {
+        Ok(invocation) => {
+            let program = invocation.program.to_string_lossy().into_owned();
+            let ended = context.processes.run(invocation, max_output, stop).await;
+            ended.map_err(|error| could_not_start(&program, &error))
+        }
+        Err(message) => Err(message),
+    };
+    match ended {
+        Ok(finished) => settle(report, finished),
+        Err(message) => {
+            report.status = ToolStatus::Failed;
+            note(report, &message);
+        }
+    }
+}
+
+fn could_not_start(program: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("could not start {program}: it, or its working directory, does not exist")
+        }
+        _ => format!("could not start {program}: {error}"),
+    }
+}
+
+/// Enters how the process ended, and says so in the output where the model could not tell.
+fn settle(report: &mut ToolCallReport, finished: Finished<CancelKind>) {
+    let Finished { status, output, leaked, stopped_by } = finished;
+    report.exit_code = status.and_then(|status| status.code());
+    report.signal = status.and_then(process::signal_name);
+    report.truncated = output.truncated;
+    report.output = output.text;
+    report.leaked = leaked;
+    report.stopped_by = stopped_by;
+    report.status = match (stopped_by, report.exit_code) {
+        (Some(reason), _) => status_of_stop(reason),
+        (None, Some(0)) => ToolStatus::Succeeded,
+        (None, _) => ToolStatus::Failed,
+    };
+    if report.status != ToolStatus::Failed {
+        return;
+    }
+    let how = match (report.exit_code, &report.signal) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("ended by {signal}"),
+        (None, None) => "killed: the process that watched over it was killed".to_owned(),
+    };
+    note(report, &how);
+}
+
 /// # Errors
 /// A template that cannot be filled in, or a value no process can be given, as a message for the
 /// model.
-pub fn invocation(
-    tool: &ToolPlan,
+fn invocation(
+    tool: &ProcessPlan,
     arguments: &Value,
     context: &ToolContext<'_>,
 ) -> Result<Invocation, String> {

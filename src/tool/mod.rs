@@ -4,6 +4,7 @@ pub mod capture;
 mod command;
 mod family;
 pub mod guardian;
+pub mod http;
 pub mod process;
 mod protocol;
 mod reaper;
@@ -17,11 +18,12 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use crate::cancel::Cancellation;
-use crate::plan::ToolPlan;
 use crate::plan::template::Vars;
+use crate::plan::{ToolKind, ToolPlan};
 use crate::provider::ToolCall;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus, millis};
-use process::{Finished, Processes};
+use http::HttpClients;
+use process::Processes;
 
 /// Of a schema's complaints, how many go back to the model.
 const MAX_COMPLAINTS: usize = 5;
@@ -46,6 +48,7 @@ pub struct Rejection {
 #[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
     pub processes: &'a Processes,
+    pub http: &'a HttpClients,
     /// The agent's scope.
     pub scope: &'a Cancellation,
     /// The agent's limit, for tools that have none of their own.
@@ -80,9 +83,17 @@ pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Re
         fill_in_defaults(&tool.spec.parameters, arguments);
     }
     match complaints(tool, &arguments) {
+        none if none.is_empty() && is_out_of_reach(tool) => {
+            reject(arguments, "--offline".to_owned())
+        }
         none if none.is_empty() => Ok(CheckedCall { tool: tool.clone(), arguments }),
         some => reject(arguments, format!("the arguments do not fit: {some}")),
     }
+}
+
+/// With `--offline` nothing but this machine is asked.
+fn is_out_of_reach(tool: &ToolPlan) -> bool {
+    matches!(&tool.kind, ToolKind::Http(http) if http.hosts.is_out_of_reach())
 }
 
 fn unknown_tool(tools: &[Arc<ToolPlan>]) -> String {
@@ -130,6 +141,7 @@ pub fn unfinished(tool: &str, arguments: Value, run_started: Instant) -> ToolCal
         status: ToolStatus::Cancelled,
         exit_code: None,
         signal: None,
+        http_status: None,
         started_ms: millis(run_started.elapsed()),
         duration_ms: 0,
         output: String::new(),
@@ -144,7 +156,6 @@ pub fn unfinished(tool: &str, arguments: Value, run_started: Instant) -> ToolCal
 pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallReport {
     let CheckedCall { tool, arguments } = checked;
     let started = Instant::now();
-    let invocation = command::invocation(&tool, &arguments, &context);
     let mut report = unfinished(&tool.spec.name, arguments, context.run_started);
     let limit = tool.timeout.unwrap_or(context.default_timeout);
     let stop = async {
@@ -155,66 +166,37 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallRep
             () = unconstrained(sleep(limit)) => CancelKind::ToolTimeout,
         }
     };
-    let ended = match invocation {
-        Ok(invocation) => {
-            let program = invocation.program.to_string_lossy().into_owned();
-            let ended = context.processes.run(invocation, tool.max_output, stop).await;
-            ended.map_err(|error| could_not_start(&program, &error))
+    let (most, arguments) = (tool.max_output, report.arguments.clone());
+    match &tool.kind {
+        ToolKind::Process(plan) => {
+            command::call(plan, most, &arguments, &context, stop, &mut report).await;
         }
-        Err(message) => Err(message),
-    };
-    match ended {
-        Ok(finished) => settle(&mut report, finished, limit),
-        Err(message) => {
-            report.status = ToolStatus::Failed;
-            report.output = format!("[{message}]");
+        ToolKind::Http(plan) => {
+            http::call(plan, most, &arguments, &context, stop, &mut report).await;
         }
+    }
+    if report.stopped_by == Some(CancelKind::ToolTimeout) {
+        note(&mut report, &format!("stopped: it had not ended within {limit:?}"));
     }
     report.duration_ms = millis(started.elapsed());
     report
-}
-
-fn could_not_start(program: &str, error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            format!("could not start {program}: it, or its working directory, does not exist")
-        }
-        _ => format!("could not start {program}: {error}"),
-    }
 }
 
 fn stopped_by(scope: &Cancellation) -> CancelKind {
     scope.reason().map_or(CancelKind::Interrupted, |reason| reason.kind)
 }
 
-/// Enters how the process ended, and says so in the output where the model could not tell.
-fn settle(report: &mut ToolCallReport, finished: Finished<CancelKind>, limit: Duration) {
-    let Finished { status, output, leaked, stopped_by } = finished;
-    report.exit_code = status.and_then(|status| status.code());
-    report.signal = status.and_then(process::signal_name);
-    report.truncated = output.truncated;
-    report.output = output.text;
-    report.leaked = leaked;
-    report.stopped_by = stopped_by;
-    report.status = match (stopped_by, report.exit_code) {
-        (Some(CancelKind::ToolTimeout | CancelKind::AgentTimeout | CancelKind::Timeout), _) => {
+fn status_of_stop(reason: CancelKind) -> ToolStatus {
+    match reason {
+        CancelKind::ToolTimeout | CancelKind::AgentTimeout | CancelKind::Timeout => {
             ToolStatus::TimedOut
         }
-        (Some(_), _) => ToolStatus::Cancelled,
-        (None, Some(0)) => ToolStatus::Succeeded,
-        (None, _) => ToolStatus::Failed,
-    };
-    let note = match (report.status, report.exit_code, &report.signal) {
-        (ToolStatus::TimedOut, ..) if stopped_by == Some(CancelKind::ToolTimeout) => {
-            format!("stopped: it had not ended within {limit:?}")
-        }
-        (ToolStatus::Failed, Some(code), _) => format!("exit code {code}"),
-        (ToolStatus::Failed, None, Some(signal)) => format!("ended by {signal}"),
-        (ToolStatus::Failed, None, None) => {
-            "killed: the process that watched over it was killed".to_owned()
-        }
-        _ => return,
-    };
+        _ => ToolStatus::Cancelled,
+    }
+}
+
+/// Adds to the output what the model could not tell from it.
+fn note(report: &mut ToolCallReport, note: &str) {
     if !report.output.is_empty() && !report.output.ends_with('\n') {
         report.output.push('\n');
     }

@@ -30,6 +30,7 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// Null if it is no JSON.
     pub body: Value,
     pub arrived: Instant,
 }
@@ -144,6 +145,11 @@ impl ModelServer {
     /// For `base_url` in a crew's file, or `OPENAI_BASE_URL`.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// For an HTTP tool.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub fn address(&self) -> SocketAddr {

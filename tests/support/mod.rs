@@ -5,5 +5,6 @@
 
 pub mod crew;
 pub mod faults;
+pub mod http_tool;
 pub mod mock_model;
 pub mod script;

@@ -81,6 +81,11 @@ pub fn error(status: u16, message: &str) -> Script {
     json_body(status, &json!({"error": {"message": message}}))
 }
 
+/// A redirect to there.
+pub fn redirect(status: u16, location: &str) -> Script {
+    whole(status, &[("location", location)], "moved")
+}
+
 /// As [`error`], with a `Retry-After`.
 pub fn retry_after(status: u16, wait: &str) -> Script {
     let body = json!({"error": {"message": "come back later"}}).to_string();

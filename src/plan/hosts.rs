@@ -1,0 +1,255 @@
+//! Where an HTTP tool may go: the hosts its file names, and addresses that nobody means by accident.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use reqwest::Url;
+
+/// The hosts of one tool.
+#[derive(Debug, Clone, Default)]
+pub struct Hosts {
+    allowed: Vec<Host>,
+    /// Addresses for which `allow_hosts` makes an exception.
+    pub listed: BTreeSet<IpAddr>,
+    /// Only this machine.
+    pub loopback_only: bool,
+}
+
+/// A host as a file names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// As in a URL: in lower case, IPv6 in brackets.
+    pub name: String,
+    /// `None`: the usual one of http and of https.
+    pub port: Option<u16>,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl Host {
+    /// Where a URL leads.
+    pub fn of(url: &Url) -> Self {
+        Self { name: url.host_str().unwrap_or_default().to_owned(), port: url.port() }
+    }
+
+    /// `host` or `host:port`, as one writes them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bare_ipv6 = text.parse::<Ipv6Addr>().is_ok();
+        let authority = if bare_ipv6 { format!("[{text}]") } else { text.to_owned() };
+        if authority.contains(['/', '?', '#', '@', '\\', '*', '{', '%'])
+            || authority.chars().any(|c| c.is_whitespace() || c.is_control())
+        {
+            return None;
+        }
+        let url = Url::parse(&format!("http://{authority}/")).ok()?;
+        // A port that is written is meant, also where it is the usual one of http.
+        let port = match authority.rsplit_once(':') {
+            Some((_, port)) if !authority.ends_with(']') => Some(port.parse().ok()?),
+            _ => None,
+        };
+        Some(Self { name: url.host_str()?.to_owned(), port })
+    }
+
+    pub fn address(&self) -> Option<IpAddr> {
+        self.name.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+
+    pub fn is_loopback(&self) -> bool {
+        match self.address() {
+            Some(address) => address.to_canonical().is_loopback(),
+            None => self.name == "localhost" || self.name.ends_with(".localhost"),
+        }
+    }
+
+    fn covers(&self, url: &Url) -> bool {
+        let usual = || matches!((url.scheme(), url.port()), ("http" | "https", None));
+        url.host_str() == Some(&self.name)
+            && self.port.map_or_else(usual, |port| url.port_or_known_default() == Some(port))
+    }
+}
+
+impl Hosts {
+    /// `own` is the host of the tool's URL, `more` what `allow_hosts` lists.
+    pub fn new(own: Host, more: Vec<Host>, loopback_only: bool) -> Self {
+        let listed = more.iter().filter_map(Host::address).map(|ip| ip.to_canonical()).collect();
+        let mut allowed = vec![own];
+        for host in more {
+            if !allowed.contains(&host) {
+                allowed.push(host);
+            }
+        }
+        Self { allowed, listed, loopback_only }
+    }
+
+    /// The URL's own first.
+    pub fn iter(&self) -> impl Iterator<Item = &Host> {
+        self.allowed.iter()
+    }
+
+    /// Only this machine may be asked, and the tool asks another.
+    pub fn is_out_of_reach(&self) -> bool {
+        self.loopback_only && !self.allowed.iter().take(1).all(Host::is_loopback)
+    }
+
+    /// Whether a request may go there.
+    ///
+    /// # Errors
+    /// Why not, as the end of "… leads to".
+    pub fn permit(&self, url: &Url) -> Result<(), String> {
+        let host = Host::of(url);
+        if let Some(address) = host.address() {
+            check_address(address, &self.listed).map_err(|what| format!("{host}, {what}"))?;
+        }
+        if !self.allowed.iter().any(|allowed| allowed.covers(url)) {
+            return Err(format!("{host}, which allow_hosts does not list"));
+        }
+        if self.loopback_only && !host.is_loopback() {
+            return Err(format!("{host}, and with --offline only this machine is asked"));
+        }
+        Ok(())
+    }
+}
+
+/// # Errors
+/// What is special about an address that is not among those listed.
+pub fn check_address(address: IpAddr, listed: &BTreeSet<IpAddr>) -> Result<(), String> {
+    match special(address) {
+        Some(what) if !listed.contains(&address.to_canonical()) => {
+            Err(format!("{what}, which allow_hosts does not list"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is special about an address that is asked by mistake or by an attacker: the link itself,
+/// and where clouds hand out the keys of a machine.
+pub fn special(address: IpAddr) -> Option<&'static str> {
+    /// Alibaba, Oracle, Azure.
+    const METADATA: [Ipv4Addr; 3] = [
+        Ipv4Addr::new(100, 100, 100, 200),
+        Ipv4Addr::new(192, 0, 0, 192),
+        Ipv4Addr::new(168, 63, 129, 16),
+    ];
+    let metadata = Some("an address of a cloud's metadata");
+    match address {
+        IpAddr::V4(address) if METADATA.contains(&address) => metadata,
+        IpAddr::V4(address) => address.is_link_local().then_some("a link-local address"),
+        IpAddr::V6(address) => match address.segments() {
+            [0xfe80..=0xfebf, ..] => Some("a link-local address"),
+            // Amazon, Google.
+            [0xfd00, 0x0ec2, ..] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254] => metadata,
+            _ => special(embedded(address)?.into()),
+        },
+    }
+}
+
+/// The address of the older kind that one of the newer kind stands for.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match address.segments() {
+        // Mapped, compatible, translated.
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(join(high, low))
+        }
+        [0, 0, 0, 0, 0xffff, 0, high, low] => Some(join(high, low)),
+        // 6to4.
+        [0x2002, high, low, ..] => Some(join(high, low)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn hosts(own: &str, more: &[&str]) -> Hosts {
+        let more = more.iter().map(|host| Host::parse(host).unwrap()).collect();
+        Hosts::new(Host::of(&Url::parse(own).unwrap()), more, false)
+    }
+
+    #[test]
+    fn special_addresses_are_known_in_every_disguise() {
+        for (address, is_special) in [
+            ("169.254.169.254", true),
+            ("169.254.0.1", true),
+            ("100.100.100.200", true),
+            ("fe80::1", true),
+            ("febf::1", true),
+            ("fd00:ec2::254", true),
+            ("fd20:ce::254", true),
+            ("::ffff:169.254.169.254", true),
+            ("::169.254.169.254", true),
+            ("64:ff9b::a9fe:a9fe", true),
+            ("2002:a9fe:a9fe::1", true),
+            ("127.0.0.1", false),
+            ("10.0.0.1", false),
+            ("::1", false),
+            ("fd00::1", false),
+            ("100.100.100.201", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(special(address.parse().unwrap()).is_some(), is_special, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_request_goes_where_the_file_says() {
+        let allowed = hosts("https://Api.Example/v1", &["cdn.example", "box.example:8080"]);
+        for (url, is_allowed) in [
+            ("https://api.example/x", true),
+            ("http://api.example/x", true),
+            ("https://api.example:443/x", true),
+            ("https://api.example:8443/x", false),
+            ("http://api.example:443/x", false),
+            ("https://api.example.evil/x", false),
+            ("https://cdn.example/", true),
+            ("http://box.example:8080/", true),
+            ("http://box.example/", false),
+            ("https://evil/", false),
+        ] {
+            assert_eq!(allowed.permit(&Url::parse(url).unwrap()).is_ok(), is_allowed, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_special_address_must_be_listed_itself() {
+        let metadata = Url::parse("http://169.254.169.254/latest").unwrap();
+        let disguised = Url::parse("http://0xa9fea9fe/latest").unwrap();
+        assert!(hosts(metadata.as_str(), &[]).permit(&metadata).is_err());
+        let listed = hosts("http://h/", &["169.254.169.254"]);
+        assert!(listed.permit(&metadata).is_ok() && listed.permit(&disguised).is_ok());
+        assert!(check_address("fe80::1".parse().unwrap(), &listed.listed).is_err());
+        let mapped = "::ffff:169.254.169.254".parse().unwrap();
+        assert!(check_address(mapped, &listed.listed).is_ok());
+    }
+
+    #[test]
+    fn hosts_as_people_write_them() {
+        for (text, shown) in [
+            ("API.example", Some("api.example")),
+            ("h:80", Some("h:80")),
+            ("127.1:8080", Some("127.0.0.1:8080")),
+            ("::1", Some("[::1]")),
+            ("[::1]:9", Some("[::1]:9")),
+            ("http://h", None),
+            ("h/x", None),
+            ("*.h", None),
+            ("u@h", None),
+            ("h:99999", None),
+            ("h:", None),
+            ("a b", None),
+            ("", None),
+        ] {
+            let found = Host::parse(text).map(|host| host.to_string());
+            assert_eq!(found.as_deref(), shown, "{text}");
+        }
+    }
+}

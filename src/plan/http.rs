@@ -1,0 +1,315 @@
+//! HTTP tools: the request that the file describes, with what fills it kept in its place.
+
+use std::fmt;
+
+use reqwest::header::HeaderName;
+use reqwest::{Method, Url};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+
+use super::hosts::{Host, Hosts, check_address};
+use super::scope::Scope;
+use super::template::Template;
+use super::{check, endpoint};
+use crate::config::faults::FaultLog;
+use crate::config::file::HttpConfig;
+use crate::config::place::Path;
+
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+const EXPECTED: &str = "expected an address such as https://api.example.com/users/{{ id }}";
+
+/// A request.
+#[derive(Debug)]
+pub struct HttpPlan {
+    pub method: Method,
+    /// Scheme, host and port, and the part of the query that the file writes into the URL.
+    pub origin: Url,
+    /// Each fills exactly one segment.
+    pub path: Vec<Template>,
+    pub query: Vec<(String, Template)>,
+    pub headers: Vec<HeaderPlan>,
+    /// Sent as JSON.
+    pub body: Option<BodyPlan>,
+    pub hosts: Hosts,
+}
+
+/// A header, whose value may hold a secret.
+pub struct HeaderPlan {
+    pub name: HeaderName,
+    pub value: Template,
+}
+
+impl fmt::Debug for HeaderPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: …", self.name)
+    }
+}
+
+/// JSON whose texts may be templates.
+#[derive(Debug)]
+pub enum BodyPlan {
+    Text(Template),
+    List(Vec<BodyPlan>),
+    Map(Vec<(String, BodyPlan)>),
+    /// Nothing, a number, true or false.
+    Plain(Value),
+}
+
+/// What all requests are checked against.
+pub struct Surroundings<'a> {
+    pub scope: &'a Scope<'a>,
+    pub offline: bool,
+    pub log: &'a FaultLog,
+}
+
+impl Surroundings<'_> {
+    /// The request, or nothing if no plan can be made of it; what is wrong has been noted.
+    pub fn request(&self, config: &HttpConfig, path: &Path<'_>) -> Option<HttpPlan> {
+        let method = self.method(config, path);
+        let address = self.address(config.url.as_deref(), path);
+        let more = self.hosts(config.allow_hosts.as_deref(), &path.key("allow_hosts"));
+        let query = self.query(config, &path.key("query"));
+        let headers = self.headers(config, &path.key("headers"));
+        let body = config.body.as_ref().map(|body| self.body(body, &path.key("body")));
+        let (origin, segments) = address?;
+        let own = Host::of(&origin);
+        let hosts = Hosts::new(own.clone(), more, self.offline);
+        if let Some(Err(what)) = own.address().map(|ip| check_address(ip, &hosts.listed)) {
+            let hint = format!("if it is meant, write allow_hosts: [\"{}\"]", own.name);
+            self.log.value(&path.key("url"), format!("{own} is {what}"), Some(hint));
+        }
+        Some(HttpPlan { method, origin, path: segments, query, headers, body, hosts })
+    }
+
+    /// Without one: GET, or POST where there is a body.
+    fn method(&self, config: &HttpConfig, path: &Path<'_>) -> Method {
+        let Some(text) = &config.method else {
+            return if config.body.is_some() { Method::POST } else { Method::GET };
+        };
+        let upper = text.to_ascii_uppercase();
+        let key = path.key("method");
+        if !METHODS.contains(&upper.as_str()) {
+            let hint = self.log.nearest(&upper, METHODS);
+            let hint = hint.unwrap_or_else(|| format!("known: {}", METHODS.join(", ")));
+            self.log.value(&key, format!("there is no method {}", check::shown(text)), Some(hint));
+        } else if matches!(upper.as_str(), "GET" | "HEAD") && config.body.is_some() {
+            let hint = "write query: instead, or method: POST".to_owned();
+            self.log.value(&key, format!("{upper} sends no body"), Some(hint));
+        }
+        upper.parse().unwrap_or_default()
+    }
+
+    fn address(&self, text: Option<&str>, path: &Path<'_>) -> Option<(Url, Vec<Template>)> {
+        let Some(text) = text else {
+            self.log.key(path, "the request has no url", Some(EXPECTED.to_owned()));
+            return None;
+        };
+        let path = path.key("url");
+        if self.log.is_broken(&path) {
+            return None;
+        }
+        let fault = |message: &str, hint: &str| {
+            self.log.value(&path, message, Some(hint.to_owned()));
+        };
+        let Some(Address { scheme, authority, segments, query, fragment }) = take_apart(text)
+        else {
+            let (message, hint) = match text.trim_start().starts_with('{') {
+                true => (FIXED, "templates fill segments of the path, query, headers and body"),
+                false => (EXPECTED, "only http and https are spoken"),
+            };
+            fault(message, hint);
+            return None;
+        };
+        if authority.contains('{') {
+            fault(FIXED, "templates fill segments of the path, query, headers and body");
+            return None;
+        }
+        if authority.contains('@') {
+            fault("a password belongs into headers", "such as authorization: Basic ${TOKEN}");
+            return None;
+        }
+        let Ok(mut origin) = Url::parse(&format!("{scheme}://{authority}/")) else {
+            fault(EXPECTED, "only http and https are spoken");
+            return None;
+        };
+        if fragment {
+            fault("what follows a # is never sent", "remove it; %23 is a literal #");
+        }
+        if query.is_some_and(|query| query.contains(['{', '}'])) {
+            fault("a template cannot stand after the ?", "write it under query:");
+        }
+        origin.set_query(query.filter(|query| !query.is_empty()));
+        let segment = |segment: &&str| {
+            if is_dots(segment) || segment.contains('\\') {
+                fault("the path goes astray", "write it without \\ and without . or .. alone");
+            }
+            self.scope.template(segment, &path, self.log)
+        };
+        Some((origin, segments.iter().map(segment).collect()))
+    }
+
+    fn hosts(&self, listed: Option<&[String]>, path: &Path<'_>) -> Vec<Host> {
+        let mut hosts = Vec::new();
+        for (at, text) in listed.unwrap_or_default().iter().enumerate() {
+            match Host::parse(text) {
+                Some(host) => hosts.push(host),
+                None => {
+                    let message = format!("{} is not a host", check::shown(text));
+                    let hint = "write each by itself, such as cdn.example.com or 127.0.0.1:8080";
+                    self.log.value(&path.index(at), message, Some(hint.to_owned()));
+                }
+            }
+        }
+        hosts
+    }
+
+    fn query(&self, config: &HttpConfig, path: &Path<'_>) -> Vec<(String, Template)> {
+        let entries = config.query.as_ref().map(|query| query.0.as_slice()).unwrap_or_default();
+        let parameter = |(name, value): &(String, Value)| {
+            let path = path.key(name);
+            self.name(name, &path);
+            let template = match value {
+                Value::String(text) => self.scope.template(text, &path, self.log),
+                Value::Number(_) | Value::Bool(_) => {
+                    self.scope.template(&value.to_string(), &path, self.log)
+                }
+                _ => {
+                    let hint = Some("put it in quotes".to_owned());
+                    self.log.value(&path, "expected a text, a number, true or false", hint);
+                    Template::default()
+                }
+            };
+            (name.clone(), template)
+        };
+        entries.iter().map(parameter).collect()
+    }
+
+    fn name(&self, name: &str, path: &Path<'_>) {
+        if ["{{", "{%"].iter().any(|open| name.contains(open)) {
+            let hint = Some("templates fill values only".to_owned());
+            self.log.key(path, "a name is no template", hint);
+        }
+    }
+
+    fn headers(&self, config: &HttpConfig, path: &Path<'_>) -> Vec<HeaderPlan> {
+        let checked = endpoint::headers(config.headers.as_ref(), path, self.log);
+        let header = |(name, value): (String, secrecy::SecretString)| {
+            let value = self.scope.template(value.expose_secret(), &path.key(&name), self.log);
+            // A name that is none has been noted.
+            Some(HeaderPlan { name: name.parse().ok()?, value })
+        };
+        checked.into_iter().filter_map(header).collect()
+    }
+
+    fn body(&self, value: &Value, path: &Path<'_>) -> BodyPlan {
+        match value {
+            Value::String(text) => BodyPlan::Text(self.scope.template(text, path, self.log)),
+            Value::Array(items) => {
+                let item = |(at, item)| self.body(item, &path.index(at));
+                BodyPlan::List(items.iter().enumerate().map(item).collect())
+            }
+            Value::Object(entries) => {
+                let entry = |(name, value): (&String, _)| {
+                    let path = path.key(name);
+                    self.name(name, &path);
+                    (name.clone(), self.body(value, &path))
+                };
+                BodyPlan::Map(entries.iter().map(entry).collect())
+            }
+            plain => BodyPlan::Plain(plain.clone()),
+        }
+    }
+}
+
+const FIXED: &str = "no template may fill the scheme, the host or the port";
+
+/// A URL of the file in its parts.
+struct Address<'a> {
+    scheme: &'a str,
+    authority: &'a str,
+    segments: Vec<&'a str>,
+    query: Option<&'a str>,
+    fragment: bool,
+}
+
+/// `None` if it does not begin with http:// or https://.
+fn take_apart(text: &str) -> Option<Address<'_>> {
+    let (scheme, rest) = text.trim().split_once("://")?;
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+    let (rest, fragment) = match first_outside(rest, '#') {
+        Some(at) => (&rest[..at], true),
+        None => (rest, false),
+    };
+    let (mut path, query) = match first_outside(rest, '?') {
+        Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+        None => (rest, None),
+    };
+    path = path.strip_prefix('/').unwrap_or(path);
+    let mut segments = Vec::new();
+    while let Some(at) = first_outside(path, '/') {
+        segments.push(&path[..at]);
+        path = &path[at + 1..];
+    }
+    segments.push(path);
+    Some(Address { scheme, authority, segments, query, fragment })
+}
+
+/// Where the character stands first outside the braces of a template.
+fn first_outside(text: &str, wanted: char) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let open = ["{{", "{%", "{#"].iter().filter_map(|open| text[from..].find(open)).min();
+        let until = open.map_or(text.len(), |open| from + open);
+        if let Some(at) = text[from..until].find(wanted) {
+            return Some(from + at);
+        }
+        let close = match &text.as_bytes()[until..] {
+            [_, b'{', ..] => "}}",
+            [_, b'%', ..] => "%}",
+            [_, b'#', ..] => "#}",
+            _ => return None,
+        };
+        from = until + 2 + text[until + 2..].find(close)? + 2;
+    }
+}
+
+/// Whether a segment leads somewhere else, as a URL understands it.
+pub fn is_dots(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_split_outside_of_its_templates() {
+        let Address { scheme, authority, segments, query, fragment } =
+            take_apart("https://h:1/a/{{ b / 2 }}x{# / #}/{{ '?#' }}//?q={{ '#' }}&r").unwrap();
+        assert_eq!((scheme, authority), ("https", "h:1"));
+        assert_eq!(segments, ["a", "{{ b / 2 }}x{# / #}", "{{ '?#' }}", "", ""]);
+        assert_eq!((query, fragment), (Some("q={{ '#' }}&r"), false));
+        let short = take_apart("http://h?x#y").unwrap();
+        assert_eq!((short.authority, short.segments, short.query), ("h", vec![""], Some("x")));
+        assert!(short.fragment && take_apart("ftp://h/").is_none());
+    }
+
+    #[test]
+    fn dots_are_known_however_they_are_written() {
+        for (segment, dots) in [
+            (".", true),
+            ("..", true),
+            ("%2E.", true),
+            ("%2e%2E", true),
+            ("...", false),
+            ("", false),
+        ] {
+            assert_eq!(is_dots(segment), dots, "{segment}");
+        }
+    }
+}
