@@ -24,6 +24,7 @@ pub mod provider;
 pub mod reader;
 pub mod render;
 pub mod report;
+pub mod sandbox;
 pub mod secret;
 pub mod selftest;
 pub mod signal;

@@ -104,6 +104,9 @@ impl Prepared {
             quiet: args.output.quiet || args.output.no_progress,
         };
         let progress = Progress::start(&names, options).context("cannot start a thread")?;
+        for warning in plan.warnings() {
+            progress.say(format!("warning: {}", render::inline(&warning)));
+        }
         let services = Services {
             providers,
             http,

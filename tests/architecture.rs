@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 26] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
     ("config", &["report"]),
-    ("plan", &["config", "provider", "report"]),
+    ("plan", &["config", "provider", "report", "sandbox"]),
+    ("sandbox", &[]),
     ("secret", &["plan"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
@@ -22,7 +23,7 @@ const MAY_USE: [(&str, &[&str]); 26] = [
     ("fallback", &[]),
     ("conversation", &["provider"]),
     ("provider", &["plan", "report", "secret"]),
-    ("tool", &["cancel", "plan", "provider", "report"]),
+    ("tool", &["cancel", "plan", "provider", "report", "sandbox"]),
     ("ledger", &["plan", "report"]),
     (
         "agent",

@@ -81,6 +81,30 @@ pub struct ToolConfig {
     pub cwd: Option<String>,
     pub env: Option<Vec<String>>,
     pub max_output: Option<SizeText>,
+    pub sandbox: Option<SandboxConfig>,
+}
+
+/// What a program may touch.
+#[derive(Debug, Default, Deserialize)]
+pub struct SandboxConfig {
+    pub read: Option<Vec<String>>,
+    pub write: Option<Vec<String>>,
+    pub network: Option<NetworkConfig>,
+    pub if_unsupported: Option<UnsupportedConfig>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkConfig {
+    None,
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnsupportedConfig {
+    Error,
+    Warn,
 }
 
 /// A request in place of a program.

@@ -19,6 +19,7 @@ use template::{Template, Vars};
 
 pub use crate::config::faults::Faults;
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
+pub use sandbox::SandboxPlan;
 
 mod agents;
 mod build;
@@ -29,6 +30,7 @@ mod graph;
 pub mod hosts;
 mod http;
 pub mod quantity;
+mod sandbox;
 mod scope;
 pub mod template;
 #[cfg(test)]
@@ -97,6 +99,19 @@ impl CrewPlan {
         let mut seen = HashSet::new();
         let all = self.agents.iter().flat_map(|agent| &agent.tools);
         all.filter(|tool| seen.insert(tool.spec.name.as_str())).map(AsRef::as_ref).collect()
+    }
+
+    /// What this system cannot keep of the tools' sandboxes, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let process = |tool: &'_ ToolPlan| match &tool.kind {
+            ToolKind::Process(process) => process.sandbox.as_ref()?.lacking.clone(),
+            ToolKind::Http(_) => None,
+        };
+        let lacking = self.tools().into_iter().filter_map(|tool| Some((tool, process(tool)?)));
+        let warnings = lacking.map(|(tool, lacking)| {
+            format!("the sandbox of tool {} is not fully kept: {lacking}", tool.spec.name)
+        });
+        warnings.collect()
     }
 
     /// Indices of the agents in order of start: those of one wave need only earlier ones.
@@ -206,6 +221,8 @@ pub struct ProcessPlan {
     pub base_dir: Arc<PathBuf>,
     /// Names of environment variables passed on besides the usual ones.
     pub env: Vec<String>,
+    /// `None`: it may do what its user may.
+    pub sandbox: Option<SandboxPlan>,
 }
 
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::template;
 use crate::config::faults::Faults;
 use crate::config::find;
-use crate::plan::{self, CrewPlan, Overrides, ToolCommand};
+use crate::plan::{self, CrewPlan, Overrides, ToolCommand, ToolKind};
 use crate::render::{self, Look};
 use crate::report::InvalidReport;
 
@@ -94,11 +94,12 @@ fn check_plan(plan: &CrewPlan) {
             assert!((1 << 10..=64 << 20).contains(&tool.max_output));
             let arguments = serde_json::Map::new();
             let context = plan::template::tool_context("slow", &plan.vars, &arguments);
-            let argv = match &tool.command {
+            let ToolKind::Process(process) = &tool.kind else { continue };
+            let argv = match &process.command {
                 ToolCommand::Argv(argv) => argv.as_slice(),
                 ToolCommand::Shell(_) => &[],
             };
-            for template in argv.iter().chain(&tool.cwd) {
+            for template in argv.iter().chain(&process.cwd) {
                 template::rendered(template, context.clone());
             }
         }

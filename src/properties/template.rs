@@ -1,5 +1,7 @@
 //! `${}` and `{{ }}`: what fills them in is data.
 
+use std::cell::RefCell;
+
 use serde_json::json;
 
 use crate::config::expand::Expansion;
@@ -75,7 +77,8 @@ fn expand(text: &str, value: &str, path: &Path<'_>) -> Option<String> {
     let log = FaultLog::default();
     let env = |name: &str| (name == "V").then(|| value.to_owned());
     let mut node = Node::Text { text: text.to_owned(), expanded: false };
-    Expansion { env: &env, secrets: vec!["KEY".to_owned()], log: &log }.apply(&mut node, path);
+    let keys = vec!["KEY".to_owned()];
+    Expansion { env: &env, keys, log: &log, secrets: RefCell::default() }.apply(&mut node, path);
     match node {
         Node::Text { text, .. } if log.is_empty() => Some(text),
         _ => None,

@@ -1,13 +1,16 @@
 //! `crew check`: what would run, as a table.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::sanitize::inline;
 use super::words::{count, limit};
 use super::{Look, fit};
-use crate::plan::{AgentPlan, CrewPlan, OnFailure, ToolCommand, ToolKind, ToolPlan};
+use crate::plan::{
+    AgentPlan, CrewPlan, OnFailure, ProcessPlan, SandboxPlan, ToolCommand, ToolKind, ToolPlan,
+};
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;
@@ -26,13 +29,16 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     write_table(&agents, out)?;
     let tools = plan.tools();
     if !tools.is_empty() {
-        let mut table = table(look, &["tool", "runs", "timeout"]);
+        let mut table = table(look, &["tool", "runs", "timeout", "sandbox"]);
         for tool in tools {
             let timeout = tool.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            table.add_row([tool.spec.name.clone(), command(tool), timeout]);
+            table.add_row([tool.spec.name.clone(), command(tool), timeout, sandbox(tool)]);
         }
         writeln!(out)?;
         write_table(&table, out)?;
+    }
+    for warning in plan.warnings() {
+        writeln!(out, "\nwarning: {}", inline(&warning))?;
     }
     writeln!(out, "\n{}", limits(plan))
 }
@@ -69,6 +75,20 @@ fn command(tool: &ToolPlan) -> String {
         }
     };
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
+}
+
+/// What a tool may touch.
+fn sandbox(tool: &ToolPlan) -> String {
+    let ToolKind::Process(ProcessPlan { sandbox, .. }) = &tool.kind else { return "-".to_owned() };
+    let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
+    let list = |verb: &str, paths: &[PathBuf]| {
+        let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+        (!paths.is_empty()).then(|| format!("{verb} {}", paths.join(" ")))
+    };
+    let network = if sandbox.network { "network" } else { "no network" };
+    let parts = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
+    let parts = parts.into_iter().flatten().chain([network.to_owned()]).collect::<Vec<_>>();
+    fit::cut(&inline(&parts.join(", ")), WIDEST_COMMAND).into_owned()
 }
 
 fn limits(plan: &CrewPlan) -> String {

@@ -65,13 +65,14 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::tool_context;
+    use super::super::{Vars, tool_context};
     use super::*;
 
     fn context() -> Value {
         let arguments = json!({"n": 7, "f": 1.5, "on": true, "none": null, "list": [1, {"b": 2}],
             "text": "a/b?c#d", "dots": "..", "hostile": "{{ n }}", "ü": 1});
-        tool_context("in put", &json!({"deep": {"z": 1, "a": 2}}), arguments.as_object().unwrap())
+        let vars = Vars::new(json!({"deep": {"z": 1, "a": 2}}));
+        tool_context("in put", &vars, arguments.as_object().unwrap())
     }
 
     #[test]

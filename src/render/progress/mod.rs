@@ -85,6 +85,13 @@ impl Progress {
         })
     }
 
+    /// Shows a line that is no event's, as it is.
+    pub fn say(&self, line: String) {
+        if !self.options.quiet {
+            self.shared.note(|_| Some(line));
+        }
+    }
+
     /// Takes what is drawn off the screen, or writes what lines are due, so that the result can
     /// follow on stdout. False if stderr would not have it in time.
     pub fn clear(&mut self) -> bool {

@@ -169,6 +169,10 @@ pub fn run(shared: &Shared, mut show: Show, mut out: Box<dyn Write + Send>) {
             Show::Nothing | Show::Lines => None,
         };
         let work = next(shared, size);
+        if let (Show::Drawn(drawing), false) = (&mut show, work.lines.is_empty()) {
+            // They stay, above what is drawn next.
+            shared.writing(|| drawing.clear());
+        }
         // A stderr that is closed is not tried again for every line.
         gone = gone || write_lines(shared, &mut out, work.lines, work.left_out).is_err();
         if let (Show::Drawn(drawing), Some(frame), Some(size)) = (&mut show, work.frame, size) {
