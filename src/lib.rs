@@ -9,6 +9,7 @@ pub mod agent;
 pub mod cancel;
 pub mod cli;
 pub mod config;
+pub mod consent;
 pub mod conversation;
 pub mod engine;
 pub mod exit;

@@ -8,6 +8,7 @@ use anyhow::Context;
 use crew::cancel::Cancellation;
 use crew::cli::{LimitArgs, RunArgs};
 use crew::config::faults::Faults;
+use crew::consent::{Consent, Terminal};
 use crew::engine::{self, Services};
 use crew::input::Source;
 use crew::output::OutputFile;
@@ -103,7 +104,9 @@ impl Prepared {
             verbose: args.output.verbose > 0,
             quiet: args.output.quiet || args.output.no_progress,
         };
-        let progress = Progress::start(&names, options).context("cannot start a thread")?;
+        let terminal = (plan.asks() && !args.selection.yes).then(Terminal::open).flatten();
+        let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
+        let progress = Progress::start(&names, options, screen).context("cannot start a thread")?;
         for warning in plan.warnings() {
             progress.say(format!("warning: {}", render::inline(&warning)));
         }
@@ -112,6 +115,10 @@ impl Prepared {
             http,
             secrets: Secrets::of(&plan),
             events: progress.sink(),
+            consent: match args.selection.yes {
+                true => Consent::Given,
+                false => Consent::of(terminal, progress.prompter()),
+            },
             open_files: open_files::raise(),
         };
         let report = engine::run(&plan, &input, cancel, &services).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 27] = [
+const MAY_USE: [(&str, &[&str]); 28] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
@@ -18,6 +18,7 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("reader", &["cancel", "report"]),
     ("exit", &["report"]),
     ("input", &[]),
+    ("consent", &[]),
     ("open_files", &[]),
     ("output", &[]),
     ("fallback", &[]),
@@ -27,14 +28,27 @@ const MAY_USE: [(&str, &[&str]); 27] = [
     ("ledger", &["plan", "report"]),
     (
         "agent",
-        &["cancel", "conversation", "ledger", "plan", "provider", "report", "secret", "tool"],
+        &[
+            "cancel",
+            "consent",
+            "conversation",
+            "ledger",
+            "plan",
+            "provider",
+            "report",
+            "secret",
+            "tool",
+        ],
     ),
     (
         "engine",
-        &["agent", "cancel", "exit", "ledger", "plan", "provider", "report", "secret", "tool"],
+        &[
+            "agent", "cancel", "consent", "exit", "ledger", "plan", "provider", "report", "secret",
+            "tool",
+        ],
     ),
     // The plan and the file's faults only for `crew check`.
-    ("render", &["config", "plan", "report", "selftest"]),
+    ("render", &["config", "consent", "plan", "report", "selftest"]),
     // It knows crew from outside only, as a program.
     ("selftest", &["report"]),
     ("lib", &[]),

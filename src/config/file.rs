@@ -82,6 +82,7 @@ pub struct ToolConfig {
     pub env: Option<Vec<String>>,
     pub max_output: Option<SizeText>,
     pub sandbox: Option<SandboxConfig>,
+    pub confirm: Option<bool>,
 }
 
 /// What a program may touch.

@@ -101,6 +101,11 @@ impl CrewPlan {
         all.filter(|tool| seen.insert(tool.spec.name.as_str())).map(AsRef::as_ref).collect()
     }
 
+    /// Whether somebody may have to be asked for leave to run a tool.
+    pub fn asks(&self) -> bool {
+        self.agents.iter().flat_map(|agent| &agent.tools).any(|tool| tool.confirm)
+    }
+
     /// What this system cannot keep of the tools' sandboxes, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let process = |tool: &'_ ToolPlan| match &tool.kind {
@@ -201,6 +206,8 @@ pub struct ToolPlan {
     pub timeout: Option<Duration>,
     /// Bytes.
     pub max_output: usize,
+    /// Each call needs somebody's leave.
+    pub confirm: bool,
     pub kind: ToolKind,
 }
 

@@ -61,6 +61,7 @@ impl Surroundings<'_> {
             validator,
             timeout,
             max_output,
+            confirm: config.confirm.unwrap_or(false),
             kind: kind?,
         })
     }

@@ -29,10 +29,11 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     write_table(&agents, out)?;
     let tools = plan.tools();
     if !tools.is_empty() {
-        let mut table = table(look, &["tool", "runs", "timeout", "sandbox"]);
+        let mut table = table(look, &["tool", "runs", "timeout", "sandbox", "asks"]);
         for tool in tools {
             let timeout = tool.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            table.add_row([tool.spec.name.clone(), command(tool), timeout, sandbox(tool)]);
+            let asks = if tool.confirm { "yes" } else { "no" }.to_owned();
+            table.add_row([tool.spec.name.clone(), command(tool), timeout, sandbox(tool), asks]);
         }
         writeln!(out)?;
         write_table(&table, out)?;

@@ -7,4 +7,5 @@ pub mod crew;
 pub mod faults;
 pub mod http_tool;
 pub mod mock_model;
+pub mod pty;
 pub mod script;
