@@ -291,7 +291,8 @@ impl Driver<'_> {
             vars: &self.context.plan.vars,
         };
         let mut report = tool::call(checked, context).await;
-        report.output = self.context.secrets.redact(report.output);
+        let secrets = self.context.secrets;
+        report.output = secrets.redact_output(report.output, report.truncated);
         self.settle(slot, report)
     }
 

@@ -42,35 +42,42 @@ impl Source {
     /// # Errors
     /// It cannot be read, is empty, too large, or not UTF-8.
     pub async fn read(self) -> anyhow::Result<String> {
-        let (send, receive) = oneshot::channel();
-        thread::Builder::new()
-            .name("input".to_owned())
-            .spawn(move || send.send(self.read_blocking()))
-            .context("cannot start a thread to read the input")?;
-        receive.await.context("the thread that read the input is gone")?
-    }
-
-    fn read_blocking(self) -> anyhow::Result<String> {
-        let (name, bytes) = match self {
-            Self::Text(text) => return Ok(text),
-            Self::Stdin => ("standard input".to_owned(), read_bounded(stdin())),
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Stdin => in_thread("standard input".to_owned(), || read_bounded(stdin())).await,
             Self::File(path) => {
-                (path.display().to_string(), File::open(&path).and_then(read_bounded))
+                let name = path.display().to_string();
+                in_thread(name, move || File::open(&path).and_then(read_bounded)).await
             }
-        };
-        let bytes = bytes.with_context(|| format!("cannot read the input from {name}"))?;
-        ensure!(
-            bytes.len() as u64 <= MAX_INPUT,
-            "the input from {name} is larger than {} MiB: give the agents a tool that reads it",
-            MAX_INPUT / 1024 / 1024
-        );
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            anyhow::anyhow!("the input from {name} is not UTF-8 text: see byte {at}")
-        })?;
-        ensure!(!text.trim().is_empty(), "the input from {name} is empty");
-        Ok(text)
+        }
     }
+}
+
+async fn in_thread(
+    name: String,
+    read: impl FnOnce() -> std::io::Result<Vec<u8>> + Send + 'static,
+) -> anyhow::Result<String> {
+    let (send, receive) = oneshot::channel();
+    thread::Builder::new()
+        .name("input".to_owned())
+        .spawn(move || send.send(checked(&name, read())))
+        .context("cannot start a thread to read the input")?;
+    receive.await.context("the thread that read the input is gone")?
+}
+
+fn checked(name: &str, bytes: std::io::Result<Vec<u8>>) -> anyhow::Result<String> {
+    let bytes = bytes.with_context(|| format!("cannot read the input from {name}"))?;
+    ensure!(
+        bytes.len() as u64 <= MAX_INPUT,
+        "the input from {name} is larger than {} MiB: give the agents a tool that reads it",
+        MAX_INPUT / 1024 / 1024
+    );
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        anyhow::anyhow!("the input from {name} is not UTF-8 text: see byte {at}")
+    })?;
+    ensure!(!text.trim().is_empty(), "the input from {name} is empty");
+    Ok(text)
 }
 
 fn read_bounded(source: impl Read) -> std::io::Result<Vec<u8>> {

@@ -35,10 +35,12 @@ pub fn run(args: &RunArgs) -> ExitCode {
         Ok(prepared) => prepared,
         Err(faults) => return invalid(&faults, screens, json),
     };
-    let ended = runtime.block_on(prepared.run(args, screens, &cancel));
-    let (report, progress, file) = match ended {
-        Ok(ended) => ended,
-        Err(error) => return invalid(&usage(error), screens, json),
+    let running = prepared.run(progress_options(args, screens), cancel.clone());
+    // In a task: each time something wakes what the runtime itself waits for is a system call.
+    let (report, progress, file) = match runtime.block_on(async { tokio::spawn(running).await }) {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(error)) => return invalid(&usage(error), screens, json),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
     // Crew ends by what its report says: a signal that came after it has nothing left to stop.
     let reported = report.reason.as_ref().map(|reason| reason.kind);
@@ -72,6 +74,8 @@ struct Prepared {
     plan: CrewPlan,
     source: Source,
     file: Option<OutputFile>,
+    /// No tool needs a confirmation any more.
+    yes: bool,
 }
 
 impl Prepared {
@@ -80,31 +84,24 @@ impl Prepared {
         let source = Source::choose(args.input.input.clone(), args.input.input_file.clone());
         let file = args.output.output_file.as_deref().map(OutputFile::open).transpose();
         let file = file.map_err(|error| usage(error.into()))?;
-        Ok(Self { plan, source: source.map_err(usage)?, file })
+        Ok(Self { plan, source: source.map_err(usage)?, file, yes: args.selection.yes })
     }
 
     /// Runs the plan. `Err` means that nothing of it was started.
     async fn run(
         self,
-        args: &RunArgs,
-        screens: Screens,
-        cancel: &Cancellation,
+        options: progress::Options,
+        cancel: Cancellation,
     ) -> anyhow::Result<(Report, Progress, Option<OutputFile>)> {
-        let Self { plan, source, file } = self;
+        let Self { plan, source, file, yes } = self;
         if file.is_none() {
-            reader::watch(cancel).context("cannot watch standard output")?;
+            reader::watch(&cancel).context("cannot watch standard output")?;
         }
         let providers = provider::connect(&plan.providers)?;
         let http = HttpClients::connect(&plan)?;
-        let input = input(source, &plan, cancel).await?;
+        let input = input(source, &plan, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
-        let options = progress::Options {
-            draw: screens.stderr.terminal && !args.output.no_progress,
-            colour: screens.stderr.colour,
-            verbose: args.output.verbose > 0,
-            quiet: args.output.quiet || args.output.no_progress,
-        };
-        let terminal = (plan.asks() && !args.selection.yes).then(Terminal::open).flatten();
+        let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
         let progress = Progress::start(&names, options, screen).context("cannot start a thread")?;
         for warning in plan.warnings() {
@@ -115,14 +112,22 @@ impl Prepared {
             http,
             secrets: Secrets::of(&plan),
             events: progress.sink(),
-            consent: match args.selection.yes {
-                true => Consent::Given,
-                false => Consent::of(terminal, progress.prompter()),
-            },
+            consent: if yes { Consent::Given } else { Consent::of(terminal, progress.prompter()) },
             open_files: open_files::raise(),
         };
-        let report = engine::run(&plan, &input, cancel, &services).await;
+        let report = engine::run(&plan, &input, &cancel, &services).await;
+        // The connections of dropped calls are closed by tasks of their own: now, not after the report.
+        tokio::task::yield_now().await;
         Ok((report, progress, file))
+    }
+}
+
+fn progress_options(args: &RunArgs, screens: Screens) -> progress::Options {
+    progress::Options {
+        draw: screens.stderr.terminal && !args.output.no_progress,
+        colour: screens.stderr.colour,
+        verbose: args.output.verbose > 0,
+        quiet: args.output.quiet || args.output.no_progress,
     }
 }
 

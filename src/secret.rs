@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::plan::template::Template;
 use crate::plan::{CrewPlan, ToolKind, ToolPlan};
+use crate::report::LEFT_OUT;
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
 /// its own, and that only if it looks like no word. `none`, `ollama` and the like are what people
@@ -11,6 +12,8 @@ use crate::plan::{CrewPlan, ToolKind, ToolPlan};
 const SHORT: usize = 8;
 /// Whatever is shorter protects nothing, and would be found in every number.
 const SHORTEST: usize = 4;
+/// What is taken for a part of one.
+const SHORTEST_HALF: usize = 4;
 const REDACTED: &str = "[redacted]";
 
 /// Headers whose names hold one of these carry secrets; others name a team or a version.
@@ -30,11 +33,10 @@ impl Secrets {
             TELLING.iter().any(|part| name.contains(part))
         };
         let tools = plan.tools().into_iter().flat_map(of_tool).filter(|(name, _)| is_secret(name));
-        let tools: Vec<&str> = tools.map(|(_, value)| value.source()).collect();
         let headers = headers.filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
         let mut secrets = Self::default();
-        let values = keys.chain(headers).map(ExposeSecret::expose_secret).chain(tools);
-        values.for_each(|value| secrets.add(value));
+        keys.chain(headers).for_each(|value| secrets.add(value.expose_secret()));
+        tools.for_each(|(_, value)| secrets.add(value.source()));
         secrets
     }
 
@@ -60,6 +62,67 @@ impl Secrets {
             }
         })
     }
+
+    /// A tool's output without any of them. Where its middle was left out one may have been cut in
+    /// two, so its halves are taken out there.
+    pub fn redact_output(&self, output: String, truncated: bool) -> String {
+        let output = self.redact(output);
+        if !truncated || self.0.is_empty() {
+            return output;
+        }
+        let (before, after) = LEFT_OUT;
+        // A tool can write the same marks: what stands at any of them is looked at.
+        let mut pieces = output.split(before).peekable();
+        let mut clean =
+            self.without_end(pieces.next().unwrap_or_default(), pieces.peek().is_some());
+        while let Some(piece) = pieces.next() {
+            clean.push_str(before);
+            let mut rest = piece;
+            if let Some((count, tail)) = piece.split_once(after) {
+                clean.push_str(count);
+                clean.push_str(after);
+                let half = self.values().filter_map(|secret| half_at_start(tail, secret)).max();
+                clean.push_str(half.map_or("", |_| REDACTED));
+                rest = &tail[half.unwrap_or(0)..];
+            }
+            clean.push_str(&self.without_end(rest, pieces.peek().is_some()));
+        }
+        clean
+    }
+
+    fn without_end(&self, piece: &str, is_cut: bool) -> String {
+        let half = self.values().filter_map(|secret| half_at_end(piece, secret)).max();
+        match half.filter(|_| is_cut) {
+            Some(half) => format!("{}{REDACTED}", &piece[..piece.len() - half]),
+            None => piece.to_owned(),
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(ExposeSecret::expose_secret)
+    }
+}
+
+/// How many bytes of the secret's beginning the text ends with.
+fn half_at_end(text: &str, secret: &str) -> Option<usize> {
+    let fits = |length: &usize| secret.get(..*length).is_some_and(|half| text.ends_with(half));
+    (SHORTEST_HALF..secret.len()).rev().find(fits)
+}
+
+/// How many bytes of the secret's end the text begins with.
+fn half_at_start(text: &str, secret: &str) -> Option<usize> {
+    let fits = |length: &usize| {
+        secret.get(secret.len() - length..).is_some_and(|half| text.starts_with(half))
+    };
+    (SHORTEST_HALF..secret.len()).rev().find(fits)
+}
+
+/// Headers and parameters of a tool's requests that are the same in each of them.
+fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
+    let ToolKind::Http(http) = &tool.kind else { return Vec::new() };
+    let headers = http.headers.iter().map(|header| (header.name.as_str(), &header.value));
+    let query = http.query.iter().map(|(name, value)| (name.as_str(), value));
+    headers.chain(query).filter(|(_, value)| value.is_literal()).collect()
 }
 
 fn is_secret(value: &str) -> bool {
@@ -80,14 +143,6 @@ fn redact_alone(text: &str, secret: &str) -> String {
         }
     }
     redacted + &text[from..]
-}
-
-/// Headers and parameters of a tool's requests that are the same in each of them.
-fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
-    let ToolKind::Http(http) = &tool.kind else { return Vec::new() };
-    let headers = http.headers.iter().map(|header| (header.name.as_str(), &header.value));
-    let query = http.query.iter().map(|(name, value)| (name.as_str(), value));
-    headers.chain(query).filter(|(_, value)| value.is_literal()).collect()
 }
 
 #[cfg(test)]
@@ -125,5 +180,27 @@ mod tests {
         ] {
             assert_eq!(redact(&[secret], text), expected);
         }
+    }
+
+    #[test]
+    fn no_half_of_a_secret_stays_where_something_was_left_out() {
+        let mut secrets = Secrets::default();
+        secrets.add("0123456789abc");
+        let cut = |text: &str| secrets.redact_output(text.to_owned(), true);
+        let marked = |head: &str, tail: &str| format!("{head}\n[… 7 bytes left out …]\n{tail}");
+        for (head, tail, clean_head, clean_tail) in [
+            ("x 0123456", "9abc y", "x [redacted]", "[redacted] y"),
+            ("0123", "123456789abc", "[redacted]", "[redacted]"),
+            ("0123456789abc", "0123456789abc", "[redacted]", "[redacted]"),
+            ("x 012", "abc y", "x 012", "abc y"),
+            ("9abc", "0123", "9abc", "0123"),
+            ("", "", "", ""),
+        ] {
+            assert_eq!(cut(&marked(head, tail)), marked(clean_head, clean_tail));
+        }
+        let forged = marked("x 01234", &marked("y 01234", "9abc"));
+        assert_eq!(cut(&forged), marked("x [redacted]", &marked("y [redacted]", "[redacted]")));
+        assert_eq!(cut("0123"), "0123");
+        assert_eq!(secrets.redact_output(marked("0123", ""), false), marked("0123", ""));
     }
 }

@@ -12,7 +12,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("config", &["report"]),
     ("plan", &["config", "provider", "report", "sandbox"]),
     ("sandbox", &[]),
-    ("secret", &["plan"]),
+    ("secret", &["plan", "report"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
     ("reader", &["cancel", "report"]),

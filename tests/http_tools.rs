@@ -53,7 +53,11 @@ fn what_would_lead_elsewhere_is_not_sent() {
         ("/a/.{{ x }}", ".", "[a part of the address would be .. alone]"),
         ("/a/%2e{{ x }}", ".", "[a part of the address would be %2e. alone]"),
         ("/a/{{ x }}", "", "[a part of the address would be empty]"),
-        ("/{{ x * 40000 }}", "x", "[the address would be longer than 32 KiB]"),
+        (
+            "/{% for i in range(40000) %}{{ x }}{% endfor %}",
+            "x",
+            "[the address would be longer than 32 KiB]",
+        ),
     ] {
         let server = ModelServer::always(ok());
         let tool = format!(
@@ -147,6 +151,22 @@ fn a_secret_reaches_its_host_and_nothing_else() {
 }
 
 #[test]
+fn a_secret_that_is_cut_in_two_leaves_nothing_of_itself() {
+    let server = ModelServer::start(|request| {
+        let key = request.header("x-key").unwrap();
+        whole(200, &[("content-type", "text/plain")], key.repeat(1000))
+    });
+    let key = "s3cr3t-of-the-weather-and-more";
+    let tool = "http: {url: '${URL}', headers: {x-key: '${KEY}'}}\nmax_output: 1KiB";
+    let ended = crew(&server, tool).env("KEY", key).run();
+    let call = call_of(&ended);
+    assert_eq!(call["truncated"], true);
+    let rest = output(&call).replace("[redacted]", "");
+    let (head, tail) = rest.split_once("\n[… ").unwrap();
+    assert!(head.len() < 4 && tail.split_once('\n').unwrap().1.len() < 4, "{rest}");
+}
+
+#[test]
 fn an_api_key_goes_into_headers_only() {
     let key = [("OPENAI_API_KEY", "sk-test-key")];
     for request in [
@@ -196,99 +216,91 @@ fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
 #[test]
 fn check_shows_method_and_hosts() {
     let dir = faults::folder(yaml(
-        "http: {method: put, url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123', body: 1, allow_hosts: [cdn.example.com]}",
+        "http: {method: put, url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123', body: 1, allow_hosts: [cdn.example.com, '127.0.0.1:99', files.cdn.example.com]}",
     ));
     let output = faults::crew(dir.path(), &["check"], &[]);
     let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(shown.contains("PUT http://example.com:8080 (and cdn.example.com)"), "{shown}");
+    for part in [
+        "PUT http://example.com:8080 (redirects:",
+        "cdn.example.com,",
+        "127.0.0.1:99,",
+        "files.cdn",
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
     assert!(!shown.contains("0123"));
 }
+
+/// Keys of a tool, and the one fault they have.
+const FAULTS: &[(&str, &str)] = &[
+    ("http: {method: GET}", "tools.t.http 4:5 .. the request has no url"),
+    ("http: {url: 'ftp://h/'}", "tools.t.http.url 4:17 .. expected an address"),
+    (
+        "http: {url: '{{ input }}'}",
+        "tools.t.http.url 4:17 .. no template may fill the scheme, the host",
+    ),
+    ("http: {url: 'http://{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
+    ("http: {url: 'http://h:{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
+    ("http: {url: 'http://h{{ input }}'}", "tools.t.http.url 4:17 .. no template may fill"),
+    ("http: {url: 'http://u:p@h/'}", "tools.t.http.url 4:17 .. a password belongs into headers"),
+    ("http: {url: 'http://h/#x'}", "tools.t.http.url 4:17 .. what follows a # is never sent"),
+    (
+        "http: {url: 'http://h/?a={{ input }}'}",
+        "tools.t.http.url 4:17 .. after the ? .. under query:",
+    ),
+    ("http: {url: 'http://h/a/../b'}", "tools.t.http.url 4:17 .. the path goes astray"),
+    ("http: {url: 'http://h/{{ nope }}'}", "tools.t.http.url 4:30 .. \"nope\" is not defined here"),
+    (
+        "http: {url: 'http://h/', body: [{a: '{{ nope }}'}]}",
+        "tools.t.http.body[0].a 4:45 .. not defined",
+    ),
+    (
+        "http: {url: 'http://h/', query: {'{{ input }}': 1}}",
+        "tools.t.http.query[\"{{ input }}\"] 4:38 .. a name is no template",
+    ),
+    (
+        "http: {url: 'http://h/', body: {a: {'{{ input }}': 1}}}",
+        "tools.t.http.body.a[\"{{ input }}\"] 4:41 .. a name is no template",
+    ),
+    ("http: {url: 'http://h/', query: {a: [1]}}", "tools.t.http.query.a 4:41 .. expected a text"),
+    (
+        "http: {url: 'http://h/', headers: {'a b': c}}",
+        "tools.t.http.headers[\"a b\"] 4:40 .. is not a header's name",
+    ),
+    (
+        "http: {url: 'http://h/', headers: {Host: c}}",
+        "tools.t.http.headers.Host 4:40 .. crew's own",
+    ),
+    (
+        "http: {url: 'http://h/', method: DELTE}",
+        "tools.t.http.method 4:38 .. there is no method \"DELTE\" .. did you mean \"DELETE\"?",
+    ),
+    (
+        "http: {url: 'http://h/', method: GET, body: 1}",
+        "tools.t.http.method 4:38 .. GET sends no body",
+    ),
+    (
+        "http: {url: 'http://h/', allow_hosts: ['*.h']}",
+        "tools.t.http.allow_hosts[0] 4:44 .. is not a host",
+    ),
+    (
+        "http: {url: 'http://169.254.169.254/x'}",
+        "tools.t.http.url 4:17 .. a link-local address .. allow_hosts",
+    ),
+    ("http: {url: 'http://0251.0376.169.254/x'}", "tools.t.http.url 4:17 .. a link-local address"),
+    ("http: {url: 'http://h/', methd: x}", "tools.t.http.methd 4:30 .. did you mean \"method\"?"),
+    (
+        "{http: {url: 'http://h/'}, shell: x}",
+        "tools.t 3:3 .. has both a shell line and an http request",
+    ),
+    ("{http: {url: 'http://h/'}, cwd: x}", "tools.t.cwd 4:32 .. for tools that start a program"),
+    ("{description: x}", "tools.t 3:3 .. has nothing to run .. http:"),
+];
 
 #[test]
 fn faults_of_a_request_are_found_before_anything_runs() {
     let tool = |tool: &str| format!("tools:\n  t:\n    {tool}\n");
-    for (request, fault) in [
-        ("http: {method: GET}", "tools.t.http 4:5 .. the request has no url"),
-        ("http: {url: 'ftp://h/'}", "tools.t.http.url 4:17 .. expected an address"),
-        (
-            "http: {url: '{{ input }}'}",
-            "tools.t.http.url 4:17 .. no template may fill the scheme, the host",
-        ),
-        ("http: {url: 'http://{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
-        ("http: {url: 'http://h:{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
-        ("http: {url: 'http://h{{ input }}'}", "tools.t.http.url 4:17 .. no template may fill"),
-        (
-            "http: {url: 'http://u:p@h/'}",
-            "tools.t.http.url 4:17 .. a password belongs into headers",
-        ),
-        ("http: {url: 'http://h/#x'}", "tools.t.http.url 4:17 .. what follows a # is never sent"),
-        (
-            "http: {url: 'http://h/?a={{ input }}'}",
-            "tools.t.http.url 4:17 .. after the ? .. under query:",
-        ),
-        ("http: {url: 'http://h/a/../b'}", "tools.t.http.url 4:17 .. the path goes astray"),
-        (
-            "http: {url: 'http://h/{{ nope }}'}",
-            "tools.t.http.url 4:30 .. \"nope\" is not defined here",
-        ),
-        (
-            "http: {url: 'http://h/', body: [{a: '{{ nope }}'}]}",
-            "tools.t.http.body[0].a 4:45 .. not defined",
-        ),
-        (
-            "http: {url: 'http://h/', query: {'{{ input }}': 1}}",
-            "tools.t.http.query[\"{{ input }}\"] 4:38 .. a name is no template",
-        ),
-        (
-            "http: {url: 'http://h/', body: {a: {'{{ input }}': 1}}}",
-            "tools.t.http.body.a[\"{{ input }}\"] 4:41 .. a name is no template",
-        ),
-        (
-            "http: {url: 'http://h/', query: {a: [1]}}",
-            "tools.t.http.query.a 4:41 .. expected a text",
-        ),
-        (
-            "http: {url: 'http://h/', headers: {'a b': c}}",
-            "tools.t.http.headers[\"a b\"] 4:40 .. is not a header's name",
-        ),
-        (
-            "http: {url: 'http://h/', headers: {Host: c}}",
-            "tools.t.http.headers.Host 4:40 .. crew's own",
-        ),
-        (
-            "http: {url: 'http://h/', method: DELTE}",
-            "tools.t.http.method 4:38 .. there is no method \"DELTE\" .. did you mean \"DELETE\"?",
-        ),
-        (
-            "http: {url: 'http://h/', method: GET, body: 1}",
-            "tools.t.http.method 4:38 .. GET sends no body",
-        ),
-        (
-            "http: {url: 'http://h/', allow_hosts: ['*.h']}",
-            "tools.t.http.allow_hosts[0] 4:44 .. is not a host",
-        ),
-        (
-            "http: {url: 'http://169.254.169.254/x'}",
-            "tools.t.http.url 4:17 .. a link-local address .. allow_hosts",
-        ),
-        (
-            "http: {url: 'http://0251.0376.169.254/x'}",
-            "tools.t.http.url 4:17 .. a link-local address",
-        ),
-        (
-            "http: {url: 'http://h/', methd: x}",
-            "tools.t.http.methd 4:30 .. did you mean \"method\"?",
-        ),
-        (
-            "{http: {url: 'http://h/'}, shell: x}",
-            "tools.t 3:3 .. has both a shell line and an http request",
-        ),
-        (
-            "{http: {url: 'http://h/'}, cwd: x}",
-            "tools.t.cwd 4:32 .. for tools that start a program",
-        ),
-        ("{description: x}", "tools.t 3:3 .. has nothing to run .. http:"),
-    ] {
+    for (request, fault) in FAULTS {
         expect_in(&tool(request), &[fault]);
     }
     let listed = "{http: {url: 'http://169.254.169.254/x', allow_hosts: [169.254.169.254]}}";

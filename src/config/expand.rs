@@ -59,12 +59,7 @@ impl Expansion<'_> {
                 Piece::Plain(plain) => parts.push(Part::File(plain)),
                 Piece::Variable { name, default } => {
                     match self.variable(name, default, kind, path) {
-                        Some(part) => {
-                            if let (Kind::ToolHeader, Part::Environment(value)) = (kind, &part) {
-                                self.secrets.borrow_mut().push(value.as_str().into());
-                            }
-                            parts.push(part);
-                        }
+                        Some(part) => parts.push(part),
                         None => failed = true,
                     }
                 }
@@ -86,6 +81,9 @@ impl Expansion<'_> {
         }
         let mut out = String::with_capacity(text.len());
         for part in parts {
+            if let (Kind::ToolHeader, Part::Environment(value)) = (kind, &part) {
+                self.secrets.borrow_mut().push(value.as_str().into());
+            }
             match part {
                 Part::File(text) => out.push_str(text),
                 Part::Environment(value) if kind.is_template() => {
@@ -162,12 +160,13 @@ impl Kind {
         }
     }
 
-    fn may_hold_keys(self) -> bool {
-        matches!(self, Self::Header | Self::ToolHeader)
-    }
-
+    /// Whether what comes out of it is a template.
     fn is_template(self) -> bool {
         matches!(self, Self::Template | Self::ToolHeader)
+    }
+
+    fn may_hold_keys(self) -> bool {
+        matches!(self, Self::Header | Self::ToolHeader)
     }
 }
 

@@ -132,13 +132,17 @@ impl Surroundings<'_> {
         let needed: Vec<&str> = config.needs.iter().flatten().map(String::as_str).collect();
         let scope = Scope::Agent { vars: self.vars, needed: &needed, agents: self.names };
         let settings = self.defaults.with(&config.settings(), path, self.endpoints, self.log);
-        let prompt = config.prompt.as_deref().unwrap_or("{{ input }}");
+        let prompt = match &config.prompt {
+            Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
+            // Known to be sound.
+            None => Template::parse("{{ input }}").unwrap_or_default(),
+        };
         Draft {
             name: name.to_owned(),
             own_model: config.model.is_some(),
             settings,
             system: self.system(config, &scope, path),
-            prompt: scope.template(prompt, &path.key("prompt"), self.log),
+            prompt,
         }
     }
 

@@ -11,7 +11,22 @@ use crate::config::place::Path;
 /// What is defined where a template stands.
 pub enum Scope<'a> {
     Agent { vars: &'a Vars, needed: &'a [&'a str], agents: &'a HashSet<&'a str> },
-    Tool { vars: &'a Vars, parameters: &'a [&'a str] },
+    Tool(&'a ToolScope<'a>),
+}
+
+/// The same for all templates of a tool: there may be as many as parameters.
+pub struct ToolScope<'a> {
+    vars: &'a Vars,
+    parameters: HashSet<&'a str>,
+    stand_ins: minijinja::Value,
+}
+
+impl<'a> ToolScope<'a> {
+    pub fn new(vars: &'a Vars, parameters: &[&'a str]) -> Self {
+        let empty = |name: &&str| ((*name).to_owned(), Value::String(String::new()));
+        let stand_ins = tool_context("", vars, &parameters.iter().map(empty).collect());
+        Self { vars, parameters: parameters.iter().copied().collect(), stand_ins }
+    }
 }
 
 impl Scope<'_> {
@@ -72,12 +87,6 @@ impl Scope<'_> {
         log: &FaultLog,
     ) -> Option<(String, Option<String>)> {
         let (root, rest) = name.split_first()?;
-        let known: Vec<&str> = match self {
-            Self::Agent { .. } => vec!["input", "vars", "agents"],
-            Self::Tool { parameters, .. } => {
-                parameters.iter().copied().chain(["input", "vars"]).collect()
-            }
-        };
         if let Some(first) = rest.first()
             && let Some(hyphenated) = self.hyphenated(root, first, code)
         {
@@ -86,23 +95,42 @@ impl Scope<'_> {
             return Some((message, Some(format!("write {root}[\"{hyphenated}\"]{output}"))));
         }
         match (self, root.as_str()) {
-            (Self::Tool { parameters, .. }, root) if parameters.contains(&root) => None,
+            (Self::Tool(tool), root) if tool.parameters.contains(root) => None,
             (_, "input") => match rest {
                 [] => None,
                 _ => Some(("input is a text: it has no attributes".to_owned(), None)),
             },
-            (Self::Agent { vars, .. } | Self::Tool { vars, .. }, "vars") => {
-                undefined_variable(vars.values(), rest, log)
-            }
+            (_, "vars") => undefined_variable(self.vars().values(), rest, log),
             (Self::Agent { needed, agents, .. }, "agents") => {
                 undefined_output(needed, agents, rest, log)
             }
             (_, root) if Template::is_global(root) => None,
             (_, root) => {
+                let known = self.known();
                 let hint = log
                     .nearest(root, known.iter().copied())
                     .unwrap_or_else(|| format!("defined here: {}", known.join(", ")));
                 Some((format!("{root:?} is not defined here"), Some(hint)))
+            }
+        }
+    }
+
+    fn vars(&self) -> &Vars {
+        match self {
+            Self::Agent { vars, .. } => vars,
+            Self::Tool(tool) => tool.vars,
+        }
+    }
+
+    /// The names it may begin with.
+    fn known(&self) -> Vec<&str> {
+        match self {
+            Self::Agent { .. } => vec!["input", "vars", "agents"],
+            Self::Tool(tool) => {
+                let mut known: Vec<&str> = tool.parameters.iter().copied().collect();
+                known.sort_unstable();
+                known.extend(["input", "vars"]);
+                known
             }
         }
     }
@@ -117,13 +145,13 @@ impl Scope<'_> {
             name.strip_prefix(first).is_some_and(|more| more.starts_with('-'))
                 && code.contains(&format!("{root}.{name}"))
         };
-        let (vars, agents) = match self {
-            Self::Agent { vars, agents, .. } => (vars, Some(agents)),
-            Self::Tool { vars, .. } => (vars, None),
-        };
         let found = match root {
-            "agents" => agents?.iter().copied().filter(begins).max_by_key(|name| name.len()),
-            "vars" => vars
+            "agents" => {
+                let Self::Agent { agents, .. } = self else { return None };
+                agents.iter().copied().filter(begins).max_by_key(|name| name.len())
+            }
+            "vars" => self
+                .vars()
                 .values()
                 .as_object()?
                 .keys()
@@ -156,13 +184,7 @@ impl Scope<'_> {
             Self::Agent { vars, needed, .. } => {
                 agent_context("", vars, needed.iter().map(|name| (*name, "".into())))
             }
-            Self::Tool { vars, parameters } => {
-                let arguments = parameters
-                    .iter()
-                    .map(|name| ((*name).to_owned(), Value::String(String::new())))
-                    .collect();
-                tool_context("", vars, &arguments)
-            }
+            Self::Tool(tool) => tool.stand_ins.clone(),
         }
     }
 }

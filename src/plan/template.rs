@@ -51,6 +51,7 @@ fn json(value: &Value, pretty: bool) -> Result<String, minijinja::Error> {
     json.map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
 }
 
+/// Lists and mappings as JSON, nothing as nothing, all else as one would write it.
 fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
     write(value, out)
 }
@@ -80,10 +81,12 @@ pub struct TemplateError(pub String);
 
 impl Template {
     pub fn parse(source: impl Into<String>) -> Result<Self, TemplateError> {
-        let source = source.into();
-        grammar::check(&source).map_err(TemplateError)?;
-        ENVIRONMENT.template_from_str(&source).map_err(|error| explain(&error))?;
-        Ok(Self(source))
+        let template = Self(source.into());
+        if !template.is_literal() {
+            grammar::check(&template.0).map_err(TemplateError)?;
+            ENVIRONMENT.template_from_str(&template.0).map_err(|error| explain(&error))?;
+        }
+        Ok(template)
     }
 
     pub fn source(&self) -> &str {
@@ -121,6 +124,11 @@ impl Template {
         environment: &Environment<'_>,
         context: Value,
     ) -> Result<String, TemplateError> {
+        if self.is_literal() {
+            // As the engine does it, which would compile it first: one line end less.
+            let text = self.0.strip_suffix('\n').unwrap_or(&self.0);
+            return Ok(text.strip_suffix('\r').unwrap_or(text).to_owned());
+        }
         let mut out = Bounded { bytes: Vec::new(), full: false };
         let rendered = environment
             .template_from_str(&self.0)
@@ -247,6 +255,8 @@ mod tests {
 
     use serde_json::json;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     fn render(source: &str) -> Result<String, TemplateError> {
@@ -331,5 +341,16 @@ mod tests {
         let context = || agent_context("", &Vars::new(json!({})), []);
         assert!(Template::parse("{{ input|nope }}").unwrap().try_out(context()).is_err());
         assert!(Template::parse("{{ input|upper }}{{ x }}").unwrap().try_out(context()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_literal_is_what_the_engine_makes_of_it(source in "[{}%# a\r\n]{0,8}") {
+            let template = Template(source);
+            if template.is_literal() {
+                let by_engine = ENVIRONMENT.render_str(&template.0, ()).unwrap();
+                prop_assert_eq!(template.render(Value::UNDEFINED), Ok(by_engine));
+            }
+        }
     }
 }

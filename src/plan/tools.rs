@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::scope::Scope;
+use super::scope::{Scope, ToolScope};
 use super::template::{Template, Vars};
 use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http, sandbox};
 use crate::config::expand::is_variable_name;
@@ -39,7 +39,8 @@ impl Surroundings<'_> {
         check::name(name, "a tool", path, log);
         let parameters = config.parameters.as_ref().map(|p| p.0.as_slice()).unwrap_or_default();
         let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
-        let scope = Scope::Tool { vars: self.vars, parameters: &names };
+        let scope = ToolScope::new(self.vars, &names);
+        let scope = Scope::Tool(&scope);
         let kind = self.kind(name, config, &scope, path);
         self.parameter_names(&names, config, &path.key("parameters"));
         let schema = object_schema(parameters, &path.key("parameters"), log);

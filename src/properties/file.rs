@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::template;
 use crate::config::faults::Faults;
 use crate::config::find;
-use crate::plan::{self, CrewPlan, Overrides, ToolCommand, ToolKind};
+use crate::plan::{self, CrewPlan, HttpPlan, Overrides, ToolCommand, ToolKind};
 use crate::render::{self, Look};
 use crate::report::InvalidReport;
 
@@ -94,19 +94,35 @@ fn check_plan(plan: &CrewPlan) {
             assert!((1 << 10..=64 << 20).contains(&tool.max_output));
             let arguments = serde_json::Map::new();
             let context = plan::template::tool_context("slow", &plan.vars, &arguments);
-            let ToolKind::Process(process) = &tool.kind else { continue };
-            let argv = match &process.command {
-                ToolCommand::Argv(argv) => argv.as_slice(),
-                ToolCommand::Shell(_) => &[],
-            };
-            for template in argv.iter().chain(&process.cwd) {
-                template::rendered(template, context.clone());
+            match &tool.kind {
+                ToolKind::Process(process) => {
+                    let argv = match &process.command {
+                        ToolCommand::Argv(argv) => argv.as_slice(),
+                        ToolCommand::Shell(_) => &[],
+                    };
+                    for template in argv.iter().chain(&process.cwd) {
+                        template::rendered(template, context.clone());
+                    }
+                }
+                ToolKind::Http(http) => requested(http, &context),
             }
         }
     }
     let mut shown = Vec::new();
     render::plan(plan, LOOK, &mut shown).expect("written to memory");
     check_shown(&shown);
+}
+
+/// Whatever fills a part of the address stays in it.
+fn requested(http: &HttpPlan, context: &minijinja::Value) {
+    for template in &http.path {
+        let segment = template.render_encoded(context.clone()).unwrap_or_default();
+        assert!(!segment.contains(['/', '?', '#', '\\']), "{segment:?}");
+    }
+    let headers = http.headers.iter().map(|header| &header.value);
+    for template in http.query.iter().map(|(_, value)| value).chain(headers) {
+        template::rendered(template, context.clone());
+    }
 }
 
 fn check_shown(shown: &[u8]) {

@@ -95,12 +95,15 @@ fn crews() -> impl Strategy<Value = String> {
     let prompt = "(\\{\\{ (input|vars\\.v|agents\\.a\\.output|x) \\}\\}|\\$\\{(V|TURNS|NAME|LOCAL_KEY):?-?\\}?|[a-z{}%#\u{1b}é ]){0,8}";
     (prompt, "(a|b|c)?", "[0-9]{1,3}(ms|s|m|h)?", "(offline|openai/x|p/x|nope/x)").prop_map(
         |(prompt, need, time, model)| {
+            let url = format!("http://h/{}", prompt.replace(['#', '\u{1b}'], "/"));
+            let url = serde_json::to_string(&url).unwrap_or_default();
             let prompt = serde_json::to_string(&prompt).unwrap_or_default();
             format!(
                 "vars: {{v: {prompt}}}\ndefaults: {{model: {model}, timeout: {time}}}\n\
                  providers: {{p: {{base_url: 'http://h', api_key_env: LOCAL_KEY, headers: {{x-h: {prompt}}}}}}}\n\
-                 tools: {{t: {{description: d, command: [df, {prompt}]}}}}\n\
-                 agents:\n  a: {{prompt: {prompt}, tools: [t]}}\n  b: {{needs: [{need}], role: {prompt}}}\n"
+                 tools:\n  t: {{description: d, command: [df, {prompt}]}}\n\
+                 \x20 w: {{description: d, http: {{url: {url}, query: {{q: {prompt}}}, body: [{prompt}]}}}}\n\
+                 agents:\n  a: {{prompt: {prompt}, tools: [t, w]}}\n  b: {{needs: [{need}], role: {prompt}}}\n"
             )
         },
     )
@@ -125,6 +128,7 @@ fn what_was_found_before() {
     file::file(b"\r\r$");
     template::expansion_in_template("{${V}", "% set input = 1 %}");
     template::expansion_in_template("{{ '${V}' }}", "' ~ input ~ '");
+    template::expansion_in_template("{{ input }}VV${V}VV", "{");
     template::expansion_in_template("{{ input -}}${V}\n", " a\n");
 }
 

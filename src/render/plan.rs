@@ -9,7 +9,8 @@ use super::sanitize::inline;
 use super::words::{count, limit};
 use super::{Look, fit};
 use crate::plan::{
-    AgentPlan, CrewPlan, OnFailure, ProcessPlan, SandboxPlan, ToolCommand, ToolKind, ToolPlan,
+    AgentPlan, CrewPlan, HttpPlan, OnFailure, ProcessPlan, SandboxPlan, ToolCommand, ToolKind,
+    ToolPlan,
 };
 
 /// Columns of what a tool runs.
@@ -66,14 +67,7 @@ fn command(tool: &ToolPlan) -> String {
             }
             ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
         },
-        // Neither path nor query: the file shows them, and a variable may have brought in a key.
-        ToolKind::Http(http) => {
-            let mut hosts = http.hosts.iter().map(ToString::to_string);
-            let own = hosts.next().unwrap_or_default();
-            let more = hosts.collect::<Vec<_>>().join(" ");
-            let more = if more.is_empty() { more } else { format!(" (and {more})") };
-            format!("{} {}://{own}{more}", http.method, http.origin.scheme())
-        }
+        ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
 }
@@ -90,6 +84,18 @@ fn sandbox(tool: &ToolPlan) -> String {
     let parts = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
     let parts = parts.into_iter().flatten().chain([network.to_owned()]).collect::<Vec<_>>();
     fit::cut(&inline(&parts.join(", ")), WIDEST_COMMAND).into_owned()
+}
+
+/// Neither path nor query: a variable may have brought in a key. The hosts all of them, as that is
+/// what one wants to know.
+fn request(http: &HttpPlan) -> String {
+    let mut hosts = http.hosts.iter().map(ToString::to_string);
+    let own = hosts.next().unwrap_or_default();
+    let more = match hosts.collect::<Vec<_>>().join(", ") {
+        none if none.is_empty() => none,
+        more => format!(" (redirects: {more})"),
+    };
+    format!("{} {}://{own}{more}", http.method, http.origin.scheme())
 }
 
 fn limits(plan: &CrewPlan) -> String {

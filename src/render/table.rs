@@ -1,7 +1,5 @@
 //! The agents at a glance, as a table as wide as the terminal allows.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-
 use super::sanitize::inline;
 use super::{fit, words};
 use crate::report::AgentReport;
@@ -58,13 +56,14 @@ fn time(agent: &AgentReport) -> String {
     agent.started_ms.map(|_| words::millis(agent.duration_ms)).unwrap_or_default()
 }
 
-/// The table's lines, none wider than `width` as long as name and status have room at all.
+/// The table's lines, none wider than `width` as long as name and status have room at all. Cells
+/// are made twice, to be measured and to be written, rather than kept: there may be thousands.
 pub fn table(agents: &[AgentReport], width: usize) -> Vec<String> {
     if agents.is_empty() {
         return vec![];
     }
-    let mut columns: Vec<(&Column, Vec<String>)> =
-        COLUMNS.iter().map(|column| (column, agents.iter().map(column.cell).collect())).collect();
+    let mut columns: Vec<(&Column, usize)> =
+        COLUMNS.iter().map(|column| (column, widest(column, agents))).collect();
     while total(&columns) > width {
         let least_needed = columns.iter().map(|(column, _)| column.dispensable).max();
         match least_needed {
@@ -75,41 +74,36 @@ pub fn table(agents: &[AgentReport], width: usize) -> Vec<String> {
         }
     }
     let excess = total(&columns).saturating_sub(width);
-    let name_width = widest(&columns[0]).saturating_sub(excess).max(NARROWEST_NAME);
-    for name in &mut columns[0].1 {
-        *name = fit::cut(name, name_width).into_owned();
+    let names = &mut columns[0].1;
+    *names = names.saturating_sub(excess).max(NARROWEST_NAME).min(*names);
+    let titles = line(&columns, |column| column.title.to_owned());
+    let rows = agents.iter().map(|agent| line(&columns, |column| (column.cell)(agent)));
+    std::iter::once(titles).chain(rows).collect()
+}
+
+fn widest(column: &Column, agents: &[AgentReport]) -> usize {
+    let cells = agents.iter().map(|agent| fit::width(&(column.cell)(agent)));
+    cells.max().unwrap_or(0).max(column.title.len())
+}
+
+fn total(columns: &[(&Column, usize)]) -> usize {
+    columns.iter().map(|(_, width)| width).sum::<usize>() + GAP * columns.len().saturating_sub(1)
+}
+
+fn line(columns: &[(&Column, usize)], cell: impl Fn(&Column) -> String) -> String {
+    let mut line = String::new();
+    let mut gap = 0;
+    for (column, width) in columns {
+        let cell = cell(column);
+        let cell = fit::cut(&cell, *width);
+        let fill = width.saturating_sub(fit::width(&cell));
+        let (before, after) = if column.numbers { (fill, 0) } else { (0, fill) };
+        line.extend(std::iter::repeat_n(' ', gap + before));
+        line.push_str(&cell);
+        gap = GAP + after;
     }
-    lay_out(&columns)
-}
-
-fn widest((column, cells): &(&Column, Vec<String>)) -> usize {
-    cells.iter().map(|cell| fit::width(cell)).max().unwrap_or(0).max(column.title.len())
-}
-
-fn total(columns: &[(&Column, Vec<String>)]) -> usize {
-    columns.iter().map(widest).sum::<usize>() + GAP * columns.len().saturating_sub(1)
-}
-
-fn lay_out(columns: &[(&Column, Vec<String>)]) -> Vec<String> {
-    let mut table = Table::new();
-    // The columns were made to fit: arranged by the library, words would break in the middle.
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(columns.iter().map(|(column, _)| cell(column, column.title)));
-    let rows = columns.first().map_or(0, |(_, cells)| cells.len());
-    for row in 0..rows {
-        table.add_row(columns.iter().map(|(column, cells)| cell(column, &cells[row])));
-    }
-    let last = columns.len().saturating_sub(1);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        let gap = if index == last { 0 } else { GAP };
-        column.set_padding((0, u16::try_from(gap).unwrap_or_default()));
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect()
-}
-
-fn cell(column: &Column, content: &str) -> Cell {
-    let alignment = if column.numbers { CellAlignment::Right } else { CellAlignment::Left };
-    Cell::new(content).set_alignment(alignment)
+    line.truncate(line.trim_end().len());
+    line
 }
 
 #[cfg(test)]

@@ -95,12 +95,15 @@ pub fn run(wanted: &[&'static Case], told: impl FnMut(&CaseReport)) -> anyhow::R
             cases = all(wanted, folder.path(), told) => Ok(cases),
         }
     });
-    // Of the keepers too, if there are any still.
-    let left = strays::living(folder.path());
+    // When the time was over some were still at it: those cases have failed, their processes are ours.
+    let left = match &played {
+        Ok((_, true)) => strays::living(folder.path()),
+        _ => Vec::new(),
+    };
     strays::end_all(folder.path());
     let removed = folder.close();
     let cases = match played {
-        Ok(cases) => cases,
+        Ok((cases, _)) => cases,
         Err(signal) => return Ok(Ended::By(signal?)),
     };
     removed?;
@@ -134,11 +137,12 @@ struct Playing<'a> {
     number_of_places: u32,
 }
 
+/// Also whether all have ended in time.
 async fn all(
     wanted: &[&'static Case],
     folder: &Path,
     mut told: impl FnMut(&CaseReport),
-) -> Vec<CaseReport> {
+) -> (Vec<CaseReport>, bool) {
     let at_once = available_parallelism().map_or(1, |cores| cores.get() * CASES_PER_CORE);
     let at_once = at_once.min(MOST_CASES);
     let playing = Playing {
@@ -152,7 +156,7 @@ async fn all(
     let play = wanted.iter().zip(&reports).map(|(case, report)| playing.play(case, report));
     // All are asked at once, so that one that takes long holds up nothing but its own row.
     let mut played = stream::iter(play).buffered(wanted.len().max(1));
-    let _in_time = timeout(LONGEST, async {
+    let in_time = timeout(LONGEST, async {
         while let Some(report) = played.next().await {
             told(&report.borrow());
             number_told += 1;
@@ -161,7 +165,7 @@ async fn all(
     .await;
     reports[number_told..].iter().for_each(|report| told(&report.borrow()));
     drop(played);
-    reports.into_iter().map(RefCell::into_inner).collect()
+    (reports.into_iter().map(RefCell::into_inner).collect(), in_time.is_ok())
 }
 
 fn unfinished(case: &Case) -> CaseReport {

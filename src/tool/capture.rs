@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::report::LEFT_OUT;
+
 /// Collects bytes up to a limit, half of it from the beginning and half from the end.
 #[derive(Debug)]
 pub struct Capture {
@@ -51,7 +53,8 @@ impl Capture {
             return Captured { text: into_text(bytes), truncated: false };
         }
         let tail = into_text(self.tail.into());
-        let text = format!("{}\n[… {} bytes left out …]\n{tail}", into_text(bytes), self.left_out);
+        let (before, after) = LEFT_OUT;
+        let text = format!("{}{before}{}{after}{tail}", into_text(bytes), self.left_out);
         Captured { text, truncated: true }
     }
 }

@@ -241,7 +241,13 @@ impl Answer {
                 _ => Fault::Unreadable(excerpt(json)),
             });
         }
-        let chunk: Chunk<'_> = serde_json::from_slice(json).map_err(unreadable)?;
+        // Checked as a whole it is read faster than checked string by string. What is not UTF-8
+        // may stand where nobody looks.
+        let chunk: serde_json::Result<Chunk<'_>> = match std::str::from_utf8(json) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(json),
+        };
+        let chunk = chunk.map_err(unreadable)?;
         if chunk::is_given(chunk.error) {
             return Err(Fault::Server(ServerError::from_body(json)));
         }

@@ -17,15 +17,18 @@ use super::board::Board;
 use super::drawing::Drawing;
 use super::frame::frame;
 
-/// Lines that wait to be written; what goes over is counted.
-const MOST_LINES: usize = 1024;
+/// Bytes of lines that wait to be written; what goes over is counted.
+const MOST_WAITING: usize = 256 * 1024;
+/// How long a line may wait for others, so that the changes of a thousand agents do not wake the
+/// thread a thousand times.
+const GATHER: Duration = Duration::from_millis(5);
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
 /// How long one write may take before stderr is given up on.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long it may take in all, however steadily it drips.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Bytes written at once: the smaller, the sooner it is seen that a slow reader still reads.
+/// Bytes written at once, in whole lines if they fit: the smaller, the sooner it is seen that a slow reader still reads.
 const CHUNK: usize = 1024;
 
 #[derive(Debug)]
@@ -48,7 +51,8 @@ pub struct Shared {
 #[derive(Debug)]
 struct State {
     board: Board,
-    lines: VecDeque<String>,
+    /// Whole lines.
+    lines: String,
     left_out: u64,
     /// Nothing else is shown while the answer to a question is awaited.
     asking: bool,
@@ -72,7 +76,7 @@ impl Shared {
     pub fn new(board: Board, colour: bool) -> Self {
         let state = State {
             board,
-            lines: VecDeque::new(),
+            lines: String::new(),
             left_out: 0,
             asking: false,
             prompts: VecDeque::new(),
@@ -96,12 +100,16 @@ impl Shared {
             return;
         }
         let Some(line) = change(&mut state.board) else { return };
-        if state.lines.len() < MOST_LINES {
-            state.lines.push_back(line);
-            self.wake.notify_one();
-        } else {
+        if state.lines.len() + line.len() >= MOST_WAITING {
             state.left_out += 1;
+            return;
         }
+        // The writer takes all there is: if there are any, it has been woken for them.
+        if state.lines.is_empty() {
+            self.wake.notify_one();
+        }
+        state.lines.push_str(&line);
+        state.lines.push('\n');
     }
 
     /// Queues what belongs to a question, which goes before all lines.
@@ -179,7 +187,7 @@ pub struct Prompt {
 /// What there is to do.
 struct Work {
     prompts: VecDeque<Prompt>,
-    lines: VecDeque<String>,
+    lines: String,
     left_out: u64,
     frame: Option<Vec<String>>,
     order: Order,
@@ -206,7 +214,7 @@ pub fn run(
         }
         work.prompts.into_iter().for_each(|prompt| write_prompt(shared, &mut terminal, prompt));
         // A stderr that is closed is not tried again for every line.
-        gone = gone || write_lines(shared, &mut out, work.lines, work.left_out).is_err();
+        gone = gone || write_lines(shared, &mut out, &work.lines, work.left_out).is_err();
         if let (Show::Drawn(drawing), Some(frame), Some(size)) = (&mut show, work.frame, size) {
             shared.writing(|| drawing.draw(frame, size));
         }
@@ -240,7 +248,13 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
             let waited = shared.wake.wait_timeout_while(state, FRAME, idle);
             waited.unwrap_or_else(PoisonError::into_inner).0
         }
-        _ => shared.wake.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner),
+        _ => {
+            let state = shared.wake.wait_while(state, idle);
+            let state = state.unwrap_or_else(PoisonError::into_inner);
+            let more = |state: &mut State| state.order == Order::Show;
+            let waited = shared.wake.wait_timeout_while(state, GATHER, more);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        }
     };
     let order = match &mut state.order {
         Order::Show => Order::Show,
@@ -249,7 +263,7 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
     };
     let prompts = mem::take(&mut state.prompts);
     if state.asking && order == Order::Show {
-        return Work { prompts, lines: VecDeque::new(), left_out: 0, frame: None, order };
+        return Work { prompts, lines: String::new(), left_out: 0, frame: None, order };
     }
     let frame = match (size, &order) {
         (Some(size), Order::Show) => Some(frame(&state.board, Instant::now(), size, shared.colour)),
@@ -262,12 +276,10 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
 fn write_lines(
     shared: &Shared,
     out: &mut impl Write,
-    lines: VecDeque<String>,
+    lines: &str,
     left_out: u64,
 ) -> io::Result<()> {
-    for line in lines {
-        write_chunks(shared, out, format!("{line}\n").as_bytes())?;
-    }
+    write_chunks(shared, out, lines.as_bytes())?;
     if left_out > 0 {
         let note = format!("({left_out} lines left out: stderr is too slow)\n");
         write_chunks(shared, out, note.as_bytes())?;
@@ -284,9 +296,13 @@ fn write_prompt(shared: &Shared, terminal: &mut Option<File>, prompt: Prompt) {
     }
 }
 
-fn write_chunks(shared: &Shared, out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    for chunk in bytes.chunks(CHUNK) {
+fn write_chunks(shared: &Shared, out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let most = bytes.len().min(CHUNK);
+        let end = bytes[..most].iter().rposition(|byte| *byte == b'\n').map_or(most, |at| at + 1);
+        let (chunk, rest) = bytes.split_at(end);
         shared.writing(|| out.write_all(chunk).and_then(|()| out.flush()))?;
+        bytes = rest;
     }
     Ok(())
 }

@@ -48,7 +48,10 @@ impl HttpClients {
             pool.hosts.extend(http.hosts.iter().map(ToString::to_string));
         }
         for tool in plan.tools() {
-            if let ToolKind::Http(http) = &tool.kind {
+            // What will not be asked needs no certificates.
+            if let ToolKind::Http(http) = &tool.kind
+                && !http.hosts.is_out_of_reach()
+            {
                 clients.client(&http.hosts, &http.origin)?;
             }
         }

@@ -1,0 +1,82 @@
+//! What a run of crew costs, each figure beside the least it could cost: `cargo bench`.
+//!
+//! The floor is a bare reqwest client with crew's own settings that makes the same streamed calls
+//! to the same server, as a whole process, and the time that server is known to take. crew and the
+//! floor take turns, so that a busy machine slows down both. A goal that is missed is marked; the
+//! status is 1 only if something did not work at all. Counts processes and memory through `/proc`.
+//!
+//! `cargo bench --bench figures -- calls stop` measures only those sections.
+
+mod bare;
+mod launch;
+mod measure;
+mod repeat;
+mod server;
+mod stop;
+mod table;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use measure::Bench;
+use table::Row;
+
+type Section = fn(&mut Bench) -> anyhow::Result<Vec<Row>>;
+
+const SECTIONS: [(&str, Section); 4] = [
+    ("calls", measure::calls),
+    ("stop", stop::open_calls),
+    ("tools", stop::tools),
+    ("repeat", repeat::measure),
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The program is all processes that are measured against each other; the first argument says
+/// which one.
+fn run() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft.max(hard), hard)
+        .context("cannot raise the limit of open files")?;
+    match words[..] {
+        [server::ROLE] => server::serve(),
+        [bare::ROLE, url, parallel, rounds] => bare::run(url, parallel.parse()?, rounds.parse()?),
+        [repeat::ROLE, file] => repeat::run(file.as_ref()),
+        [launch::ROLE, folder, program, ref arguments @ ..] => {
+            launch::run(folder.as_ref(), program, arguments)
+        }
+        _ if words.contains(&"--bench") => figures(&words),
+        // `cargo test --all-targets` builds and starts it too.
+        _ => Ok(writeln!(io::stdout(), "nothing measured: this is for cargo bench")?),
+    }
+}
+
+fn figures(words: &[&str]) -> anyhow::Result<()> {
+    let wanted = |name: &str| words.contains(&name) || words.iter().all(|word| *word == "--bench");
+    let known = |word: &&str| *word == "--bench" || SECTIONS.iter().any(|(name, _)| name == word);
+    anyhow::ensure!(
+        words.iter().all(known),
+        "the sections are: {}",
+        SECTIONS.map(|(name, _)| name).join(", ")
+    );
+    let mut bench = Bench::new()?;
+    let mut rows = Vec::new();
+    for (name, section) in SECTIONS.iter().filter(|(name, _)| wanted(name)) {
+        writeln!(io::stderr(), "measuring: {name}")?;
+        rows.extend(section(&mut bench).with_context(|| format!("section {name}"))?);
+    }
+    Ok(writeln!(io::stdout(), "{}", table::render(&rows))?)
+}

@@ -1,0 +1,156 @@
+//! Calls to a model: start-up, wall time, processor time and memory.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tempfile::TempDir;
+
+use crate::bare;
+use crate::launch::{Launched, Taken};
+use crate::server::Server;
+use crate::table::{Goal, Row};
+
+/// What the server takes for an answer, milliseconds.
+pub const DELAY: &str = "100";
+const DELAY_MS: f64 = 100.0;
+pub const MIB: f64 = 1024.0;
+
+/// How many agents, how often, and the most the time may be of that of the bare client.
+const SIZES: [(usize, usize, Goal); 4] = [
+    (1, 21, Goal::None),
+    (5, 41, Goal::Ratio(1.05)),
+    (100, 21, Goal::None),
+    (1000, 15, Goal::Ratio(1.10)),
+];
+
+/// What all sections share.
+pub struct Bench {
+    pub server: Server,
+    folder: TempDir,
+}
+
+impl Bench {
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self { server: Server::start()?, folder: tempfile::tempdir()? })
+    }
+
+    /// Writes a file of this many agents whose model answers after `delay`.
+    pub fn crew_file(&self, agents: usize, delay: &str) -> anyhow::Result<PathBuf> {
+        let base_url = self.server.base_url(delay);
+        let mut yaml = format!(
+            "providers:\n  bench: {{api: openai, base_url: '{base_url}'}}\n\
+             defaults: {{model: bench/m, timeout: 1m}}\nagents:\n"
+        );
+        for agent in 0..agents {
+            writeln!(
+                yaml,
+                "  clerk{agent}:\n    role: Clerk\n    goal: Find out why the machine is slow"
+            )?;
+        }
+        self.write(&format!("{agents}-{delay}.yaml"), &yaml)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// Starts crew as its user would, with the report and the progress going to files.
+    pub fn crew(&self, file: &std::path::Path) -> anyhow::Result<Launched> {
+        let file = file.to_str().context("the temporary folder's name is not UTF-8")?;
+        let arguments = ["run", "--config", file, "--input", "my laptop is slow"];
+        Launched::start(self.folder.path(), env!("CARGO_BIN_EXE_crew"), &arguments)
+    }
+
+    /// Starts the bare client.
+    pub fn bare(&self, delay: &str, parallel: usize, rounds: u32) -> anyhow::Result<Launched> {
+        let url = self.server.base_url(delay);
+        self.this_program(&[bare::ROLE, &url, &parallel.to_string(), &rounds.to_string()])
+    }
+
+    /// Starts another process of the benchmark itself.
+    pub fn this_program(&self, arguments: &[&str]) -> anyhow::Result<Launched> {
+        let program = std::env::current_exe()?;
+        let program = program.to_str().context("the path of the benchmark is not UTF-8")?;
+        Launched::start(self.folder.path(), program, arguments)
+    }
+
+    /// What the last process wrote.
+    pub fn output(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.folder.path().join("stdout"))?)
+    }
+
+    /// Waits for a process that must succeed; else what it had to say is the error.
+    pub fn success(&self, launched: Launched) -> anyhow::Result<Taken> {
+        launched.wait(0).with_context(|| {
+            let stderr = std::fs::read_to_string(self.folder.path().join("stderr"));
+            stderr.unwrap_or_default()
+        })
+    }
+}
+
+/// Samples of crew and of the bare client, taken in turn.
+#[derive(Default)]
+struct Pairs {
+    crew: Vec<Sample>,
+    bare: Vec<Sample>,
+}
+
+struct Sample {
+    taken: Taken,
+    /// Milliseconds from the start of the process to its first call.
+    start: f64,
+}
+
+impl Pairs {
+    fn take(bench: &mut Bench, agents: usize, times: usize) -> anyhow::Result<Self> {
+        let file = bench.crew_file(agents, DELAY)?;
+        let mut pairs = Self::default();
+        for _ in 0..times {
+            bench.server.seen()?;
+            let taken = bench.success(bench.bare(DELAY, agents, 1)?)?;
+            let start = bench.server.seen()?.first.since(taken.started);
+            pairs.bare.push(Sample { taken, start });
+            let taken = bench.success(bench.crew(&file)?)?;
+            let start = bench.server.seen()?.first.since(taken.started);
+            pairs.crew.push(Sample { taken, start });
+        }
+        Ok(pairs)
+    }
+
+    fn row(&self, name: &str, unit: &'static str, goal: Goal, of: impl Fn(&Sample) -> f64) -> Row {
+        let (crew, floor) =
+            (self.crew.iter().map(&of).collect(), self.bare.iter().map(&of).collect());
+        Row { name: name.to_owned(), unit, crew, floor, beside: "bare client", goal }
+    }
+}
+
+pub fn calls(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (agents, times, goal) in SIZES {
+        let pairs = Pairs::take(bench, agents, times)?;
+        let noun = if agents == 1 { "agent" } else { "agents" };
+        let name = |what: &str| format!("{agents} {noun} of {DELAY} ms: {what}");
+        let wall = pairs.row(&name("wall time"), "ms", goal, |sample| sample.taken.wall());
+        if agents == 1 {
+            let start = |sample: &Sample| sample.start;
+            rows.push(pairs.row("start to first call", "ms", Goal::AtMost(10.0), start));
+            let floor = vec![DELAY_MS; times];
+            let (name, crew) = (wall.name.clone(), wall.crew.clone());
+            rows.push(Row { name, crew, floor, beside: "the delay", goal: Goal::None, unit: "ms" });
+        }
+        rows.push(wall);
+        if agents == 1 || agents == 1000 {
+            let goal = if agents == 1 { Goal::None } else { Goal::AtMost(40.0) };
+            let peak = |sample: &Sample| sample.taken.peak / MIB;
+            rows.push(pairs.row(&name("peak memory"), "MiB", goal, peak));
+        }
+        if agents > 1 {
+            let cpu = |sample: &Sample| sample.taken.cpu / agents as f64;
+            rows.push(pairs.row(&name("CPU per agent"), "ms", Goal::None, cpu));
+        }
+    }
+    Ok(rows)
+}

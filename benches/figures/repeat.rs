@@ -1,0 +1,91 @@
+//! The same crew run again and again in one process, as a program around crew's library would:
+//! what a run leaves behind would add up.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use crew::cancel::Cancellation;
+use crew::consent::Consent;
+use crew::engine::{self, Services};
+use crew::plan::{self, Overrides};
+use crew::provider;
+use crew::report::RunStatus;
+use crew::secret::Secrets;
+use crew::tool::http::HttpClients;
+
+use crate::launch;
+use crate::measure::{Bench, MIB};
+use crate::table::{Goal, Row};
+
+pub const ROLE: &str = "repeat";
+
+const RUNS: u32 = 12_000;
+/// Runs after which nothing new is to be allocated for good.
+pub const EARLY: u32 = 500;
+/// Calls of one run.
+const CALLS: usize = 2;
+/// The server answers at once.
+const NO_DELAY: &str = "0";
+
+/// The process itself: says how much memory was in use early on and at the end.
+pub fn run(file: &Path) -> anyhow::Result<()> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let plan = plan::load(Some(file), &Overrides::default(), &environment);
+    let plan = plan.map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let services = Services {
+        consent: Consent::Nobody,
+        http: HttpClients::default(),
+        providers: provider::connect(&plan.providers)?,
+        secrets: Secrets::of(&plan),
+        events: Arc::new(drop),
+        open_files: None,
+    };
+    let mut early = 0;
+    runtime.block_on(async {
+        for run in 0..RUNS {
+            let cancel = Cancellation::new();
+            let report = engine::run(&plan, "my laptop is slow", &cancel, &services).await;
+            anyhow::ensure!(report.status == RunStatus::Succeeded, "{report:?}");
+            if run == EARLY {
+                early = launch::memory(std::process::id())?;
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    Ok(writeln!(io::stdout(), "{early} {}", launch::memory(std::process::id())?)?)
+}
+
+/// Runs it beside a bare client that makes the same calls as often.
+pub fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
+    let file = bench.crew_file(CALLS, NO_DELAY)?;
+    let bare = bench.success(bench.bare(NO_DELAY, CALLS, RUNS)?)?;
+    let crew = bench.success(bench.this_program(&[ROLE, file.to_str().context("not UTF-8")?])?)?;
+    let output = bench.output()?;
+    let numbers: Vec<f64> = output.split_whitespace().flat_map(str::parse).collect();
+    let [early, late] = numbers[..] else { anyhow::bail!("no memory was told: {output:?}") };
+    let row = |name: &str, unit, crew, floor, beside, goal| Row {
+        name: format!("{RUNS} runs in one process: {name}"),
+        unit,
+        crew: vec![crew],
+        floor: vec![floor],
+        beside,
+        goal,
+    };
+    let runs = f64::from(RUNS);
+    let after = "after 500 runs";
+    Ok(vec![
+        row(
+            "wall time of one",
+            "ms",
+            crew.wall() / runs,
+            bare.wall() / runs,
+            "bare client",
+            Goal::None,
+        ),
+        row("CPU of one", "ms", crew.cpu / runs, bare.cpu / runs, "bare client", Goal::None),
+        row("memory", "MiB", late / MIB, early / MIB, after, Goal::Above(1.0)),
+    ])
+}
