@@ -20,7 +20,7 @@ use crate::provider::offline::Offline;
 use crate::provider::{
     ChatDelta, ChatReply, ChatRequest, Provider, ProviderError, ToolCall, ToolSpec,
 };
-use crate::report::{AgentError, CancelKind, ErrorKind, Event, EventSink, ToolCallReport};
+use crate::report::{AgentError, CancelKind, ErrorKind, Event, EventSink, ToolCallReport, Usage};
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
 use crate::tool::process::Processes;
@@ -213,9 +213,16 @@ impl Driver<'_> {
         let mut on_delta = |delta: ChatDelta<'_>| match delta {
             ChatDelta::Text(text) => self.keep_text(text, !std::mem::replace(&mut text_seen, true)),
             ChatDelta::Usage(tokens) => {
-                let mut ledger = self.ledger.open();
-                ledger.usage.input_tokens = before.input_tokens + tokens.input_tokens;
-                ledger.usage.output_tokens = before.output_tokens + tokens.output_tokens;
+                // Added to what was there before the call: each tells of the whole call so far.
+                let mut usage = before;
+                usage += Usage {
+                    input_tokens: tokens.input_tokens,
+                    output_tokens: tokens.output_tokens,
+                    cached_input_tokens: tokens.cached_input_tokens,
+                    reasoning_tokens: tokens.reasoning_tokens,
+                    ..Usage::default()
+                };
+                self.ledger.open().usage = usage;
             }
         };
         let mut result = tokio::select! {

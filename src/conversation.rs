@@ -60,7 +60,8 @@ impl Conversation {
             Step::Done(Ending::OutOfTurns)
         } else {
             let tool_calls = reply.tool_calls.clone();
-            self.messages.push(Message::Assistant { text: text.to_owned(), tool_calls });
+            let (text, native) = (text.to_owned(), reply.native);
+            self.messages.push(Message::Assistant { text, tool_calls, native });
             Step::CallTools(reply.tool_calls)
         };
     }

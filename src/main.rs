@@ -15,7 +15,7 @@ use crew::report::InvalidReport;
 use crew::selftest::{Ended, SelftestStatus, keeper, zoo};
 use crew::tool::guardian;
 use crew::tool::http::HttpClients;
-use crew::{exit, plan, provider, selftest};
+use crew::{exit, plan, provider, selftest, signal};
 
 mod delivery;
 mod run;
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     if let Some(ended) = guardian::take_over() {
         return ended;
     }
+    signal::restore();
     match Cli::try_parse() {
         Ok(Cli { command: Command::Run(args) }) => run::run(&args),
         Ok(Cli { command: Command::Check(args) }) => check(&args),

@@ -134,8 +134,14 @@ pub enum Scope {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     pub model_calls: u64,
+    /// All that was read, from a cache or not.
     pub input_tokens: u64,
+    /// All that was written, reasoning included.
     pub output_tokens: u64,
+    /// Of `input_tokens`, those read from a server's cache.
+    pub cached_input_tokens: u64,
+    /// Of `output_tokens`, those of reasoning, where a server counts them apart.
+    pub reasoning_tokens: u64,
     pub tool_calls: u64,
 }
 
@@ -144,6 +150,9 @@ impl std::ops::AddAssign for Usage {
         self.model_calls = self.model_calls.saturating_add(other.model_calls);
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cached_input_tokens =
+            self.cached_input_tokens.saturating_add(other.cached_input_tokens);
+        self.reasoning_tokens = self.reasoning_tokens.saturating_add(other.reasoning_tokens);
         self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
     }
 }

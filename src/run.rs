@@ -15,7 +15,7 @@ use crew::output::OutputFile;
 use crew::plan::{self, CrewPlan, OnFailure, Overrides};
 use crew::render::progress::{self, Progress};
 use crew::report::{CancelKind, Report};
-use crew::secret::Secrets;
+use crew::secret::{self, Secrets};
 use crew::tool::http::HttpClients;
 use crew::{exit, open_files, provider, reader, render, signal};
 use tokio::runtime::{Builder, Runtime};
@@ -25,6 +25,7 @@ use crate::{Screens, delivery, environment, invalid, is_json, look};
 pub fn run(args: &RunArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
     let json = is_json(args.output.output, args.output.output_file.is_some());
+    secret::keep_private();
     let cancel = Cancellation::new();
     // Signals first: one that comes while the file is read ends in a report, too.
     let prepared = runtime(&cancel).map_err(usage).and_then(|runtime| {

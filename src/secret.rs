@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::plan::template::Template;
-use crate::plan::{CrewPlan, ToolKind, ToolPlan};
+use crate::plan::{CrewPlan, ToolKind, ToolPlan, is_telling};
 use crate::report::LEFT_OUT;
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
@@ -16,26 +16,29 @@ const SHORTEST: usize = 4;
 const SHORTEST_HALF: usize = 4;
 const REDACTED: &str = "[redacted]";
 
-/// Headers whose names hold one of these carry secrets; others name a team or a version.
-const TELLING: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
+/// From now on no other process of the same user may look into this one: its environment holds keys, and a
+/// tool that runs as the user could read them in /proc. Root can all the same.
+pub fn keep_private() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
 
-/// API keys and secret values of headers and of queries.
+/// API keys and the secret values of headers and queries.
 #[derive(Debug, Default)]
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
     pub fn of(plan: &CrewPlan) -> Self {
         let keys = plan.providers.iter().filter_map(|provider| provider.api_key.as_ref());
-        let keys = keys.chain(&plan.secrets);
-        let headers = plan.providers.iter().flat_map(|provider| &provider.headers);
-        let is_secret = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            TELLING.iter().any(|part| name.contains(part))
-        };
-        let tools = plan.tools().into_iter().flat_map(of_tool).filter(|(name, _)| is_secret(name));
-        let headers = headers.filter(|(name, _)| is_secret(name)).map(|(_, value)| value);
+        let named = plan
+            .providers
+            .iter()
+            .flat_map(|provider| provider.headers.iter().chain(&provider.query));
+        let named = named.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
+        let tools = plan.tools().into_iter().flat_map(of_tool);
         let mut secrets = Self::default();
-        keys.chain(headers).for_each(|value| secrets.add(value.expose_secret()));
+        keys.chain(&plan.secrets).chain(named).for_each(|key| secrets.add(key.expose_secret()));
+        let tools = tools.filter(|(name, _)| is_telling(name));
         tools.for_each(|(_, value)| secrets.add(value.source()));
         secrets
     }

@@ -7,11 +7,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, SigSet, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cancel::Cancellation;
 use crate::report::CancelKind;
+
+/// Undoes what whoever started crew did to the signals that it relies on: to be called before
+/// there is a second thread. An ignored SIGCHLD would hide the ends of children, and a signal that is
+/// held back would never be heard.
+#[expect(unsafe_code, reason = "a signal's disposition can be reset no other way")]
+pub fn restore() {
+    // SAFETY: the default disposition runs no code of ours.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    let heard = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD];
+    let _ = heard.into_iter().collect::<SigSet>().thread_unblock();
+}
 
 /// Starts to listen; must be called within a tokio runtime.
 ///

@@ -1,6 +1,5 @@
 //! One model call as the agent sees it: what may be tried again, when, how a call is given up, and
 //! what it may cost. What the report says of each answer is tested through the program.
-
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -8,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crew::plan::ProviderPlan;
+use crew::plan::{Api, ProviderPlan};
 use crew::provider::{
     ChatDelta, ChatReply, ChatRequest, Message, Provider, ProviderError, SetupError, ToolSpec,
     connect,
@@ -27,7 +26,9 @@ const SHORT: Duration = Duration::from_millis(200);
 fn plan(base_url: &str) -> ProviderPlan {
     ProviderPlan {
         name: "mock".into(),
+        api: Api::OpenAi,
         base_url: base_url.into(),
+        query: Vec::new(),
         api_key: None,
         headers: Vec::new(),
         max_concurrency: None,
@@ -155,7 +156,6 @@ async fn silence_ends_a_call_and_any_byte_breaks_it() {
     let alive = (0..8).fold(stream(), |script, _| script.raw(": alive\n\n").delay(SHORT / 4));
     let server = ModelServer::always(alive.text("hi").done());
     assert_eq!(ask_server(&server, SHORT).await.unwrap(), "hi", "comments are no silence");
-
     // Nothing but [DONE] is missing.
     let server = ModelServer::always(stream().text("hi").finish("stop").stall());
     assert_eq!(ask_server(&server, SHORT).await.unwrap(), "hi");

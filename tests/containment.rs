@@ -129,3 +129,58 @@ fn many_calls_leave_nothing_to_be_remembered() {
         + cleanup["processes_killed"].as_u64().unwrap();
     assert_eq!(gone, 201, "{cleanup:#}");
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_starts_after_the_stop_however_late_its_start_was() {
+    let running = Crew::new(
+        r#"
+tools:
+  first:
+    description: x
+    env: [DIR]
+    shell: |
+      echo $PPID >"$DIR/reaper"
+      until [ -e "$DIR/go" ]; do sleep 0.01; done
+  second: {description: x, env: [DIR], shell: 'touch "$DIR/started"'}
+agents:
+  a: {model: offline, tools: [first]}
+  b: {model: offline, tools: [second], needs: [a]}
+"#,
+    )
+    .start();
+    let guardian = parent_of(running.pid_from("reaper"));
+    kill(guardian, Signal::SIGSTOP).unwrap();
+    std::fs::write(running.path("go"), "").unwrap();
+    running.wait_for_stderr("b: running second");
+    running.signal(Signal::SIGINT);
+    running.wait_for_stderr("stopping");
+    kill(guardian, Signal::SIGCONT).unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.json()["agents"]["b"]["tool_calls"][0]["status"], "cancelled");
+    assert!(!ended.path().join("started").exists());
+}
+
+#[test]
+fn it_does_not_matter_what_crew_was_started_with() {
+    let leave = "(sleep 1000 >/dev/null 2>&1 &)\necho done";
+    for preparation in ["trap '' CHLD", "exec <&- 2>&-", "exec 3</dev/null 4<&3 9<&3"] {
+        let report = Crew::new(&one_tool(leave)).through(preparation).run().report(0);
+        assert_eq!(output_of(&report), "done\n", "{preparation}");
+        assert_eq!(report["agents"]["a"]["tool_calls"][0]["leaked"], true, "{preparation}");
+        assert_eq!(report["cleanup"]["survivors"], json!([]), "{preparation}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_tool_cannot_look_into_crew() {
+    // A number for `cut`: the shell's own variables would be the reaper's.
+    let parent = |of: &str| format!("$(grep PPid /proc/{of}/status | cut -f2)");
+    let crew = parent(&parent("$PPID"));
+    let yaml = one_tool(&format!("tr '\\0' '\\n' </proc/{crew}/environ; id -u"));
+    let report = Crew::new(&yaml).env("MY_API_KEY", "key-of-crew").run().report(0);
+    let output = output_of(&report);
+    // Nothing can be kept from root.
+    assert!(output.ends_with("\n0\n") || !output.contains("key-of-crew"), "{output}");
+}

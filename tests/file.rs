@@ -217,8 +217,10 @@ fn models_and_providers() {
     for (model, expected) in [
         ("gpt-4o", "does not name a model .. provider/model"),
         ("opnai/x", r#"no provider "opnai" .. did you mean "openai"?"#),
-        ("anthropic/x", "this version speaks the OpenAI protocol only"),
-        ("gemini/x", "this version speaks the OpenAI protocol only"),
+        ("antropic/x", r#"no provider "antropic" .. did you mean "anthropic"?"#),
+        ("gemni/x", r#"no provider "gemni" .. did you mean "gemini"?"#),
+        ("anthropic/x", "ANTHROPIC_API_KEY is not set .. --offline"),
+        ("gemini/x", "GEMINI_API_KEY is not set .. --offline"),
         ("openai/x", "OPENAI_API_KEY is not set .. --offline"),
         ("''", "does not name a model"),
         ("openai/", "does not name a model"),
@@ -244,7 +246,7 @@ fn models_and_providers() {
         &[
             "providers.openai 3:3 .. built in",
             "providers.bare 4:3 .. no base_url",
-            "providers.odd.api 6:10 .. expected openai",
+            "providers.odd.api 6:10 .. expected openai or anthropic or gemini .. did you mean \"openai\"?",
             "providers.odd.base_url 7:15 .. expected an address",
             r#"providers.odd.headers["a b"] 8:15 .. not a header's name"#,
             "providers.odd.headers.host 8:23 .. crew's own",

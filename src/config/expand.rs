@@ -4,6 +4,7 @@
 //! file's structure nor a template's, and `${…}` inside it stays as it is.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use secrecy::SecretString;
 
@@ -20,7 +21,7 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Expansion<'a> {
     pub env: Env<'a>,
     /// Variables that hold API keys: only the headers of providers and HTTP tools may use one.
-    pub keys: Vec<String>,
+    pub keys: &'a HashSet<String>,
     pub log: &'a FaultLog,
     /// What variables have brought into the headers of HTTP tools.
     pub secrets: RefCell<Vec<SecretString>>,
@@ -102,7 +103,7 @@ impl Expansion<'_> {
         kind: Kind,
         path: &Path<'_>,
     ) -> Option<Part<'t>> {
-        if !kind.may_hold_keys() && self.keys.iter().any(|key| key == name) {
+        if !kind.may_hold_keys() && self.keys.contains(name) {
             let message = format!("{name} holds an API key, which may stand in headers only");
             let hint =
                 "name the variable in the provider's api_key_env; an HTTP tool takes it in headers";
@@ -216,6 +217,24 @@ fn variable(inside: &str) -> Piece<'_> {
     Piece::Variable { name, default }
 }
 
+/// The variables that a text names.
+pub fn variables(text: &str) -> impl Iterator<Item = &str> {
+    pieces(text).into_iter().filter_map(|piece| match piece {
+        Piece::Variable { name, .. } => Some(name),
+        Piece::Plain(_) | Piece::Broken(_) => None,
+    })
+}
+
+/// Parts of names whose values are secrets; others name a team or a version.
+const TELLING: [&str; 8] =
+    ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
+
+/// Whether a header, or a parameter of an address, of this name carries a secret.
+pub fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|part| name.contains(part))
+}
+
 /// As a shell would take it: `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn is_variable_name(name: &str) -> bool {
     let mut chars = name.chars();
@@ -244,9 +263,10 @@ mod tests {
 
     fn expand_at(text: &str, path: &Path<'_>) -> (String, usize) {
         let log = FaultLog::default();
-        let keys = vec!["LOCAL_KEY".to_owned()];
+        let keys = HashSet::from(["LOCAL_KEY".to_owned()]);
         let mut node = Node::Text { text: text.to_owned(), expanded: false };
-        let expansion = Expansion { env: &env, keys, log: &log, secrets: RefCell::default() };
+        let expansion =
+            Expansion { env: &env, keys: &keys, log: &log, secrets: RefCell::default() };
         expansion.apply(&mut node, path);
         let Node::Text { text, .. } = node else { panic!("text became something else") };
         (text, log.finish(None, String::new()).faults.len())

@@ -59,6 +59,7 @@ pub struct DefaultsConfig {
 pub struct ProviderConfig {
     pub api: Option<ApiConfig>,
     pub base_url: Option<String>,
+    pub query: Option<Entries<String>>,
     pub api_key_env: Option<String>,
     pub headers: Option<Entries<String>>,
     pub max_concurrency: Option<u64>,
@@ -68,6 +69,8 @@ pub struct ProviderConfig {
 #[serde(rename_all = "snake_case")]
 pub enum ApiConfig {
     Openai,
+    Anthropic,
+    Gemini,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -13,6 +13,7 @@ pub mod node;
 pub mod place;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use serde::Deserialize;
 
@@ -24,14 +25,14 @@ use guard::Unusable;
 use node::Node;
 use place::{Path, Place};
 
-/// Decodes a file's text. What is wrong with it goes into the log; `Err` if nothing is left to go
-/// on with.
+/// Decodes a file's text, and tells the variables whose values are secrets. What is wrong with it
+/// goes into the log; `Err` if nothing is left to go on with.
 pub fn parse(
     source: &str,
     env: Env<'_>,
-    known_secrets: &[&str],
+    known_keys: &[&str],
     log: &mut FaultLog,
-) -> Result<CrewFile, Unusable> {
+) -> Result<(CrewFile, HashSet<String>), Unusable> {
     guard::inspect(source, log)?;
     let mut node: Node = match serde_yaml::from_str(source) {
         Ok(node) => node,
@@ -45,8 +46,8 @@ pub fn parse(
         }
     };
     node.merge(&Path::Root, log);
-    let expansion =
-        Expansion { env, keys: keys(&node, known_secrets), log, secrets: RefCell::default() };
+    let keys = keys(&node, known_keys);
+    let expansion = Expansion { env, keys: &keys, log, secrets: RefCell::default() };
     expansion.apply(&mut node, &Path::Root);
     let secrets = expansion.secrets.into_inner();
     if node == Node::Null {
@@ -55,20 +56,27 @@ pub fn parse(
         return Err(Unusable);
     }
     let decoded = CrewFile::deserialize(Decoder::new(&node, &Path::Root, log));
-    decoded.map(|crew| CrewFile { secrets, ..crew }).map_err(|error| {
+    let crew = decoded.map(|crew| CrewFile { secrets, ..crew }).map_err(|error| {
         // The decoder has no errors of its own, so this can only be a struct at odds with it.
         log.unplaced(format!("the file cannot be decoded: {error}"), None);
         Unusable
-    })
+    })?;
+    Ok((crew, keys))
 }
 
-/// The variables that hold API keys: the usual ones and those the file's providers name.
-fn keys(node: &Node, known: &[&str]) -> Vec<String> {
-    let mut keys: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
-    if let Some(Node::Map(providers)) = node.get("providers") {
-        for (_, provider) in providers {
-            if let Some(Node::Text { text, .. }) = provider.get("api_key_env") {
-                keys.push(text.clone());
+/// The variables that hold API keys: the usual ones, those the file's providers name, and those in
+/// headers that carry keys.
+fn keys(node: &Node, known: &[&str]) -> HashSet<String> {
+    let mut keys: HashSet<String> = known.iter().map(|&name| name.to_owned()).collect();
+    let Some(Node::Map(providers)) = node.get("providers") else { return keys };
+    for (_, provider) in providers {
+        if let Some(Node::Text { text, .. }) = provider.get("api_key_env") {
+            keys.insert(text.clone());
+        }
+        let Some(Node::Map(headers)) = provider.get("headers") else { continue };
+        for (_, value) in headers.iter().filter(|(name, _)| expand::is_telling(name)) {
+            if let Node::Text { text, .. } = value {
+                keys.extend(expand::variables(text).map(str::to_owned));
             }
         }
     }

@@ -28,6 +28,8 @@ use crate::config::place::Path;
 /// What a file, the command line and the environment together say.
 pub struct Builder<'a> {
     pub crew: &'a CrewFile,
+    /// Variables that hold API keys.
+    pub keys: &'a HashSet<String>,
     pub overrides: &'a Overrides,
     pub env: Env<'a>,
     pub log: &'a FaultLog,
@@ -42,7 +44,7 @@ impl Builder<'_> {
         }
         let vars = Arc::new(Vars::new(Value::Object(self.vars())));
         let endpoints = Endpoints::check(crew.providers.as_ref(), log);
-        let tools = self.tools(&vars, &base_dir(file), &endpoints);
+        let tools = self.tools(&vars, &base_dir(file));
         let defaults = self.defaults(&endpoints);
         let (drafts, needs) = self.agents(&vars, &defaults, &endpoints);
         let selected = self.selected(&needs);
@@ -113,15 +115,9 @@ impl Builder<'_> {
     }
 
     /// By name; `None` for one that no plan can be made of.
-    fn tools(
-        &self,
-        vars: &Vars,
-        base_dir: &Arc<PathBuf>,
-        endpoints: &Endpoints,
-    ) -> HashMap<&str, Option<Arc<ToolPlan>>> {
-        let secrets = endpoints.key_variables();
+    fn tools(&self, vars: &Vars, base_dir: &Arc<PathBuf>) -> HashMap<&str, Option<Arc<ToolPlan>>> {
         let offline = self.overrides.offline;
-        let around = Surroundings { vars, base_dir, secrets: &secrets, offline, log: self.log };
+        let around = Surroundings { vars, base_dir, secrets: self.keys, offline, log: self.log };
         let root = Path::Root.key("tools");
         let tool = |(name, config): &'_ (String, ToolConfig)| {
             around.tool(name, config, &root.key(name)).map(Arc::new)

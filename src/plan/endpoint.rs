@@ -1,47 +1,83 @@
 //! Models and the endpoints that serve them: built in, or declared in the file.
 
-use std::collections::HashSet;
-
 use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::ProviderPlan;
 use super::check::{self, Origin};
-use crate::config::expand::{Env, is_variable_name};
+use super::declared::{self, Declared};
+use super::{Api, ProviderPlan};
+use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, ProviderConfig};
 use crate::config::place::Path;
 
-/// Variables that hold the keys of well-known providers, whether this version speaks to them or
-/// not: none of them is a tool's business.
-pub const KEY_VARIABLES: [&str; 5] = [
+/// Variables that hold the keys of well-known providers, whether a run uses them or not: none of
+/// them is a tool's business.
+pub const KEY_VARIABLES: [&str; 6] = [
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",
     "GEMINI_API_KEY",
     "GOOGLE_API_KEY",
     "OPENROUTER_API_KEY",
+    "AZURE_OPENAI_API_KEY",
 ];
 
-const BUILT_IN: [&str; 3] = ["openai", "openrouter", "ollama"];
-/// Known by name, but they speak a protocol of their own.
-const NOT_SPOKEN: [&str; 2] = ["anthropic", "gemini"];
+/// A provider that every file knows.
+struct BuiltIn {
+    name: &'static str,
+    api: Api,
+    /// Without the variable.
+    address: &'static str,
+    /// The variable that may hold another address.
+    address_variable: Option<&'static str>,
+    key_variable: Option<&'static str>,
+}
+
+const BUILT_IN: [BuiltIn; 5] = [
+    BuiltIn {
+        name: "openai",
+        api: Api::OpenAi,
+        address: "https://api.openai.com/v1",
+        address_variable: Some("OPENAI_BASE_URL"),
+        key_variable: Some("OPENAI_API_KEY"),
+    },
+    BuiltIn {
+        name: "anthropic",
+        api: Api::Anthropic,
+        address: "https://api.anthropic.com",
+        address_variable: Some("ANTHROPIC_BASE_URL"),
+        key_variable: Some("ANTHROPIC_API_KEY"),
+    },
+    BuiltIn {
+        name: "gemini",
+        api: Api::Gemini,
+        address: "https://generativelanguage.googleapis.com",
+        address_variable: Some("GOOGLE_GEMINI_BASE_URL"),
+        key_variable: Some("GEMINI_API_KEY"),
+    },
+    BuiltIn {
+        name: "openrouter",
+        api: Api::OpenAi,
+        address: "https://openrouter.ai/api/v1",
+        address_variable: None,
+        key_variable: Some("OPENROUTER_API_KEY"),
+    },
+    BuiltIn {
+        name: OLLAMA,
+        api: Api::OpenAi,
+        address: "127.0.0.1",
+        address_variable: Some("OLLAMA_HOST"),
+        key_variable: None,
+    },
+];
+
+const OLLAMA: &str = "ollama";
 
 /// A model as written, known to name an endpoint there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelName {
     Offline,
     Remote { provider: String, model: String },
-}
-
-/// An endpoint of the file; its key has not been looked up.
-#[derive(Debug, Default)]
-struct Declared {
-    name: String,
-    base_url: String,
-    api_key_env: Option<String>,
-    headers: Vec<(String, SecretString)>,
-    max_concurrency: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -55,15 +91,9 @@ impl Endpoints {
         let entries = providers.map(|entries| entries.0.as_slice()).unwrap_or_default();
         let declared = entries
             .iter()
-            .map(|(name, provider)| declared(name, provider, &root.key(name), log))
+            .map(|(name, provider)| declare(name, provider, &root.key(name), log))
             .collect();
         Self { declared }
-    }
-
-    /// Every variable that holds an API key.
-    pub fn key_variables(&self) -> HashSet<String> {
-        let declared = self.declared.iter().filter_map(|provider| provider.api_key_env.clone());
-        KEY_VARIABLES.into_iter().map(str::to_owned).chain(declared).collect()
     }
 
     pub fn model(&self, text: &str, origin: &Origin<'_>, log: &FaultLog) -> Option<ModelName> {
@@ -81,15 +111,9 @@ impl Endpoints {
             origin.fault(log, message, Some(hint));
             return None;
         };
-        if NOT_SPOKEN.contains(&provider) {
-            let message = format!(
-                "{provider} is not supported: this version speaks the OpenAI protocol only"
-            );
-            let hint = "use openai, openrouter, ollama, or a provider of the file".to_owned();
-            origin.fault(log, message, Some(hint));
-            return None;
-        }
-        let names = || self.declared.iter().map(|provider| provider.name.as_str()).chain(BUILT_IN);
+        let built_in = || BUILT_IN.iter().map(|provider| provider.name);
+        let names =
+            || self.declared.iter().map(|provider| provider.name.as_str()).chain(built_in());
         if !names().any(|name| name == provider) {
             let hint = log.nearest(provider, names()).unwrap_or_else(|| {
                 let known: Vec<&str> = names().take(10).collect();
@@ -110,47 +134,50 @@ impl Endpoints {
         env: Env<'_>,
         log: &FaultLog,
     ) -> Option<ProviderPlan> {
-        let set = |variable: &str| env(variable).filter(|value| !value.trim().is_empty());
         if let Some(declared) = self.declared.iter().find(|declared| declared.name == name) {
             let api_key = match &declared.api_key_env {
                 Some(variable) => Some(key(variable, name, origin, env, log)?),
                 None => None,
             };
-            return Some(ProviderPlan {
-                name: name.to_owned(),
-                base_url: declared.base_url.clone(),
-                api_key,
-                headers: declared.headers.clone(),
-                max_concurrency: declared.max_concurrency,
-            });
+            return Some(declared.plan(api_key));
         }
-        let (address, variable, key_variable) = match name {
-            "openai" => (
-                set("OPENAI_BASE_URL").unwrap_or_else(|| "https://api.openai.com/v1".to_owned()),
-                "OPENAI_BASE_URL",
-                Some("OPENAI_API_KEY"),
-            ),
-            "openrouter" => {
-                ("https://openrouter.ai/api/v1".to_owned(), "", Some("OPENROUTER_API_KEY"))
-            }
-            _ => {
-                let host = set("OLLAMA_HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
-                (ollama(&host), "OLLAMA_HOST", None)
-            }
-        };
-        let base_url = base_url(&address)
+        let built_in = BUILT_IN.iter().find(|built_in| built_in.name == name)?;
+        let set = |variable| env(variable).filter(|value| !value.trim().is_empty());
+        let given = built_in.address_variable.and_then(set);
+        let mut address = given.unwrap_or_else(|| built_in.address.to_owned());
+        if name == OLLAMA {
+            address = ollama(&address);
+        }
+        let base_url = declared::base_url(&address)
             .map_err(|why| {
+                let variable = built_in.address_variable.unwrap_or_default();
                 log.unplaced(format!("the environment variable {variable}: {why}"), None)
             })
             .ok();
         // The key is looked at in any case: both may be wrong.
-        let api_key = match key_variable {
+        let api_key = match built_in.key_variable {
             Some(variable) => Some(key(variable, name, origin, env, log)?),
             None => None,
         };
-        let (name, headers) = (name.to_owned(), Vec::new());
-        Some(ProviderPlan { name, base_url: base_url?, api_key, headers, max_concurrency: None })
+        Some(ProviderPlan {
+            name: name.to_owned(),
+            api: built_in.api,
+            base_url: base_url?,
+            query: Vec::new(),
+            api_key,
+            headers: Vec::new(),
+            max_concurrency: None,
+        })
     }
+}
+
+fn declare(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> Declared {
+    check::name(name, "a provider", path, log);
+    if BUILT_IN.iter().any(|built_in| built_in.name == name) || name == "offline" {
+        let message = format!("{name} is built in and cannot be declared again");
+        log.key(path, message, Some("give it another name".to_owned()));
+    }
+    Declared::new(name, config, path, log)
 }
 
 fn key(
@@ -175,104 +202,6 @@ fn key(
         return None;
     }
     Some(value.into())
-}
-
-fn declared(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> Declared {
-    check::name(name, "a provider", path, log);
-    if BUILT_IN.contains(&name) || NOT_SPOKEN.contains(&name) || name == "offline" {
-        let message = format!("{name} is built in and cannot be declared again");
-        log.key(path, message, Some("give it another name".to_owned()));
-    }
-    let base_url = match &config.base_url {
-        None => {
-            let hint = "such as base_url: http://127.0.0.1:8080/v1".to_owned();
-            log.key(path, format!("provider {name:?} has no base_url"), Some(hint));
-            String::new()
-        }
-        Some(text) => base_url(text).unwrap_or_else(|why| {
-            log.hide(&path.key("base_url"));
-            log.value(&path.key("base_url"), why, None);
-            String::new()
-        }),
-    };
-    let max_concurrency = config
-        .max_concurrency
-        .map(|value| check::whole(value, 1..=100_000, &path.key("max_concurrency"), log) as usize);
-    Declared {
-        name: name.to_owned(),
-        base_url,
-        api_key_env: config
-            .api_key_env
-            .clone()
-            .filter(|variable| key_variable(variable, &path.key("api_key_env"), log)),
-        headers: headers(config.headers.as_ref(), &path.key("headers"), log),
-        max_concurrency,
-    }
-}
-
-/// What is not the name of a variable may be the key itself, so it is neither repeated nor shown.
-fn key_variable(text: &str, path: &Path<'_>, log: &FaultLog) -> bool {
-    let like_a_key = text.len() > 64
-        || ["sk-", "sk_", "AIza", "ghp_", "gsk_", "xai-", "hf_"]
-            .iter()
-            .any(|start| text.starts_with(start));
-    if is_variable_name(text) && !like_a_key {
-        return true;
-    }
-    log.hide(path);
-    let message = if like_a_key {
-        "this looks like an API key: the file takes the name of an environment variable"
-    } else {
-        "this is not the name of an environment variable"
-    };
-    let hint = "put the key into a variable and write its name, such as LOCAL_KEY".to_owned();
-    log.value(path, message, Some(hint));
-    false
-}
-
-/// Headers of the file, their values hidden from whatever shows it.
-pub fn headers(
-    headers: Option<&Entries<String>>,
-    path: &Path<'_>,
-    log: &FaultLog,
-) -> Vec<(String, SecretString)> {
-    let mut seen = HashSet::new();
-    let mut checked = Vec::new();
-    for (name, value) in headers.map(|headers| headers.0.as_slice()).unwrap_or_default() {
-        let path = path.key(name);
-        log.hide(&path);
-        let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-            log.key(&path, format!("{} is not a header's name", check::shown(name)), None);
-            continue;
-        };
-        let lower = header.as_str().to_owned();
-        if ["host", "content-length", "transfer-encoding", "connection"].contains(&lower.as_str()) {
-            log.key(&path, format!("the header {lower} is crew's own to set"), None);
-        }
-        if !seen.insert(lower) {
-            log.key(&path, "this header is given twice", None);
-        }
-        if HeaderValue::from_str(value).is_err() {
-            log.value(&path, "the value has characters that no HTTP header can carry", None);
-        }
-        checked.push((name.clone(), value.as_str().into()));
-    }
-    checked
-}
-
-fn base_url(text: &str) -> Result<String, String> {
-    let expected = "expected an address such as http://127.0.0.1:8080/v1";
-    let url = Url::parse(text.trim()).map_err(|error| format!("{expected}: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(format!("{expected}: only http and https are spoken"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("{expected}: a password belongs into headers, from a variable"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{expected}, without ? or #"));
-    }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// What people write into `OLLAMA_HOST`: it also tells the server where to listen.
@@ -311,15 +240,7 @@ mod tests {
             ("http://host:9/v1", "http://host:9/v1"),
             ("host:80", "http://host/v1"),
         ] {
-            assert_eq!(base_url(&ollama(host)).as_deref(), Ok(address), "{host}");
-        }
-    }
-
-    #[test]
-    fn base_urls() {
-        assert_eq!(base_url("http://h:1/v1///").as_deref(), Ok("http://h:1/v1"));
-        for text in ["", "h", "ftp://h", "http://", "http://u:p@h", "http://h/?a=b", "/v1"] {
-            assert!(base_url(text).is_err(), "{text}");
+            assert_eq!(declared::base_url(&ollama(host)).as_deref(), Ok(address), "{host}");
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::hosts::{Host, Hosts, check_address};
 use super::scope::Scope;
 use super::template::Template;
-use super::{check, endpoint};
+use super::{check, declared};
 use crate::config::faults::FaultLog;
 use crate::config::file::HttpConfig;
 use crate::config::place::Path;
@@ -192,7 +192,7 @@ impl Surroundings<'_> {
     }
 
     fn headers(&self, config: &HttpConfig, path: &Path<'_>) -> Vec<HeaderPlan> {
-        let checked = endpoint::headers(config.headers.as_ref(), path, self.log);
+        let checked = declared::headers(config.headers.as_ref(), path, self.log);
         let header = |(name, value): (String, secrecy::SecretString)| {
             let value = self.scope.template(value.expose_secret(), &path.key(&name), self.log);
             // A name that is none has been noted.

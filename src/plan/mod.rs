@@ -4,6 +4,7 @@
 //! it, the only things that can still be wrong are outside the file.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::provider::ToolSpec;
 use build::Builder;
 use template::{Template, Vars};
 
+pub use crate::config::expand::is_telling;
 pub use crate::config::faults::Faults;
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 pub use sandbox::SandboxPlan;
@@ -24,6 +26,7 @@ pub use sandbox::SandboxPlan;
 mod agents;
 mod build;
 mod check;
+mod declared;
 mod endpoint;
 mod grammar;
 mod graph;
@@ -68,8 +71,10 @@ pub(crate) fn read(
     env: Env<'_>,
 ) -> Result<CrewPlan, Faults> {
     let mut log = FaultLog::default();
-    let plan = config::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log)
-        .map(|crew| Builder { crew: &crew, overrides, env, log: &log }.plan(&file));
+    let plan =
+        config::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log).map(|(crew, keys)| {
+            Builder { crew: &crew, keys: &keys, overrides, env, log: &log }.plan(&file)
+        });
     match plan {
         Ok(plan) if log.is_empty() => Ok(plan),
         _ => Err(log.finish(Some(file), source)),
@@ -185,12 +190,39 @@ impl ModelPlan {
     }
 }
 
-/// An endpoint that speaks the OpenAI chat-completions protocol.
+/// The protocol that an endpoint speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Api {
+    /// Chat completions.
+    #[default]
+    OpenAi,
+    /// Messages.
+    Anthropic,
+    /// `generateContent`.
+    Gemini,
+}
+
+impl fmt::Display for Api {
+    /// As in a crew's file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        })
+    }
+}
+
+/// An endpoint that serves models.
 #[derive(Debug)]
 pub struct ProviderPlan {
     pub name: String,
-    /// Without a slash at its end; `http` or `https`.
+    pub api: Api,
+    /// What the SDK of the protocol's vendor takes: for OpenAI's with the version, for the others
+    /// without. No slash at its end; `http` or `https`.
     pub base_url: String,
+    /// Added to the address of every call.
+    pub query: Vec<(String, SecretString)>,
     pub api_key: Option<SecretString>,
     pub headers: Vec<(String, SecretString)>,
     /// Calls in flight, all agents together.

@@ -4,9 +4,13 @@
 use std::collections::HashSet;
 
 use super::pieces;
-use crate::provider::openai::calls::{Calls, Piece};
-use crate::provider::openai::chunk::MAX_CALLS;
-use crate::provider::openai::reading::{Fault, Reading};
+use crate::provider::anthropic::Anthropic;
+use crate::provider::calls::{Calls, MAX_CALLS, Piece};
+use crate::provider::draft::Fault;
+use crate::provider::gemini::Gemini;
+use crate::provider::openai::OpenAi;
+use crate::provider::protocol::Protocol;
+use crate::provider::reading::Reading;
 use crate::provider::sse::{Decoder, Flow, Item, TooLong};
 use crate::provider::{ChatDelta, ChatReply};
 
@@ -45,9 +49,15 @@ fn decode(pieces: &[&[u8]]) -> Result<Vec<(&'static str, Vec<u8>)>, TooLong> {
     Ok(items)
 }
 
-/// An answer is the same however its body is cut, and within `max_answer`.
+/// In every protocol an answer is the same however its body is cut, and within `max_answer`.
 pub fn body(bytes: &[u8], cuts: &[usize]) {
-    let whole = read(&[bytes]);
+    for protocol in [&OpenAi as &dyn Protocol, &Anthropic, &Gemini] {
+        body_in(protocol, bytes, cuts);
+    }
+}
+
+fn body_in(protocol: &dyn Protocol, bytes: &[u8], cuts: &[usize]) {
+    let whole = read(protocol, &[bytes]);
     let (result, told) = &whole;
     assert!(told.len() <= MAX_ANSWER, "{} bytes were told", told.len());
     if let Ok(reply) = result {
@@ -58,13 +68,13 @@ pub fn body(bytes: &[u8], cuts: &[usize]) {
         let kept = calls.sum::<usize>() - 2 * reply.tool_calls.len().min(MAX_ANSWER);
         assert!(kept <= MAX_ANSWER, "{kept} bytes of calls");
     }
-    assert_eq!(read(&pieces(bytes, cuts)), whole, "cut at {cuts:?}");
-    assert_eq!(read(&bytes.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
+    assert_eq!(read(protocol, &pieces(bytes, cuts)), whole, "cut at {cuts:?}");
+    assert_eq!(read(protocol, &bytes.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
 }
 
 /// What came of the body, and the text told meanwhile.
-fn read(pieces: &[&[u8]]) -> (Result<ChatReply, Fault>, String) {
-    let mut reading = Reading::new(MAX_ANSWER);
+fn read(protocol: &dyn Protocol, pieces: &[&[u8]]) -> (Result<ChatReply, Fault>, String) {
+    let mut reading = Reading::new(MAX_ANSWER, protocol.parser());
     let mut told = String::new();
     let mut on_delta = |delta: ChatDelta<'_>| {
         if let ChatDelta::Text(text) = delta {
@@ -79,7 +89,7 @@ fn read(pieces: &[&[u8]]) -> (Result<ChatReply, Fault>, String) {
         }
         reading.end(&mut on_delta)
     };
-    let result = whole().and_then(|()| reading.into_reply());
+    let result = whole().and_then(|()| reading.into_reply("here/m"));
     (result, told)
 }
 

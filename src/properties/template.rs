@@ -77,8 +77,8 @@ fn expand(text: &str, value: &str, path: &Path<'_>) -> Option<String> {
     let log = FaultLog::default();
     let env = |name: &str| (name == "V").then(|| value.to_owned());
     let mut node = Node::Text { text: text.to_owned(), expanded: false };
-    let (keys, secrets) = (vec!["KEY".to_owned()], RefCell::default());
-    Expansion { env: &env, keys, log: &log, secrets }.apply(&mut node, path);
+    let (keys, secrets) = (["KEY".to_owned()].into(), RefCell::default());
+    Expansion { env: &env, keys: &keys, log: &log, secrets }.apply(&mut node, path);
     match node {
         Node::Text { text, .. } if log.is_empty() => Some(text),
         _ => None,

@@ -5,9 +5,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
-};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -16,7 +14,8 @@ use tokio::time::timeout;
 use super::ProviderError;
 use super::failure::{self, ServerError};
 use super::http::{self, CONNECT_TIMEOUT, SetupError};
-use crate::plan::ProviderPlan;
+use super::protocol::Protocol;
+use crate::plan::{ProviderPlan, is_telling};
 use crate::report::{ErrorKind, Scope};
 use crate::secret::Secrets;
 
@@ -32,7 +31,8 @@ const RELEASE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Endpoint {
     client: Client,
-    url: Url,
+    /// The plan's base URL, with its query.
+    base: Url,
     headers: HeaderMap,
     secrets: Secrets,
     name: String,
@@ -41,19 +41,25 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// `path` is where calls go, below the plan's base URL.
-    pub fn new(plan: &ProviderPlan, client: Client, path: &[&str]) -> Result<Self, SetupError> {
-        let mut url = http::base_url(plan)?;
+    pub fn new(
+        plan: &ProviderPlan,
+        client: Client,
+        protocol: &dyn Protocol,
+    ) -> Result<Self, SetupError> {
+        let mut base = http::base_url(plan)?;
         let mut secrets = Secrets::default();
-        secrets.add(url.password().unwrap_or_default());
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
+        secrets.add(base.password().unwrap_or_default());
+        for (name, value) in &plan.query {
+            base.query_pairs_mut().append_pair(name, value.expose_secret());
+            if is_telling(name) {
+                secrets.add(value.expose_secret());
+            }
         }
-        let headers = headers(plan, &mut secrets)?;
+        let headers = headers(plan, protocol, &mut secrets)?;
         let permits = plan.max_concurrency.map(|calls| calls.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Self {
             client,
-            url,
+            base,
             headers,
             secrets,
             name: plan.name.clone(),
@@ -68,8 +74,14 @@ impl Endpoint {
         self.permits.as_ref()?.acquire().await.ok()
     }
 
-    pub fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
+    /// The provider's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What calls go below.
+    pub fn base(&self) -> &Url {
+        &self.base
     }
 
     pub fn secrets(&self) -> &Secrets {
@@ -77,13 +89,18 @@ impl Endpoint {
     }
 
     /// Sends one request and waits for the head of a success; any other answer is an error.
-    pub async fn post(&self, body: Vec<u8>, idle: Duration) -> Result<Body, ProviderError> {
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+    pub async fn post(
+        &self,
+        url: Url,
+        body: Vec<u8>,
+        idle: Duration,
+    ) -> Result<Body, ProviderError> {
+        let request = self.client.post(url.clone()).headers(self.headers.clone()).body(body);
         match timeout(idle, request.send()).await {
             Err(_) => Err(self.lost(NoPiece::Silence(idle))),
             Ok(Err(error)) => Err(self.lost(NoPiece::Broken(error))),
             Ok(Ok(response)) if response.status().is_success() => Ok(Body { response, idle }),
-            Ok(Ok(response)) => Err(self.refusal(Body { response, idle }).await),
+            Ok(Ok(response)) => Err(self.refusal(&url, Body { response, idle }).await),
         }
     }
 
@@ -107,6 +124,7 @@ impl Endpoint {
             format_args!("the server reported an error: {}", self.secrets.quote(words)),
         );
         told.retryable = verdict.retryable;
+        told.retry_after = error.retry_after;
         told
     }
 
@@ -130,6 +148,7 @@ impl Endpoint {
     /// The connection could not be made, or did not last.
     fn broken(&self, error: reqwest::Error) -> ProviderError {
         let place = self.host_port();
+        let is_connect = error.is_connect();
         if error.is_connect() && error.is_timeout() {
             let message = format!("could not connect to {place} within {CONNECT_TIMEOUT:?}");
             return ProviderError {
@@ -138,8 +157,9 @@ impl Endpoint {
                 ..self.error(ErrorKind::Timeout, message)
             };
         }
-        let cause = self.secrets.quote(&http::innermost(&error));
-        let message = if error.is_connect() {
+        // Its query may hold a secret, in a spelling of its own.
+        let cause = self.secrets.quote(&http::innermost(&error.without_url()));
+        let message = if is_connect {
             format!("could not connect to {place}: {cause}")
         } else {
             format!("the connection to {place} broke: {cause}")
@@ -150,11 +170,11 @@ impl Endpoint {
     }
 
     /// The error of an answer that is no success.
-    async fn refusal(&self, mut body: Body) -> ProviderError {
+    async fn refusal(&self, url: &Url, mut body: Body) -> ProviderError {
         let status = body.response.status();
         let wait = failure::retry_after(body.response.headers(), Timestamp::now());
         if status.is_redirection() {
-            return self.redirected(status, body.response.headers());
+            return self.redirected(url, status, body.response.headers());
         }
         let mut bytes = Vec::new();
         let read = async {
@@ -174,19 +194,19 @@ impl Endpoint {
             Some(message) => self.secrets.quote(message),
             None => "no message".into(),
         };
-        let advice = self.advice(verdict.kind, status);
+        let advice = self.advice(url, verdict.kind, status);
         let mut refusal =
             self.error(verdict.kind, format_args!("HTTP {}: {words}{advice}", StatusLine(status)));
         refusal.retryable = verdict.retryable;
-        refusal.retry_after = wait;
+        refusal.retry_after = wait.or(error.retry_after);
         refusal
     }
 
-    fn redirected(&self, status: StatusCode, headers: &HeaderMap) -> ProviderError {
+    fn redirected(&self, url: &Url, status: StatusCode, headers: &HeaderMap) -> ProviderError {
         let target = headers.get(LOCATION).map(HeaderValue::as_bytes).unwrap_or_default();
         let target = String::from_utf8_lossy(target);
         // Without what may carry a secret: the user info and the query.
-        let target = match self.url.join(&target) {
+        let target = match url.join(&target) {
             Ok(mut url) => {
                 let _ = (url.set_username(""), url.set_password(None));
                 url.set_query(None);
@@ -205,14 +225,14 @@ impl Endpoint {
     }
 
     /// What to do, where that is plain.
-    fn advice(&self, kind: ErrorKind, status: StatusCode) -> String {
+    fn advice(&self, url: &Url, kind: ErrorKind, status: StatusCode) -> String {
         match (kind, status) {
             (ErrorKind::Auth, _) if self.has_key => {
                 format!("; check the key in {}", self.key_source())
             }
             (ErrorKind::Auth, _) => format!("; no key was sent: set {}", self.key_source()),
             (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
-                format!("; check the model's name and base_url ({})", self.place())
+                format!("; check the model's name and base_url ({})", self.place(url))
             }
             (ErrorKind::RateLimited, _) if status == StatusCode::PAYMENT_REQUIRED => {
                 format!("; check the credit of provider {}", self.name)
@@ -231,28 +251,29 @@ impl Endpoint {
     }
 
     fn host_port(&self) -> String {
-        match self.url.port() {
-            Some(port) => format!("{}:{port}", self.host()),
-            None => self.host().to_owned(),
+        let host = self.base.host_str().unwrap_or_default();
+        match self.base.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
         }
     }
 
     /// Where calls go, without user info and query.
-    fn place(&self) -> String {
-        self.secrets.quote(&format!(
-            "{}://{}{}",
-            self.url.scheme(),
-            self.host_port(),
-            self.url.path()
-        ))
+    fn place(&self, url: &Url) -> String {
+        self.secrets.quote(&format!("{}://{}{}", url.scheme(), self.host_port(), url.path()))
     }
 }
 
-fn headers(plan: &ProviderPlan, secrets: &mut Secrets) -> Result<HeaderMap, SetupError> {
+fn headers(
+    plan: &ProviderPlan,
+    protocol: &dyn Protocol,
+    secrets: &mut Secrets,
+) -> Result<HeaderMap, SetupError> {
     let fault = |what: String| SetupError(format!("provider {}: {what}", plan.name));
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
+    headers.extend(protocol.headers());
     let mut insert = |name: HeaderName, text: &str| -> Result<(), SetupError> {
         let mut value = HeaderValue::from_str(text).map_err(|_| {
             fault(format!("the value of header {name} has characters that HTTP does not allow"))
@@ -265,7 +286,8 @@ fn headers(plan: &ProviderPlan, secrets: &mut Secrets) -> Result<HeaderMap, Setu
         // A key from a file or a copy often ends with a line end.
         let key = key.expose_secret().trim();
         secrets.add(key);
-        insert(AUTHORIZATION, &format!("Bearer {key}"))?;
+        let (name, scheme) = protocol.key_header();
+        insert(name, &format!("{scheme}{key}"))?;
     }
     for (name, value) in &plan.headers {
         let value = value.expose_secret();

@@ -23,11 +23,17 @@ const READ_BYTES: usize = 64 * 1024;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ServerError {
     pub message: Option<String>,
+    /// How long the body says to wait.
+    pub retry_after: Option<Duration>,
     /// `code`, `type` and `status`, in lower case, separated by spaces.
     words: String,
     /// A status given as a number inside the body.
     status: Option<u16>,
 }
+
+/// How servers that answer 400 to it say that a key is of no use.
+const WRONG_KEY: [&str; 4] =
+    ["api key not valid", "api key expired", "invalid api key", "incorrect api key"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -95,20 +101,41 @@ impl ServerError {
                 _ => {}
             }
         }
+        found.take_details(error.get("details"));
         found
+    }
+
+    /// What Google's servers say of a limit: how long to wait, and whether it is one of the day.
+    fn take_details(&mut self, details: Option<&Value>) {
+        for detail in details.and_then(Value::as_array).into_iter().flatten() {
+            let seconds = detail.get("retryDelay").and_then(Value::as_str);
+            let seconds = seconds.and_then(|delay| delay.strip_suffix('s')?.parse().ok());
+            if let Some(seconds) = seconds.filter(|seconds: &f64| *seconds >= 0.0) {
+                let wait = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER);
+                self.retry_after = Some(wait.min(LONGEST_RETRY_AFTER));
+            }
+            let violations = detail.get("violations").and_then(Value::as_array);
+            for quota in violations.into_iter().flatten().filter_map(|one| one.get("quotaId")) {
+                if quota.as_str().is_some_and(|quota| quota.contains("PerDay")) {
+                    self.words.push_str("insufficient_quota ");
+                }
+            }
+        }
     }
 
     /// Of an answer with this status, or of an error inside a 200 (`None`).
     pub fn verdict(&self, status: Option<u16>) -> Verdict {
         use ErrorKind::{Auth, BadRequest, ContextLength, InvalidResponse, RateLimited};
         let refused = status.is_none_or(|status| (400..500).contains(&status) && status != 429);
-        if self.has_word(&["insufficient_quota", "billing"]) {
+        if self.has_word(&["insufficient_quota", "billing"])
+            || (refused && self.says(&["credit balance is too low"]))
+        {
             return verdict(RateLimited, false);
         }
         if refused && self.is_about_context() {
             return verdict(ContextLength, false);
         }
-        if refused && self.says(&["api key not valid", "invalid api key", "incorrect api key"]) {
+        if refused && self.says(&WRONG_KEY) {
             return verdict(Auth, false);
         }
         if let Some(status) = status {
@@ -145,6 +172,8 @@ impl ServerError {
                 "exceeds the context",
                 "exceed the context",
                 "exceeds the available context",
+                "exceed context limit",
+                "exceeds the maximum number of tokens",
                 "context window",
                 "prompt is too long",
                 "input is too long",
@@ -224,116 +253,4 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use reqwest::header::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn statuses_and_words() {
-        use ErrorKind::{
-            Auth, BadRequest, ContextLength, InvalidResponse, Network, Overloaded, RateLimited,
-        };
-        for (status, body, kind, retryable) in [
-            (Some(401), "", Auth, false),
-            (Some(403), "{}", Auth, false),
-            (Some(402), r#"{"error":{"message":"Insufficient credits"}}"#, RateLimited, false),
-            (Some(429), r#"{"error":{"code":"rate_limit_exceeded"}}"#, RateLimited, true),
-            (Some(429), r#"{"error":{"code":"insufficient_quota"}}"#, RateLimited, false),
-            (
-                Some(429),
-                r#"{"error":{"message":"context window tokens per minute"}}"#,
-                RateLimited,
-                true,
-            ),
-            (Some(408), "", Network, true),
-            (Some(409), "", Overloaded, true),
-            (Some(500), "oops", Overloaded, true),
-            (Some(502), "", Network, true),
-            (Some(503), "", Overloaded, true),
-            (Some(504), "", Network, true),
-            (Some(529), "", Overloaded, true),
-            (Some(404), "", BadRequest, false),
-            (Some(422), r#"{"detail":[{"loc":["body"]}]}"#, BadRequest, false),
-            (Some(400), r#"{"error":{"code":"context_length_exceeded"}}"#, ContextLength, false),
-            (
-                Some(400),
-                r#"{"error":"This model's maximum context length is 10"}"#,
-                ContextLength,
-                false,
-            ),
-            (Some(400), r#"[{"error":{"code":400,"message":"API key not valid."}}]"#, Auth, false),
-            (None, r#"{"error":{"type":"overloaded_error"}}"#, Overloaded, true),
-            (None, r#"{"error":{"type":"server_error"}}"#, Overloaded, true),
-            (None, r#"{"error":{"code":429}}"#, RateLimited, true),
-            (None, r#"{"error":{"code":"503"}}"#, Overloaded, true),
-            (None, r#"{"error":{"code":"rate_limit_exceeded"}}"#, RateLimited, true),
-            (None, r#"{"error":{"type":"invalid_request_error"}}"#, BadRequest, false),
-            (
-                None,
-                r#"{"error":{"code":"invalid_api_key","type":"invalid_request_error"}}"#,
-                Auth,
-                false,
-            ),
-            (None, r#"{"error":"it broke"}"#, InvalidResponse, false),
-        ] {
-            let found = ServerError::from_body(body.as_bytes()).verdict(status);
-            assert_eq!(found, verdict(kind, retryable), "{status:?} {body}");
-        }
-    }
-
-    #[test]
-    fn messages() {
-        for (body, message) in [
-            (r#"{"error":{"message":"no such model"}}"#, Some("no such model")),
-            (r#"{"error":"no such model"}"#, Some("no such model")),
-            (r#"{"error":"Not Found","message":"no such path"}"#, Some("no such path")),
-            (r#"{"message":"hello"}"#, Some("hello")),
-            (r#"{"detail":"hello"}"#, Some("hello")),
-            (r#"{"detail":[{"loc":1}]}"#, Some(r#"[{"loc":1}]"#)),
-            ("first\nsecond", Some("first")),
-            (
-                "<!DOCTYPE html>\n<html><head><style>b{}</style><title>502 Bad Gateway</title></head><body>x",
-                Some("502 Bad Gateway"),
-            ),
-            ("<html><script>let a = 1;</script><body><h1>Down</h1>for now", Some("Down")),
-            ("<", None),
-            ("", None),
-            ("null", None),
-            ("[]", None),
-        ] {
-            assert_eq!(
-                ServerError::from_body(body.as_bytes()).message.as_deref(),
-                message,
-                "{body}"
-            );
-        }
-    }
-
-    #[test]
-    fn waits() {
-        let now: Timestamp = "2015-10-21T07:28:00Z".parse().unwrap_or_default();
-        for (name, value, wait) in [
-            ("retry-after", "2", Some(2000)),
-            ("retry-after", "0.25", Some(250)),
-            ("retry-after", " 0 ", Some(0)),
-            ("retry-after-ms", "1500", Some(1500)),
-            ("retry-after", "Wed, 21 Oct 2015 07:28:30 GMT", Some(30_000)),
-            ("retry-after", "Wed, 21 Oct 2015 07:27:00 GMT", Some(0)),
-            ("retry-after", "1e300", Some(3_600_000)),
-            ("retry-after", "inf", Some(3_600_000)),
-            ("retry-after", "-1", None),
-            ("retry-after", "NaN", None),
-            ("retry-after", "soon", None),
-            ("x-other", "2", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, HeaderValue::from_static(value));
-            assert_eq!(
-                retry_after(&headers, now),
-                wait.map(Duration::from_millis),
-                "{name}: {value}"
-            );
-        }
-    }
-}
+mod tests;

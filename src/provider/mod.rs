@@ -3,14 +3,26 @@
 //! A provider makes exactly one attempt. Retries, the agent's deadline and cancellation are the
 //! agent's; a call is cancelled by dropping its future, which closes its connection.
 
+pub(crate) mod anthropic;
+pub(crate) mod calls;
+pub(crate) mod draft;
 mod endpoint;
 mod failure;
+pub(crate) mod gemini;
 pub mod http;
+mod json;
 pub mod offline;
-pub mod openai;
+pub(crate) mod openai;
+pub(crate) mod protocol;
 mod quote;
+pub(crate) mod reading;
+mod remote;
 pub(crate) mod sse;
+#[cfg(test)]
+mod testing;
+mod wire;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +33,8 @@ use crate::report::{ErrorKind, Scope};
 
 pub use http::SetupError;
 
-use crate::plan::ProviderPlan;
+use self::protocol::Protocol;
+use crate::plan::{Api, ProviderPlan};
 
 /// The providers of these plans, in their order, all with one HTTP client. Asks no server anything.
 pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
@@ -29,10 +42,19 @@ pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupEr
         return Ok(Vec::new());
     }
     let client = http::client(plans)?;
-    plans
-        .iter()
-        .map(|plan| Ok(Arc::new(openai::OpenAi::new(plan, client.clone())?) as Arc<dyn Provider>))
-        .collect()
+    let connect = |plan: &ProviderPlan| {
+        let remote = remote::Remote::new(plan, client.clone(), speaker(plan.api))?;
+        Ok(Arc::new(remote) as Arc<dyn Provider>)
+    };
+    plans.iter().map(connect).collect()
+}
+
+fn speaker(api: Api) -> Box<dyn Protocol> {
+    match api {
+        Api::OpenAi => Box::new(openai::OpenAi),
+        Api::Anthropic => Box::new(anthropic::Anthropic),
+        Api::Gemini => Box::new(gemini::Gemini),
+    }
 }
 
 /// A model server, or what stands in for one.
@@ -68,12 +90,37 @@ pub enum Message {
     Assistant {
         text: String,
         tool_calls: Vec<ToolCall>,
+        native: Option<NativeTurn>,
     },
     /// The result of one tool call. Those of one turn follow their assistant message in order.
     Tool {
         call: ToolCall,
         output: String,
     },
+}
+
+impl Message {
+    /// A turn of which text and calls say it all.
+    pub fn assistant(text: String, tool_calls: Vec<ToolCall>) -> Self {
+        Self::Assistant { text, tool_calls, native: None }
+    }
+}
+
+/// A turn as its server sent it, for servers that want it back just so: reasoning with its
+/// signatures, in its place among text and calls. Never shown to anybody else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NativeTurn {
+    /// The provider and the model that sent it, as a user writes them. No other understands it.
+    pub by: Arc<str>,
+    pub parts: Arc<[NativePart]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NativePart {
+    /// What it means is the protocol's.
+    Json(String),
+    /// Where it stands in the turn's text, which is not held twice.
+    Text(Range<usize>),
 }
 
 /// What the model is told of a tool.
@@ -104,8 +151,14 @@ pub enum ChatDelta<'a> {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenUsage {
+    /// All that was read, from a cache or not.
     pub input_tokens: u64,
+    /// All that was written, reasoning included.
     pub output_tokens: u64,
+    /// Of `input_tokens`, those read from the server's cache.
+    pub cached_input_tokens: u64,
+    /// Of `output_tokens`, those of reasoning, where the server counts them apart.
+    pub reasoning_tokens: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -113,8 +166,10 @@ pub struct ChatReply {
     /// Whether any text was told.
     pub has_text: bool,
     pub tool_calls: Vec<ToolCall>,
+    /// In the words of OpenAI's protocol where they have one for it.
     pub finish_reason: Option<String>,
     pub usage: TokenUsage,
+    pub native: Option<NativeTurn>,
 }
 
 /// Why a call failed. `message` carries the server's own words and no secret.

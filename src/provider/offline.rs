@@ -116,8 +116,7 @@ mod tests {
         assert_eq!(calls, [("disk_usage", r#"{"path":"/"}"#), ("inodes", r#"{"path":"/"}"#)]);
         assert_eq!((told.as_str(), reply.finish_reason.as_deref()), ("", Some("tool_calls")));
 
-        messages
-            .push(Message::Assistant { text: String::new(), tool_calls: reply.tool_calls.clone() });
+        messages.push(Message::assistant(String::new(), reply.tool_calls.clone()));
         for call in reply.tool_calls {
             messages.push(Message::Tool { call, output: "92% used\n".into() });
         }

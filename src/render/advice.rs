@@ -40,6 +40,8 @@ fn auth(provider: &str) -> String {
 fn built_in_key(provider: &str) -> Option<&'static str> {
     match provider {
         "openai" => Some("OPENAI_API_KEY"),
+        "anthropic" => Some("ANTHROPIC_API_KEY"),
+        "gemini" => Some("GEMINI_API_KEY"),
         "openrouter" => Some("OPENROUTER_API_KEY"),
         _ => None,
     }
@@ -49,6 +51,8 @@ fn network(provider: &str) -> String {
     match provider {
         "ollama" => "check that ollama is running where $OLLAMA_HOST says".to_owned(),
         "openai" => "check the network, and $OPENAI_BASE_URL if you set it".to_owned(),
+        "anthropic" => "check the network, and $ANTHROPIC_BASE_URL if you set it".to_owned(),
+        "gemini" => "check the network, and $GOOGLE_GEMINI_BASE_URL if you set it".to_owned(),
         "openrouter" => "check the network and run again".to_owned(),
         _ => format!("check the network and `base_url` of provider `{}`", inline(provider)),
     }
@@ -99,6 +103,8 @@ mod tests {
         let auth = |model| advise(ErrorKind::Auth, None, model);
         assert_eq!(auth("openai/gpt"), "check the key in $OPENAI_API_KEY");
         assert_eq!(auth("openrouter/a/b"), "check the key in $OPENROUTER_API_KEY");
+        assert_eq!(auth("anthropic/claude"), "check the key in $ANTHROPIC_API_KEY");
+        assert_eq!(auth("gemini/x"), "check the key in $GEMINI_API_KEY");
         assert!(auth("local/x").contains("`api_key_env` of provider `local`"));
         assert!(advise(ErrorKind::Network, None, "ollama/x").contains("$OLLAMA_HOST"));
         assert!(advise(ErrorKind::Network, None, "local/x").contains("`base_url`"));

@@ -39,6 +39,15 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         writeln!(out)?;
         write_table(&table, out)?;
     }
+    if !plan.providers.is_empty() {
+        let mut table = table(look, &["provider", "api", "address"]);
+        for provider in &plan.providers {
+            let address = inline(&provider.base_url).into_owned();
+            table.add_row([provider.name.clone(), provider.api.to_string(), address]);
+        }
+        writeln!(out)?;
+        write_table(&table, out)?;
+    }
     for warning in plan.warnings() {
         writeln!(out, "\nwarning: {}", inline(&warning))?;
     }

@@ -24,11 +24,15 @@ pub struct Stray {
     pub command: String,
 }
 
-/// From now on, whatever loses its parent becomes this process's child.
+/// From now on, whatever loses its parent becomes this process's child. What is there already is
+/// none of its business.
 pub fn adopt_all() {
     #[cfg(target_os = "linux")]
-    // Where the kernel refuses, what can be found is found.
-    let _ = nix::sys::prctl::set_child_subreaper(true);
+    {
+        linux::leave_alone_what_is_there();
+        // Where the kernel refuses, what can be found is found.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+    }
 }
 
 /// The pids in an animal's den.
@@ -63,7 +67,9 @@ pub use linux::{children, is_alive, living, parent, reap};
 mod linux {
     use std::collections::HashSet;
     use std::fs;
+    use std::os::unix::fs::MetadataExt;
     use std::path::Path;
+    use std::sync::OnceLock;
 
     use nix::sys::wait::{WaitPidFlag, waitpid};
     use nix::unistd::{Pid, getpid};
@@ -79,12 +85,29 @@ mod linux {
         pub zombie: bool,
     }
 
-    /// Everything alive below this process.
+    /// The children that this process was started with, as in `sh -c 'job & exec crew selftest'`.
+    static INHERITED: OnceLock<Vec<i32>> = OnceLock::new();
+
+    pub fn leave_alone_what_is_there() {
+        INHERITED.get_or_init(|| children(getpid()).iter().map(|child| child.pid).collect());
+    }
+
+    /// Everything alive below this process that runs this program: the animals are all crew itself,
+    /// and what an inherited job leaves without a parent is adopted, too.
     pub fn living(_dens: &Path) -> Vec<Stray> {
-        let table = table();
-        let below = below(getpid().as_raw(), &table);
-        let alive = below.into_iter().filter(|entry| !entry.zombie);
+        let inherited = INHERITED.get().map(Vec::as_slice).unwrap_or_default();
+        let mut table = table();
+        table.retain(|entry| !inherited.contains(&entry.pid));
+        let own = program("self".to_owned());
+        let below = below(getpid().as_raw(), &table).into_iter();
+        let alive = below.filter(|entry| !entry.zombie && program(entry.pid.to_string()) == own);
         alive.map(|entry| stray(entry.pid)).collect()
+    }
+
+    /// Device and number of the file that a process runs.
+    fn program(process: String) -> Option<(u64, u64)> {
+        let file = fs::metadata(format!("/proc/{process}/exe")).ok()?;
+        Some((file.dev(), file.ino()))
     }
 
     /// Those alive that `parent` has started or adopted.

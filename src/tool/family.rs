@@ -87,11 +87,10 @@ pub fn kill_all(head: Pid) -> BTreeSet<Pid> {
     frozen
 }
 
-/// Kills the children of `head`, all but the `spared` ones, with everything below them. Returns those
-/// it found, also if all they wait for is to be reaped.
-pub fn kill_children(head: Pid, spared: &BTreeSet<Pid>) -> Vec<Pid> {
-    let found: Vec<Pid> =
-        children(head).into_iter().filter(|child| !spared.contains(child)).collect();
+/// Kills those children of `head` that are meant, with everything below them. Returns those it
+/// found, also if all they wait for is to be reaped.
+pub fn kill_children(head: Pid, meant: impl Fn(Pid) -> bool) -> Vec<Pid> {
+    let found: Vec<Pid> = children(head).into_iter().filter(|&child| meant(child)).collect();
     for child in &found {
         let _ = kill(*child, Signal::SIGSTOP);
         kill_all(*child);
@@ -107,12 +106,30 @@ pub fn survivors(head: Pid) -> Vec<Survivor> {
     line.filter(|&pid| is_alive(pid)).map(describe).collect()
 }
 
-/// The children of all threads of a process.
+/// Where the kernel does not tell who descends from whom, only process groups can be stopped.
+pub const GROUPS_ONLY: bool = !cfg!(target_os = "linux");
+
+/// Whether the system tells the children of a process at all.
+pub fn can_see() -> bool {
+    cfg!(target_os = "linux") && std::fs::exists("/proc/self/stat").unwrap_or(false)
+}
+
+/// The children of a process.
 #[cfg(target_os = "linux")]
 pub fn children(parent: Pid) -> Vec<Pid> {
+    // Not every kernel is built with these lists, and some sandboxes leave them out.
+    match std::fs::exists(format!("/proc/self/task/{}/children", nix::unistd::gettid())) {
+        Ok(true) => listed_children(parent),
+        _ => searched_children(parent),
+    }
+}
+
+/// Those of all its threads.
+#[cfg(target_os = "linux")]
+fn listed_children(parent: Pid) -> Vec<Pid> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
     let lists = threads.flatten().filter_map(|thread| {
-        // Gone meanwhile, or a kernel without these lists: then only process groups are stopped.
+        // None if it has gone meanwhile.
         std::fs::read_to_string(thread.path().join("children")).ok()
     });
     let parse = |list: String| {
@@ -124,19 +141,41 @@ pub fn children(parent: Pid) -> Vec<Pid> {
     lists.flat_map(parse).collect()
 }
 
+/// Every process that names this one as its parent.
+#[cfg(target_os = "linux")]
+fn searched_children(parent: Pid) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_child = |pid: &Pid| {
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        parent_by(&stat) == Some(parent)
+    };
+    pids.map(Pid::from_raw).filter(is_child).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn parent_by(stat: &[u8]) -> Option<Pid> {
+    fields(stat)?.nth(1)?.parse().ok().map(Pid::from_raw)
+}
+
+/// `stat` is `pid (name) state parent …`, where the name may hold anything: what follows it.
+#[cfg(target_os = "linux")]
+fn fields(stat: &[u8]) -> Option<impl Iterator<Item = &str>> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    Some(std::str::from_utf8(&stat[name_end + 1..]).ok()?.split_ascii_whitespace())
+}
+
 #[cfg(target_os = "linux")]
 fn is_alive(pid: Pid) -> bool {
     let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { return false };
     is_alive_by(&stat)
 }
 
-/// `stat` is `pid (name) state …`, where the name may hold anything; the 18th field after it counts
-/// the threads. A process whose first thread has ended looks like a zombie while others go on.
+/// The 18th field counts the threads. A process whose first thread has ended looks like a zombie
+/// while others go on.
 #[cfg(target_os = "linux")]
 fn is_alive_by(stat: &[u8]) -> bool {
-    let Some(name_end) = stat.iter().rposition(|&byte| byte == b')') else { return false };
-    let rest = String::from_utf8_lossy(&stat[name_end + 1..]);
-    let mut fields = rest.split_ascii_whitespace();
+    let Some(mut fields) = fields(stat) else { return false };
     let (state, threads) = (fields.next(), fields.nth(16).and_then(|count| count.parse().ok()));
     !matches!(state, None | Some("Z" | "X")) || threads.unwrap_or(1) > 1
 }
@@ -167,7 +206,21 @@ fn command(_pid: Pid) -> String {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    fn children_are_found_with_the_kernels_lists_and_without() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let (own, pid) = (nix::unistd::getpid(), Pid::from_raw(child.id() as i32));
+        let found = [children(own), searched_children(own), listed_children(own)];
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for found in found {
+            assert!(found.contains(&pid), "{found:?}");
+        }
+    }
 
     #[test]
     fn zombies_are_dead_unless_a_thread_of_theirs_goes_on() {

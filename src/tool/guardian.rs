@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use nix::unistd::{ForkResult, Pid, dup2_stdin, getpid};
+use nix::unistd::{ForkResult, Pid, close, dup2_stdin, getpid};
 
 use super::family::{self, Rounds};
 use super::protocol::{Notice, encode};
@@ -65,17 +65,20 @@ impl Guardian {
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()?;
+            .spawn()
+            .map_err(|error| io::Error::other(format!("crew's guardian did not start: {error}")))?;
         socket.set_nonblocking(true)?;
         Ok(Self { process, socket })
     }
 
-    /// Has a reaper forked that takes its orders from `control`, for a tool that writes to `output`.
+    /// Has a reaper forked that takes its orders from `control`, for a tool with these standard
+    /// streams.
     ///
     /// # Errors
     /// The guardian is gone, or so far behind that its socket takes no more.
-    pub fn hand_over(&self, control: &UnixStream, output: &OwnedFd) -> io::Result<()> {
-        let descriptors = [control.as_raw_fd(), output.as_raw_fd()];
+    pub fn hand_over(&self, control: &UnixStream, streams: &[OwnedFd; 3]) -> io::Result<()> {
+        let [stdin, stdout, stderr] = streams.each_ref().map(AsRawFd::as_raw_fd);
+        let descriptors = [control.as_raw_fd(), stdin, stdout, stderr];
         let message = [ControlMessage::ScmRights(&descriptors)];
         let socket = self.socket.as_raw_fd();
         sendmsg::<()>(socket, &[IoSlice::new(&[0])], &message, MsgFlags::empty(), None)?;
@@ -98,7 +101,7 @@ impl Guardian {
         match ended.await {
             Ok(Ok(Some(_))) if !was_there => Dismissal::Lost,
             Ok(Ok(Some(status))) if status.success() => Dismissal::AllGone,
-            Ok(Ok(Some(_))) => Dismissal::SomeLeft,
+            Ok(Ok(Some(_)) | Err(_)) => Dismissal::SomeLeft,
             _ => {
                 let _ = self.process.kill();
                 // At once: it was killed.
@@ -147,7 +150,7 @@ fn guard(waiter: Waiter) -> bool {
             }
         }
         if orphans.as_mut().is_some_and(Rounds::is_due)
-            && family::kill_children(getpid(), &reapers).is_empty()
+            && family::kill_children(getpid(), |child| !reapers.contains(&child)).is_empty()
         {
             orphans = None;
         }
@@ -155,13 +158,14 @@ fn guard(waiter: Waiter) -> bool {
             continue;
         }
         match receive() {
-            Ok(Some((control, output))) => {
-                if let Some(reaper) = fork_reaper(control, output, &waiter) {
+            Ok(Some((control, streams))) => {
+                if let Some(reaper) = fork_reaper(control, streams, &waiter) {
                     reapers.insert(reaper);
                 }
             }
-            Ok(None) => return kill_everything(&waiter),
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Of a socket that does not work crew may have gone as well.
+            Ok(None) | Err(_) => return kill_everything(&waiter),
         }
     }
 }
@@ -169,17 +173,17 @@ fn guard(waiter: Waiter) -> bool {
 /// Forks a reaper; in the reaper itself this never returns.
 #[expect(clippy::exit, reason = "a forked process has nothing to return to")]
 #[expect(unsafe_code, reason = "see sys::fork_single_threaded")]
-fn fork_reaper(mut control: UnixStream, output: OwnedFd, waiter: &Waiter) -> Option<Pid> {
+fn fork_reaper(mut control: UnixStream, streams: [OwnedFd; 3], waiter: &Waiter) -> Option<Pid> {
     // SAFETY: the guardian has one thread.
     match unsafe { sys::fork_single_threaded() } {
         Ok(ForkResult::Parent { child }) => Some(child),
         Ok(ForkResult::Child) => {
             // As long as a reaper held the guardian's socket, crew could not see the guardian die.
-            if let Ok(nothing) = std::fs::File::open("/dev/null") {
-                let _ = dup2_stdin(nothing);
+            match std::fs::File::open("/dev/null") {
+                Ok(nothing) => drop(dup2_stdin(nothing)),
+                Err(_) => drop(close(io::stdin().as_raw_fd())),
             }
-            reaper::run(control, output, waiter);
-            std::process::exit(0)
+            std::process::exit(if reaper::run(control, streams, waiter) { 0 } else { 1 })
         }
         Err(error) => {
             let notice = Notice::CouldNotStart { error: error as i32 };
@@ -191,10 +195,10 @@ fn fork_reaper(mut control: UnixStream, output: OwnedFd, waiter: &Waiter) -> Opt
 
 /// What one reaper needs; `None` when crew has gone.
 #[expect(unsafe_code, reason = "the kernel hands over bare descriptors")]
-fn receive() -> io::Result<Option<(UnixStream, OwnedFd)>> {
+fn receive() -> io::Result<Option<(UnixStream, [OwnedFd; 3])>> {
     let mut byte = [0];
     let mut iov = [IoSliceMut::new(&mut byte)];
-    let mut space = nix::cmsg_space!([i32; 2]);
+    let mut space = nix::cmsg_space!([i32; 4]);
     let stdin = io::stdin().as_raw_fd();
     let message = recvmsg::<()>(stdin, &mut iov, Some(&mut space), MsgFlags::empty())?;
     if message.bytes == 0 {
@@ -202,19 +206,19 @@ fn receive() -> io::Result<Option<(UnixStream, OwnedFd)>> {
     }
     // SAFETY: the kernel has just made them for this process, and nothing else knows them.
     let owned = |descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) };
-    let mut descriptors = message.cmsgs()?.flat_map(|message| match message {
+    let descriptors = message.cmsgs()?.flat_map(|message| match message {
         ControlMessageOwned::ScmRights(descriptors) => descriptors,
         _ => Vec::new(),
     });
-    match (descriptors.next().map(owned), descriptors.next().map(owned)) {
-        (Some(control), Some(output)) => {
-            // A tool must not inherit what leads to crew.
-            fcntl(&control, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-            fcntl(&output, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-            Ok(Some((control.into(), output)))
-        }
-        _ => Err(io::Error::other("crew sent no descriptors")),
+    let descriptors: Vec<OwnedFd> = descriptors.map(owned).collect();
+    for descriptor in &descriptors {
+        // A tool must not inherit what leads to crew.
+        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     }
+    let [control, stdin, stdout, stderr] = descriptors
+        .try_into()
+        .map_err(|_some| io::Error::other("crew sent not all descriptors"))?;
+    Ok(Some((control.into(), [stdin, stdout, stderr])))
 }
 
 /// The last thing done. Where the kernel does not tell who descends from whom, the reapers do this

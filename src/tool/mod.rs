@@ -5,6 +5,7 @@ mod command;
 mod family;
 pub mod guardian;
 pub mod http;
+pub mod line;
 pub mod process;
 mod protocol;
 mod reaper;

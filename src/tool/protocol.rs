@@ -34,8 +34,8 @@ pub enum Order {
 /// killed; what it watched over is then the guardian's to kill.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Notice {
-    /// The tool runs.
-    Started { reaper: i32 },
+    /// The tool runs: the pids of both. The tool's is that of its session as well.
+    Started { reaper: i32, leader: i32 },
     /// `error` is an error number.
     CouldNotStart { error: i32 },
     /// The tool's own process has ended, with this wait status; others may live on.

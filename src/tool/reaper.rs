@@ -10,13 +10,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{AccessFlags, Pid, getpid};
 
-use super::family::{self, Rounds};
+use super::family::{self, GROUPS_ONLY, Rounds};
 use super::protocol::{Invocation, Notice, Order, encode, take};
 use super::sys::{self, Reaped, Waiter};
 use crate::sandbox::Confinement;
@@ -26,11 +26,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long killing goes on once crew has gone. The kernel needs a moment, not more.
 const LAST_EFFORT: Duration = Duration::from_millis(300);
 
-/// Runs one tool to its very end. `control` leads to crew, `output` is the tool's.
-pub fn run(control: UnixStream, output: OwnedFd, waiter: &Waiter) {
+/// Runs one tool to its very end. `control` leads to crew, `streams` are the tool's. True if nothing
+/// is left.
+pub fn run(control: UnixStream, streams: [OwnedFd; 3], waiter: &Waiter) -> bool {
     sys::adopt_orphans();
     let mut reaper = Reaper {
         control,
+        untold: Vec::new(),
         arrived: Vec::new(),
         leader: Pid::from_raw(0),
         asked: BTreeSet::new(),
@@ -38,10 +40,14 @@ pub fn run(control: UnixStream, output: OwnedFd, waiter: &Waiter) {
         killing: None,
         abandoned: None,
     };
-    match reaper.start(output) {
+    match reaper.start(streams) {
         Ok(true) => reaper.watch(waiter),
-        Ok(false) => {}
-        Err(error) => reaper.tell(&Notice::CouldNotStart { error: sys::error_number(&error) }),
+        Ok(false) => true,
+        Err(error) => {
+            reaper.note(&Notice::CouldNotStart { error: sys::error_number(&error) });
+            reaper.tell();
+            true
+        }
     }
 }
 
@@ -56,6 +62,8 @@ enum Left {
 
 struct Reaper {
     control: UnixStream,
+    /// What crew is to be told, all that belongs together at once.
+    untold: Vec<u8>,
     arrived: Vec<u8>,
     /// The tool's own process, and its process group.
     leader: Pid,
@@ -69,8 +77,8 @@ struct Reaper {
 }
 
 impl Reaper {
-    /// False if crew has gone before it could say what to start.
-    fn start(&mut self, output: OwnedFd) -> io::Result<bool> {
+    /// False if nothing is to be started: crew has gone, or has changed its mind meanwhile.
+    fn start(&mut self, streams: [OwnedFd; 3]) -> io::Result<bool> {
         let order = loop {
             match take::<Order>(&mut self.arrived) {
                 Some(order) => break order,
@@ -79,20 +87,27 @@ impl Reaper {
             }
         };
         let Order::Start(invocation) = order else { return Ok(false) };
-        self.leader = spawn(invocation, output)?;
         self.control.set_nonblocking(true)?;
-        self.tell(&Notice::Started { reaper: getpid().as_raw() });
+        // On a busy machine the order to stop may have come before this process had its first turn.
+        if !self.receive()? || !self.arrived.is_empty() {
+            return Ok(false);
+        }
+        self.leader = spawn(invocation, streams)?;
+        self.note(&Notice::Started { reaper: getpid().as_raw(), leader: self.leader.as_raw() });
+        self.tell();
         Ok(true)
     }
 
-    fn watch(&mut self, waiter: &Waiter) {
+    /// True when nothing is left.
+    fn watch(&mut self, waiter: &Waiter) -> bool {
         loop {
             let left = self.reap();
             if left == Left::Nothing {
                 break;
             }
+            self.tell();
             if self.abandoned.is_some_and(|since| since.elapsed() > LAST_EFFORT) {
-                return;
+                return false;
             }
             let limit = match &mut self.killing {
                 Some(rounds) => {
@@ -112,7 +127,9 @@ impl Reaper {
         }
         let killed = self.killed.len() as u64;
         let stopped = self.asked.difference(&self.killed).count() as u64;
-        self.tell(&Notice::Gone { stopped, killed });
+        self.note(&Notice::Gone { stopped, killed });
+        self.tell();
+        true
     }
 
     /// Reaps whoever has ended.
@@ -120,11 +137,13 @@ impl Reaper {
         loop {
             match sys::reap() {
                 Reaped::Child(pid, status) if pid == self.leader => {
-                    self.tell(&Notice::Ended { status: status.into_raw() });
+                    self.note(&Notice::Ended { status: status.into_raw() });
                 }
                 Reaped::Child(..) => {}
                 Reaped::NoneYet => return Left::Children,
-                Reaped::NoChildren if killpg(self.leader, None).is_ok() => return Left::Group,
+                Reaped::NoChildren if GROUPS_ONLY && killpg(self.leader, None).is_ok() => {
+                    return Left::Group;
+                }
                 Reaped::NoChildren => return Left::Nothing,
             }
         }
@@ -153,22 +172,19 @@ impl Reaper {
     }
 
     fn kill(&mut self) {
-        let killed = family::kill_all(getpid());
-        if killed.is_empty() {
+        if GROUPS_ONLY {
             let _ = killpg(self.leader, Signal::SIGKILL);
         }
-        self.killed.extend(killed);
+        self.killed.extend(family::kill_all(getpid()));
     }
 
     fn signal(&self, signals: &[Signal]) -> BTreeSet<Pid> {
-        let reached = family::signal(getpid(), signals);
-        if reached.is_empty() {
-            // Where the kernel does not tell who descends from whom.
+        if GROUPS_ONLY {
             for signal in signals {
                 let _ = killpg(self.leader, *signal);
             }
         }
-        reached
+        family::signal(getpid(), signals)
     }
 
     /// Takes in what crew has sent; false at its end.
@@ -191,9 +207,15 @@ impl Reaper {
         }
     }
 
+    fn note(&mut self, notice: &Notice) {
+        // A notice holds nothing that cannot be encoded.
+        self.untold.extend(encode(notice).unwrap_or_default());
+    }
+
     /// If crew has gone there is nobody to be told.
-    fn tell(&mut self, notice: &Notice) {
-        let _ = encode(notice).and_then(|line| self.control.write_all(&line));
+    fn tell(&mut self) {
+        let _ = self.control.write_all(&self.untold);
+        self.untold.clear();
     }
 }
 
@@ -211,16 +233,15 @@ fn found(invocation: &Invocation) -> Option<PathBuf> {
         .find(|path| nix::unistd::access(path, AccessFlags::X_OK).is_ok() && path.is_file())
 }
 
-fn spawn(invocation: Invocation, output: OwnedFd) -> io::Result<Pid> {
+fn spawn(invocation: Invocation, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<Pid> {
     let mut command = Command::new(&invocation.program);
     command
         .args(&invocation.arguments)
         .env_clear()
         .envs(invocation.environment.iter().map(|(name, value)| (name, value)))
-        // A tool that waits for input nobody can give would wait for ever.
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output);
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr);
     if let Some(cwd) = &invocation.cwd {
         command.current_dir(cwd);
     }

@@ -81,7 +81,16 @@ pub fn confine(command: &mut Command, confinement: Confinement) {
 #[expect(unsafe_code, reason = "closing a descriptor by its number")]
 pub fn close_inherited() {
     // SAFETY: called before this process has opened anything of its own.
-    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    if unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) } == 0 {
+        return;
+    }
+    // A kernel, or a sandbox, that does not know it.
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<i32> =
+        open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|&descriptor| descriptor > 2) {
+        let _ = nix::unistd::close(descriptor);
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

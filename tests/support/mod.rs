@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used)]
 
+pub mod api;
 pub mod crew;
 pub mod faults;
 pub mod http_tool;

@@ -173,6 +173,15 @@ impl Script {
         bytes.as_ref().iter().fold(self, |script, byte| script.raw([*byte]).delay(pause))
     }
 
+    /// The body so far, as one piece: to be sent again and again.
+    pub fn sent(&self) -> Vec<u8> {
+        let chunks = self.steps.iter().filter_map(|step| match step {
+            Step::Chunk(bytes) => Some(bytes.as_slice()),
+            _ => None,
+        });
+        chunks.flatten().copied().collect()
+    }
+
     pub fn delay(self, pause: Duration) -> Self {
         self.step(Step::Delay(pause))
     }

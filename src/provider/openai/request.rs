@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
+use crate::provider::wire::{self, Part};
+use crate::provider::{ChatRequest, Message, NativeTurn, ToolCall, ToolSpec};
+
+/// Where Azure serves OpenAI's models.
+const AZURE: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
 
 /// What the limit of output tokens is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +25,7 @@ impl TokenLimitKey {
     pub fn of_host(host: &str) -> Self {
         match host {
             "api.openai.com" => Self::MaxCompletionTokens,
-            host if host.ends_with(".openai.azure.com") => Self::MaxCompletionTokens,
+            host if AZURE.iter().any(|end| host.ends_with(end)) => Self::MaxCompletionTokens,
             _ => Self::MaxTokens,
         }
     }
@@ -52,6 +56,8 @@ struct StreamOptions {
 struct WireMessage<'a> {
     role: &'static str,
     content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,12 +90,25 @@ struct WireSpec<'a> {
     parameters: &'a Value,
 }
 
-/// The body of the request.
-pub fn to_json(request: &ChatRequest<'_>, limit: TokenLimitKey) -> serde_json::Result<Vec<u8>> {
+/// Its own reasoning, for a server that demands it back with the calls it led to.
+fn reasoning<'a>(turn: Option<&'a NativeTurn>, by: &str) -> Option<&'a RawValue> {
+    let parts = wire::native(turn, "", by, |_| None::<()>)?;
+    parts.into_iter().find_map(|part| match part {
+        Part::Native(json) => Some(json),
+        Part::Ours(()) => None,
+    })
+}
+
+/// The body of the request. `by` is who will answer it.
+pub fn to_json(
+    request: &ChatRequest<'_>,
+    by: &str,
+    limit: TokenLimitKey,
+) -> serde_json::Result<Vec<u8>> {
     let of = |key| request.max_output_tokens.filter(|_| limit == key);
     serde_json::to_vec(&Body {
         model: request.model,
-        messages: request.messages.iter().map(message).collect(),
+        messages: request.messages.iter().map(|of| message(of, by)).collect(),
         tools: request.tools.iter().map(tool).collect(),
         stream: true,
         stream_options: StreamOptions { include_usage: true },
@@ -99,21 +118,23 @@ pub fn to_json(request: &ChatRequest<'_>, limit: TokenLimitKey) -> serde_json::R
     })
 }
 
-fn message(message: &Message) -> WireMessage<'_> {
+fn message<'a>(message: &'a Message, by: &str) -> WireMessage<'a> {
     let plain = |role, content| WireMessage {
         role,
         content: Some(content),
+        reasoning_content: None,
         tool_calls: Vec::new(),
         tool_call_id: None,
     };
     match message {
         Message::System(text) => plain("system", text),
         Message::User(text) => plain("user", text),
-        Message::Assistant { text, tool_calls } if tool_calls.is_empty() => {
+        Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => {
             plain("assistant", text)
         }
-        Message::Assistant { text, tool_calls } => WireMessage {
+        Message::Assistant { text, tool_calls, native } => WireMessage {
             content: Some(text.as_str()).filter(|text| !text.is_empty()),
+            reasoning_content: reasoning(native.as_ref(), by),
             tool_calls: tool_calls.iter().map(call).collect(),
             ..plain("assistant", text)
         },
@@ -123,26 +144,10 @@ fn message(message: &Message) -> WireMessage<'_> {
     }
 }
 
-/// A call as the model made it, except for what servers refuse to read back: then one slip of the
-/// model would end its agent rather than be mended. The tool's message says what was wrong.
 fn call(call: &ToolCall) -> WireCall<'_> {
-    let readable = call.arguments.trim_start().starts_with('{')
-        && serde_json::from_str::<IgnoredAny>(&call.arguments).is_ok();
-    let arguments = if readable { call.arguments.as_str() } else { "{}" };
-    let function = WireFunction { name: function_name(&call.name), arguments };
+    let arguments = wire::arguments(&call.arguments);
+    let function = WireFunction { name: wire::function_name(&call.name), arguments };
     WireCall { id: &call.id, r#type: "function", function }
-}
-
-/// The protocol's names: up to 64 letters, digits, `_` and `-`.
-fn function_name(name: &str) -> Cow<'_, str> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if name.is_empty() {
-        Cow::Borrowed("unnamed")
-    } else if name.len() <= 64 && name.chars().all(allowed) {
-        Cow::Borrowed(name)
-    } else {
-        name.chars().take(64).map(|c| if allowed(c) { c } else { '_' }).collect()
-    }
 }
 
 fn tool(tool: &ToolSpec) -> WireTool<'_> {
@@ -154,26 +159,15 @@ fn tool(tool: &ToolSpec) -> WireTool<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use serde_json::json;
 
     use super::*;
-
-    fn request<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ChatRequest<'a> {
-        ChatRequest {
-            model: "m",
-            messages,
-            tools,
-            temperature: None,
-            max_output_tokens: None,
-            max_answer: 1024,
-            idle_timeout: Duration::from_secs(1),
-        }
-    }
+    use crate::provider::NativePart;
+    use crate::provider::testing::{BY, request};
 
     fn body(request: &ChatRequest<'_>, limit: TokenLimitKey) -> Value {
-        serde_json::from_slice(&to_json(request, limit).unwrap_or_default()).unwrap_or_default()
+        serde_json::from_slice(&to_json(request, BY, limit).unwrap_or_default()).unwrap_or_default()
     }
 
     #[test]
@@ -230,7 +224,7 @@ mod tests {
             call("c", "", "[1]"),
         ];
         let result = Message::Tool { call: calls[0].clone(), output: "full".into() };
-        let messages = [Message::Assistant { text: String::new(), tool_calls: calls }, result];
+        let messages = [Message::assistant(String::new(), calls), result];
         let function = |name, arguments| json!({"name": name, "arguments": arguments});
         assert_eq!(
             body(&request(&messages, &[]), TokenLimitKey::MaxTokens)["messages"],
@@ -243,5 +237,19 @@ mod tests {
                 {"role": "tool", "content": "full", "tool_call_id": "a"},
             ])
         );
+    }
+
+    #[test]
+    fn reasoning_goes_back_to_the_server_it_came_from() {
+        let calls = || vec![ToolCall { id: "a".into(), name: "df".into(), arguments: "{}".into() }];
+        let by = |by: &str| {
+            let parts = [NativePart::Json("\"hm\"".to_owned())].into();
+            let native = NativeTurn { by: by.into(), parts };
+            Message::Assistant { text: String::new(), tool_calls: calls(), native: Some(native) }
+        };
+        let messages = [by(BY), by("elsewhere/m")];
+        let found = &body(&request(&messages, &[]), TokenLimitKey::MaxTokens)["messages"];
+        assert_eq!(found[0]["reasoning_content"], "hm");
+        assert_eq!(found[1].get("reasoning_content"), None);
     }
 }

@@ -1,13 +1,15 @@
 //! Tool calls put together from their fragments.
 //!
-//! The protocol numbers the calls of a turn and gives id and name with the first fragment of
+//! OpenAI's protocol numbers the calls of a turn and gives id and name with the first fragment of
 //! each. Servers leave out the number, number every call 0, leave out ids, or repeat id and name
 //! with every fragment; which call a fragment belongs to is decided here, in one place.
 
 use std::collections::HashSet;
 
-use super::chunk::MAX_CALLS;
-use crate::provider::ToolCall;
+use super::ToolCall;
+
+/// Tool calls in one turn; no honest answer has more.
+pub const MAX_CALLS: usize = 128;
 
 /// One fragment; what the server left out is empty.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,0 +1,199 @@
+//! From a [`ChatRequest`] to the JSON of the protocol. Pure, and without copying the messages.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::schema;
+use crate::provider::wire::{self, NO_TEXT, Part};
+use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
+
+/// What the ids begin with that are made up for calls without one: such a call is answered without
+/// an id too.
+pub const OWN_ID: &str = "crew-call-";
+
+/// In place of the signature that newer models demand of every step, for those of other servers:
+/// it asks not to look for one.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system_instruction: Option<Instruction>,
+    contents: Vec<Content<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTools<'a>>,
+    generation_config: GenerationConfig,
+}
+
+#[derive(Serialize)]
+struct Instruction {
+    parts: [InstructionText; 1],
+}
+
+#[derive(Serialize)]
+struct InstructionText {
+    text: String,
+}
+
+/// All that one side says before the other does.
+#[derive(Serialize)]
+struct Content<'a> {
+    role: &'static str,
+    parts: Vec<Part<'a, WirePart<'a>>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase", untagged)]
+pub enum WirePart<'a> {
+    Text {
+        text: &'a str,
+    },
+    #[serde(rename_all = "camelCase")]
+    Call {
+        function_call: WireCall<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        thought_signature: Option<&'static str>,
+    },
+    #[serde(rename_all = "camelCase")]
+    Response {
+        function_response: WireResponse<'a>,
+    },
+}
+
+#[derive(Serialize)]
+pub struct WireCall<'a> {
+    name: Cow<'a, str>,
+    args: &'a RawValue,
+}
+
+#[derive(Serialize)]
+pub struct WireResponse<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    name: Cow<'a, str>,
+    response: Output<'a>,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    output: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireTools<'a> {
+    function_declarations: Vec<Declaration<'a>>,
+}
+
+#[derive(Serialize)]
+struct Declaration<'a> {
+    name: &'a str,
+    description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GenerationConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u32>,
+}
+
+/// The body of the request. `by` is who will answer it.
+pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8>> {
+    let function_declarations: Vec<_> = request.tools.iter().map(declaration).collect();
+    let tools = (!function_declarations.is_empty()).then_some(WireTools { function_declarations });
+    let system = wire::system(request.messages);
+    serde_json::to_vec(&Body {
+        system_instruction: system.map(|text| Instruction { parts: [InstructionText { text }] }),
+        contents: contents(request.messages, by),
+        tools: tools.into_iter().collect(),
+        generation_config: GenerationConfig {
+            temperature: request.temperature,
+            max_output_tokens: request.max_output_tokens,
+        },
+    })
+}
+
+fn declaration(tool: &ToolSpec) -> Declaration<'_> {
+    Declaration {
+        name: &tool.name,
+        // The protocol demands one.
+        description: if tool.description.is_empty() { &tool.name } else { &tool.description },
+        parameters: schema::of(&tool.parameters),
+    }
+}
+
+/// The sides take turns: what one of them says in a row is one content, all responses of a turn
+/// included.
+fn contents<'a>(messages: &'a [Message], by: &str) -> Vec<Content<'a>> {
+    let mut contents: Vec<Content<'a>> = Vec::new();
+    // The calls answered next went out as the server made them.
+    let mut is_native = false;
+    for message in messages {
+        let (role, mut parts) = match message {
+            Message::System(_) => continue,
+            Message::User(prompt) => {
+                let part = Some(prompt).filter(|prompt| !prompt.trim().is_empty());
+                ("user", part.map(|prompt| Part::Ours(text(prompt))).into_iter().collect())
+            }
+            Message::Tool { call, output } => {
+                ("user", vec![Part::Ours(response(call, output, is_native))])
+            }
+            Message::Assistant { text: said, tool_calls, native } => {
+                let native = wire::native(native.as_ref(), said, by, |part| Some(text(part)));
+                is_native = native.is_some();
+                let parts = native.unwrap_or_else(|| foreign(said, tool_calls));
+                ("model", parts)
+            }
+        };
+        match contents.last_mut().filter(|content| content.role == role) {
+            Some(content) => content.parts.append(&mut parts),
+            None => contents.push(Content { role, parts }),
+        }
+    }
+    for content in contents.iter_mut().filter(|content| content.parts.is_empty()) {
+        content.parts.push(Part::Ours(text(NO_TEXT)));
+    }
+    contents
+}
+
+fn text(text: &str) -> WirePart<'_> {
+    WirePart::Text { text }
+}
+
+/// A turn of another server.
+fn foreign<'a>(said: &'a str, calls: &'a [ToolCall]) -> Vec<Part<'a, WirePart<'a>>> {
+    let said = Some(said).filter(|said| !said.trim().is_empty()).map(text);
+    let calls = calls.iter().enumerate().map(|(at, call)| {
+        // What `arguments` gives is an object, so the other way is never taken.
+        let args = serde_json::from_str(wire::arguments(&call.arguments));
+        WirePart::Call {
+            function_call: WireCall {
+                name: wire::function_name(&call.name),
+                args: args.unwrap_or(RawValue::NULL),
+            },
+            // One for the step is enough.
+            thought_signature: (at == 0).then_some(NO_SIGNATURE),
+        }
+    });
+    said.into_iter().chain(calls).map(Part::Ours).collect()
+}
+
+fn response<'a>(call: &'a ToolCall, output: &'a str, is_native: bool) -> WirePart<'a> {
+    let id = Some(call.id.as_str()).filter(|id| is_native && !id.starts_with(OWN_ID));
+    // It has to be that of its call.
+    let name = if is_native && !call.name.is_empty() {
+        Cow::Borrowed(call.name.as_str())
+    } else {
+        wire::function_name(&call.name)
+    };
+    WirePart::Response { function_response: WireResponse { id, name, response: Output { output } } }
+}

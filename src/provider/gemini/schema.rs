@@ -1,0 +1,191 @@
+//! JSON Schema in the part of it that the protocol knows.
+//!
+//! A keyword that is not its own makes the server refuse the whole request, so only known ones
+//! pass. What is lost only told the model more: arguments are checked against the whole schema.
+
+use serde_json::{Map, Value, json};
+
+/// Deeper schemas are cut; the server would refuse them.
+const DEPTH: usize = 16;
+
+/// Keywords that mean the same in both, and hold no schemas.
+const SAME: [&str; 13] = [
+    "title",
+    "description",
+    "nullable",
+    "required",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minimum",
+    "maximum",
+];
+
+/// The parameters of a function; `None` if it has none.
+pub fn of(parameters: &Value) -> Option<Value> {
+    let properties = parameters.get("properties").and_then(Value::as_object);
+    if properties.is_none_or(Map::is_empty) {
+        return None;
+    }
+    Some(Reduction { root: parameters }.reduce(parameters, DEPTH))
+}
+
+struct Reduction<'a> {
+    root: &'a Value,
+}
+
+impl<'a> Reduction<'a> {
+    fn reduce(&self, schema: &'a Value, depth: usize) -> Value {
+        let Some(depth) = depth.checked_sub(1) else { return json!({"type": "string"}) };
+        if let Some(target) = self.target(schema) {
+            return self.reduce(target, depth);
+        }
+        let Some(schema) = schema.as_object() else { return json!({"type": "string"}) };
+        let mut reduced: Map<String, Value> = schema
+            .iter()
+            .filter(|(key, _)| SAME.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if let Some(branches) =
+            ["anyOf", "oneOf"].iter().find_map(|key| schema.get(*key)?.as_array())
+        {
+            return self.union(branches, reduced, depth);
+        }
+        let kinds = kinds(schema);
+        if let [_, _, ..] = kinds[..] {
+            let branches = kinds.iter().map(|kind| json!({"type": kind}));
+            let mut union = Map::from_iter([("anyOf".to_owned(), branches.collect())]);
+            union.extend(reduced.remove_entry("description"));
+            if has_null(schema) {
+                union.insert("nullable".into(), true.into());
+            }
+            return Value::Object(union);
+        }
+        let kind = kinds.first().copied().unwrap_or("string");
+        reduced.insert("type".into(), kind.into());
+        if has_null(schema) {
+            reduced.insert("nullable".into(), true.into());
+        }
+        bounds(schema, kind, &mut reduced);
+        self.children(schema, kind, depth, &mut reduced);
+        if kind == "string" {
+            strings(schema, &mut reduced);
+        }
+        Value::Object(reduced)
+    }
+
+    /// Any of the branches; `null` among them is no type of its own here.
+    fn union(&self, branches: &'a [Value], mut shared: Map<String, Value>, depth: usize) -> Value {
+        let is_null = |branch: &&Value| branch.get("type").is_some_and(|kind| kind == "null");
+        let reduced = branches.iter().filter(|branch| !is_null(branch));
+        let mut reduced: Vec<Value> = reduced.map(|branch| self.reduce(branch, depth)).collect();
+        if branches.iter().any(|branch| is_null(&branch)) {
+            shared.insert("nullable".into(), true.into());
+        }
+        match (reduced.len(), reduced.pop()) {
+            (1, Some(Value::Object(only))) => shared.extend(only),
+            (_, Some(last)) => {
+                reduced.push(last);
+                shared.insert("anyOf".into(), Value::Array(reduced));
+            }
+            (_, None) => drop(shared.insert("type".into(), "string".into())),
+        }
+        Value::Object(shared)
+    }
+
+    fn children(
+        &self,
+        schema: &'a Map<String, Value>,
+        kind: &str,
+        depth: usize,
+        reduced: &mut Map<String, Value>,
+    ) {
+        match kind {
+            "object" => {
+                let properties = schema.get("properties").and_then(Value::as_object);
+                let of = |(name, property): (&String, &'a Value)| {
+                    (name.clone(), self.reduce(property, depth))
+                };
+                let properties: Map<_, _> = properties.into_iter().flatten().map(of).collect();
+                // A name that is required but not described is refused.
+                if let Some(Value::Array(required)) = reduced.get_mut("required") {
+                    required.retain(|name| {
+                        name.as_str().is_some_and(|name| properties.contains_key(name))
+                    });
+                }
+                if !properties.is_empty() {
+                    reduced.insert("properties".into(), Value::Object(properties));
+                }
+            }
+            "array" => {
+                let items = schema.get("items").filter(|items| items.is_object());
+                let items = items
+                    .map_or_else(|| json!({"type": "string"}), |items| self.reduce(items, depth));
+                reduced.insert("items".into(), items);
+            }
+            _ => {}
+        }
+    }
+
+    fn target(&self, schema: &Value) -> Option<&'a Value> {
+        let pointer = schema.get("$ref")?.as_str()?.strip_prefix('#')?;
+        self.root.pointer(pointer)
+    }
+}
+
+/// The types it allows besides `null`; without any, what the other keys tell.
+fn kinds(schema: &Map<String, Value>) -> Vec<&str> {
+    let known = ["string", "integer", "number", "boolean", "array", "object"];
+    let named = match schema.get("type") {
+        Some(Value::String(name)) => vec![name.as_str()],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let named: Vec<&str> = named.into_iter().filter(|name| known.contains(name)).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    let given = |key: &str| schema.contains_key(key);
+    let kind = [
+        ("properties", "object"),
+        ("items", "array"),
+        ("minimum", "number"),
+        ("maximum", "number"),
+    ];
+    kind.into_iter().find(|(key, _)| given(key)).map(|(_, kind)| kind).into_iter().collect()
+}
+
+fn has_null(schema: &Map<String, Value>) -> bool {
+    let names = schema.get("type").and_then(Value::as_array);
+    names.is_some_and(|names| names.iter().any(|name| name == "null"))
+}
+
+/// Exclusive bounds as inclusive ones, where that is as true or nearly so.
+fn bounds(schema: &Map<String, Value>, kind: &str, reduced: &mut Map<String, Value>) {
+    for (exclusive, inclusive, step) in
+        [("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)]
+    {
+        let Some(bound) = schema.get(exclusive).filter(|bound| bound.is_number()) else { continue };
+        let next = bound.as_i64().filter(|_| kind == "integer");
+        let next = next.and_then(|bound| bound.checked_add(step)).map(Value::from);
+        reduced.entry(inclusive).or_insert_with(|| next.unwrap_or_else(|| bound.clone()));
+    }
+}
+
+/// Only texts can be listed, and only two formats of them are known.
+fn strings(schema: &Map<String, Value>, reduced: &mut Map<String, Value>) {
+    let constant = schema.get("const").map(|value| Value::Array(vec![value.clone()]));
+    let listed = schema.get("enum").cloned().or(constant);
+    let all_texts =
+        |listed: &Value| listed.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+    if let Some(listed) = listed.filter(all_texts) {
+        reduced.insert("enum".into(), listed);
+        reduced.insert("format".into(), "enum".into());
+    } else if schema.get("format").is_some_and(|format| format == "date-time") {
+        reduced.insert("format".into(), "date-time".into());
+    }
+}

@@ -1,0 +1,308 @@
+//! Answers and requests in the shapes of the vendor's documentation, and in others.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Gemini, schema};
+use crate::provider::calls::MAX_CALLS;
+use crate::provider::draft::Fault;
+use crate::provider::protocol::Protocol;
+use crate::provider::testing::{self, BY, Told, request};
+use crate::provider::{
+    ChatReply, ChatRequest, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec,
+};
+use crate::report::ErrorKind;
+
+fn read(data: &[Value]) -> (Result<ChatReply, Fault>, Told) {
+    let data: Vec<String> = data.iter().map(Value::to_string).collect();
+    let data: Vec<&str> = data.iter().map(String::as_str).collect();
+    testing::read(&Gemini, &testing::events(&data), 4096)
+}
+
+fn parts(parts: Value) -> Value {
+    json!({"candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0}],
+        "modelVersion": "m", "responseId": "r"})
+}
+
+fn text(text: &str) -> Value {
+    parts(json!([{"text": text}]))
+}
+
+fn end(reason: &str) -> Value {
+    json!({"candidates": [{"finishReason": reason, "index": 0}]})
+}
+
+#[test]
+fn a_text_and_its_tokens() {
+    let counted = |written: u64| {
+        json!({"candidates": [{"content": {"parts": [{"text": "é"}]}}], "usageMetadata": {
+            "promptTokenCount": 10, "cachedContentTokenCount": 4, "toolUsePromptTokenCount": 2,
+            "candidatesTokenCount": written, "thoughtsTokenCount": 5, "totalTokenCount": 20}})
+    };
+    let (reply, told) = read(&[counted(1), counted(3), end("STOP")]);
+    let reply = reply.unwrap_or_default();
+    assert_eq!((told.text.as_str(), reply.finish_reason.as_deref()), ("éé", Some("stop")));
+    let expected = TokenUsage {
+        input_tokens: 12,
+        output_tokens: 8,
+        cached_input_tokens: 4,
+        reasoning_tokens: 5,
+    };
+    assert_eq!((told.usage, reply.usage), (expected, expected));
+}
+
+#[test]
+fn finish_reasons() {
+    for (reason, expected) in
+        [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SOMETHING_NEW", "something_new")]
+    {
+        let (reply, _) = read(&[text("hi"), end(reason)]);
+        assert_eq!(reply.unwrap_or_default().finish_reason.as_deref(), Some(expected));
+    }
+    for (reason, retryable) in [
+        ("SAFETY", false),
+        ("RECITATION", false),
+        ("PROHIBITED_CONTENT", false),
+        ("MALFORMED_FUNCTION_CALL", true),
+        ("OTHER", true),
+    ] {
+        let (reply, told) = read(&[text("hi"), end(reason)]);
+        let Err(Fault::Refused(refusal)) = reply else { panic!("{reason}: {reply:?}") };
+        assert_eq!((refusal.kind, refusal.retryable), (ErrorKind::InvalidResponse, retryable));
+        assert!(refusal.words.contains(reason), "{refusal:?}");
+        assert_eq!(told.text, "hi");
+    }
+    let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"},
+        "usageMetadata": {"promptTokenCount": 4}});
+    let (reply, told) = read(&[blocked]);
+    let Err(Fault::Refused(refusal)) = reply else { panic!("{reply:?}") };
+    assert_eq!((refusal.kind, told.usage.input_tokens), (ErrorKind::BadRequest, 4));
+}
+
+#[test]
+fn calls_come_whole_and_thoughts_stay_apart() {
+    let signed = json!({"functionCall": {"name": "df", "args": {"path": "/"}, "id": "x1"},
+        "thoughtSignature": "c2ln"});
+    let (reply, told) = read(&[
+        parts(json!([{"text": "hm", "thought": true}])),
+        text("I "),
+        text("look."),
+        parts(json!([signed, {"functionCall": {"name": "ps"}}, {"inlineData": {}}])),
+        parts(json!([{"text": "", "thoughtSignature": "dGV4dA"}])),
+        end("STOP"),
+    ]);
+    let reply = reply.unwrap_or_default();
+    assert_eq!(told.text, "I look.");
+    let calls: Vec<_> = reply
+        .tool_calls
+        .iter()
+        .map(|call| (call.id.as_str(), call.name.as_str(), call.arguments.as_str()))
+        .collect();
+    assert_eq!(calls, [("x1", "df", r#"{"path":"/"}"#), ("crew-call-2", "ps", "{}")]);
+    let message =
+        Message::Assistant { text: told.text, tool_calls: reply.tool_calls, native: reply.native };
+    let found = body(&request(&[message], &[]))["contents"][0]["parts"].clone();
+    assert_eq!(
+        found,
+        json!([{"text": "I look."}, signed, {"functionCall": {"name": "ps"}},
+            {"text": "", "thoughtSignature": "dGV4dA"}])
+    );
+}
+
+#[test]
+fn what_is_no_answer() {
+    let error = json!({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}});
+    let is_overload =
+        |fault: Fault| matches!(fault, Fault::Server(error) if error.verdict(None).retryable);
+    assert!(read(&[text("hi"), error.clone()]).0.is_err_and(is_overload));
+    let list = json!([error]).to_string();
+    let listed = testing::read(&Gemini, list.as_bytes(), 4096).0;
+    assert!(listed.is_err_and(is_overload));
+    assert_eq!(read(&[text("hi")]).0, Err(Fault::Ended));
+    assert_eq!(read(&[json!({"usageMetadata": {}})]).0, Err(Fault::Ended));
+    assert!(matches!(
+        testing::read(&Gemini, br#"{"usageMetadata": {}}"#, 4096).0,
+        Err(Fault::NoAnswer(_))
+    ));
+    // A call is whole by itself, and only the first candidate was asked for.
+    let call = parts(json!([{"functionCall": {"name": "df"}}]));
+    assert_eq!(read(&[call]).0.unwrap_or_default().tool_calls.len(), 1);
+    let second = json!({"candidates": [{"index": 1, "content": {"parts": [{"text": "no"}]}}]});
+    let (reply, told) = read(&[text("hi"), second, end("STOP")]);
+    assert_eq!((reply.is_ok(), told.text.as_str()), (true, "hi"));
+}
+
+#[test]
+fn an_answer_is_bounded() {
+    let call = json!({"functionCall": {"name": "df"}});
+    let many: Vec<Value> = vec![parts(json!([call])); MAX_CALLS + 1];
+    assert_eq!(testing::read(&Gemini, &stream(&many), 1 << 20).0, Err(Fault::TooManyCalls));
+    let parts_of_one = parts(vec![json!({}); 1000].into());
+    assert_eq!(read(&[parts_of_one]).0, Err(Fault::TooManyParts));
+    let thought = parts(json!([{"text": "x".repeat(3000), "thought": true}]));
+    assert_eq!(read(&[thought.clone(), thought]).0, Err(Fault::TooLarge));
+    let signed = parts(json!([{"text": "", "thoughtSignature": "x".repeat(3000)}]));
+    assert_eq!(read(&[signed.clone(), signed]).0, Err(Fault::TooLarge));
+}
+
+fn stream(data: &[Value]) -> Vec<u8> {
+    let data: Vec<String> = data.iter().map(Value::to_string).collect();
+    testing::events(&data.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn body(request: &ChatRequest<'_>) -> Value {
+    let base = reqwest::Url::parse("http://h");
+    let body = base.ok().and_then(|base| Gemini.request(&base, request, BY).ok());
+    serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default()
+}
+
+#[test]
+fn addresses() {
+    let url = |model: &str| {
+        let base = reqwest::Url::parse("http://h/");
+        base.map(|base| Gemini.url(&base, model).to_string()).unwrap_or_default()
+    };
+    let expected = "http://h/v1beta/models/gemini-x:streamGenerateContent?alt=sse";
+    assert_eq!(url("gemini-x"), expected);
+    assert_eq!(url("models/gemini-x"), expected);
+    let expected = "http://h/v1beta/models/google/gemini-x:streamGenerateContent?alt=sse";
+    assert_eq!(url("google/gemini-x"), expected);
+    assert_eq!(
+        url("tunedModels/a b?c"),
+        "http://h/v1beta/tunedModels/a%20b%3Fc:streamGenerateContent?alt=sse"
+    );
+}
+
+#[test]
+fn a_plain_question() {
+    let messages = [Message::System("be brief".into()), Message::User("hi".into())];
+    let tool = |name: &str, parameters: Value| ToolSpec {
+        name: name.into(),
+        description: String::new(),
+        parameters: Arc::new(parameters),
+    };
+    let tools = [
+        tool("now", json!({"type": "object", "properties": {}, "additionalProperties": false})),
+        tool("df", json!({"type": "object", "properties": {"n": {"type": "integer"}}})),
+    ];
+    let request = ChatRequest {
+        temperature: Some(0.5),
+        max_output_tokens: Some(9),
+        ..request(&messages, &tools)
+    };
+    assert_eq!(
+        body(&request),
+        json!({
+            "systemInstruction": {"parts": [{"text": "be brief"}]},
+            "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+            "tools": [{"functionDeclarations": [
+                {"name": "now", "description": "now"},
+                {"name": "df", "description": "df",
+                    "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+            ]}],
+            "generationConfig": {"temperature": 0.5, "maxOutputTokens": 9},
+        })
+    );
+}
+
+fn call(id: &str, name: &str) -> ToolCall {
+    ToolCall { id: id.into(), name: name.into(), arguments: "{\"n\":1}".into() }
+}
+
+#[test]
+fn turns_of_this_server_and_of_others() {
+    let calls = vec![call("x1", "df:x"), call("crew-call-2", "ps")];
+    let native =
+        NativeTurn { by: BY.into(), parts: [NativePart::Json("{\"own\":1}".to_owned())].into() };
+    let turn =
+        |native| Message::Assistant { text: String::new(), tool_calls: calls.clone(), native };
+    let result = |at: usize| Message::Tool { call: calls[at].clone(), output: "full".into() };
+    let messages = [
+        Message::User(String::new()),
+        turn(Some(native)),
+        result(0),
+        result(1),
+        turn(None),
+        result(0),
+        result(1),
+    ];
+    let response =
+        |name: &str| json!({"functionResponse": {"name": name, "response": {"output": "full"}}});
+    let mut with_id = response("df:x");
+    with_id["functionResponse"]["id"] = "x1".into();
+    assert_eq!(
+        body(&request(&messages, &[]))["contents"],
+        json!([
+            {"role": "user", "parts": [{"text": "(empty)"}]},
+            {"role": "model", "parts": [{"own": 1}]},
+            {"role": "user", "parts": [with_id, response("ps")]},
+            {"role": "model", "parts": [
+                {"functionCall": {"name": "df_x", "args": {"n": 1}},
+                    "thoughtSignature": "skip_thought_signature_validator"},
+                {"functionCall": {"name": "ps", "args": {"n": 1}}},
+            ]},
+            {"role": "user", "parts": [response("df_x"), response("ps")]},
+        ])
+    );
+}
+
+#[test]
+fn schemas() {
+    let reduced = |property: Value| {
+        let parameters = json!({"$schema": "x", "type": "object", "additionalProperties": false,
+            "properties": {"a": property}, "required": ["a", "b"],
+            "$defs": {"d": {"type": "boolean"}, "loop": {"$ref": "#/$defs/loop"}}});
+        let found = schema::of(&parameters).unwrap_or_default();
+        assert_eq!((&found["required"], found.get("$schema")), (&json!(["a"]), None));
+        assert_eq!(found.get("additionalProperties"), None);
+        found["properties"]["a"].clone()
+    };
+    for (property, expected) in [
+        (json!({}), json!({"type": "string"})),
+        (json!(true), json!({"type": "string"})),
+        (
+            json!({"type": "string", "default": "/", "examples": ["x"], "format": "uri", "minLength": 1}),
+            json!({"type": "string", "minLength": 1}),
+        ),
+        (json!({"const": "x"}), json!({"type": "string", "enum": ["x"], "format": "enum"})),
+        (json!({"type": "integer", "enum": [1, 2]}), json!({"type": "integer"})),
+        (
+            json!({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 9, "multipleOf": 2}),
+            json!({"type": "integer", "minimum": 1, "maximum": 8}),
+        ),
+        (
+            json!({"type": "number", "exclusiveMinimum": 0.5}),
+            json!({"type": "number", "minimum": 0.5}),
+        ),
+        (
+            json!({"type": ["integer", "null"], "description": "d"}),
+            json!({"type": "integer", "nullable": true, "description": "d"}),
+        ),
+        (
+            json!({"type": ["integer", "string"], "minimum": 1, "description": "d"}),
+            json!({"anyOf": [{"type": "integer"}, {"type": "string"}], "description": "d"}),
+        ),
+        (
+            json!({"oneOf": [{"type": "integer"}, {"type": "null"}], "description": "d"}),
+            json!({"type": "integer", "nullable": true, "description": "d"}),
+        ),
+        (
+            json!({"anyOf": [{"type": "integer"}, {"const": "x"}]}),
+            json!({"anyOf": [{"type": "integer"},
+                {"type": "string", "enum": ["x"], "format": "enum"}]}),
+        ),
+        (
+            json!({"type": "array", "uniqueItems": true}),
+            json!({"type": "array", "items": {"type": "string"}}),
+        ),
+        (
+            json!({"items": {"$ref": "#/$defs/d"}}),
+            json!({"type": "array", "items": {"type": "boolean"}}),
+        ),
+        (json!({"$ref": "#/$defs/loop"}), json!({"type": "string"})),
+        (json!({"$ref": "http://h"}), json!({"type": "string"})),
+    ] {
+        assert_eq!(reduced(property.clone()), expected, "{property}");
+    }
+}

@@ -1,0 +1,250 @@
+//! Where models are served: built in, behind gateways and on Azure; what each vendor withholds.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::api::Api;
+use support::crew::{Crew, Ended};
+use support::faults::{crew as program, expect_in, folder};
+use support::mock_model::ModelServer;
+use support::script::{self, Script, json_body};
+
+const KEY: &str = "secret-test-0123456789abcdef";
+
+const BUILT_IN: [(Api, &str, &str, &str); 3] = [
+    (Api::OpenAi, "openai/m", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    (Api::Anthropic, "anthropic/m", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+    (Api::Gemini, "gemini/m", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
+];
+
+/// A run of one agent on the provider that is built in for this protocol.
+fn built_in(api: Api, server: &ModelServer, agent: &str) -> Ended {
+    let (_, model, key, address) = BUILT_IN.into_iter().find(|row| row.0 == api).unwrap();
+    // A slash at the end makes no difference.
+    let url = format!("{}/", api.base_url(server));
+    let ended = Crew::new(&format!("agents:\n  a: {{model: {model}, retries: 0{agent}}}\n"))
+        .env(key, KEY)
+        .env(address, &url)
+        .args(&["-v"])
+        .run();
+    assert!(!ended.stdout.contains(KEY) && !ended.stderr.contains(KEY), "{}", ended.stderr);
+    ended
+}
+
+fn failure(api: Api, script: Script) -> Value {
+    let agent = built_in(api, &ModelServer::always(script), "").report(1)["agents"]["a"].clone();
+    assert_eq!(agent["status"], "failed", "{agent:#}");
+    agent
+}
+
+#[test]
+fn every_vendor_is_built_in() {
+    for (api, model, ..) in BUILT_IN {
+        let server = ModelServer::always(api.text(&format!("your key is {KEY}")));
+        let report = built_in(api, &server, "").report(0);
+        assert_eq!(report["agents"]["a"]["model"], model);
+        assert_eq!(report["agents"]["a"]["output"], "your key is [redacted]", "{api:?}");
+        let request = &server.requests()[0];
+        assert_eq!(request.path, api.path());
+        assert!(request.header(api.key_headers()[0]).unwrap().ends_with(KEY));
+    }
+}
+
+#[test]
+fn a_wrong_key_is_not_repeated_and_the_hint_names_its_variable() {
+    for (api, _, key, _) in BUILT_IN {
+        let script = api.error(401, "authentication_error", &format!("bad key {KEY}"));
+        let ended = built_in(api, &ModelServer::always(script), "");
+        assert_eq!(ended.report(1)["agents"]["a"]["error"]["kind"], "auth");
+        assert!(ended.stderr.contains(key), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_a_vendor_withholds_is_a_failure_that_says_why() {
+    let gemini = |reason: &str| Api::Gemini.end(Api::Gemini.begin("so far"), reason, [9, 0, 1, 0]);
+    let prompt = script::stream().event(&json!({
+        "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+        "usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 9}}));
+    let refusal = Api::Anthropic.end(Api::Anthropic.begin("so far"), "refusal", [9, 0, 1, 0]);
+    for (api, script, kind, word, has_text) in [
+        (Api::Gemini, gemini("SAFETY"), "invalid_response", "SAFETY", true),
+        (Api::Gemini, gemini("RECITATION"), "invalid_response", "RECITATION", true),
+        (
+            Api::Gemini,
+            gemini("MALFORMED_FUNCTION_CALL"),
+            "invalid_response",
+            "MALFORMED_FUNCTION_CALL",
+            true,
+        ),
+        (Api::Gemini, prompt, "bad_request", "PROHIBITED_CONTENT", false),
+        (Api::Anthropic, refusal, "invalid_response", "refus", true),
+    ] {
+        let agent = failure(api, script);
+        assert_eq!(agent["error"]["kind"], kind, "{word}: {agent:#}");
+        assert!(agent["error"]["message"].as_str().unwrap().contains(word), "{agent:#}");
+        assert_eq!(agent["output"] == "so far", has_text, "{word}");
+        assert_eq!(agent["usage"]["input_tokens"], 9, "{word}: what was paid for is counted");
+    }
+}
+
+#[test]
+fn a_slip_of_the_model_is_given_another_chance() {
+    let api = Api::Gemini;
+    let slip = api.end(api.begin(""), "MALFORMED_FUNCTION_CALL", [1, 0, 0, 0]);
+    let server = ModelServer::sequence([slip, api.text("mended")]);
+    let yaml = "agents:\n  a: {model: gemini/m}\n";
+    let report = Crew::new(yaml)
+        .env("GEMINI_API_KEY", KEY)
+        .env("GOOGLE_GEMINI_BASE_URL", &api.base_url(&server))
+        .run()
+        .report(0);
+    assert_eq!(report["agents"]["a"]["output"], "mended");
+    assert_eq!(report["agents"]["a"]["retries"], 1);
+}
+
+#[test]
+fn the_wait_of_a_quota_is_kept_and_that_of_a_day_is_not_tried() {
+    let quota = |id: &str, delay: &str| {
+        json_body(
+            429,
+            &json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED",
+            "message": "You exceeded your current quota", "details": [
+                {"@type": "type.googleapis.com/google.rpc.QuotaFailure",
+                    "violations": [{"quotaId": id}]},
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}]}}),
+        )
+    };
+    let run = |server: &ModelServer| {
+        Crew::new("agents:\n  a: {model: gemini/m}\n")
+            .env("GEMINI_API_KEY", KEY)
+            .env("GOOGLE_GEMINI_BASE_URL", &Api::Gemini.base_url(server))
+            .run()
+    };
+    let server = ModelServer::sequence([
+        quota("GenerateRequestsPerMinutePerProject", "1.1s"),
+        Api::Gemini.text("x"),
+    ]);
+    run(&server).report(0);
+    let [first, second] = &server.requests()[..] else { panic!("{:?}", server.requests()) };
+    assert!(second.arrived - first.arrived >= Duration::from_millis(1100));
+
+    let server = ModelServer::always(quota("GenerateRequestsPerDayPerProject", "1s"));
+    let report = run(&server).report(1);
+    assert_eq!(report["agents"]["a"]["error"]["kind"], "rate_limited");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_deployment_on_azure() {
+    let server = ModelServer::always(Api::OpenAi.text(&format!("your key is {KEY}")));
+    let yaml = "providers:\n  azure:\n    api: openai\n    base_url: ${URL}/openai/deployments/gpt\n    \
+                query: {api-version: '2024-10-21', x: a b&c}\n    headers: {api-key: '${MY_KEY}'}\n\
+                agents: {a: {model: azure/gpt}}\n";
+    let url = format!("http://{}", server.address());
+    let ended = Crew::new(yaml).env("URL", &url).env("MY_KEY", KEY).args(&["-v"]).run();
+    assert_eq!(ended.report(0)["agents"]["a"]["output"], "your key is [redacted]");
+    assert!(!ended.stdout.contains(KEY) && !ended.stderr.contains(KEY), "{}", ended.stderr);
+    let request = &server.requests()[0];
+    assert_eq!(
+        request.path,
+        "/openai/deployments/gpt/chat/completions?api-version=2024-10-21&x=a+b%26c"
+    );
+    assert_eq!(request.header("api-key"), Some(KEY));
+    assert_eq!(request.header("authorization"), None, "no api_key_env, no Authorization");
+}
+
+#[test]
+fn a_key_in_a_header_goes_nowhere_else() {
+    expect_in(
+        "providers:\n  azure: {base_url: 'http://h', headers: {api-key: '${MY_KEY:-x}', x-team: '${TEAM:-y}'}}\n\
+         tools: {t: {shell: env, env: [MY_KEY, TEAM]}}\n\
+         agents: {a: {prompt: 'say ${MY_KEY}, ${TEAM:-y}'}}\n",
+        &[
+            "tools.t.env[0] 4:31 .. MY_KEY holds an API key, which no tool gets to see",
+            "agents.a.prompt 5:22 .. MY_KEY holds an API key .. headers",
+        ],
+    );
+}
+
+#[test]
+fn headers_of_the_file_go_before_those_of_the_protocol() {
+    let server = ModelServer::always(Api::Anthropic.text("x"));
+    let yaml = "providers:\n  gate:\n    api: anthropic\n    base_url: ${URL}/v1\n    \
+                headers: {anthropic-version: '2030-01-01', authorization: 'Bearer ${TOKEN}'}\n\
+                agents: {a: {model: gate/m}}\n";
+    let url = Api::Anthropic.base_url(&server);
+    Crew::new(yaml).env("URL", &url).env("TOKEN", KEY).run().report(0);
+    let request = &server.requests()[0];
+    // Whoever writes the version nevertheless is understood.
+    assert_eq!(request.path, "/v1/messages");
+    assert_eq!(request.header("anthropic-version"), Some("2030-01-01"));
+    assert_eq!(request.header("authorization"), Some(&*format!("Bearer {KEY}")));
+    assert_eq!(request.header("x-api-key"), None);
+}
+
+#[test]
+fn a_server_of_another_protocol_is_told_apart() {
+    for api in Api::ALL {
+        let other = if api == Api::OpenAi { Api::Gemini } else { Api::OpenAi };
+        for script in [other.text("hi"), json_body(200, &json!({"hello": "world"}))] {
+            let agent = failure(api, script);
+            let kind = agent["error"]["kind"].as_str().unwrap();
+            assert!(["invalid_response", "network"].contains(&kind), "{api:?}: {agent:#}");
+            assert_eq!(agent["output"], Value::Null);
+        }
+    }
+}
+
+#[test]
+fn faults_of_providers() {
+    expect_in(
+        "providers:\n  p:\n    api: antropic\n    base_url: 'http://h?api-version=1'\n    quer: {}\n  \
+         q: {api: gemini, base_url: 'http://h', query: {'': x, a: '${GEMINI_API_KEY}'}}\n  \
+         gemini: {base_url: 'http://h'}\n",
+        &[
+            "providers.p.api 4:10 .. expected openai or anthropic or gemini .. did you mean \"anthropic\"?",
+            "providers.p.base_url 5:15 .. query",
+            "providers.p.quer 6:5 .. unknown key .. did you mean \"query\"?",
+            "providers.q.query[\"\"] 7:50 .. needs a name",
+            "providers.q.query.a 7:60 .. GEMINI_API_KEY holds an API key .. api_key_env",
+            "providers.gemini 8:3 .. built in",
+        ],
+    );
+}
+
+#[test]
+fn the_readmes_providers_are_good_ones() {
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let mut blocks = readme.split("```yaml\n").filter_map(|block| block.split("```").next());
+    let example = blocks.find(|block| block.starts_with("providers:")).unwrap();
+    let agents = "agents: {a: {model: local/x}, b: {model: azure/gpt-4o}}\n";
+    let dir = folder(format!("{example}{agents}"));
+    let keys = [("LOCAL_KEY", KEY), ("AZURE_OPENAI_API_KEY", KEY)];
+    let output = program(dir.path(), &["check"], &keys);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+}
+
+#[test]
+fn check_shows_where_calls_go() {
+    let dir = folder(
+        "providers: {gate: {api: gemini, base_url: 'http://h:1/', query: {token: hunter22}}}\n\
+         agents: {a: {model: gate/x}, b: {model: anthropic/claude-x}}\n",
+    );
+    let output = program(dir.path(), &["check"], &[("ANTHROPIC_API_KEY", KEY)]);
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    let row = |words: [&str; 3]| {
+        let has = |line: &str| line.split_whitespace().collect::<Vec<_>>() == words;
+        assert!(stdout.lines().any(has), "{words:?}: {stdout}");
+    };
+    row(["gate", "gemini", "http://h:1"]);
+    row(["anthropic", "anthropic", "https://api.anthropic.com"]);
+    assert!(stdout.contains("anthropic/claude-x"));
+    assert!(!stdout.contains(KEY) && !stdout.contains("hunter22"), "{stdout}");
+}
