@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::future::join_all;
+use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::cancel::Cancellation;
+use crate::consent::{Consent, Question, Verdict};
 use crate::conversation::{Conversation, Ending, Step};
 use crate::ledger::{End, Ledger};
 use crate::plan::template::{Answer, Template, TemplateError, agent_context};
@@ -46,6 +48,7 @@ pub struct RunContext<'a> {
     pub providers: &'a [Arc<dyn Provider>],
     pub secrets: &'a Secrets,
     pub events: &'a EventSink,
+    pub consent: &'a Consent,
     /// Model calls that were dropped because something was stopped.
     pub calls_cancelled: AtomicU64,
 }
@@ -332,7 +335,13 @@ impl Driver<'_> {
         };
         let CheckedCall { tool, arguments } = &checked;
         let (name, values) = (tool.label().to_owned(), arguments.clone());
-        let slot = self.reserve(tool::unfinished(&name, values.clone(), started));
+        let unfinished = tool::unfinished(&name, values.clone(), started);
+        let slot = self.reserve(unfinished.clone());
+        if tool.confirm
+            && let Err(report) = self.ask_leave(&name, &values, unfinished).await
+        {
+            return self.settle(slot, report);
+        }
         self.tell(Event::ToolStarted { agent: self.index, tool: name, arguments: values });
         let context = ToolContext {
             processes: &self.context.processes,
@@ -348,6 +357,26 @@ impl Driver<'_> {
         let secrets = self.context.secrets;
         report.output = secrets.redact_output(report.output, report.truncated);
         self.settle(slot, report)
+    }
+
+    /// Asks whether a tool may be run with these arguments. `Err` is the report of the call if not.
+    async fn ask_leave(
+        &self,
+        tool: &str,
+        arguments: &Value,
+        report: ToolCallReport,
+    ) -> Result<(), ToolCallReport> {
+        let question = Question { agent: &self.plan.name, tool, arguments };
+        let verdict = tokio::select! {
+            biased;
+            () = self.scope.cancelled() => None,
+            verdict = self.context.consent.ask(question) => Some(verdict),
+        };
+        match verdict {
+            Some(Verdict::Granted) => Ok(()),
+            Some(Verdict::Refused(why)) => Err(tool::refused(report, why)),
+            None => Err(tool::unanswered(report, &self.scope)),
+        }
     }
 
     /// A place in the ledger, so that the calls stand in the order they were asked for, and one

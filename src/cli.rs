@@ -151,6 +151,9 @@ pub struct SelectionArgs {
     /// Use no model server: agents call their tools and answer with what those returned
     #[arg(long, conflicts_with = "model")]
     pub offline: bool,
+    /// Run tools that need a confirmation (`confirm: true`) without asking
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::agent::{self, RunContext};
 use crate::cancel::Cancellation;
+use crate::consent::Consent;
 use crate::exit;
 use crate::ledger::{End, Ledger};
 use crate::plan::{CrewPlan, Limits, OnFailure};
@@ -42,6 +43,8 @@ pub struct Services {
     pub http: HttpClients,
     pub secrets: Secrets,
     pub events: EventSink,
+    /// For the tools that need it.
+    pub consent: Consent,
     /// The soft limit of open files that tools are to have; `None`: that of this process.
     pub open_files: Option<u64>,
 }
@@ -81,6 +84,7 @@ pub async fn run(
             providers: &services.providers,
             secrets: &services.secrets,
             events: &services.events,
+            consent: &services.consent,
             calls_cancelled: AtomicU64::new(0),
         },
         ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),

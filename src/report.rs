@@ -196,8 +196,8 @@ pub enum ToolStatus {
     Failed,
     TimedOut,
     Cancelled,
-    /// Unknown tool, arguments that do not fit its schema, or a host out of reach with `--offline`;
-    /// nothing ran.
+    /// Unknown tool, arguments that do not fit its schema, a host out of reach with `--offline`, or
+    /// nobody's leave to run it; nothing ran.
     Rejected,
 }
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use crew::cancel::Cancellation;
 use crew::cli::{LimitArgs, RunArgs};
 use crew::config::faults::Faults;
+use crew::consent::{Consent, Terminal};
 use crew::engine::{self, Services};
 use crew::input::Source;
 use crew::output::OutputFile;
@@ -74,6 +75,8 @@ struct Prepared {
     plan: CrewPlan,
     source: Source,
     file: Option<OutputFile>,
+    /// No tool needs a confirmation any more.
+    yes: bool,
 }
 
 impl Prepared {
@@ -82,7 +85,7 @@ impl Prepared {
         let source = Source::choose(args.input.input.clone(), args.input.input_file.clone());
         let file = args.output.output_file.as_deref().map(OutputFile::open).transpose();
         let file = file.map_err(|error| usage(error.into()))?;
-        Ok(Self { plan, source: source.map_err(usage)?, file })
+        Ok(Self { plan, source: source.map_err(usage)?, file, yes: args.selection.yes })
     }
 
     /// Runs the plan. `Err` means that nothing of it was started.
@@ -91,7 +94,7 @@ impl Prepared {
         options: progress::Options,
         cancel: Cancellation,
     ) -> anyhow::Result<(Report, Progress, Option<OutputFile>)> {
-        let Self { plan, source, file } = self;
+        let Self { plan, source, file, yes } = self;
         if file.is_none() {
             reader::watch(&cancel).context("cannot watch standard output")?;
         }
@@ -99,12 +102,18 @@ impl Prepared {
         let http = HttpClients::connect(&plan)?;
         let input = input(source, &plan, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
-        let progress = Progress::start(&names, options).context("cannot start a thread")?;
+        let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();
+        let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
+        let progress = Progress::start(&names, options, screen).context("cannot start a thread")?;
+        for warning in plan.warnings() {
+            progress.say(format!("warning: {}", render::inline(&warning)));
+        }
         let services = Services {
             providers,
             http,
             secrets: Secrets::of(&plan),
             events: progress.sink(),
+            consent: if yes { Consent::Given } else { Consent::of(terminal, progress.prompter()) },
             open_files: open_files::raise(),
         };
         let report = engine::run(&plan, &input, &cancel, &services).await;

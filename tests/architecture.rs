@@ -5,36 +5,51 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 28] = [
+const MAY_USE: [(&str, &[&str]); 30] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
     ("config", &["report"]),
-    ("plan", &["config", "provider", "report", "structured"]),
+    ("plan", &["config", "provider", "report", "sandbox", "structured"]),
+    ("sandbox", &[]),
     ("secret", &["plan", "report"]),
     ("cancel", &["report"]),
     ("signal", &["cancel", "report"]),
     ("reader", &["cancel", "report"]),
     ("exit", &["report"]),
     ("input", &[]),
+    ("consent", &[]),
     ("open_files", &[]),
     ("output", &[]),
     ("fallback", &[]),
     ("structured", &[]),
     ("conversation", &["provider", "structured"]),
     ("provider", &["plan", "report", "secret", "structured"]),
-    ("tool", &["cancel", "plan", "provider", "report"]),
+    ("tool", &["cancel", "plan", "provider", "report", "sandbox"]),
     ("ledger", &["plan", "report"]),
     (
         "agent",
-        &["cancel", "conversation", "ledger", "plan", "provider", "report", "secret", "tool"],
+        &[
+            "cancel",
+            "consent",
+            "conversation",
+            "ledger",
+            "plan",
+            "provider",
+            "report",
+            "secret",
+            "tool",
+        ],
     ),
     (
         "engine",
-        &["agent", "cancel", "exit", "ledger", "plan", "provider", "report", "secret", "tool"],
+        &[
+            "agent", "cancel", "consent", "exit", "ledger", "plan", "provider", "report", "secret",
+            "tool",
+        ],
     ),
     // The plan and the file's faults only for `crew check`.
-    ("render", &["config", "plan", "report", "selftest"]),
+    ("render", &["config", "consent", "plan", "report", "selftest"]),
     // It knows crew from outside only, as a program.
     ("selftest", &["report"]),
     ("lib", &[]),

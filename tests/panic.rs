@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crew::cancel::Cancellation;
+use crew::consent::Consent;
 use crew::engine::{self, Services};
 use crew::plan::{self, Overrides};
 use crew::provider::{ChatDelta, ChatReply, ChatRequest, Provider, ProviderError};
@@ -40,6 +41,7 @@ async fn an_agent_that_panics_is_one_failed_agent() {
         Overrides { on_failure: Some(plan::OnFailure::Continue), ..Overrides::default() };
     let plan = plan::load(Some(&file), &overrides, &|_| None).unwrap();
     let services = Services {
+        consent: Consent::Nobody,
         providers: vec![Arc::new(Panics)],
         http: HttpClients::default(),
         secrets: Secrets::default(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use crew::cancel::Cancellation;
+use crew::consent::Consent;
 use crew::engine::{self, Services};
 use crew::plan::{self, Overrides};
 use crew::provider;
@@ -35,6 +36,7 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
     let plan = plan.map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let services = Services {
+        consent: Consent::Nobody,
         http: HttpClients::default(),
         providers: provider::connect(&plan.providers)?,
         secrets: Secrets::of(&plan),

@@ -132,6 +132,21 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         self.deserialize_string(visitor)
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
+        let value = match self.node {
+            Node::Bool(value) => Some(*value),
+            Node::Text { text, expanded: true } => text.trim().parse().ok(),
+            _ => None,
+        };
+        match value {
+            Some(value) => visitor.visit_bool(value),
+            None => {
+                self.wrong("true or false");
+                visitor.visit_bool(false)
+            }
+        }
+    }
+
     fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
         let value = match self.node {
             Node::Int(value) => u64::try_from(*value).ok(),
@@ -224,7 +239,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 char bytes byte_buf
+        i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 char bytes byte_buf
         unit unit_struct tuple tuple_struct identifier
     }
 }

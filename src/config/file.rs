@@ -85,6 +85,31 @@ pub struct ToolConfig {
     pub cwd: Option<String>,
     pub env: Option<Vec<String>>,
     pub max_output: Option<SizeText>,
+    pub sandbox: Option<SandboxConfig>,
+    pub confirm: Option<bool>,
+}
+
+/// What a program may touch.
+#[derive(Debug, Default, Deserialize)]
+pub struct SandboxConfig {
+    pub read: Option<Vec<String>>,
+    pub write: Option<Vec<String>>,
+    pub network: Option<NetworkConfig>,
+    pub if_unsupported: Option<UnsupportedConfig>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkConfig {
+    None,
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnsupportedConfig {
+    Error,
+    Warn,
 }
 
 /// A request in place of a program.
@@ -104,8 +129,10 @@ pub struct McpServerConfig {
     pub args: Option<Vec<String>>,
     pub env: Option<Entries<String>>,
     pub cwd: Option<String>,
+    pub sandbox: Option<SandboxConfig>,
     pub url: Option<String>,
     pub headers: Option<Entries<String>>,
+    pub confirm: Option<bool>,
     pub start_timeout: Option<DurationText>,
     pub timeout: Option<DurationText>,
     pub max_output: Option<SizeText>,

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 
 use super::hosts::Host;
 use super::tools::MAX_OUTPUT;
-use super::{check, declared};
+use super::{SandboxPlan, check, declared, sandbox};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, McpServerConfig};
@@ -34,6 +34,8 @@ pub struct McpServerPlan {
     pub timeout: Option<Duration>,
     /// Bytes of one result that the model gets.
     pub max_output: usize,
+    /// Each call of its tools is asked about first.
+    pub confirm: bool,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub enum McpAccess {
         env: Vec<(String, SecretString)>,
         /// `None`: where crew was started.
         cwd: Option<PathBuf>,
+        /// `None`: it may do what its user may.
+        sandbox: Option<SandboxPlan>,
     },
     /// Streamable HTTP.
     Http { url: String, headers: Vec<(String, SecretString)> },
@@ -135,6 +139,7 @@ impl Surroundings<'_> {
             timeout: config.timeout.as_ref().map(|text| {
                 check::timeout(Some(text), Duration::default(), &path.key("timeout"), log)
             }),
+            confirm: config.confirm.unwrap_or(false),
             max_output: check::size(
                 config.max_output.as_ref(),
                 bounds,
@@ -158,6 +163,7 @@ impl Surroundings<'_> {
             ("args", config.args.is_some()),
             ("env", config.env.is_some()),
             ("cwd", config.cwd.is_some()),
+            ("sandbox", config.sandbox.is_some()),
         ];
         let http_only = [("headers", config.headers.is_some())];
         let (misplaced, kind): (&[_], _) = match &config.url {
@@ -206,7 +212,11 @@ impl Surroundings<'_> {
             }
             folder
         });
-        McpAccess::Process { program, args, env: self.env(config, &path.key("env")), cwd }
+        let around = sandbox::Surroundings { base_dir: self.base_dir, log };
+        let sandbox = config.sandbox.as_ref();
+        let sandbox = sandbox.map(|sandbox| around.sandbox(sandbox, &path.key("sandbox")));
+        let env = self.env(config, &path.key("env"));
+        McpAccess::Process { program, args, env, cwd, sandbox }
     }
 
     fn env(&self, config: &McpServerConfig, path: &Path<'_>) -> Vec<(String, SecretString)> {

@@ -23,6 +23,7 @@ pub use crate::config::expand::is_telling;
 pub use crate::config::faults::Faults;
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
+pub use sandbox::SandboxPlan;
 
 mod agents;
 mod build;
@@ -37,6 +38,7 @@ mod known;
 mod mcp;
 mod output_schema;
 pub mod quantity;
+mod sandbox;
 mod scope;
 pub mod template;
 #[cfg(test)]
@@ -109,6 +111,32 @@ impl CrewPlan {
         let mut seen = HashSet::new();
         let all = self.agents.iter().flat_map(|agent| &agent.tools);
         all.filter(|tool| seen.insert(tool.spec.name.as_str())).map(AsRef::as_ref).collect()
+    }
+
+    /// Whether somebody may have to be asked for leave to run a tool.
+    pub fn asks(&self) -> bool {
+        self.agents.iter().flat_map(|agent| &agent.tools).any(|tool| tool.confirm)
+            || self.mcp_servers.iter().any(|server| server.confirm)
+    }
+
+    /// What this system cannot keep of the tools' sandboxes, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let process = |tool: &'_ ToolPlan| match &tool.kind {
+            ToolKind::Process(process) => process.sandbox.as_ref()?.lacking.clone(),
+            ToolKind::Http(_) | ToolKind::Mcp(_) => None,
+        };
+        let tools = self.tools().into_iter();
+        let tools = tools.filter_map(|tool| Some((&*tool.spec.name, process(tool)?)));
+        let servers = self.mcp_servers.iter().filter_map(|server| match &server.access {
+            McpAccess::Process { sandbox: Some(sandbox), .. } => {
+                Some((&*server.name, sandbox.lacking.clone()?))
+            }
+            _ => None,
+        });
+        let lacking = tools.chain(servers);
+        lacking
+            .map(|(name, lacking)| format!("the sandbox of {name} is not fully kept: {lacking}"))
+            .collect()
     }
 
     /// Indices of the agents in order of start: those of one wave need only earlier ones.
@@ -229,6 +257,8 @@ pub struct ToolPlan {
     pub timeout: Option<Duration>,
     /// Bytes.
     pub max_output: usize,
+    /// Each call needs somebody's leave.
+    pub confirm: bool,
     pub kind: ToolKind,
 }
 
@@ -272,6 +302,8 @@ pub struct ProcessPlan {
     pub base_dir: Arc<PathBuf>,
     /// Names of environment variables passed on besides the usual ones.
     pub env: Vec<String>,
+    /// `None`: it may do what its user may.
+    pub sandbox: Option<SandboxPlan>,
 }
 
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::scope::{Scope, ToolScope};
 use super::template::{Template, Vars};
-use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http};
+use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http, sandbox};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::ToolConfig;
@@ -62,6 +62,7 @@ impl Surroundings<'_> {
             validator,
             timeout,
             max_output,
+            confirm: config.confirm.unwrap_or(false),
             kind: kind?,
         })
     }
@@ -90,7 +91,12 @@ impl Surroundings<'_> {
             return None;
         }
         if let Some(http) = &config.http {
-            for (key, given) in [("cwd", config.cwd.is_some()), ("env", config.env.is_some())] {
+            let keys = [
+                ("cwd", config.cwd.is_some()),
+                ("env", config.env.is_some()),
+                ("sandbox", config.sandbox.is_some()),
+            ];
+            for (key, given) in keys {
                 if given {
                     let message = format!("{key} is for tools that start a program");
                     log.key(&path.key(key), message, Some("remove it".to_owned()));
@@ -102,9 +108,12 @@ impl Surroundings<'_> {
         }
         let cwd = self.cwd(config.cwd.as_deref(), scope, &path.key("cwd"));
         let env = self.env(config.env.as_deref().unwrap_or_default(), &path.key("env"));
+        let around = sandbox::Surroundings { base_dir: self.base_dir, log };
+        let sandbox = config.sandbox.as_ref();
+        let sandbox = sandbox.map(|sandbox| around.sandbox(sandbox, &path.key("sandbox")));
         let command = self.command(config, scope, path)?;
         let base_dir = Arc::clone(self.base_dir);
-        Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env }))
+        Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env, sandbox }))
     }
 
     fn command(

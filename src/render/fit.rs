@@ -36,6 +36,22 @@ pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
+/// `text`, which is one line, in pieces of at most `room` columns.
+pub fn rows(text: &str, room: usize) -> Vec<&str> {
+    let mut rows = Vec::new();
+    let (mut from, mut used) = (0, 0);
+    for (at, character) in text.char_indices() {
+        let columns = character.width().unwrap_or(0);
+        if used + columns > room && at > from {
+            rows.push(&text[from..at]);
+            (from, used) = (at, 0);
+        }
+        used += columns;
+    }
+    rows.push(&text[from..]);
+    rows
+}
+
 /// `text` cut to `room` columns and filled up to them.
 pub fn pad(text: &str, room: usize) -> String {
     let text = cut(text, room);

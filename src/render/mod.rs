@@ -11,6 +11,7 @@ mod json;
 mod paint;
 mod plan;
 pub mod progress;
+mod question;
 mod sanitize;
 mod screen;
 pub mod selftest;

@@ -1,6 +1,7 @@
 //! `crew check`: what would run, as a table.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -9,8 +10,8 @@ use super::sanitize::inline;
 use super::words::{count, limit};
 use super::{Look, fit};
 use crate::plan::{
-    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, OnFailure, ToolCommand, ToolKind,
-    ToolPlan,
+    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, OnFailure, ProcessPlan, SandboxPlan,
+    ToolCommand, ToolKind, ToolPlan,
 };
 use crate::report::Offer;
 
@@ -33,10 +34,11 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     write_table(&agents, out)?;
     let tools = plan.tools();
     if !tools.is_empty() {
-        let mut table = table(look, &["tool", "runs", "timeout"]);
+        let mut table = table(look, &["tool", "runs", "timeout", "sandbox", "asks"]);
         for tool in tools {
             let timeout = tool.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            table.add_row([tool.spec.name.clone(), command(tool), timeout]);
+            let asks = if tool.confirm { "yes" } else { "no" }.to_owned();
+            table.add_row([tool.spec.name.clone(), command(tool), timeout, sandbox(tool), asks]);
         }
         writeln!(out)?;
         write_table(&table, out)?;
@@ -63,6 +65,9 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {
         writeln!(out, "\nstructured answers: {}", structured.join(" "))?;
+    }
+    for warning in plan.warnings() {
+        writeln!(out, "\nwarning: {}", inline(&warning))?;
     }
     writeln!(out, "\n{}", limits(plan))
 }
@@ -144,6 +149,20 @@ fn command(tool: &ToolPlan) -> String {
         ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
+}
+
+/// What a tool may touch.
+fn sandbox(tool: &ToolPlan) -> String {
+    let ToolKind::Process(ProcessPlan { sandbox, .. }) = &tool.kind else { return "-".to_owned() };
+    let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
+    let list = |verb: &str, paths: &[PathBuf]| {
+        let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+        (!paths.is_empty()).then(|| format!("{verb} {}", paths.join(" ")))
+    };
+    let network = if sandbox.network { "network" } else { "no network" };
+    let parts = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
+    let parts = parts.into_iter().flatten().chain([network.to_owned()]).collect::<Vec<_>>();
+    fit::cut(&inline(&parts.join(", ")), WIDEST_COMMAND).into_owned()
 }
 
 /// Neither path nor query: a variable may have brought in a key. The hosts all of them, as that is

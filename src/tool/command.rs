@@ -29,8 +29,9 @@ pub async fn call(
     let ended = match invocation(plan, arguments, context) {
         Ok(invocation) => {
             let program = invocation.program.to_string_lossy().into_owned();
+            let confined = invocation.sandbox.is_some();
             let ended = context.processes.run(invocation, max_output, stop).await;
-            ended.map_err(|error| could_not_start(&program, &error))
+            ended.map_err(|error| could_not_start(&program, confined, &error))
         }
         Err(message) => Err(message),
     };
@@ -43,8 +44,11 @@ pub async fn call(
     }
 }
 
-pub fn could_not_start(program: &str, error: &std::io::Error) -> String {
+pub fn could_not_start(program: &str, confined: bool, error: &std::io::Error) -> String {
     match error.kind() {
+        std::io::ErrorKind::PermissionDenied if confined => {
+            format!("could not start {program}: {error}; its sandbox may lack its interpreter")
+        }
         std::io::ErrorKind::NotFound => {
             format!("could not start {program}: it, or its working directory, does not exist")
         }
@@ -114,7 +118,8 @@ fn invocation(
         true => tool.base_dir.join(program).into_os_string(),
         false => program.into(),
     };
-    Ok(Invocation { program, arguments: rest, environment, cwd })
+    let sandbox = tool.sandbox.as_ref().map(|plan| plan.sandbox.clone());
+    Ok(Invocation { program, arguments: rest, environment, cwd, sandbox })
 }
 
 /// What a tool is given of crew's environment.

@@ -164,6 +164,20 @@ pub fn unfinished(tool: &str, arguments: Value, run_started: Instant) -> ToolCal
     }
 }
 
+/// The report of a call that somebody would not have run.
+pub fn refused(unfinished: ToolCallReport, why: &str) -> ToolCallReport {
+    let output = format!("[not run: {why}]");
+    ToolCallReport { status: ToolStatus::Rejected, output, ..unfinished }
+}
+
+/// The report of a call that was still waiting for leave to run when its scope was stopped.
+pub fn unanswered(unfinished: ToolCallReport, scope: &Cancellation) -> ToolCallReport {
+    let reason = stopped_by(scope);
+    let output = "[not run: it was still waiting for a confirmation]".to_owned();
+    let (status, stopped_by) = (status_of_stop(reason), Some(reason));
+    ToolCallReport { status, stopped_by, output, ..unfinished }
+}
+
 /// Runs a checked call to its end: its own, its time limit, or the scope's. Every ending is a
 /// report; what went wrong stands in its output, where the model can read it.
 pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallReport {

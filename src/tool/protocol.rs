@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::sandbox::Sandbox;
+
 /// What to start.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Invocation {
@@ -14,6 +16,7 @@ pub struct Invocation {
     pub environment: Vec<(OsString, OsString)>,
     /// `None`: crew's own.
     pub cwd: Option<PathBuf>,
+    pub sandbox: Option<Sandbox>,
 }
 
 /// From crew to a reaper. The end of the stream means that crew has gone.
@@ -75,6 +78,7 @@ mod tests {
             arguments: vec![strange.clone(), OsString::new()],
             environment: vec![(strange.clone(), strange.clone())],
             cwd: None,
+            sandbox: None,
         });
         let mut sent = encode(&order).unwrap();
         sent.extend(encode(&Order::Kill).unwrap());

@@ -9,15 +9,17 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{AccessFlags, Pid, getpid};
 
 use super::family::{self, GROUPS_ONLY, Rounds};
 use super::protocol::{Invocation, Notice, Order, encode, take};
 use super::sys::{self, Reaped, Waiter};
+use crate::sandbox::Confinement;
 
 /// How often a process group that has lost its leader is looked at, where orphans are not adopted.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -217,12 +219,26 @@ impl Reaper {
     }
 }
 
+/// Where the program is that will be started.
+fn found(invocation: &Invocation) -> Option<PathBuf> {
+    let start = invocation.cwd.as_deref().unwrap_or(Path::new("."));
+    let program = Path::new(&invocation.program);
+    if program.components().count() > 1 || program.has_root() {
+        return Some(start.join(program));
+    }
+    let path = invocation.environment.iter().find(|(name, _)| name == "PATH");
+    let folders = path.map(|(_, folders)| folders.as_os_str()).unwrap_or_default();
+    std::env::split_paths(folders)
+        .map(|folder| start.join(folder).join(program))
+        .find(|path| nix::unistd::access(path, AccessFlags::X_OK).is_ok() && path.is_file())
+}
+
 fn spawn(invocation: Invocation, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::Result<Pid> {
     let mut command = Command::new(&invocation.program);
     command
         .args(&invocation.arguments)
         .env_clear()
-        .envs(invocation.environment)
+        .envs(invocation.environment.iter().map(|(name, value)| (name, value)))
         .stdin(stdin)
         .stdout(stdout)
         .stderr(stderr);
@@ -230,6 +246,10 @@ fn spawn(invocation: Invocation, [stdin, stdout, stderr]: [OwnedFd; 3]) -> io::R
         command.current_dir(cwd);
     }
     sys::own_session(&mut command);
+    if let Some(sandbox) = &invocation.sandbox {
+        let program = found(&invocation);
+        sys::confine(&mut command, Confinement::new(sandbox, program.as_deref())?);
+    }
     // Reaped by its number, with all the others.
     let child = command.spawn()?;
     i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)

@@ -19,6 +19,8 @@ use nix::unistd::{ForkResult, Pid, fork};
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt;
 
+use crate::sandbox::Confinement;
+
 /// A child that has ended, or why there is none.
 pub enum Reaped {
     Child(Pid, ExitStatus),
@@ -59,6 +61,17 @@ pub fn own_session(command: &mut Command) {
             sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
             Ok(())
         });
+    }
+}
+
+/// Has a program enter a sandbox before it starts, which leaves the calling process out of it.
+#[expect(unsafe_code, reason = "only code in the child can do this")]
+pub fn confine(command: &mut Command, confinement: Confinement) {
+    let mut confinement = Some(confinement);
+    // SAFETY: the child is a fork of a process with one thread, so nothing is held that it could
+    // wait for.
+    unsafe {
+        command.pre_exec(move || confinement.take().map_or(Ok(()), Confinement::enter));
     }
 }
 

@@ -61,6 +61,17 @@ impl Crew {
         Self { command: in_folder(command, "run", self.dir.path()), ..self }
     }
 
+    /// Has crew's process do this before it becomes crew; async-signal-safe calls only.
+    #[expect(unsafe_code, reason = "only code in the child can do this")]
+    pub fn prepare(
+        mut self,
+        in_child: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        // SAFETY: what is done is the caller's promise.
+        unsafe { self.command.pre_exec(in_child) };
+        self
+    }
+
     pub fn stdin(mut self, stdin: Stdio) -> Self {
         self.command.stdin(stdin);
         self

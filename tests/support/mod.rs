@@ -9,4 +9,5 @@ pub mod faults;
 pub mod http_tool;
 pub mod mcp_server;
 pub mod mock_model;
+pub mod pty;
 pub mod script;

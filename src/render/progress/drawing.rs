@@ -43,6 +43,9 @@ impl Drawing {
         if self.shown == frame || (self.shown.0.is_empty() && frame.0.is_empty()) {
             return;
         }
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
         self.bar.set_message(frame.0.join("\n"));
         self.shown = frame;
         // The cursor waits after the last column, where the terminal's echo of `^C` would wrap and
@@ -50,7 +53,8 @@ impl Drawing {
         let _ = self.term.write_str("\r").and_then(|()| self.term.flush());
     }
 
-    /// Leaves the screen as it was before the first frame.
+    /// Leaves the screen as it was before the first frame; the next one is drawn where the cursor
+    /// is then.
     pub fn clear(&mut self) {
         if !self.shown.0.is_empty() {
             self.bar.finish_and_clear();

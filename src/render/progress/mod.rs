@@ -11,16 +11,23 @@ mod frame;
 mod lines;
 mod writer;
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use console::Term;
+use tokio::sync::oneshot;
 
+use super::question;
+use crate::consent::{Prompter, Question};
 use crate::report::{Event, EventSink};
 use board::Board;
 use drawing::Drawing;
-use writer::{Shared, Show};
+use writer::{Prompt, Shared, Show};
+
+/// Columns of a terminal that does not tell.
+const DEFAULT_WIDTH: usize = 80;
 
 /// How progress is to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +46,24 @@ pub struct Options {
 pub struct Progress {
     shared: Arc<Shared>,
     options: Options,
+    /// Where questions are asked.
+    terminal: Option<File>,
     ended: bool,
 }
 
 impl Progress {
     /// Starts the thread that from now on is the only one to write to stderr. `agents` are the
-    /// names of the plan's agents, in its order.
-    pub fn start(agents: &[&str], options: Options) -> io::Result<Self> {
+    /// names of the plan's agents, in its order; questions are asked on `terminal`.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(agents: &[&str], options: Options, terminal: Option<File>) -> io::Result<Self> {
         let show = match options {
             Options { quiet: true, .. } => Show::Nothing,
             Options { draw: true, .. } => Show::Drawn(Drawing::new(&Term::buffered_stderr())),
             _ => Show::Lines,
         };
-        Self::launch(agents, options, show, Box::new(io::stderr()))
+        Self::launch(agents, options, show, Box::new(io::stderr()), terminal)
     }
 
     fn launch(
@@ -59,14 +71,16 @@ impl Progress {
         options: Options,
         show: Show,
         out: Box<dyn io::Write + Send>,
+        terminal: Option<File>,
     ) -> io::Result<Self> {
         let board = Board::new(agents, options.verbose);
         let shared = Arc::new(Shared::new(board, options.colour));
         let theirs = Arc::clone(&shared);
+        let writer = terminal.as_ref().map(File::try_clone).transpose()?;
         std::thread::Builder::new()
             .name("progress".into())
-            .spawn(move || writer::run(&theirs, show, out))?;
-        Ok(Self { shared, options, ended: false })
+            .spawn(move || writer::run(&theirs, show, out, writer))?;
+        Ok(Self { shared, options, terminal, ended: false })
     }
 
     /// Where the engine tells its events. It never waits for the terminal.
@@ -83,6 +97,23 @@ impl Progress {
                 line
             });
         })
+    }
+
+    /// What shows questions, between the progress.
+    pub fn prompter(&self) -> Arc<dyn Prompter> {
+        let size_of = |terminal: &File| {
+            let clone = || terminal.try_clone().ok();
+            Some(Term::read_write_pair(clone()?, clone()?))
+        };
+        let terminal = self.terminal.as_ref().and_then(size_of);
+        Arc::new(Questions { shared: Arc::clone(&self.shared), terminal })
+    }
+
+    /// Shows a line that is no event's, as it is.
+    pub fn say(&self, line: String) {
+        if !self.options.quiet {
+            self.shared.note(|_| Some(line));
+        }
     }
 
     /// Takes what is drawn off the screen, or writes what lines are due, so that the result can
@@ -102,6 +133,33 @@ impl Progress {
         self.ended = true;
         self.shared.end(last);
         self.shared.wait_for_end()
+    }
+}
+
+/// While one is open nothing else is shown.
+struct Questions {
+    shared: Arc<Shared>,
+    terminal: Option<Term>,
+}
+
+impl Prompter for Questions {
+    fn show(&self, question: &Question<'_>) -> oneshot::Receiver<()> {
+        let (shown, can_be_read) = oneshot::channel();
+        let size = self.terminal.as_ref().and_then(Term::size_checked);
+        let width = size.map_or(DEFAULT_WIDTH, |(_, columns)| columns.into());
+        let text = question::question(question, width);
+        self.shared.prompt(Prompt { text, shown: Some(shown) }, true);
+        can_be_read
+    }
+
+    fn repeat(&self, question: &Question<'_>) {
+        self.shared.prompt(Prompt { text: question::place_of_answer(question), shown: None }, true);
+    }
+
+    fn settle(&self, answered: bool) {
+        // The terminal has ended the line of an answer.
+        let text = if answered { "" } else { "\n(no longer asked)\n" };
+        self.shared.prompt(Prompt { text: text.to_owned(), shown: None }, false);
     }
 }
 

@@ -91,7 +91,8 @@ fn usage() -> Usage {
 fn written(options: Options, last: &str) -> String {
     let kept = Kept::default();
     let show = if options.quiet { Show::Nothing } else { Show::Lines };
-    let progress = Progress::launch(&["disk"], options, show, Box::new(kept.clone())).unwrap();
+    let progress =
+        Progress::launch(&["disk"], options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
     events().into_iter().for_each(|event| sink(event));
     sink(Event::AgentStarted { agent: 7 });
@@ -133,7 +134,7 @@ fn a_reader_that_stopped_reading_keeps_nobody_waiting() {
     let (began, has_begun) = channel();
     let (_release, release) = channel();
     let stuck = Box::new(Stuck { began, release });
-    let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, stuck).unwrap();
+    let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, stuck, None).unwrap();
     let sink = progress.sink();
     sink(Event::AgentStarted { agent: 0 });
     has_begun.recv().unwrap();
@@ -162,7 +163,7 @@ fn lines_that_a_slow_reader_missed_are_counted() {
         }
     }
     let slow = Box::new(Slow(Stuck { began, release: released }, kept.clone()));
-    let progress = Progress::launch(&["disk"], PLAIN, Show::Lines, slow).unwrap();
+    let progress = Progress::launch(&["disk"], PLAIN, Show::Lines, slow, None).unwrap();
     let sink = progress.sink();
     sink(Event::AgentStarted { agent: 0 });
     has_begun.recv().unwrap();
@@ -185,7 +186,7 @@ fn a_stderr_that_is_closed_is_no_obstacle() {
     let (release, released) = channel();
     drop(release);
     let closed = Box::new(Stuck { began, release: released });
-    let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, closed).unwrap();
+    let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, closed, None).unwrap();
     progress.sink()(Event::AgentStarted { agent: 0 });
     assert!(progress.clear());
     assert!(!progress.finish(b"summary".to_vec()));
@@ -293,7 +294,8 @@ fn a_run_is_drawn_and_then_cleared() {
     let kept = Kept::default();
     let show = Show::Drawn(Drawing::new(&term));
     let options = Options { draw: true, ..PLAIN };
-    let mut progress = Progress::launch(&["disk"], options, show, Box::new(kept.clone())).unwrap();
+    let mut progress =
+        Progress::launch(&["disk"], options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
     sink(Event::AgentStarted { agent: 0 });
     sink(Event::ModelCallStarted { agent: 0, turn: 3 });

@@ -4,10 +4,14 @@
 //! lines are queued, and the state of the agents must not depend on what was written of it. The
 //! lock is never held while anything is written.
 
+use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Write};
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
 
 use super::board::Board;
 use super::drawing::Drawing;
@@ -50,6 +54,9 @@ struct State {
     /// Whole lines.
     lines: String,
     left_out: u64,
+    /// Nothing else is shown while the answer to a question is awaited.
+    asking: bool,
+    prompts: VecDeque<Prompt>,
     order: Order,
     cleared: bool,
     /// `Some(true)`: all of it was written.
@@ -71,6 +78,8 @@ impl Shared {
             board,
             lines: String::new(),
             left_out: 0,
+            asking: false,
+            prompts: VecDeque::new(),
             order: Order::Show,
             cleared: false,
             ended: None,
@@ -101,6 +110,14 @@ impl Shared {
         }
         state.lines.push_str(&line);
         state.lines.push('\n');
+    }
+
+    /// Queues what belongs to a question, which goes before all lines.
+    pub fn prompt(&self, prompt: Prompt, asking: bool) {
+        let mut state = self.lock();
+        state.asking = asking;
+        state.prompts.push_back(prompt);
+        self.wake.notify_one();
     }
 
     pub fn clear(&self) {
@@ -159,16 +176,30 @@ impl Shared {
     }
 }
 
+/// What is written where questions are asked.
+#[derive(Debug)]
+pub struct Prompt {
+    pub text: String,
+    /// Is told that it can be read.
+    pub shown: Option<oneshot::Sender<()>>,
+}
+
 /// What there is to do.
 struct Work {
+    prompts: VecDeque<Prompt>,
     lines: String,
     left_out: u64,
     frame: Option<Vec<String>>,
     order: Order,
 }
 
-/// Until the order to end.
-pub fn run(shared: &Shared, mut show: Show, mut out: Box<dyn Write + Send>) {
+/// Until the order to end. Questions go to `terminal`.
+pub fn run(
+    shared: &Shared,
+    mut show: Show,
+    mut out: Box<dyn Write + Send>,
+    mut terminal: Option<File>,
+) {
     let mut gone = false;
     loop {
         let size = match &show {
@@ -176,6 +207,12 @@ pub fn run(shared: &Shared, mut show: Show, mut out: Box<dyn Write + Send>) {
             Show::Nothing | Show::Lines => None,
         };
         let work = next(shared, size);
+        let stays = !work.lines.is_empty() || !work.prompts.is_empty();
+        if let (Show::Drawn(drawing), true) = (&mut show, stays) {
+            // It is above what is drawn next.
+            shared.writing(|| drawing.clear());
+        }
+        work.prompts.into_iter().for_each(|prompt| write_prompt(shared, &mut terminal, prompt));
         // A stderr that is closed is not tried again for every line.
         gone = gone || write_lines(shared, &mut out, &work.lines, work.left_out).is_err();
         if let (Show::Drawn(drawing), Some(frame), Some(size)) = (&mut show, work.frame, size) {
@@ -203,7 +240,7 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
             Order::Clear => !state.cleared,
             Order::End(_) => true,
         };
-        !due && state.lines.is_empty()
+        !due && state.prompts.is_empty() && (state.asking || state.lines.is_empty())
     };
     let state = shared.lock();
     let mut state = match size {
@@ -224,12 +261,16 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
         Order::Clear => Order::Clear,
         Order::End(last) => Order::End(mem::take(last)),
     };
+    let prompts = mem::take(&mut state.prompts);
+    if state.asking && order == Order::Show {
+        return Work { prompts, lines: String::new(), left_out: 0, frame: None, order };
+    }
     let frame = match (size, &order) {
         (Some(size), Order::Show) => Some(frame(&state.board, Instant::now(), size, shared.colour)),
         _ => None,
     };
     let left_out = mem::take(&mut state.left_out);
-    Work { lines: mem::take(&mut state.lines), left_out, frame, order }
+    Work { prompts, lines: mem::take(&mut state.lines), left_out, frame, order }
 }
 
 fn write_lines(
@@ -244,6 +285,15 @@ fn write_lines(
         write_chunks(shared, out, note.as_bytes())?;
     }
     Ok(())
+}
+
+/// Whoever waits for a question that cannot be shown learns it.
+fn write_prompt(shared: &Shared, terminal: &mut Option<File>, prompt: Prompt) {
+    let Some(terminal) = terminal else { return };
+    let written = write_chunks(shared, terminal, prompt.text.as_bytes());
+    if let (Ok(()), Some(shown)) = (written, prompt.shown) {
+        let _ = shown.send(());
+    }
 }
 
 fn write_chunks(shared: &Shared, out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {

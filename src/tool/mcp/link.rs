@@ -39,6 +39,8 @@ pub struct Link {
     /// `None` for a server that is no process of crew's.
     pub line: Option<Line>,
     program: String,
+    /// It was started in a sandbox.
+    confined: bool,
     way: Option<Way>,
     fault: Fault,
 }
@@ -59,18 +61,20 @@ impl Link {
     pub fn open(plan: &McpServerPlan, processes: &Processes) -> Result<Self, String> {
         let fault = Fault::default();
         match &plan.access {
-            McpAccess::Process { program, args, env, cwd } => {
+            McpAccess::Process { program, args, env, cwd, sandbox } => {
                 let invocation = Invocation {
                     program: program.into(),
                     arguments: args.iter().map(Into::into).collect(),
                     environment: environment(env),
                     cwd: cwd.clone(),
+                    sandbox: sandbox.as_ref().map(|plan| plan.sandbox.clone()),
                 };
-                let program = program.to_string_lossy().into_owned();
+                let (program, confined) =
+                    (program.to_string_lossy().into_owned(), sandbox.is_some());
                 let served = processes.serve(invocation, MAX_STDERR);
-                let served = served.map_err(|error| could_not_start(&program, &error))?;
+                let served = served.map_err(|error| could_not_start(&program, confined, &error))?;
                 let way = Some(Way::Pipes(served.stdin, served.stdout));
-                Ok(Self { line: Some(served.line), program, way, fault })
+                Ok(Self { line: Some(served.line), program, confined, way, fault })
             }
             McpAccess::Http { url, headers } => {
                 let parsed =
@@ -82,7 +86,7 @@ impl Link {
                     .max_sse_event_size(MAX_MESSAGE)
                     .max_json_response_size(MAX_MESSAGE);
                 let way = Some(Way::Http(Box::new(config), client));
-                Ok(Self { line: None, program: String::new(), way, fault })
+                Ok(Self { line: None, program: String::new(), confined: false, way, fault })
             }
         }
     }
@@ -114,7 +118,8 @@ impl Link {
     pub async fn ended(&mut self) -> Result<(), String> {
         match &mut self.line {
             Some(line) => {
-                line.ended().await.map_err(|error| could_not_start(&self.program, &error))
+                let ended = line.ended().await;
+                ended.map_err(|error| could_not_start(&self.program, self.confined, &error))
             }
             None => std::future::pending().await,
         }
@@ -129,7 +134,7 @@ impl Link {
         };
         // The pipe may have closed first.
         if let Ok(Err(error)) = timeout(LAST_WORDS, line.ended()).await {
-            return could_not_start(&self.program, &error);
+            return could_not_start(&self.program, self.confined, &error);
         }
         let _ = timeout(LAST_WORDS, line.drained()).await;
         let mut message = match (fault, line.status()) {

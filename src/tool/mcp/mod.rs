@@ -169,6 +169,7 @@ impl Servers {
                 validator,
                 timeout: plan.timeout,
                 max_output: plan.max_output,
+                confirm: plan.confirm,
                 kind: ToolKind::Mcp(McpToolPlan {
                     server: grant.server,
                     tool: tool.name.clone(),

@@ -1,0 +1,180 @@
+//! The question whether a tool may be run. The person who answers it must see all of what will be
+//! done, or how much of it is not shown: whatever a model put into the arguments.
+
+use serde_json::Value;
+
+use super::fit;
+use super::sanitize::{inline, is_bidi_control};
+use crate::consent::Question;
+
+/// Characters of one argument that are shown, and how many of them are from its end.
+const LONGEST: usize = 800;
+const TAIL: usize = 200;
+const MOST_ARGUMENTS: usize = 12;
+/// Columns of a name.
+const WIDEST_NAME: usize = 40;
+/// Stands before everything a model wrote, and before nothing else.
+const MARGIN: &str = "  | ";
+/// Columns of the narrowest terminal that is minded.
+const NARROWEST: usize = 20;
+
+/// The question on a terminal of `width` columns, from its first line to the place of the answer.
+/// The arguments are JSON with everything escaped that cannot be seen, and every row of them has
+/// its margin, so none can pass for a line of crew's own.
+pub fn question(question: &Question<'_>, width: usize) -> String {
+    let (agent, tool) = names(question);
+    let mut text = format!("{agent} wants to run {tool}");
+    match question.arguments.as_object() {
+        Some(arguments) if arguments.is_empty() => text.push_str(" without arguments\n"),
+        Some(arguments) => {
+            text.push_str(":\n");
+            let mut all = arguments.iter().map(|(name, value)| {
+                format!("{}: {}", visible(&Value::from(name.as_str())), visible(value))
+            });
+            all.by_ref()
+                .take(MOST_ARGUMENTS)
+                .for_each(|argument| push_argument(&mut text, &argument, width));
+            let (more, characters) =
+                all.fold((0, 0), |(more, sum), next| (more + 1, sum + next.chars().count()));
+            if more > 0 {
+                let note = format!("{more} more arguments, {characters} characters, left out");
+                text.push_str(&format!("  [… {note} …]\n"));
+            }
+        }
+        None => {
+            text.push_str(":\n");
+            push_argument(&mut text, &visible(question.arguments), width);
+        }
+    }
+    text + &place_of_answer(question)
+}
+
+/// The last line, which the answer is typed in.
+pub fn place_of_answer(question: &Question<'_>) -> String {
+    let (agent, tool) = names(question);
+    format!("Let {agent} run {tool} ([y]es, [n]o, [a]lways in this run)? ")
+}
+
+fn names(question: &Question<'_>) -> (String, String) {
+    let name = |name: &str| fit::cut(&inline(name), WIDEST_NAME).into_owned();
+    (name(question.agent), name(question.tool))
+}
+
+/// Beginning and end, and between them on a line without margin what was left out.
+fn push_argument(text: &mut String, argument: &str, width: usize) {
+    let room = width.max(NARROWEST) - MARGIN.len() - 1;
+    let mut push = |part: &str| {
+        for row in fit::rows(part, room) {
+            text.push_str(&format!("{MARGIN}{row}\n"));
+        }
+    };
+    let all = argument.chars().count();
+    if all <= LONGEST {
+        return push(argument);
+    }
+    push(&argument.chars().take(LONGEST - TAIL).collect::<String>());
+    let tail: String = argument.chars().skip(all - TAIL).collect();
+    text.push_str(&format!("  [… {} characters left out …]\n", all - LONGEST));
+    push_argument(text, &tail, width);
+}
+
+/// As JSON on one line.
+fn visible(value: &Value) -> String {
+    let json = value.to_string();
+    if !json.contains(is_hidden) {
+        return json;
+    }
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        match is_hidden(character) {
+            true => text.push_str(&format!("\\u{{{:x}}}", u32::from(character))),
+            false => text.push(character),
+        }
+    }
+    text
+}
+
+/// Characters that act on a terminal, change how text reads, or show nothing at all.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || is_bidi_control(character)
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}' | '\u{2028}' | '\u{2029}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+        || (character != ' ' && character.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ANSWER: &str = "Let disk run wipe ([y]es, [n]o, [a]lways in this run)? ";
+
+    fn asked(arguments: &Value) -> String {
+        question(&Question { agent: "disk", tool: "wipe", arguments }, 80)
+    }
+
+    #[test]
+    fn each_argument_has_its_line() {
+        assert_eq!(
+            asked(&json!({"path": "/tmp/x", "force": true, "n": [1, {"a": null}]})),
+            format!(
+                "disk wants to run wipe:\n  | \"path\": \"/tmp/x\"\n  | \"force\": true\n  \
+                 | \"n\": [1,{{\"a\":null}}]\n{ANSWER}"
+            )
+        );
+        assert_eq!(
+            asked(&json!({})),
+            format!("disk wants to run wipe without arguments\n{ANSWER}")
+        );
+    }
+
+    #[test]
+    fn nothing_in_an_argument_acts_on_the_terminal_or_hides() {
+        let hostile = "\u{1b}[2K\u{1b}[1A\r\n\u{202e}x\u{200b}\u{9b}1m\u{e0041}\u{a0}";
+        let text = question(
+            &Question { agent: "disk", tool: "wipe", arguments: &json!({"c\u{1b}[8m": hostile}) },
+            200,
+        );
+        assert_eq!(
+            text,
+            format!(
+                "disk wants to run wipe:\n  | \"c\\u001b[8m\": \"\\u001b[2K\\u001b[1A\\r\\n\
+                 \\u{{202e}}x\\u{{200b}}\\u{{9b}}1m\\u{{e0041}}\\u{{a0}}\"\n{ANSWER}"
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let long = format!("{}; rm -rf ~", "x".repeat(5000));
+        let text = asked(&json!({"command": long}));
+        assert!(text.contains("\n  [… 4223 characters left out …]\n  | xxx"), "{text}");
+        assert!(text.contains("; rm -rf ~\"\n"), "{text}");
+        let many: serde_json::Map<_, _> = (0..100).map(|n| (format!("a{n}"), n.into())).collect();
+        let text = asked(&Value::Object(many));
+        let note = "\n  [… 88 more arguments, 792 characters, left out …]\n";
+        assert!(text.contains(&format!("  | \"a11\": 11{note}")), "{text}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_is_forged(value in "(.| |名){0,2000}", name in ".*", width in 0..200usize) {
+            let arguments = json!({name: value});
+            let asked = Question { agent: "disk", tool: "wipe", arguments: &arguments };
+            let text = question(&asked, width);
+            let lines: Vec<&str> = text.split('\n').collect();
+            let (first, last) = (lines[0], lines[lines.len() - 1]);
+            proptest::prop_assert!(first == "disk wants to run wipe:" && last == ANSWER);
+            for line in &lines[1..lines.len() - 1] {
+                proptest::prop_assert!(line.starts_with("  | ") || line.starts_with("  [… "));
+                proptest::prop_assert!(fit::width(line) < width.max(35), "{line}");
+            }
+            proptest::prop_assert!(!text.contains(|c: char| c != '\n' && is_hidden(c)));
+        }
+    }
+}
