@@ -19,7 +19,7 @@ use crate::cancel::Cancellation;
 use crate::exit;
 use crate::ledger::{End, Ledger};
 use crate::plan::{CrewPlan, Limits, OnFailure};
-use crate::provider::Provider;
+use crate::provider::{Provider, governor};
 use crate::report::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
     EventSink, Report, SCHEMA_VERSION, Usage, millis,
@@ -71,6 +71,7 @@ pub async fn run(
             ledgers: plan.agents.iter().map(Ledger::new).collect(),
             processes: Processes::new(cancel.clone(), plan.limits.grace, services.open_files),
             providers: &services.providers,
+            governors: governor::of(&plan.providers),
             secrets: &services.secrets,
             events: &services.events,
             calls_cancelled: AtomicU64::new(0),

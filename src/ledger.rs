@@ -39,6 +39,7 @@ impl Ledger {
             duration_ms: 0,
             turns: 0,
             retries: 0,
+            queued_ms: 0,
             usage: Usage::default(),
             tool_calls: Vec::new(),
         }))

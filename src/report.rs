@@ -78,8 +78,16 @@ pub struct AgentReport {
     pub duration_ms: u64,
     pub turns: u32,
     pub retries: u32,
+    /// Spent waiting until its model's endpoint could take its calls.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub queued_ms: u64,
     pub usage: Usage,
     pub tool_calls: Vec<ToolCallReport>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -131,8 +139,11 @@ pub enum Scope {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
     pub model_calls: u64,
+    /// All that was read, from a cache or not.
     pub input_tokens: u64,
     pub output_tokens: u64,
+    /// Of `input_tokens`, those read from a server's cache.
+    pub cached_input_tokens: u64,
     pub tool_calls: u64,
 }
 
@@ -141,6 +152,8 @@ impl std::ops::AddAssign for Usage {
         self.model_calls = self.model_calls.saturating_add(other.model_calls);
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.cached_input_tokens =
+            self.cached_input_tokens.saturating_add(other.cached_input_tokens);
         self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
     }
 }
@@ -272,6 +285,12 @@ pub enum Event {
     Tokens {
         agent: usize,
         usage: Usage,
+    },
+    /// An agent has been waiting for its model's endpoint for a while.
+    Queued {
+        agent: usize,
+        /// What for.
+        reason: &'static str,
     },
     Retrying {
         agent: usize,

@@ -242,7 +242,7 @@ fn models_and_providers() {
         "providers:\n  openai: {base_url: http://h}\n  bare: {}\n  odd:\n    api: opnai\n    base_url: h\n    \
          headers: {a b: x, host: x, x: \"a\\nb\"}\n    max_concurrency: 0\n",
         &[
-            "providers.openai 3:3 .. built in",
+            "providers.openai.base_url 3:12 .. built in",
             "providers.bare 4:3 .. no base_url",
             "providers.odd.api 6:10 .. expected openai",
             "providers.odd.base_url 7:15 .. expected an address",

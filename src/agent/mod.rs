@@ -14,6 +14,7 @@ use crate::conversation::{Conversation, Ending, Step};
 use crate::ledger::{End, Ledger};
 use crate::plan::template::{Template, TemplateError, agent_context};
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
+use crate::provider::governor::Governor;
 use crate::provider::offline::Offline;
 use crate::provider::{Provider, ToolSpec};
 use crate::report::{AgentError, CancelKind, ErrorKind, Event, EventSink};
@@ -33,6 +34,8 @@ pub struct RunContext<'a> {
     pub processes: Processes,
     /// In the order of [`CrewPlan::providers`].
     pub providers: &'a [Arc<dyn Provider>],
+    /// In the same order.
+    pub governors: Vec<Arc<Governor>>,
     pub secrets: &'a Secrets,
     pub events: &'a EventSink,
     /// Model calls that were dropped because something was stopped.
@@ -45,6 +48,14 @@ impl RunContext<'_> {
         match model {
             ModelPlan::Offline => (&Offline, model.label()),
             ModelPlan::Remote { provider, model, .. } => (&*self.providers[*provider], model),
+        }
+    }
+
+    /// Who says when a model may be called; nobody has to for `offline`.
+    fn governor(&self, model: &ModelPlan) -> Option<&Governor> {
+        match model {
+            ModelPlan::Offline => None,
+            ModelPlan::Remote { provider, .. } => Some(&self.governors[*provider]),
         }
     }
 }

@@ -3,18 +3,21 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::time::{Instant, sleep};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Driver;
 use crate::conversation::Conversation;
 use crate::ledger::End;
-use crate::provider::{ChatDelta, ChatReply, ChatRequest, ProviderError, ToolSpec};
-use crate::report::{AgentError, Event};
+use crate::provider::governor::{Governor, Permit};
+use crate::provider::{ChatDelta, ChatReply, ChatRequest, Effect, ProviderError, ToolSpec};
+use crate::report::{AgentError, Event, millis};
 
 /// The first pause between two attempts; each next one is twice as long, plus jitter.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// A shorter wait for an endpoint is not worth telling.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 impl Driver<'_> {
     /// One turn: attempts until one succeeds or no other is worth while.
@@ -28,22 +31,14 @@ impl Driver<'_> {
             ledger.turns += 1;
             ledger.turns
         };
-        let mut delays = ExponentialBuilder::default()
-            .with_min_delay(FIRST_RETRY)
-            .with_max_delay(LONGEST_RETRY)
-            .with_max_times(self.plan.retries as usize)
-            .with_jitter()
-            .build();
+        let governor = self.context.governor(&self.plan.model);
+        let mut retries = Retries::new(self.plan.retries, governor);
         loop {
-            self.tell(Event::ModelCallStarted { agent: self.index, turn });
-            let mut error = match self.attempt(conversation, tools).await? {
+            let mut error = match self.attempt(turn, conversation, tools).await? {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            let delay = match delays.next() {
-                Some(delay) if error.retryable => error.retry_after.unwrap_or(delay),
-                _ => return Err(failed_call(error)),
-            };
+            let Some(delay) = retries.next(&error) else { return Err(failed_call(error)) };
             if Instant::now() + delay >= self.deadline {
                 error.message.push_str(&format!(
                     " (not tried again: the next attempt is due in {:.1}s, after the time limit)",
@@ -63,6 +58,10 @@ impl Driver<'_> {
         };
         let message = error.message.clone();
         self.tell(Event::Retrying { agent: self.index, attempt, delay, error: message });
+        if error.effect == Effect::Pause {
+            // The endpoint is paused for all: its queue is where to wait.
+            return Ok(());
+        }
         tokio::select! {
             biased;
             () = self.scope.cancelled() => Err(self.stopped()),
@@ -73,6 +72,7 @@ impl Driver<'_> {
     /// One model call. `Err` is the agent's end, the inner error only the call's.
     async fn attempt(
         &self,
+        turn: u32,
         conversation: &Conversation,
         tools: &[ToolSpec],
     ) -> Result<Result<ChatReply, ProviderError>, End> {
@@ -89,18 +89,38 @@ impl Driver<'_> {
             max_answer: self.plan.max_answer,
             idle_timeout: self.plan.idle_timeout,
         };
+        let permit = match self.context.governor(&self.plan.model) {
+            Some(governor) => match self.admit(governor, &request).await? {
+                Ok(permit) => Some(permit),
+                Err(error) => return Ok(Err(error)),
+            },
+            None => None,
+        };
+        self.tell(Event::ModelCallStarted { agent: self.index, turn });
         let before = {
             let mut ledger = self.ledger.open();
             ledger.usage.model_calls += 1;
             ledger.usage
         };
-        let mut text_seen = false;
-        let mut on_delta = |delta: ChatDelta<'_>| match delta {
-            ChatDelta::Text(text) => self.keep_text(text, !std::mem::replace(&mut text_seen, true)),
-            ChatDelta::Usage(tokens) => {
-                let mut ledger = self.ledger.open();
-                ledger.usage.input_tokens = before.input_tokens + tokens.input_tokens;
-                ledger.usage.output_tokens = before.output_tokens + tokens.output_tokens;
+        let (mut text_seen, mut heard) = (false, false);
+        let mut on_delta = |delta: ChatDelta<'_>| {
+            match (&permit, delta) {
+                (Some(permit), ChatDelta::Sent) => permit.sent(),
+                (Some(permit), _) if !std::mem::replace(&mut heard, true) => permit.prove(),
+                _ => {}
+            }
+            match delta {
+                ChatDelta::Sent => {}
+                ChatDelta::Text(text) => {
+                    self.keep_text(text, !std::mem::replace(&mut text_seen, true));
+                }
+                ChatDelta::Usage(tokens) => {
+                    let mut ledger = self.ledger.open();
+                    ledger.usage.input_tokens = before.input_tokens + tokens.input_tokens;
+                    ledger.usage.output_tokens = before.output_tokens + tokens.output_tokens;
+                    ledger.usage.cached_input_tokens =
+                        before.cached_input_tokens + tokens.cached_input_tokens;
+                }
             }
         };
         let mut result = tokio::select! {
@@ -111,7 +131,14 @@ impl Driver<'_> {
                 return Err(self.stopped());
             }
         };
-        self.tell(Event::Tokens { agent: self.index, usage: self.ledger.open().usage });
+        let usage = self.ledger.open().usage;
+        if let Some(permit) = permit {
+            let tokens = usage.input_tokens + usage.output_tokens
+                - before.input_tokens
+                - before.output_tokens;
+            permit.end(model, result.as_ref().err(), (tokens > 0).then_some(tokens));
+        }
+        self.tell(Event::Tokens { agent: self.index, usage });
         if let Ok(reply) = &mut result {
             self.ledger.open().finish_reason.clone_from(&reply.finish_reason);
             // A server that repeats a key must not bring it to a tool or into the report.
@@ -123,6 +150,34 @@ impl Driver<'_> {
         Ok(result)
     }
 
+    /// Waits for the endpoint's governor. `Err` is the agent's end, the inner error that there is
+    /// nothing to wait for.
+    async fn admit<'g>(
+        &self,
+        governor: &'g Governor,
+        request: &ChatRequest<'_>,
+    ) -> Result<Result<Permit<'g>, ProviderError>, End> {
+        let asked = Instant::now();
+        let estimate = request.estimate();
+        let tokens = estimate.input_tokens + estimate.output_tokens;
+        let mut admission = std::pin::pin!(governor.admit(request.model, tokens, self.deadline));
+        let admitted = async {
+            if let Ok(admitted) = timeout(SHORT_WAIT, &mut admission).await {
+                return admitted;
+            }
+            let reason = governor.reason().unwrap_or("calls before this one");
+            self.tell(Event::Queued { agent: self.index, reason });
+            admission.await
+        };
+        let admitted = tokio::select! {
+            biased;
+            () = self.scope.cancelled() => Err(self.stopped()),
+            admitted = admitted => Ok(admitted),
+        };
+        self.ledger.open().queued_ms += millis(asked.elapsed());
+        admitted
+    }
+
     /// Text of an earlier turn is kept until there is newer text.
     fn keep_text(&self, text: &str, is_first: bool) {
         let mut ledger = self.ledger.open();
@@ -132,6 +187,43 @@ impl Driver<'_> {
             output.clear();
         }
         output.push_str(text);
+    }
+}
+
+/// The attempts that one call has left.
+struct Retries<'a> {
+    delays: ExponentialBackoff,
+    governor: Option<&'a Governor>,
+    /// Calls the endpoint had answered by the attempt before.
+    answered: u64,
+}
+
+impl<'a> Retries<'a> {
+    fn new(most: u32, governor: Option<&'a Governor>) -> Self {
+        let delays = ExponentialBuilder::default()
+            .with_min_delay(FIRST_RETRY)
+            .with_max_delay(LONGEST_RETRY)
+            .with_max_times(most as usize)
+            .with_jitter()
+            .build();
+        let answered = governor.map(Governor::answered).unwrap_or_default();
+        Self { delays, governor, answered }
+    }
+
+    /// How long to wait before the next attempt; `None`: there is to be none.
+    fn next(&mut self, error: &ProviderError) -> Option<Duration> {
+        if !error.retryable {
+            return None;
+        }
+        let Some(governor) = self.governor.filter(|_| error.effect == Effect::Pause) else {
+            return self.delays.next().map(|delay| error.retry_after.unwrap_or(delay));
+        };
+        // One of many refusals by a server that does answer others is no failed attempt: this
+        // agent's turn will come, or its time limit.
+        let gets_on =
+            governor.answered() > std::mem::replace(&mut self.answered, governor.answered());
+        let may_go_on = gets_on || self.delays.next().is_some();
+        may_go_on.then(|| governor.pause())
     }
 }
 

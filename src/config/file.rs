@@ -58,6 +58,8 @@ pub struct ProviderConfig {
     pub api_key_env: Option<String>,
     pub headers: Option<Entries<String>>,
     pub max_concurrency: Option<u64>,
+    pub requests_per_minute: Option<u64>,
+    pub tokens_per_minute: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

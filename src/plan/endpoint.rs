@@ -6,8 +6,8 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::ProviderPlan;
 use super::check::{self, Origin};
+use super::{ProviderPlan, RateLimits, rate};
 use crate::config::expand::{Env, is_variable_name};
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, ProviderConfig};
@@ -41,23 +41,31 @@ struct Declared {
     base_url: String,
     api_key_env: Option<String>,
     headers: Vec<(String, SecretString)>,
-    max_concurrency: Option<usize>,
+    limits: RateLimits,
 }
 
 #[derive(Debug, Default)]
 pub struct Endpoints {
     declared: Vec<Declared>,
+    /// What the file says of built-in ones.
+    limits: Vec<(String, RateLimits)>,
 }
 
 impl Endpoints {
     pub fn check(providers: Option<&Entries<ProviderConfig>>, log: &FaultLog) -> Self {
         let root = Path::Root.key("providers");
         let entries = providers.map(|entries| entries.0.as_slice()).unwrap_or_default();
-        let declared = entries
-            .iter()
-            .map(|(name, provider)| declared(name, provider, &root.key(name), log))
-            .collect();
-        Self { declared }
+        let mut endpoints = Self::default();
+        for (name, provider) in entries {
+            let path = root.key(name);
+            if BUILT_IN.contains(&name.as_str()) {
+                let limits = rate::of_built_in(name, provider, &path, log);
+                endpoints.limits.push((name.clone(), limits));
+            } else {
+                endpoints.declared.push(declared(name, provider, &path, log));
+            }
+        }
+        endpoints
     }
 
     /// Every variable that holds an API key.
@@ -121,7 +129,7 @@ impl Endpoints {
                 base_url: declared.base_url.clone(),
                 api_key,
                 headers: declared.headers.clone(),
-                max_concurrency: declared.max_concurrency,
+                limits: declared.limits,
             });
         }
         let (address, variable, key_variable) = match name {
@@ -148,8 +156,10 @@ impl Endpoints {
             Some(variable) => Some(key(variable, name, origin, env, log)?),
             None => None,
         };
+        let limits = self.limits.iter().find(|(known, _)| known == name);
+        let limits = limits.map(|(_, limits)| *limits).unwrap_or_default();
         let (name, headers) = (name.to_owned(), Vec::new());
-        Some(ProviderPlan { name, base_url: base_url?, api_key, headers, max_concurrency: None })
+        Some(ProviderPlan { name, base_url: base_url?, api_key, headers, limits })
     }
 }
 
@@ -179,7 +189,7 @@ fn key(
 
 fn declared(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> Declared {
     check::name(name, "a provider", path, log);
-    if BUILT_IN.contains(&name) || NOT_SPOKEN.contains(&name) || name == "offline" {
+    if NOT_SPOKEN.contains(&name) || name == "offline" {
         let message = format!("{name} is built in and cannot be declared again");
         log.key(path, message, Some("give it another name".to_owned()));
     }
@@ -195,9 +205,6 @@ fn declared(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog
             String::new()
         }),
     };
-    let max_concurrency = config
-        .max_concurrency
-        .map(|value| check::whole(value, 1..=100_000, &path.key("max_concurrency"), log) as usize);
     Declared {
         name: name.to_owned(),
         base_url,
@@ -206,7 +213,7 @@ fn declared(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog
             .clone()
             .filter(|variable| key_variable(variable, &path.key("api_key_env"), log)),
         headers: headers(config.headers.as_ref(), &path.key("headers"), log),
-        max_concurrency,
+        limits: rate::limits(config, path, log),
     }
 }
 

@@ -25,6 +25,7 @@ mod endpoint;
 mod grammar;
 mod graph;
 pub mod quantity;
+mod rate;
 mod scope;
 pub mod template;
 #[cfg(test)]
@@ -160,8 +161,31 @@ pub struct ProviderPlan {
     pub base_url: String,
     pub api_key: Option<SecretString>,
     pub headers: Vec<(String, SecretString)>,
-    /// Calls in flight, all agents together.
+    pub limits: RateLimits,
+}
+
+/// What an endpoint is to be spared, all agents together; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Calls in flight.
     pub max_concurrency: Option<usize>,
+    pub requests_per_minute: Option<usize>,
+    /// Read and written together.
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl RateLimits {
+    /// The narrower one of each limit.
+    pub fn narrowed(self, other: Self) -> Self {
+        fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+            one.into_iter().chain(other).min()
+        }
+        Self {
+            max_concurrency: least(self.max_concurrency, other.max_concurrency),
+            requests_per_minute: least(self.requests_per_minute, other.requests_per_minute),
+            tokens_per_minute: least(self.tokens_per_minute, other.tokens_per_minute),
+        }
+    }
 }
 
 #[derive(Debug)]

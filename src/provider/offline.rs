@@ -91,7 +91,7 @@ mod tests {
         let mut told = String::new();
         let mut on_delta = |delta: ChatDelta<'_>| match delta {
             ChatDelta::Text(text) => told.push_str(text),
-            ChatDelta::Usage(_) => told.push_str("tokens invented"),
+            ChatDelta::Sent | ChatDelta::Usage(_) => told.push_str("tokens invented"),
         };
         let reply = Offline.chat(request, &mut on_delta).now_or_never();
         (reply.and_then(Result::ok).unwrap_or_default(), told)

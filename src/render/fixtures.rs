@@ -43,7 +43,8 @@ pub fn answered(name: &str, answer: &str) -> AgentReport {
         duration_ms: 1893,
         turns: 2,
         retries: 0,
-        usage: Usage { model_calls: 2, input_tokens: 300, output_tokens: 90, tool_calls: 0 },
+        queued_ms: 0,
+        usage: Usage { model_calls: 2, input_tokens: 300, output_tokens: 90, ..Usage::default() },
         tool_calls: vec![],
     }
 }

@@ -16,6 +16,8 @@ use crate::report::{
 const MOST_NAMES: usize = 8;
 const GUARDIAN_LOST: &str =
     "crew's guardian process was killed during the run; the tools were watched over without it";
+/// A shorter wait for a model's server goes unnoticed.
+const LONG_WAIT_MS: u64 = 1000;
 /// Columns of an error's message. The report has the whole of it.
 const WIDEST_ERROR: usize = 400;
 
@@ -27,6 +29,7 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
         writeln!(out, "{}", paint(line, style, look.colour))?;
     }
     let mut notes = grouped_notes(&report.agents);
+    notes.extend(queued(&report.agents));
     notes.extend(stopped(&report.agents));
     notes.extend(cleaned_up(&report.cleanup));
     if report.cleanup.guardian_lost {
@@ -81,6 +84,17 @@ fn notes(agent: &AgentReport) -> Vec<String> {
         notes.push(format!("{tools} left processes behind, which crew stopped"));
     }
     notes
+}
+
+/// Who had to wait for long until its model's server took its calls.
+fn queued(agents: &[AgentReport]) -> Option<String> {
+    let waited = agents.iter().filter(|agent| agent.queued_ms >= LONG_WAIT_MS);
+    let longest = waited.clone().map(|agent| agent.queued_ms).max()?;
+    let names = words::names(waited.map(|agent| &*agent.name), MOST_NAMES);
+    let longest = words::millis(longest);
+    Some(format!(
+        "{names}: waited up to {longest} for the server of their model to take their calls"
+    ))
 }
 
 /// One line for all agents that were cancelled or skipped for the same reason.

@@ -32,6 +32,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     pub body: Value,
     pub arrived: Instant,
+    /// Calls open when it arrived, itself among them.
+    pub open_calls: usize,
 }
 
 impl Request {
@@ -205,10 +207,12 @@ async fn serve(stream: TcpStream, shared: &Shared, reply: &Reply) -> io::Result<
     let (mut read, mut write) = stream.into_split();
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut read, &mut buffer).await? {
+        let mut request = request;
         shared.change(|state| {
-            state.requests.push(request.clone());
             state.open_calls += 1;
             state.peak_calls = state.peak_calls.max(state.open_calls);
+            request.open_calls = state.open_calls;
+            state.requests.push(request.clone());
         });
         let script = match catch_unwind(AssertUnwindSafe(|| reply(&request))) {
             Ok(script) => script,
@@ -340,5 +344,6 @@ async fn read_request(
         headers,
         body,
         arrived: Instant::now(),
+        open_calls: 0,
     }))
 }

@@ -185,6 +185,14 @@ struct UsageCounts<'a> {
     input_tokens: Raw<'a>,
     #[serde(borrow)]
     output_tokens: Raw<'a>,
+    #[serde(borrow)]
+    prompt_tokens_details: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct InputDetails<'a> {
+    #[serde(borrow)]
+    cached_tokens: Raw<'a>,
 }
 
 /// The counts, if it is an object that has any.
@@ -194,7 +202,11 @@ pub fn usage(raw: Raw<'_>) -> Option<TokenUsage> {
         serde_json::from_str::<UsageCounts<'_>>(raw).ok().filter(|_| raw.starts_with('{'))?;
     let input = number(counts.prompt_tokens.or(counts.input_tokens));
     let output = number(counts.completion_tokens.or(counts.output_tokens));
+    let details = counts.prompt_tokens_details.map(RawValue::get).unwrap_or_default();
+    let details = serde_json::from_str::<InputDetails<'_>>(details).ok();
+    let cached = details.and_then(|details| number(details.cached_tokens)).unwrap_or_default();
     (input.is_some() || output.is_some()).then(|| TokenUsage {
+        cached_input_tokens: cached.min(input.unwrap_or_default()),
         input_tokens: input.unwrap_or_default(),
         output_tokens: output.unwrap_or_default(),
     })

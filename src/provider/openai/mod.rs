@@ -42,8 +42,8 @@ impl OpenAi {
             self.endpoint
                 .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
         })?;
-        let _permit = self.endpoint.permit().await;
-        let body = self.endpoint.post(body, request.idle_timeout).await?;
+        let body =
+            self.endpoint.post(body, request.idle_timeout, || on_delta(ChatDelta::Sent)).await?;
         let mut reading = Reading::new(request.max_answer);
         let read = self.read(body, &mut reading, on_delta).await;
         let begun = reading.has_begun();

@@ -15,6 +15,9 @@ pub fn line(event: &Event, board: &Board, verbose: bool) -> Option<String> {
             (agent, format!("model call, turn {turn}"))
         }
         Event::ModelCallStarted { .. } | Event::Tokens { .. } => return None,
+        Event::Queued { agent, reason } => {
+            (agent, format!("waiting for its model's server ({reason})"))
+        }
         Event::Retrying { agent, delay, error, .. } => {
             (agent, format!("retrying in {} ({})", words::limit(*delay), board::detail(error)))
         }
