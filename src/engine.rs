@@ -262,6 +262,11 @@ impl Run<'_> {
         if let Some(error) = &mut report.error {
             error.message = secrets.redact(std::mem::take(&mut error.message));
         }
+        for failed in &mut report.fallbacks {
+            failed.output = failed.output.take().map(|output| secrets.redact(output));
+            let message = std::mem::take(&mut failed.error.message);
+            failed.error.message = secrets.redact(message);
+        }
         report
     }
 }

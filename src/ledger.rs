@@ -34,6 +34,7 @@ impl Ledger {
             error: None,
             reason: None,
             model: agent.model.label().to_owned(),
+            fallbacks: Vec::new(),
             finish_reason: None,
             started_ms: None,
             duration_ms: 0,

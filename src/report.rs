@@ -69,8 +69,11 @@ pub struct AgentReport {
     /// Why an agent was cancelled or skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<CancelReason>,
-    /// As written: `provider/model`, or `offline`.
+    /// As written: `provider/model`, or `offline`. Of a list the one that was asked last.
     pub model: String,
+    /// The models that were asked before it, and why they did not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<FailedModel>,
     /// The server's last one.
     pub finish_reason: Option<String>,
     /// Since the start of the run; `None` if the agent never started.
@@ -98,6 +101,16 @@ pub enum AgentStatus {
     TimedOut,
     Cancelled,
     Skipped,
+}
+
+/// A model in whose place another one was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedModel {
+    pub model: String,
+    pub error: AgentError,
+    /// What it had streamed of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -296,6 +309,13 @@ pub enum Event {
         agent: usize,
         attempt: u32,
         delay: Duration,
+        error: String,
+    },
+    /// A model has failed for good, and the next one of the list is asked.
+    FellBack {
+        agent: usize,
+        from: String,
+        to: String,
         error: String,
     },
     ToolStarted {

@@ -1,6 +1,7 @@
 //! Drives one agent: its time limit, its model calls with their retries, its tool calls side by
 //! side. What it learns goes into its [`Ledger`] at once, so that nothing is lost however it ends.
 
+mod fallback;
 mod model;
 mod tools;
 
@@ -9,6 +10,7 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::time::{Instant, timeout_at};
 
+use self::fallback::Models;
 use crate::cancel::Cancellation;
 use crate::conversation::{Conversation, Ending, Step};
 use crate::ledger::{End, Ledger};
@@ -97,17 +99,20 @@ impl Driver<'_> {
             Ok(conversation) => conversation,
             Err(error) => return failed(ErrorKind::Template, error.to_string()),
         };
+        let mut models = Models::of(self.plan);
         let tools: Vec<ToolSpec> = self.plan.tools.iter().map(|tool| tool.spec.clone()).collect();
         loop {
             match conversation.next() {
-                Step::CallModel => match self.call_model(&conversation, &tools).await {
-                    Ok(reply) => {
-                        let ledger = self.ledger.open();
-                        let text = ledger.output.as_deref().filter(|_| reply.has_text);
-                        conversation.model_replied(text.unwrap_or_default(), reply);
+                Step::CallModel => {
+                    match self.call_model(&mut models, &conversation, &tools).await {
+                        Ok(reply) => {
+                            let ledger = self.ledger.open();
+                            let text = ledger.output.as_deref().filter(|_| reply.has_text);
+                            conversation.model_replied(text.unwrap_or_default(), reply);
+                        }
+                        Err(end) => return end,
                     }
-                    Err(end) => return end,
-                },
+                }
                 Step::CallTools(calls) => match self.call_tools(&calls).await {
                     Ok(outputs) => conversation.tools_returned(outputs),
                     Err(end) => return end,

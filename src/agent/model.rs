@@ -7,8 +7,10 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Driver;
+use super::fallback::Models;
 use crate::conversation::Conversation;
 use crate::ledger::End;
+use crate::plan::ModelPlan;
 use crate::provider::governor::{Governor, Permit};
 use crate::provider::{ChatDelta, ChatReply, ChatRequest, Effect, ProviderError, ToolSpec};
 use crate::report::{AgentError, Event, millis};
@@ -20,9 +22,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 impl Driver<'_> {
-    /// One turn: attempts until one succeeds or no other is worth while.
+    /// One turn: attempts until one succeeds or no other is worth while, of one model after the
+    /// other.
     pub(super) async fn call_model(
         &self,
+        models: &mut Models<'_>,
         conversation: &Conversation,
         tools: &[ToolSpec],
     ) -> Result<ChatReply, End> {
@@ -31,22 +35,34 @@ impl Driver<'_> {
             ledger.turns += 1;
             ledger.turns
         };
-        let governor = self.context.governor(&self.plan.model);
-        let mut retries = Retries::new(self.plan.retries, governor);
         loop {
-            let mut error = match self.attempt(turn, conversation, tools).await? {
+            let call = Call { turn, model: models.current, conversation, tools };
+            match self.ask(&call).await? {
                 Ok(reply) => return Ok(reply),
-                Err(error) => error,
+                Err(failure) => self
+                    .fall_back(models, failure)
+                    .map_err(|failure| End::Failed(failure.error.into()))?,
+            }
+        }
+    }
+
+    /// Asks one model. `Err` is the agent's end, the inner error only this model's.
+    async fn ask(&self, call: &Call<'_>) -> Result<Result<ChatReply, Failure>, End> {
+        let mut retries = Retries::new(self.plan.retries, self.context.governor(call.model));
+        loop {
+            let mut failure = match self.attempt(call).await? {
+                Ok(reply) => return Ok(Ok(reply)),
+                Err(failure) => failure,
             };
-            let Some(delay) = retries.next(&error) else { return Err(failed_call(error)) };
+            let Some(delay) = retries.next(&failure.error) else { return Ok(Err(failure)) };
             if Instant::now() + delay >= self.deadline {
-                error.message.push_str(&format!(
+                failure.error.message.push_str(&format!(
                     " (not tried again: the next attempt is due in {:.1}s, after the time limit)",
                     delay.as_secs_f64()
                 ));
-                return Err(failed_call(error));
+                return Ok(Err(failure));
             }
-            self.pause(delay, &error).await?;
+            self.pause(delay, &failure.error).await?;
         }
     }
 
@@ -70,33 +86,28 @@ impl Driver<'_> {
     }
 
     /// One model call. `Err` is the agent's end, the inner error only the call's.
-    async fn attempt(
-        &self,
-        turn: u32,
-        conversation: &Conversation,
-        tools: &[ToolSpec],
-    ) -> Result<Result<ChatReply, ProviderError>, End> {
+    async fn attempt(&self, call: &Call<'_>) -> Result<Result<ChatReply, Failure>, End> {
         if self.scope.is_cancelled() {
             return Err(self.stopped());
         }
-        let (provider, model) = self.context.provider(&self.plan.model);
+        let (provider, model) = self.context.provider(call.model);
         let request = ChatRequest {
             model,
-            messages: conversation.messages(),
-            tools,
+            messages: call.conversation.messages(),
+            tools: call.tools,
             temperature: self.plan.temperature,
             max_output_tokens: self.plan.max_output_tokens,
             max_answer: self.plan.max_answer,
             idle_timeout: self.plan.idle_timeout,
         };
-        let permit = match self.context.governor(&self.plan.model) {
+        let permit = match self.context.governor(call.model) {
             Some(governor) => match self.admit(governor, &request).await? {
                 Ok(permit) => Some(permit),
-                Err(error) => return Ok(Err(error)),
+                Err(error) => return Ok(Err(Failure { error, told_text: false })),
             },
             None => None,
         };
-        self.tell(Event::ModelCallStarted { agent: self.index, turn });
+        self.tell(Event::ModelCallStarted { agent: self.index, turn: call.turn });
         let before = {
             let mut ledger = self.ledger.open();
             ledger.usage.model_calls += 1;
@@ -147,7 +158,7 @@ impl Driver<'_> {
                 call.arguments = self.context.secrets.redact(std::mem::take(&mut call.arguments));
             }
         }
-        Ok(result)
+        Ok(result.map_err(|error| Failure { error, told_text: text_seen }))
     }
 
     /// Waits for the endpoint's governor. `Err` is the agent's end, the inner error that there is
@@ -190,6 +201,21 @@ impl Driver<'_> {
     }
 }
 
+/// What is asked of a model.
+struct Call<'a> {
+    turn: u32,
+    model: &'a ModelPlan,
+    conversation: &'a Conversation,
+    tools: &'a [ToolSpec],
+}
+
+/// Why a model has not answered.
+pub(super) struct Failure {
+    pub error: ProviderError,
+    /// It had begun to: the output is what it has told.
+    pub told_text: bool,
+}
+
 /// The attempts that one call has left.
 struct Retries<'a> {
     delays: ExponentialBackoff,
@@ -227,6 +253,8 @@ impl<'a> Retries<'a> {
     }
 }
 
-fn failed_call(error: ProviderError) -> End {
-    End::Failed(AgentError { kind: error.kind, scope: error.scope, message: error.message })
+impl From<ProviderError> for AgentError {
+    fn from(error: ProviderError) -> Self {
+        Self { kind: error.kind, scope: error.scope, message: error.message }
+    }
 }

@@ -6,8 +6,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+
+use super::decode;
 
 #[derive(Debug, Default, Deserialize)]
 pub struct CrewFile {
@@ -40,7 +42,7 @@ pub enum OnFailureConfig {
 /// What an agent may say, and `defaults` for all of them.
 #[derive(Debug, Default, Deserialize)]
 pub struct DefaultsConfig {
-    pub model: Option<ModelText>,
+    pub model: Option<ModelTexts>,
     pub timeout: Option<DurationText>,
     pub idle_timeout: Option<DurationText>,
     pub tool_timeout: Option<DurationText>,
@@ -89,7 +91,7 @@ pub struct AgentConfig {
     pub prompt: Option<String>,
     pub tools: Option<Vec<String>>,
     pub needs: Option<Vec<String>>,
-    pub model: Option<ModelText>,
+    pub model: Option<ModelTexts>,
     pub timeout: Option<DurationText>,
     pub idle_timeout: Option<DurationText>,
     pub tool_timeout: Option<DurationText>,
@@ -125,9 +127,40 @@ pub struct DurationText(pub String);
 #[serde(rename = "a size such as 64KiB")]
 pub struct SizeText(pub String);
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename = "one model such as openai/gpt-4o-mini")]
-pub struct ModelText(pub String);
+/// One model, or a list of them in which each stands in for the one before.
+#[derive(Debug, Clone)]
+pub struct ModelTexts {
+    pub texts: Vec<String>,
+    pub is_list: bool,
+}
+
+impl<'de> Deserialize<'de> for ModelTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = ModelTexts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(decode::MODELS)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ModelTexts, E> {
+                Ok(ModelTexts { texts: vec![text.to_owned()], is_list: false })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ModelTexts, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element()? {
+                    texts.push(text);
+                }
+                Ok(ModelTexts { texts, is_list: true })
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(decode::MODELS, OneOrMore)
+    }
+}
 
 /// A mapping in the order of the file.
 #[derive(Debug)]

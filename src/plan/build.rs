@@ -278,16 +278,19 @@ impl Builder<'_> {
                 continue;
             }
             let Some((_, config)) = self.agent_entries().get(at) else { continue };
-            let model = match &given {
-                Some(given) => given.clone(),
-                None => draft.model(self.log),
+            let models = match &given {
+                Some(given) => vec![given.clone()],
+                None => draft.models(self.log),
             };
-            let model = used.model(model, &self.origin(&draft));
+            let said = self.origin(&draft);
+            let mut models = models.into_iter().map(|model| used.model(model, &said));
+            let model = models.next().unwrap_or(ModelPlan::Offline);
+            let fallbacks = models.collect();
             let named = config.tools.iter().flatten();
             let tools = named.filter_map(|name| tools.get(name.as_str())?.clone()).collect();
             let needs = needs.get(at).into_iter().flatten();
             let needs = needs.filter_map(|need| moved.get(need).copied()).collect();
-            agents.push(draft.into_plan(needs, model, tools));
+            agents.push(draft.into_plan(needs, model, fallbacks, tools));
         }
         (agents, used.found.into_iter().filter_map(|(_, provider)| provider).collect())
     }

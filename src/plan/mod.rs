@@ -117,6 +117,8 @@ pub struct AgentPlan {
     /// Indices into [`CrewPlan::agents`].
     pub needs: Vec<usize>,
     pub model: ModelPlan,
+    /// To be asked when the one before has failed, in this order.
+    pub fallbacks: Vec<ModelPlan>,
     /// role, goal, backstory and instructions, each under its heading; empty if none is given.
     pub system: Vec<Template>,
     pub prompt: Template,

@@ -38,6 +38,7 @@ pub fn answered(name: &str, answer: &str) -> AgentReport {
         error: None,
         reason: None,
         model: "openai/gpt-4o-mini".into(),
+        fallbacks: vec![],
         finish_reason: Some("stop".into()),
         started_ms: Some(1),
         duration_ms: 1893,

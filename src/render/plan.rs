@@ -45,11 +45,18 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
         (wave + 1).to_string(),
         agent.name.clone(),
         needs.collect::<Vec<_>>().join(" "),
-        inline(agent.model.label()).into_owned(),
+        models(agent),
         tools.collect::<Vec<_>>().join(" "),
         limit(agent.timeout),
         agent.max_turns.to_string(),
     ]
+}
+
+/// The model, and those that stand in for it.
+fn models(agent: &AgentPlan) -> String {
+    let models = std::iter::once(&agent.model).chain(&agent.fallbacks);
+    let labels: Vec<_> = models.map(|model| inline(model.label())).collect();
+    labels.join(", then ")
 }
 
 /// Those the agents use, each once, in the order of their first use.

@@ -75,6 +75,10 @@ fn notes(agent: &AgentReport) -> Vec<String> {
     if agent.partial && agent.output.is_some() {
         notes.push("answer is partial, the text so far was kept".to_owned());
     }
+    for failed in &agent.fallbacks {
+        let error = fit::cut(&words::error(&failed.error), WIDEST_ERROR).into_owned();
+        notes.push(format!("{} failed, another model was asked: {error}", inline(&failed.model)));
+    }
     let mut leaky: Vec<&str> =
         agent.tool_calls.iter().filter(|call| call.leaked).map(|call| &*call.tool).collect();
     leaky.sort_unstable();

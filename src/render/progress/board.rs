@@ -89,6 +89,9 @@ impl Board {
             Event::Queued { agent, reason } => {
                 self.with(*agent, |agent| agent.phase = Phase::Queued { reason });
             }
+            Event::FellBack { agent, .. } => {
+                self.with(*agent, |agent| agent.phase = Phase::Starting);
+            }
             Event::Tokens { agent, usage } => self.with(*agent, |agent| agent.usage = *usage),
             Event::Retrying { agent, delay, error, .. } => self.with(*agent, |agent| {
                 let until = now.checked_add(*delay).unwrap_or(now);

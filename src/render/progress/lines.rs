@@ -18,6 +18,10 @@ pub fn line(event: &Event, board: &Board, verbose: bool) -> Option<String> {
         Event::Queued { agent, reason } => {
             (agent, format!("waiting for its model's server ({reason})"))
         }
+        Event::FellBack { agent, from, to, error } => {
+            let (from, to) = (board::detail(from), board::detail(to));
+            (agent, format!("{from} failed, asking {to} ({})", board::detail(error)))
+        }
         Event::Retrying { agent, delay, error, .. } => {
             (agent, format!("retrying in {} ({})", words::limit(*delay), board::detail(error)))
         }
