@@ -15,6 +15,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::agent::{self, RunContext};
+use crate::budget::Budget;
 use crate::cancel::Cancellation;
 use crate::exit;
 use crate::ledger::{End, Ledger};
@@ -75,6 +76,7 @@ pub async fn run(
             secrets: &services.secrets,
             events: &services.events,
             calls_cancelled: AtomicU64::new(0),
+            budget: Budget::of_run(plan.budget),
         },
         ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),

@@ -134,6 +134,8 @@ pub enum ErrorKind {
     Timeout,
     InvalidResponse,
     MaxTurns,
+    /// A limit of tokens, cost or calls is used up.
+    Budget,
     Tool,
     Template,
     Internal,
@@ -149,7 +151,7 @@ pub enum Scope {
     Tool,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Usage {
     pub model_calls: u64,
     /// All that was read, from a cache or not.
@@ -158,10 +160,18 @@ pub struct Usage {
     /// Of `input_tokens`, those read from a server's cache.
     pub cached_input_tokens: u64,
     pub tool_calls: u64,
+    /// In the unit of the file's prices; only where the price of every call is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
+        self.cost = match (self.model_calls, other.model_calls) {
+            (_, 0) => self.cost,
+            (0, _) => other.cost,
+            _ => self.cost.zip(other.cost).map(|(one, other)| one + other),
+        };
         self.model_calls = self.model_calls.saturating_add(other.model_calls);
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);

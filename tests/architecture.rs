@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 26] = [
+const MAY_USE: [(&str, &[&str]); 27] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
@@ -23,14 +23,28 @@ const MAY_USE: [(&str, &[&str]); 26] = [
     ("conversation", &["provider"]),
     ("provider", &["plan", "report", "secret"]),
     ("tool", &["cancel", "plan", "provider", "report"]),
+    ("budget", &["plan", "provider"]),
     ("ledger", &["plan", "report"]),
     (
         "agent",
-        &["cancel", "conversation", "ledger", "plan", "provider", "report", "secret", "tool"],
+        &[
+            "budget",
+            "cancel",
+            "conversation",
+            "ledger",
+            "plan",
+            "provider",
+            "report",
+            "secret",
+            "tool",
+        ],
     ),
     (
         "engine",
-        &["agent", "cancel", "exit", "ledger", "plan", "provider", "report", "secret", "tool"],
+        &[
+            "agent", "budget", "cancel", "exit", "ledger", "plan", "provider", "report", "secret",
+            "tool",
+        ],
     ),
     // The plan and the file's faults only for `crew check`.
     ("render", &["config", "plan", "report", "selftest"]),

@@ -1,6 +1,7 @@
 //! Drives one agent: its time limit, its model calls with their retries, its tool calls side by
 //! side. What it learns goes into its [`Ledger`] at once, so that nothing is lost however it ends.
 
+mod attempt;
 mod fallback;
 mod model;
 mod tools;
@@ -11,6 +12,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::time::{Instant, timeout_at};
 
 use self::fallback::Models;
+use crate::budget::Budget;
 use crate::cancel::Cancellation;
 use crate::conversation::{Conversation, Ending, Step};
 use crate::ledger::{End, Ledger};
@@ -42,6 +44,7 @@ pub struct RunContext<'a> {
     pub events: &'a EventSink,
     /// Model calls that were dropped because something was stopped.
     pub calls_cancelled: AtomicU64,
+    pub budget: Budget,
 }
 
 impl RunContext<'_> {
@@ -72,6 +75,7 @@ pub async fn run(index: usize, context: &RunContext<'_>) -> End {
         context,
         ledger: &context.ledgers[index],
         scope: context.cancel.child(),
+        budget: Budget::of_agent(plan.budget),
         deadline: own_deadline.min(context.deadline),
     };
     let mut work = std::pin::pin!(driver.drive());
@@ -89,6 +93,7 @@ struct Driver<'a> {
     context: &'a RunContext<'a>,
     ledger: &'a Ledger,
     scope: Cancellation,
+    budget: Budget,
     /// The earlier of the agent's and the run's.
     deadline: Instant,
 }

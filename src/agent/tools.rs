@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::Driver;
+use super::{Driver, failed};
 use crate::ledger::End;
 use crate::provider::ToolCall;
-use crate::report::{Event, ToolCallReport};
+use crate::report::{ErrorKind, Event, ToolCallReport};
 use crate::tool::{self, CheckedCall, ToolContext};
 
 impl Driver<'_> {
@@ -16,6 +16,11 @@ impl Driver<'_> {
         if self.scope.is_cancelled() {
             return Err(self.stopped());
         }
+        let count = calls.len() as u64;
+        let taken = self.budget.take_tool_calls(count);
+        taken
+            .and_then(|()| self.context.budget.take_tool_calls(count))
+            .map_err(|what| failed(ErrorKind::Budget, what))?;
         let reports = join_all(calls.iter().map(|call| self.call_tool(call))).await;
         if self.scope.is_cancelled() {
             return Err(self.stopped());

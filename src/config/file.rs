@@ -18,6 +18,7 @@ pub struct CrewFile {
     pub description: Option<String>,
     pub vars: Option<Entries<Value>>,
     pub limits: Option<LimitsConfig>,
+    pub prices: Option<Entries<PriceConfig>>,
     pub defaults: Option<DefaultsConfig>,
     pub providers: Option<Entries<ProviderConfig>>,
     pub tools: Option<Entries<ToolConfig>>,
@@ -30,6 +31,37 @@ pub struct LimitsConfig {
     pub grace: Option<DurationText>,
     pub max_parallel: Option<u64>,
     pub on_failure: Option<OnFailureConfig>,
+    pub max_tokens: Option<u64>,
+    pub max_cost: Option<f64>,
+    pub max_model_calls: Option<u64>,
+    pub max_tool_calls: Option<u64>,
+}
+
+impl LimitsConfig {
+    /// The part that an agent can have as well.
+    pub fn budget(&self) -> BudgetConfig {
+        BudgetConfig {
+            max_tokens: self.max_tokens,
+            max_cost: self.max_cost,
+            max_model_calls: self.max_model_calls,
+            max_tool_calls: self.max_tool_calls,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct BudgetConfig {
+    pub max_tokens: Option<u64>,
+    pub max_cost: Option<f64>,
+    pub max_model_calls: Option<u64>,
+    pub max_tool_calls: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct PriceConfig {
+    pub input: Option<f64>,
+    pub output: Option<f64>,
+    pub cached_input: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -51,6 +83,7 @@ pub struct DefaultsConfig {
     pub temperature: Option<f64>,
     pub max_output_tokens: Option<u64>,
     pub max_answer: Option<SizeText>,
+    pub limits: Option<BudgetConfig>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,6 +133,7 @@ pub struct AgentConfig {
     pub temperature: Option<f64>,
     pub max_output_tokens: Option<u64>,
     pub max_answer: Option<SizeText>,
+    pub limits: Option<BudgetConfig>,
 }
 
 impl AgentConfig {
@@ -115,6 +149,7 @@ impl AgentConfig {
             temperature: self.temperature,
             max_output_tokens: self.max_output_tokens,
             max_answer: self.max_answer.clone(),
+            limits: self.limits.clone(),
         }
     }
 }

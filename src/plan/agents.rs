@@ -8,7 +8,7 @@ use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::scope::Scope;
 use super::template::{Template, Vars};
-use super::{AgentPlan, ModelPlan, ToolPlan};
+use super::{AgentPlan, BudgetPlan, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
 use crate::config::place::Path;
@@ -25,6 +25,7 @@ pub struct Settings {
     temperature: Option<f64>,
     max_output_tokens: Option<u32>,
     max_answer: usize,
+    budget: BudgetPlan,
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +49,7 @@ impl Default for Settings {
             temperature: None,
             max_output_tokens: None,
             max_answer: 1 << 20,
+            budget: BudgetPlan::default(),
         }
     }
 }
@@ -94,6 +96,10 @@ impl Settings {
                 &max_answer,
                 log,
             ),
+            budget: match &given.limits {
+                Some(limits) => self.budget.with(limits, &path.key("limits"), log),
+                None => self.budget,
+            },
         }
     }
 }
@@ -214,6 +220,7 @@ impl Draft {
             temperature,
             max_output_tokens,
             max_answer,
+            budget,
         } = self.settings;
         AgentPlan {
             name: self.name,
@@ -231,6 +238,7 @@ impl Draft {
             temperature,
             max_output_tokens,
             max_answer,
+            budget,
         }
     }
 }

@@ -16,7 +16,8 @@ use super::endpoint::{Endpoints, ModelName};
 use super::template::Vars;
 use super::tools::Surroundings;
 use super::{
-    AgentPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, ProviderPlan, ToolPlan, graph,
+    AgentPlan, BudgetPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, Prices, ProviderPlan,
+    ToolPlan, graph,
 };
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
@@ -47,6 +48,15 @@ impl Builder<'_> {
         let (drafts, needs) = self.agents(&vars, &defaults, &endpoints);
         let selected = self.selected(&needs);
         let (agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
+        let budget = match &crew.limits {
+            Some(given) => {
+                let path = Path::Root.key("limits");
+                BudgetPlan::default().with(&given.budget(), &path, log)
+            }
+            None => BudgetPlan::default(),
+        };
+        let prices = Prices::check(crew.prices.as_ref(), log);
+        prices.cover(&agents, budget, log);
         let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         CrewPlan {
             name: crew.name.clone().or_else(stem).unwrap_or_default(),
@@ -54,6 +64,8 @@ impl Builder<'_> {
             file: file.to_owned(),
             vars,
             limits: self.limits(),
+            budget,
+            prices,
             agents,
             providers,
         }

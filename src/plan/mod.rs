@@ -17,8 +17,10 @@ use build::Builder;
 use template::{Template, Vars};
 
 pub use crate::config::faults::Faults;
+pub use budget::{BudgetPlan, Price, Prices};
 
 mod agents;
+mod budget;
 mod build;
 mod check;
 mod endpoint;
@@ -80,6 +82,9 @@ pub struct CrewPlan {
     /// `vars` of the file, overridden by `--var`; for templates.
     pub vars: Arc<Vars>,
     pub limits: Limits,
+    /// Of the whole run.
+    pub budget: BudgetPlan,
+    pub prices: Prices,
     /// In file order, the selected ones and what they need only.
     pub agents: Vec<AgentPlan>,
     /// Those the agents use, each once.
@@ -132,6 +137,7 @@ pub struct AgentPlan {
     pub max_output_tokens: Option<u32>,
     /// Bytes.
     pub max_answer: usize,
+    pub budget: BudgetPlan,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use super::sanitize::inline;
 use super::words::{count, limit};
 use super::{Look, fit};
-use crate::plan::{AgentPlan, CrewPlan, OnFailure, ToolCommand, ToolPlan};
+use crate::plan::{AgentPlan, BudgetPlan, CrewPlan, OnFailure, ToolCommand, ToolPlan};
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;
@@ -90,11 +90,25 @@ fn limits(plan: &CrewPlan) -> String {
         OnFailure::Cancel => "the first failure stops the others",
         OnFailure::Continue => "the others go on when one fails",
     };
+    let budget = budget(&plan.budget);
     format!(
-        "limits: {} for the run, {} of grace for tools\n        {at_once}; {on_failure}",
+        "limits: {} for the run, {} of grace for tools\n        {at_once}; {on_failure}{budget}",
         limit(limits.timeout),
         limit(limits.grace)
     )
+}
+
+/// What the run may use up, on a line of its own.
+fn budget(budget: &BudgetPlan) -> String {
+    let BudgetPlan { max_tokens, max_cost, max_model_calls, max_tool_calls } = *budget;
+    let parts = [
+        max_tokens.map(|most| count(most, "token", "tokens")),
+        max_cost.map(|most| format!("a cost of {most}")),
+        max_model_calls.map(|most| count(most, "model call", "model calls")),
+        max_tool_calls.map(|most| count(most, "tool call", "tool calls")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!("\n        at most {}", parts.join(", ")) }
 }
 
 fn table(look: Look, header: &[&str]) -> Table {

@@ -188,6 +188,9 @@ fn last_line(report: &Report, look: Look) -> String {
     if let Some(tokens) = words::tokens(&report.usage) {
         line.push_str(&format!(", {tokens}"));
     }
+    if let Some(cost) = report.usage.cost {
+        line.push_str(&format!(", {}", words::cost(cost)));
+    }
     let style = match report.status {
         RunStatus::Succeeded => GOOD,
         RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled | RunStatus::Invalid => BAD,
