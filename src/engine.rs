@@ -15,12 +15,13 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::agent::{self, RunContext};
+use crate::budget::Budget;
 use crate::cancel::Cancellation;
 use crate::consent::Consent;
 use crate::exit;
 use crate::ledger::{End, Ledger};
 use crate::plan::{CrewPlan, Limits, OnFailure};
-use crate::provider::Provider;
+use crate::provider::{Provider, governor};
 use crate::report::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
     EventSink, Report, SCHEMA_VERSION, Usage, millis,
@@ -82,10 +83,12 @@ pub async fn run(
             processes,
             http: &services.http,
             providers: &services.providers,
+            governors: governor::of(&plan.providers),
             secrets: &services.secrets,
             events: &services.events,
             consent: &services.consent,
             calls_cancelled: AtomicU64::new(0),
+            budget: Budget::of_run(plan.budget),
         },
         ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),
@@ -279,6 +282,11 @@ impl Run<'_> {
         }
         for note in &mut report.notes {
             *note = secrets.redact_output(std::mem::take(note), true);
+        }
+        for failed in &mut report.fallbacks {
+            failed.output = failed.output.take().map(|output| secrets.redact(output));
+            let message = std::mem::take(&mut failed.error.message);
+            failed.error.message = secrets.redact(message);
         }
         report
     }

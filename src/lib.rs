@@ -6,6 +6,7 @@
 //! of a run can be tried out by everybody (`selftest`).
 
 pub mod agent;
+pub mod budget;
 pub mod cancel;
 pub mod cli;
 pub mod config;

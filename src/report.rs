@@ -76,8 +76,11 @@ pub struct AgentReport {
     /// Why an agent was cancelled or skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<CancelReason>,
-    /// As written: `provider/model`, or `offline`.
+    /// As written: `provider/model`, or `offline`. Of a list the one that was asked last.
     pub model: String,
+    /// The models that were asked before it, and why they did not answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<FailedModel>,
     /// The server's last one.
     pub finish_reason: Option<String>,
     /// Since the start of the run; `None` if the agent never started.
@@ -85,6 +88,9 @@ pub struct AgentReport {
     pub duration_ms: u64,
     pub turns: u32,
     pub retries: u32,
+    /// Spent waiting until its model's endpoint could take its calls.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub queued_ms: u64,
     pub usage: Usage,
     pub tool_calls: Vec<ToolCallReport>,
     /// What was not as the file wants it, and did not keep the agent from working.
@@ -100,6 +106,16 @@ pub enum AgentStatus {
     TimedOut,
     Cancelled,
     Skipped,
+}
+
+/// A model in whose place another one was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailedModel {
+    pub model: String,
+    pub error: AgentError,
+    /// What it had streamed of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -123,6 +139,8 @@ pub enum ErrorKind {
     Timeout,
     InvalidResponse,
     MaxTurns,
+    /// A limit of tokens, cost or calls is used up.
+    Budget,
     Tool,
     Template,
     Internal,
@@ -138,7 +156,7 @@ pub enum Scope {
     Tool,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Usage {
     pub model_calls: u64,
     /// All that was read, from a cache or not.
@@ -150,10 +168,18 @@ pub struct Usage {
     /// Of `output_tokens`, those of reasoning, where a server counts them apart.
     pub reasoning_tokens: u64,
     pub tool_calls: u64,
+    /// In the unit of the file's prices; only where the price of every call is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
+        self.cost = match (self.model_calls, other.model_calls) {
+            (_, 0) => self.cost,
+            (0, _) => other.cost,
+            _ => self.cost.zip(other.cost).map(|(one, other)| one + other),
+        };
         self.model_calls = self.model_calls.saturating_add(other.model_calls);
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
@@ -321,10 +347,23 @@ pub enum Event {
         agent: usize,
         usage: Usage,
     },
+    /// An agent has been waiting for its model's endpoint for a while.
+    Queued {
+        agent: usize,
+        /// What for.
+        reason: &'static str,
+    },
     Retrying {
         agent: usize,
         attempt: u32,
         delay: Duration,
+        error: String,
+    },
+    /// A model has failed for good, and the next one of the list is asked.
+    FellBack {
+        agent: usize,
+        from: String,
+        to: String,
         error: String,
     },
     ToolStarted {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 30] = [
+const MAY_USE: [(&str, &[&str]); 31] = [
     ("report", &[]),
     // The durations it takes are the file's.
     ("cli", &["plan"]),
@@ -26,10 +26,12 @@ const MAY_USE: [(&str, &[&str]); 30] = [
     ("conversation", &["provider", "structured"]),
     ("provider", &["plan", "report", "secret", "structured"]),
     ("tool", &["cancel", "plan", "provider", "report", "sandbox"]),
+    ("budget", &["plan", "provider"]),
     ("ledger", &["plan", "report"]),
     (
         "agent",
         &[
+            "budget",
             "cancel",
             "consent",
             "conversation",
@@ -44,8 +46,8 @@ const MAY_USE: [(&str, &[&str]); 30] = [
     (
         "engine",
         &[
-            "agent", "cancel", "consent", "exit", "ledger", "plan", "provider", "report", "secret",
-            "tool",
+            "agent", "budget", "cancel", "consent", "exit", "ledger", "plan", "provider", "report",
+            "secret", "tool",
         ],
     ),
     // The plan and the file's faults only for `crew check`.

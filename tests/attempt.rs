@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crew::plan::{Api, ProviderPlan};
+use crew::plan::{Api, ProviderPlan, RateLimits};
 use crew::provider::{
     ChatDelta, ChatReply, ChatRequest, Message, Provider, ProviderError, SetupError, ToolSpec,
     connect,
@@ -17,7 +17,7 @@ use futures::future::join_all;
 use serde_json::json;
 use support::mock_model::{ModelServer, State};
 use support::script::{
-    Script, delayed, error, hang, head, json_body, pieces, retry_after, stream, text, whole,
+    Script, error, hang, head, json_body, pieces, retry_after, stream, text, whole,
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ fn plan(base_url: &str) -> ProviderPlan {
         query: Vec::new(),
         api_key: None,
         headers: Vec::new(),
-        max_concurrency: None,
+        limits: RateLimits::default(),
     }
 }
 
@@ -195,16 +195,6 @@ async fn calls_share_their_connections() {
     // One is enough, unless a call starts before the end of the one before has arrived.
     let connections = server.state().connections;
     assert!(connections < 10, "{connections} connections");
-}
-
-#[tokio::test]
-async fn waiting_for_a_turn_is_no_silence() {
-    let server = ModelServer::always(delayed(SHORT / 2, text("hi")));
-    let plan = ProviderPlan { max_concurrency: Some(2), ..plan(&server.base_url()) };
-    let provider = provider(plan);
-    let answers = join_all((0..10).map(|_| ask(&*provider, SHORT, 1024))).await;
-    assert!(answers.into_iter().all(|(result, _)| result.is_ok()));
-    assert_eq!(server.state().peak_calls, 2);
 }
 
 #[tokio::test]

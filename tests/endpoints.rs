@@ -211,7 +211,7 @@ fn faults_of_providers() {
             "providers.p.quer 6:5 .. unknown key .. did you mean \"query\"?",
             "providers.q.query[\"\"] 7:50 .. needs a name",
             "providers.q.query.a 7:60 .. GEMINI_API_KEY holds an API key .. api_key_env",
-            "providers.gemini 8:3 .. built in",
+            "providers.gemini.base_url 8:12 .. built in",
         ],
     );
 }

@@ -206,7 +206,7 @@ fn calls_that_do_not_fit_go_back_to_the_model() {
 #[test]
 fn many_agents_take_hardly_longer_than_one() {
     let server = ModelServer::start(|request| {
-        script::delayed(Duration::from_millis(100), script::text(request.model()))
+        script::delayed(Duration::from_secs(2), script::text(request.model()))
     });
     let agents: String = (0..200).map(|n| agent(&format!("a{n}"), "")).collect();
     let report = crew(&server, "", &agents).run().report(0);

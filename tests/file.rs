@@ -63,8 +63,15 @@ fn types() {
         ],
     );
     expect_in(
-        "agents: {a: {model: [x/y, z]}}\n",
-        &["agents.a.model 2:21 .. expected one model such as openai/gpt-4o-mini, found a list"],
+        "agents: {a: {model: [x/y, z, 3]}, b: {model: {c: d}}, c: {model: []}, d: {model: [offline, offline]}}\n",
+        &[
+            "agents.a.model[0] 2:22 .. there is no provider",
+            "agents.a.model[1] 2:27 .. does not name a model",
+            "agents.a.model[2] 2:30 .. expected a text, found the number 3",
+            "agents.b.model 2:46 .. expected a model such as openai/gpt-4o-mini, or a list of them, found a mapping",
+            "agents.c.model 2:66 .. names no model",
+            "agents.d.model[1] 2:92 .. listed twice",
+        ],
     );
     expect_in("agents: x\n", &["agents 2:9 .. expected a mapping, found \"x\""]);
     expect_in(
@@ -244,7 +251,7 @@ fn models_and_providers() {
         "providers:\n  openai: {base_url: http://h}\n  bare: {}\n  odd:\n    api: opnai\n    base_url: h\n    \
          headers: {a b: x, host: x, x: \"a\\nb\"}\n    max_concurrency: 0\n",
         &[
-            "providers.openai 3:3 .. built in",
+            "providers.openai.base_url 3:12 .. built in",
             "providers.bare 4:3 .. no base_url",
             "providers.odd.api 6:10 .. expected openai or anthropic or gemini .. did you mean \"openai\"?",
             "providers.odd.base_url 7:15 .. expected an address",

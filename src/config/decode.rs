@@ -16,6 +16,8 @@ use super::place::Path;
 
 /// The one size type of the file, which may also be written as a bare number.
 pub const SIZE: &str = "a size such as 64KiB";
+/// The one type of the file that is a text or a list of texts.
+pub const MODELS: &str = "a model such as openai/gpt-4o-mini, or a list of them";
 
 pub struct Decoder<'a> {
     node: &'a Node,
@@ -109,7 +111,12 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Never> {
-        visitor.visit_newtype_struct(Self { expected: Some(name), ..self })
+        let named = Self { expected: Some(name), ..self };
+        match named.node {
+            Node::List(_) if name == MODELS => named.deserialize_seq(visitor),
+            _ if name == MODELS => named.deserialize_string(visitor),
+            _ => visitor.visit_newtype_struct(named),
+        }
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {

@@ -7,8 +7,10 @@ use std::marker::PhantomData;
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+
+use super::decode;
 
 #[derive(Debug, Default, Deserialize)]
 pub struct CrewFile {
@@ -17,6 +19,7 @@ pub struct CrewFile {
     pub description: Option<String>,
     pub vars: Option<Entries<Value>>,
     pub limits: Option<LimitsConfig>,
+    pub prices: Option<Entries<PriceConfig>>,
     pub defaults: Option<DefaultsConfig>,
     pub providers: Option<Entries<ProviderConfig>>,
     pub tools: Option<Entries<ToolConfig>>,
@@ -33,6 +36,37 @@ pub struct LimitsConfig {
     pub grace: Option<DurationText>,
     pub max_parallel: Option<u64>,
     pub on_failure: Option<OnFailureConfig>,
+    pub max_tokens: Option<u64>,
+    pub max_cost: Option<f64>,
+    pub max_model_calls: Option<u64>,
+    pub max_tool_calls: Option<u64>,
+}
+
+impl LimitsConfig {
+    /// The part that an agent can have as well.
+    pub fn budget(&self) -> BudgetConfig {
+        BudgetConfig {
+            max_tokens: self.max_tokens,
+            max_cost: self.max_cost,
+            max_model_calls: self.max_model_calls,
+            max_tool_calls: self.max_tool_calls,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct BudgetConfig {
+    pub max_tokens: Option<u64>,
+    pub max_cost: Option<f64>,
+    pub max_model_calls: Option<u64>,
+    pub max_tool_calls: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct PriceConfig {
+    pub input: Option<f64>,
+    pub output: Option<f64>,
+    pub cached_input: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -45,7 +79,7 @@ pub enum OnFailureConfig {
 /// What an agent may say, and `defaults` for all of them.
 #[derive(Debug, Default, Deserialize)]
 pub struct DefaultsConfig {
-    pub model: Option<ModelText>,
+    pub model: Option<ModelTexts>,
     pub timeout: Option<DurationText>,
     pub idle_timeout: Option<DurationText>,
     pub tool_timeout: Option<DurationText>,
@@ -54,6 +88,7 @@ pub struct DefaultsConfig {
     pub temperature: Option<f64>,
     pub max_output_tokens: Option<u64>,
     pub max_answer: Option<SizeText>,
+    pub limits: Option<BudgetConfig>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -64,6 +99,8 @@ pub struct ProviderConfig {
     pub api_key_env: Option<String>,
     pub headers: Option<Entries<String>>,
     pub max_concurrency: Option<u64>,
+    pub requests_per_minute: Option<u64>,
+    pub tokens_per_minute: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -149,7 +186,7 @@ pub struct AgentConfig {
     pub needs: Option<Vec<String>>,
     /// A JSON Schema, or the path of a file with one.
     pub output_schema: Option<Value>,
-    pub model: Option<ModelText>,
+    pub model: Option<ModelTexts>,
     pub timeout: Option<DurationText>,
     pub idle_timeout: Option<DurationText>,
     pub tool_timeout: Option<DurationText>,
@@ -158,6 +195,7 @@ pub struct AgentConfig {
     pub temperature: Option<f64>,
     pub max_output_tokens: Option<u64>,
     pub max_answer: Option<SizeText>,
+    pub limits: Option<BudgetConfig>,
 }
 
 impl AgentConfig {
@@ -173,6 +211,7 @@ impl AgentConfig {
             temperature: self.temperature,
             max_output_tokens: self.max_output_tokens,
             max_answer: self.max_answer.clone(),
+            limits: self.limits.clone(),
         }
     }
 }
@@ -185,9 +224,40 @@ pub struct DurationText(pub String);
 #[serde(rename = "a size such as 64KiB")]
 pub struct SizeText(pub String);
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename = "one model such as openai/gpt-4o-mini")]
-pub struct ModelText(pub String);
+/// One model, or a list of them in which each stands in for the one before.
+#[derive(Debug, Clone)]
+pub struct ModelTexts {
+    pub texts: Vec<String>,
+    pub is_list: bool,
+}
+
+impl<'de> Deserialize<'de> for ModelTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = ModelTexts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(decode::MODELS)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ModelTexts, E> {
+                Ok(ModelTexts { texts: vec![text.to_owned()], is_list: false })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ModelTexts, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element()? {
+                    texts.push(text);
+                }
+                Ok(ModelTexts { texts, is_list: true })
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(decode::MODELS, OneOrMore)
+    }
+}
 
 /// A mapping in the order of the file.
 #[derive(Debug)]

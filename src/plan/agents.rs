@@ -9,9 +9,9 @@ use super::endpoint::{Endpoints, ModelName};
 use super::output_schema::OutputSchemas;
 use super::scope::Scope;
 use super::template::{Template, Vars};
-use super::{AgentPlan, McpGrant, ModelPlan, ToolPlan};
+use super::{AgentPlan, BudgetPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
-use crate::config::file::{AgentConfig, DefaultsConfig};
+use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
 use crate::config::place::Path;
 use crate::structured::OutputSchema;
 
@@ -27,6 +27,7 @@ pub struct Settings {
     temperature: Option<f64>,
     max_output_tokens: Option<u32>,
     max_answer: usize,
+    budget: BudgetPlan,
 }
 
 #[derive(Debug, Clone)]
@@ -34,7 +35,8 @@ enum Model {
     NotSaid,
     /// Of no use, and noted as such.
     Faulty,
-    Said(ModelName),
+    /// At least one; each stands in for the one before.
+    Said(Vec<ModelName>),
 }
 
 impl Default for Settings {
@@ -49,6 +51,7 @@ impl Default for Settings {
             temperature: None,
             max_output_tokens: None,
             max_answer: 1 << 20,
+            budget: BudgetPlan::default(),
         }
     }
 }
@@ -76,9 +79,7 @@ impl Settings {
         Self {
             model: match &given.model {
                 None => self.model.clone(),
-                Some(text) => endpoints
-                    .model(&text.0, &Origin::File(&path.key("model")), log)
-                    .map_or(Model::Faulty, Model::Said),
+                Some(texts) => models(texts, &path.key("model"), endpoints, log),
             },
             timeout: time("timeout", given.timeout.as_ref(), self.timeout),
             idle_timeout: time("idle_timeout", given.idle_timeout.as_ref(), self.idle_timeout),
@@ -97,8 +98,29 @@ impl Settings {
                 &max_answer,
                 log,
             ),
+            budget: match &given.limits {
+                Some(limits) => self.budget.with(limits, &path.key("limits"), log),
+                None => self.budget,
+            },
         }
     }
+}
+
+fn models(texts: &ModelTexts, path: &Path<'_>, endpoints: &Endpoints, log: &FaultLog) -> Model {
+    if texts.texts.is_empty() {
+        log.value(path, "the list names no model", None);
+        return Model::Faulty;
+    }
+    let model = |(at, text): (usize, &String)| {
+        let item = path.index(at);
+        let path = if texts.is_list { &item } else { path };
+        if texts.texts[..at].contains(text) {
+            log.value(path, format!("{} is listed twice", check::shown(text)), None);
+        }
+        endpoints.model(text, &Origin::File(path), log)
+    };
+    let found: Vec<_> = texts.texts.iter().enumerate().map(model).collect();
+    found.into_iter().collect::<Option<_>>().map_or(Model::Faulty, Model::Said)
 }
 
 fn temperature(value: f64, path: &Path<'_>, log: &FaultLog) {
@@ -183,18 +205,18 @@ impl Surroundings<'_> {
 }
 
 impl Draft {
-    /// Its model; that there is none is noted.
-    pub fn model(&self, log: &FaultLog) -> ModelName {
+    /// Its models, at least one; that there is none is noted.
+    pub fn models(&self, log: &FaultLog) -> Vec<ModelName> {
         match &self.settings.model {
-            Model::Said(model) => model.clone(),
-            Model::Faulty => ModelName::Offline,
+            Model::Said(models) => models.clone(),
+            Model::Faulty => vec![ModelName::Offline],
             Model::NotSaid => {
                 let agents = Path::Root.key("agents");
                 let hint = "give it one, or all of them: defaults: {model: openai/gpt-4o-mini}; \
                             --offline needs none";
                 let message = format!("agent {:?} has no model", self.name);
                 log.key(&agents.key(&self.name), message, Some(hint.to_owned()));
-                ModelName::Offline
+                vec![ModelName::Offline]
             }
         }
     }
@@ -203,6 +225,7 @@ impl Draft {
         self,
         needs: Vec<usize>,
         model: ModelPlan,
+        fallbacks: Vec<ModelPlan>,
         tools: Vec<Arc<ToolPlan>>,
         grants: Vec<McpGrant>,
     ) -> AgentPlan {
@@ -216,11 +239,13 @@ impl Draft {
             temperature,
             max_output_tokens,
             max_answer,
+            budget,
         } = self.settings;
         AgentPlan {
             name: self.name,
             needs,
             model,
+            fallbacks,
             system: self.system,
             prompt: self.prompt,
             tools,
@@ -234,6 +259,7 @@ impl Draft {
             temperature,
             max_output_tokens,
             max_answer,
+            budget,
         }
     }
 }

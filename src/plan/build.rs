@@ -18,8 +18,8 @@ use super::output_schema::OutputSchemas;
 use super::template::Vars;
 use super::tools::Surroundings;
 use super::{
-    AgentPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, ProviderPlan, ToolPlan, graph,
-    mcp,
+    AgentPlan, BudgetPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, Prices, ProviderPlan,
+    ToolPlan, graph, mcp,
 };
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
@@ -64,6 +64,15 @@ impl Builder<'_> {
         let (drafts, needs) = self.agents(&vars, &defaults, &endpoints, &known, &schemas);
         let selected = self.selected(&needs);
         let (agents, providers) = self.assemble(drafts, &needs, &selected, &known, &endpoints);
+        let budget = match &crew.limits {
+            Some(given) => {
+                let path = Path::Root.key("limits");
+                BudgetPlan::default().with(&given.budget(), &path, log)
+            }
+            None => BudgetPlan::default(),
+        };
+        let prices = Prices::check(crew.prices.as_ref(), log);
+        prices.cover(&agents, budget, log);
         let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         CrewPlan {
             name: crew.name.clone().or_else(stem).unwrap_or_default(),
@@ -71,6 +80,8 @@ impl Builder<'_> {
             file: file.to_owned(),
             vars,
             limits: self.limits(),
+            budget,
+            prices,
             agents,
             providers,
             mcp_servers,
@@ -277,15 +288,18 @@ impl Builder<'_> {
                 continue;
             }
             let Some((_, config)) = self.agent_entries().get(at) else { continue };
-            let model = match &given {
-                Some(given) => given.clone(),
-                None => draft.model(self.log),
+            let models = match &given {
+                Some(given) => vec![given.clone()],
+                None => draft.models(self.log),
             };
-            let model = used.model(model, &self.origin(&draft));
+            let said = self.origin(&draft);
+            let mut models = models.into_iter().map(|model| used.model(model, &said));
+            let model = models.next().unwrap_or(ModelPlan::Offline);
+            let fallbacks = models.collect();
             let (tools, grants) = known.of(config);
             let needs = needs.get(at).into_iter().flatten();
             let needs = needs.filter_map(|need| moved.get(need).copied()).collect();
-            agents.push(draft.into_plan(needs, model, tools, grants));
+            agents.push(draft.into_plan(needs, model, fallbacks, tools, grants));
         }
         (agents, used.found.into_iter().filter_map(|(_, provider)| provider).collect())
     }

@@ -6,8 +6,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::check;
-use super::{Api, ProviderPlan};
+use super::{Api, ProviderPlan, RateLimits, check, rate};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{ApiConfig, Entries, ProviderConfig};
@@ -22,7 +21,7 @@ pub struct Declared {
     query: Vec<(String, SecretString)>,
     pub api_key_env: Option<String>,
     headers: Vec<(String, SecretString)>,
-    max_concurrency: Option<usize>,
+    limits: RateLimits,
 }
 
 impl Declared {
@@ -32,9 +31,6 @@ impl Declared {
             Some(ApiConfig::Anthropic) => Api::Anthropic,
             Some(ApiConfig::Gemini) => Api::Gemini,
         };
-        let max_concurrency = config.max_concurrency.map(|value| {
-            check::whole(value, 1..=100_000, &path.key("max_concurrency"), log) as usize
-        });
         let base_url = match &config.base_url {
             None => {
                 let version = if api == Api::OpenAi { "/v1" } else { "" };
@@ -58,7 +54,7 @@ impl Declared {
                 .clone()
                 .filter(|variable| key_variable(variable, &path.key("api_key_env"), log)),
             headers: headers(config.headers.as_ref(), &path.key("headers"), log),
-            max_concurrency,
+            limits: rate::limits(config, path, log),
         }
     }
 
@@ -70,7 +66,7 @@ impl Declared {
             query: self.query.clone(),
             api_key,
             headers: self.headers.clone(),
-            max_concurrency: self.max_concurrency,
+            limits: self.limits,
         }
     }
 }

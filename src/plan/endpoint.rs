@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::check::{self, Origin};
 use super::declared::{self, Declared};
-use super::{Api, ProviderPlan};
+use super::{Api, ProviderPlan, RateLimits, rate};
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, ProviderConfig};
@@ -83,17 +83,25 @@ pub enum ModelName {
 #[derive(Debug, Default)]
 pub struct Endpoints {
     declared: Vec<Declared>,
+    /// What the file says of built-in ones.
+    limits: Vec<(String, RateLimits)>,
 }
 
 impl Endpoints {
     pub fn check(providers: Option<&Entries<ProviderConfig>>, log: &FaultLog) -> Self {
         let root = Path::Root.key("providers");
         let entries = providers.map(|entries| entries.0.as_slice()).unwrap_or_default();
-        let declared = entries
-            .iter()
-            .map(|(name, provider)| declare(name, provider, &root.key(name), log))
-            .collect();
-        Self { declared }
+        let mut endpoints = Self::default();
+        for (name, provider) in entries {
+            let path = root.key(name);
+            if BUILT_IN.iter().any(|built_in| built_in.name == name) {
+                let limits = rate::of_built_in(name, provider, &path, log);
+                endpoints.limits.push((name.clone(), limits));
+            } else {
+                endpoints.declared.push(declare(name, provider, &path, log));
+            }
+        }
+        endpoints
     }
 
     pub fn model(&self, text: &str, origin: &Origin<'_>, log: &FaultLog) -> Option<ModelName> {
@@ -159,6 +167,7 @@ impl Endpoints {
             Some(variable) => Some(key(variable, name, origin, env, log)?),
             None => None,
         };
+        let limits = self.limits.iter().find(|(known, _)| known == name);
         Some(ProviderPlan {
             name: name.to_owned(),
             api: built_in.api,
@@ -166,7 +175,7 @@ impl Endpoints {
             query: Vec::new(),
             api_key,
             headers: Vec::new(),
-            max_concurrency: None,
+            limits: limits.map(|(_, limits)| *limits).unwrap_or_default(),
         })
     }
 }

@@ -21,11 +21,13 @@ use template::{Template, Vars};
 
 pub use crate::config::expand::is_telling;
 pub use crate::config::faults::Faults;
+pub use budget::{BudgetPlan, Price, Prices};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
 pub use sandbox::SandboxPlan;
 
 mod agents;
+mod budget;
 mod build;
 mod check;
 mod declared;
@@ -38,6 +40,7 @@ mod known;
 mod mcp;
 mod output_schema;
 pub mod quantity;
+mod rate;
 mod sandbox;
 mod scope;
 pub mod template;
@@ -95,6 +98,9 @@ pub struct CrewPlan {
     /// `vars` of the file, overridden by `--var`; for templates.
     pub vars: Arc<Vars>,
     pub limits: Limits,
+    /// Of the whole run.
+    pub budget: BudgetPlan,
+    pub prices: Prices,
     /// In file order, the selected ones and what they need only.
     pub agents: Vec<AgentPlan>,
     /// Those the agents use, each once.
@@ -126,17 +132,17 @@ impl CrewPlan {
             ToolKind::Http(_) | ToolKind::Mcp(_) => None,
         };
         let tools = self.tools().into_iter();
-        let tools = tools.filter_map(|tool| Some((&*tool.spec.name, process(tool)?)));
+        let tools = tools.filter_map(|tool| Some(("tool", &*tool.spec.name, process(tool)?)));
         let servers = self.mcp_servers.iter().filter_map(|server| match &server.access {
             McpAccess::Process { sandbox: Some(sandbox), .. } => {
-                Some((&*server.name, sandbox.lacking.clone()?))
+                Some(("MCP server", &*server.name, sandbox.lacking.clone()?))
             }
             _ => None,
         });
-        let lacking = tools.chain(servers);
-        lacking
-            .map(|(name, lacking)| format!("the sandbox of {name} is not fully kept: {lacking}"))
-            .collect()
+        let sentence = |(what, name, lacking)| {
+            format!("the sandbox of {what} {name} is not fully kept: {lacking}")
+        };
+        tools.chain(servers).map(sentence).collect()
     }
 
     /// Indices of the agents in order of start: those of one wave need only earlier ones.
@@ -169,6 +175,8 @@ pub struct AgentPlan {
     /// Indices into [`CrewPlan::agents`].
     pub needs: Vec<usize>,
     pub model: ModelPlan,
+    /// To be asked when the one before has failed, in this order.
+    pub fallbacks: Vec<ModelPlan>,
     /// role, goal, backstory and instructions, each under its heading; empty if none is given.
     pub system: Vec<Template>,
     pub prompt: Template,
@@ -186,6 +194,7 @@ pub struct AgentPlan {
     pub max_output_tokens: Option<u32>,
     /// Bytes.
     pub max_answer: usize,
+    pub budget: BudgetPlan,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,8 +253,31 @@ pub struct ProviderPlan {
     pub query: Vec<(String, SecretString)>,
     pub api_key: Option<SecretString>,
     pub headers: Vec<(String, SecretString)>,
-    /// Calls in flight, all agents together.
+    pub limits: RateLimits,
+}
+
+/// What an endpoint is to be spared, all agents together; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Calls in flight.
     pub max_concurrency: Option<usize>,
+    pub requests_per_minute: Option<usize>,
+    /// Read and written together.
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl RateLimits {
+    /// The narrower one of each limit.
+    pub fn narrowed(self, other: Self) -> Self {
+        fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+            one.into_iter().chain(other).min()
+        }
+        Self {
+            max_concurrency: least(self.max_concurrency, other.max_concurrency),
+            requests_per_minute: least(self.requests_per_minute, other.requests_per_minute),
+            tokens_per_minute: least(self.tokens_per_minute, other.tokens_per_minute),
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -1,20 +1,24 @@
-//! One model server as every protocol sees it: where it is, who asks, how many calls at once, and
-//! errors that say what happened, to what, and what to do, without telling a secret.
+//! One model server as every protocol sees it: where it is, who asks, and errors that say what
+//! happened, to what, and what to do, without telling a secret.
 
+use std::convert::Infallible;
 use std::fmt::Display;
 use std::time::Duration;
 
+use futures::stream;
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
 use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::ProviderError;
 use super::failure::{self, ServerError};
 use super::http::{self, CONNECT_TIMEOUT, SetupError};
 use super::protocol::Protocol;
+use super::{Effect, ProviderError, reset};
 use crate::plan::{ProviderPlan, is_telling};
 use crate::report::{ErrorKind, Scope};
 use crate::secret::Secrets;
@@ -37,7 +41,6 @@ pub struct Endpoint {
     secrets: Secrets,
     name: String,
     has_key: bool,
-    permits: Option<Semaphore>,
 }
 
 impl Endpoint {
@@ -56,7 +59,6 @@ impl Endpoint {
             }
         }
         let headers = headers(plan, protocol, &mut secrets)?;
-        let permits = plan.max_concurrency.map(|calls| calls.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Self {
             client,
             base,
@@ -64,14 +66,7 @@ impl Endpoint {
             secrets,
             name: plan.name.clone(),
             has_key: plan.api_key.is_some(),
-            permits: permits.map(Semaphore::new),
         })
-    }
-
-    /// Waits for a turn where `max_concurrency` limits the calls; bounded by the agent's deadline.
-    pub async fn permit(&self) -> Option<SemaphorePermit<'_>> {
-        // `acquire` fails on a closed semaphore only, and nobody closes this one.
-        self.permits.as_ref()?.acquire().await.ok()
     }
 
     /// The provider's name.
@@ -94,9 +89,28 @@ impl Endpoint {
         url: Url,
         body: Vec<u8>,
         idle: Duration,
+        on_sent: impl FnOnce(),
     ) -> Result<Body, ProviderError> {
-        let request = self.client.post(url.clone()).headers(self.headers.clone()).body(body);
-        match timeout(idle, request.send()).await {
+        let (tell, sent) = oneshot::channel();
+        let length = body.len();
+        // The body is asked for when there is a connection to send it on.
+        let body = stream::once(async move {
+            let _ = tell.send(());
+            Ok::<_, Infallible>(body)
+        });
+        let request = self.client.post(url.clone()).headers(self.headers.clone());
+        let request = request.header(CONTENT_LENGTH, length).body(reqwest::Body::wrap_stream(body));
+        let mut answer = std::pin::pin!(timeout(idle, request.send()));
+        let early = tokio::select! {
+            answer = &mut answer => Some(answer),
+            _ = sent => None,
+        };
+        on_sent();
+        let answer = match early {
+            Some(answer) => answer,
+            None => answer.await,
+        };
+        match answer {
             Err(_) => Err(self.lost(NoPiece::Silence(idle))),
             Ok(Err(error)) => Err(self.lost(NoPiece::Broken(error))),
             Ok(Ok(response)) if response.status().is_success() => Ok(Body { response, idle }),
@@ -112,6 +126,7 @@ impl Endpoint {
             message: format!("{}: {message}", self.name),
             retryable: false,
             retry_after: None,
+            effect: Effect::Call,
         }
     }
 
@@ -125,6 +140,7 @@ impl Endpoint {
         );
         told.retryable = verdict.retryable;
         told.retry_after = error.retry_after;
+        told.effect = error.effect(None, verdict);
         told
     }
 
@@ -172,7 +188,9 @@ impl Endpoint {
     /// The error of an answer that is no success.
     async fn refusal(&self, url: &Url, mut body: Body) -> ProviderError {
         let status = body.response.status();
-        let wait = failure::retry_after(body.response.headers(), Timestamp::now());
+        let (headers, now) = (body.response.headers(), Timestamp::now());
+        let wait = failure::retry_after(headers, now);
+        let reset = reset::wait(headers, now);
         if status.is_redirection() {
             return self.redirected(url, status, body.response.headers());
         }
@@ -198,7 +216,15 @@ impl Endpoint {
         let mut refusal =
             self.error(verdict.kind, format_args!("HTTP {}: {words}{advice}", StatusLine(status)));
         refusal.retryable = verdict.retryable;
-        refusal.retry_after = wait.or(error.retry_after);
+        refusal.effect = match error.effect(Some(status.as_u16()), verdict) {
+            // Too busy, but it knows until when.
+            Effect::Call if status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some() => {
+                Effect::Pause
+            }
+            effect => effect,
+        };
+        refusal.retry_after =
+            wait.or(error.retry_after).or(reset.filter(|_| refusal.effect == Effect::Pause));
         refusal
     }
 

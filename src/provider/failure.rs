@@ -11,6 +11,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use super::Effect;
 use crate::report::ErrorKind;
 
 /// Longer than anybody would wait; guards the arithmetic of whoever does.
@@ -161,6 +162,21 @@ impl ServerError {
             verdict(BadRequest, false)
         } else {
             verdict(InvalidResponse, false)
+        }
+    }
+
+    /// What an answer with this status, or an error inside a 200, says of the calls beside it.
+    pub fn effect(&self, status: Option<u16>, verdict: Verdict) -> Effect {
+        let about_content = self.says(&["moderation", "flagged"]);
+        let about_model = status == Some(404) || self.has_word(&["model_not_found"]);
+        match (verdict.kind, verdict.retryable) {
+            (ErrorKind::RateLimited, true) => Effect::Pause,
+            (ErrorKind::Overloaded, true) if status == Some(529) => Effect::Pause,
+            (ErrorKind::Overloaded, true) if self.has_word(&["overloaded_error"]) => Effect::Pause,
+            (ErrorKind::Auth | ErrorKind::BadRequest, false) if about_model => Effect::Model,
+            (ErrorKind::Auth, false) if about_content => Effect::Call,
+            (ErrorKind::Auth | ErrorKind::RateLimited, false) => Effect::Endpoint,
+            _ => Effect::Call,
         }
     }
 

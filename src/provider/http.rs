@@ -108,7 +108,7 @@ fn proxy(scheme: &str, value: &str) -> Option<(Proxy, Url)> {
     Some((proxy.ok()?, url))
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     match address {

@@ -10,6 +10,7 @@ mod endpoint;
 mod failure;
 mod format;
 pub(crate) mod gemini;
+pub mod governor;
 pub mod http;
 mod json;
 pub mod offline;
@@ -18,6 +19,7 @@ pub(crate) mod protocol;
 mod quote;
 pub(crate) mod reading;
 mod remote;
+mod reset;
 pub(crate) mod sse;
 #[cfg(test)]
 mod testing;
@@ -88,6 +90,37 @@ pub struct ChatRequest<'a> {
     pub idle_timeout: Duration,
 }
 
+impl ChatRequest<'_> {
+    /// Output tokens to reckon with where nothing limits them.
+    const USUAL_OUTPUT: u64 = 1024;
+    /// What a token is in English text, roughly.
+    const BYTES_PER_TOKEN: usize = 4;
+
+    /// About what the call will take at most, before anything is known of its answer.
+    pub fn estimate(&self) -> TokenUsage {
+        let message = |message: &Message| match message {
+            Message::System(text) | Message::User(text) => text.len(),
+            Message::Assistant { text, tool_calls, .. } => {
+                text.len() + tool_calls.iter().map(|call| call.arguments.len()).sum::<usize>()
+            }
+            Message::Tool { output, .. } => output.len(),
+        };
+        let tool = |tool: &ToolSpec| tool.description.len() + tool.parameters.to_string().len();
+        let bytes = self.messages.iter().map(message).sum::<usize>()
+            + self.tools.iter().map(tool).sum::<usize>();
+        TokenUsage {
+            input_tokens: Self::tokens_in(bytes),
+            output_tokens: self.max_output_tokens.map_or(Self::USUAL_OUTPUT, u64::from),
+            ..TokenUsage::default()
+        }
+    }
+
+    /// About as many tokens as this text is.
+    pub fn tokens_in(bytes: usize) -> u64 {
+        bytes.div_ceil(Self::BYTES_PER_TOKEN) as u64
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     System(String),
@@ -149,6 +182,8 @@ pub struct ToolCall {
 
 #[derive(Debug, Clone, Copy)]
 pub enum ChatDelta<'a> {
+    /// The whole request has left; told before anything else, where there is a server at all.
+    Sent,
     Text(&'a str),
     /// Tokens of this call so far: each replaces the one before.
     Usage(TokenUsage),
@@ -189,4 +224,19 @@ pub struct ProviderError {
     pub retryable: bool,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
+    pub effect: Effect,
+}
+
+/// What a failed call says of the calls beside it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    #[default]
+    Call,
+    /// The endpoint takes no calls just now.
+    Pause,
+    /// No call for this model will succeed.
+    Model,
+    /// No call to this endpoint will, with this key.
+    Endpoint,
 }

@@ -13,7 +13,7 @@ use crate::report::ErrorKind;
 use crate::structured::OutputSchema;
 
 use super::{
-    ChatDelta, ChatReply, ChatRequest, Message, Provider, ProviderError, ToolCall, ToolSpec,
+    ChatDelta, ChatReply, ChatRequest, Effect, Message, Provider, ProviderError, ToolCall, ToolSpec,
 };
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,6 +74,7 @@ fn data(schema: &OutputSchema, max_answer: usize) -> Result<String, ProviderErro
         ),
         retryable: false,
         retry_after: None,
+        effect: Effect::Call,
     })
 }
 
@@ -135,7 +136,7 @@ mod tests {
         let mut told = String::new();
         let mut on_delta = |delta: ChatDelta<'_>| match delta {
             ChatDelta::Text(text) => told.push_str(text),
-            ChatDelta::Usage(_) => told.push_str("tokens invented"),
+            ChatDelta::Sent | ChatDelta::Usage(_) => told.push_str("tokens invented"),
         };
         let reply = Offline.chat(request, &mut on_delta).now_or_never();
         (reply.unwrap_or_else(|| Ok(ChatReply::default())), told)

@@ -11,7 +11,7 @@ use super::format::Formats;
 use super::http::SetupError;
 use super::protocol::Protocol;
 use super::reading::Reading;
-use super::{ChatReply, ChatRequest, Provider, ProviderError};
+use super::{ChatDelta, ChatReply, ChatRequest, Provider, ProviderError};
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
 
@@ -38,8 +38,7 @@ impl Remote {
         on_delta: OnDelta<'_>,
     ) -> Result<ChatReply, ProviderError> {
         let by = format!("{}/{}", self.endpoint.name(), request.model);
-        let _permit = self.endpoint.permit().await;
-        let body = self.post(&request, &by).await?;
+        let body = self.post(&request, &by, on_delta).await?;
         let mut reading = Reading::new(request.max_answer, self.protocol.parser());
         let read = self.read(body, &mut reading, on_delta).await;
         let begun = reading.has_begun();
@@ -55,24 +54,35 @@ impl Remote {
 
     /// The body of the answer. A server that only refuses how a structured answer is asked for has
     /// not been asked yet.
-    async fn post(&self, request: &ChatRequest<'_>, by: &str) -> Result<Body, ProviderError> {
+    async fn post(
+        &self,
+        request: &ChatRequest<'_>,
+        by: &str,
+        on_delta: OnDelta<'_>,
+    ) -> Result<Body, ProviderError> {
         if self.formats.may_ask(request) {
-            match self.send(request, by).await {
+            match self.send(request, by, on_delta).await {
                 Err(error) if self.formats.is_refused(request.model, &error) => {}
                 sent => return sent,
             }
         }
-        self.send(&ChatRequest { output_schema: None, ..request.clone() }, by).await
+        self.send(&ChatRequest { output_schema: None, ..request.clone() }, by, on_delta).await
     }
 
-    async fn send(&self, request: &ChatRequest<'_>, by: &str) -> Result<Body, ProviderError> {
+    async fn send(
+        &self,
+        request: &ChatRequest<'_>,
+        by: &str,
+        on_delta: OnDelta<'_>,
+    ) -> Result<Body, ProviderError> {
         let base = self.endpoint.base();
         let body = self.protocol.request(base, request, by).map_err(|error| {
             self.endpoint
                 .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
         })?;
         let url = self.protocol.url(base, request.model);
-        self.endpoint.post(url, body, request.idle_timeout).await
+        let on_sent = || on_delta(ChatDelta::Sent);
+        self.endpoint.post(url, body, request.idle_timeout, on_sent).await
     }
 
     async fn read(

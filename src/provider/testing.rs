@@ -28,6 +28,7 @@ pub fn read(
     let mut on_delta = |delta: ChatDelta<'_>| match delta {
         ChatDelta::Text(text) => told.text.push_str(text),
         ChatDelta::Usage(usage) => told.usage = usage,
+        ChatDelta::Sent => {}
     };
     let result = reading
         .push(bytes, &mut on_delta)

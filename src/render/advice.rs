@@ -74,6 +74,7 @@ fn other(kind: ErrorKind) -> &'static str {
              model"
         }
         ErrorKind::MaxTurns => "raise the agent's `max_turns`, or tell it when to stop",
+        ErrorKind::Budget => "raise the limit that the message names",
         ErrorKind::Tool => "run the tool's command by hand to see what it lacks",
         ErrorKind::Template => "mend the template that the message names",
         ErrorKind::Internal => "this is a fault of crew: please report it, with what led to it",

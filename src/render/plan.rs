@@ -10,8 +10,8 @@ use super::sanitize::inline;
 use super::words::{count, limit};
 use super::{Look, fit};
 use crate::plan::{
-    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, OnFailure, ProcessPlan, SandboxPlan,
-    ToolCommand, ToolKind, ToolPlan,
+    AgentPlan, BudgetPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, OnFailure, ProcessPlan,
+    SandboxPlan, ToolCommand, ToolKind, ToolPlan,
 };
 use crate::report::Offer;
 
@@ -130,11 +130,18 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
         (wave + 1).to_string(),
         agent.name.clone(),
         needs.collect::<Vec<_>>().join(" "),
-        inline(agent.model.label()).into_owned(),
+        models(agent),
         tools.chain(grants).collect::<Vec<_>>().join(" "),
         limit(agent.timeout),
         agent.max_turns.to_string(),
     ]
+}
+
+/// The model, and those that stand in for it.
+fn models(agent: &AgentPlan) -> String {
+    let models = std::iter::once(&agent.model).chain(&agent.fallbacks);
+    let labels: Vec<_> = models.map(|model| inline(model.label())).collect();
+    labels.join(", then ")
 }
 
 fn command(tool: &ToolPlan) -> String {
@@ -187,11 +194,25 @@ fn limits(plan: &CrewPlan) -> String {
         OnFailure::Cancel => "the first failure stops the others",
         OnFailure::Continue => "the others go on when one fails",
     };
+    let budget = budget(&plan.budget);
     format!(
-        "limits: {} for the run, {} of grace for tools\n        {at_once}; {on_failure}",
+        "limits: {} for the run, {} of grace for tools\n        {at_once}; {on_failure}{budget}",
         limit(limits.timeout),
         limit(limits.grace)
     )
+}
+
+/// What the run may use up, on a line of its own.
+fn budget(budget: &BudgetPlan) -> String {
+    let BudgetPlan { max_tokens, max_cost, max_model_calls, max_tool_calls } = *budget;
+    let parts = [
+        max_tokens.map(|most| count(most, "token", "tokens")),
+        max_cost.map(|most| format!("a cost of {most}")),
+        max_model_calls.map(|most| count(most, "model call", "model calls")),
+        max_tool_calls.map(|most| count(most, "tool call", "tool calls")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!("\n        at most {}", parts.join(", ")) }
 }
 
 fn table(look: Look, header: &[&str]) -> Table {

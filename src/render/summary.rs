@@ -16,6 +16,8 @@ use crate::report::{
 const MOST_NAMES: usize = 8;
 const GUARDIAN_LOST: &str =
     "crew's guardian process was killed during the run; the tools were watched over without it";
+/// A shorter wait for a model's server goes unnoticed.
+const LONG_WAIT_MS: u64 = 1000;
 /// Columns of an error's message. The report has the whole of it.
 const WIDEST_ERROR: usize = 400;
 
@@ -27,6 +29,7 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
         writeln!(out, "{}", paint(line, style, look.colour))?;
     }
     let mut notes = grouped_notes(&report.agents);
+    notes.extend(queued(&report.agents));
     notes.extend(stopped(&report.agents));
     notes.extend(cleaned_up(&report.cleanup));
     if report.cleanup.guardian_lost {
@@ -73,6 +76,10 @@ fn notes(agent: &AgentReport) -> Vec<String> {
         notes.push("answer is partial, the text so far was kept".to_owned());
     }
     notes.extend(agent.notes.iter().map(|note| inline(note).into_owned()));
+    for failed in &agent.fallbacks {
+        let error = fit::cut(&words::error(&failed.error), WIDEST_ERROR).into_owned();
+        notes.push(format!("{} failed, another model was asked: {error}", inline(&failed.model)));
+    }
     let mut leaky: Vec<&str> =
         agent.tool_calls.iter().filter(|call| call.leaked).map(|call| &*call.tool).collect();
     leaky.sort_unstable();
@@ -82,6 +89,17 @@ fn notes(agent: &AgentReport) -> Vec<String> {
         notes.push(format!("{tools} left processes behind, which crew stopped"));
     }
     notes
+}
+
+/// Who had to wait for long until its model's server took its calls.
+fn queued(agents: &[AgentReport]) -> Option<String> {
+    let waited = agents.iter().filter(|agent| agent.queued_ms >= LONG_WAIT_MS);
+    let longest = waited.clone().map(|agent| agent.queued_ms).max()?;
+    let names = words::names(waited.map(|agent| &*agent.name), MOST_NAMES);
+    let longest = words::millis(longest);
+    Some(format!(
+        "{names}: waited up to {longest} for the server of their model to take their calls"
+    ))
 }
 
 /// One line for all agents that were cancelled or skipped for the same reason.
@@ -177,6 +195,9 @@ fn last_line(report: &Report, look: Look) -> String {
     };
     if let Some(tokens) = words::tokens(&report.usage) {
         line.push_str(&format!(", {tokens}"));
+    }
+    if let Some(cost) = report.usage.cost {
+        line.push_str(&format!(", {}", words::cost(cost)));
     }
     let style = match report.status {
         RunStatus::Succeeded => GOOD,

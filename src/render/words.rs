@@ -66,6 +66,7 @@ fn error_kind(kind: ErrorKind) -> &'static str {
         ErrorKind::Timeout => "timeout",
         ErrorKind::InvalidResponse => "invalid_response",
         ErrorKind::MaxTurns => "max_turns",
+        ErrorKind::Budget => "budget",
         ErrorKind::Tool => "tool",
         ErrorKind::Template => "template",
         ErrorKind::Internal => "internal",
@@ -139,6 +140,15 @@ pub fn limit(limit: Duration) -> String {
 pub fn tokens(usage: &Usage) -> Option<String> {
     (usage.input_tokens > 0 || usage.output_tokens > 0)
         .then(|| format!("{} + {} tokens", usage.input_tokens, usage.output_tokens))
+}
+
+/// `cost 0.0123`: what is shown of it is never nothing where it was something.
+pub fn cost(cost: f64) -> String {
+    match cost {
+        0.0 => "cost 0".to_owned(),
+        small if small < 0.0001 => "cost < 0.0001".to_owned(),
+        cost => format!("cost {cost:.4}"),
+    }
 }
 
 /// `1 process`, `2 processes`.

@@ -33,6 +33,8 @@ pub struct Request {
     /// Null if it is no JSON.
     pub body: Value,
     pub arrived: Instant,
+    /// Calls open when it arrived, itself among them.
+    pub open_calls: usize,
 }
 
 impl Request {
@@ -211,10 +213,12 @@ async fn serve(stream: TcpStream, shared: &Shared, reply: &Reply) -> io::Result<
     let (mut read, mut write) = stream.into_split();
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut read, &mut buffer).await? {
+        let mut request = request;
         shared.change(|state| {
-            state.requests.push(request.clone());
             state.open_calls += 1;
             state.peak_calls = state.peak_calls.max(state.open_calls);
+            request.open_calls = state.open_calls;
+            state.requests.push(request.clone());
         });
         let script = match catch_unwind(AssertUnwindSafe(|| reply(&request))) {
             Ok(script) => script,
@@ -346,5 +350,6 @@ async fn read_request(
         headers,
         body,
         arrived: Instant::now(),
+        open_calls: 0,
     }))
 }

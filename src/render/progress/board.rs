@@ -44,6 +44,7 @@ pub enum Phase {
     Waiting,
     Starting,
     Calling { turn: u32 },
+    Queued { reason: &'static str },
     Retrying { until: Instant, error: String },
     Finished { status: AgentStatus, took: Duration },
 }
@@ -85,6 +86,12 @@ impl Board {
             Event::ModelCallStarted { agent, turn } => {
                 self.with(*agent, |agent| agent.phase = Phase::Calling { turn: *turn });
             }
+            Event::Queued { agent, reason } => {
+                self.with(*agent, |agent| agent.phase = Phase::Queued { reason });
+            }
+            Event::FellBack { agent, .. } => {
+                self.with(*agent, |agent| agent.phase = Phase::Starting);
+            }
             Event::Tokens { agent, usage } => self.with(*agent, |agent| agent.usage = *usage),
             Event::Retrying { agent, delay, error, .. } => self.with(*agent, |agent| {
                 let until = now.checked_add(*delay).unwrap_or(now);
@@ -123,9 +130,10 @@ impl Board {
         for agent in &self.agents {
             let count = match agent.phase {
                 Phase::Waiting => &mut counts.waiting,
-                Phase::Starting | Phase::Calling { .. } | Phase::Retrying { .. } => {
-                    &mut counts.running
-                }
+                Phase::Starting
+                | Phase::Calling { .. }
+                | Phase::Queued { .. }
+                | Phase::Retrying { .. } => &mut counts.running,
                 Phase::Finished { status, .. } => match status {
                     AgentStatus::Succeeded => &mut counts.succeeded,
                     AgentStatus::Failed | AgentStatus::TimedOut => &mut counts.failed,

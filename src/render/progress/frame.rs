@@ -71,6 +71,7 @@ fn state(agent: &Agent, now: Instant) -> (String, Style) {
         Phase::Waiting => ("waiting".to_owned(), FAINT),
         Phase::Starting => ("starting".to_owned(), PLAIN),
         Phase::Calling { turn } => (format!("model call, turn {turn}"), PLAIN),
+        Phase::Queued { reason } => (format!("waiting for the server ({reason})"), WARN),
         Phase::Retrying { until, error } => {
             // Never 0s while it still waits.
             let left = until.saturating_duration_since(now) + Duration::from_millis(999);

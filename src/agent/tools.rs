@@ -1,0 +1,134 @@
+//! The tools of an agent, and the calls of one turn, side by side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::Value;
+
+use super::{Driver, failed};
+use crate::consent::{Question, Verdict};
+use crate::ledger::End;
+use crate::plan::ToolPlan;
+use crate::provider::ToolCall;
+use crate::report::{ErrorKind, Event, ToolCallReport};
+use crate::tool::{self, CheckedCall, ToolContext};
+
+impl Driver<'_> {
+    /// The agent's tools: those of the file, and those of the MCP servers it uses, which are started
+    /// if they do not run yet.
+    pub(super) async fn equip(&self) -> Result<Vec<Arc<ToolPlan>>, End> {
+        let mut tools = self.plan.tools.clone();
+        if self.plan.grants.is_empty() {
+            return Ok(tools);
+        }
+        let names = tools.iter().map(|tool| tool.spec.name.clone()).collect();
+        let equipped = tokio::select! {
+            biased;
+            () = self.scope.cancelled() => return Err(self.stopped()),
+            equipped = self.context.servers.equip(&self.plan.grants, names) => equipped,
+        };
+        let equipment = equipped.map_err(|message| failed(ErrorKind::Tool, message))?;
+        self.ledger.open().notes.extend(equipment.notes);
+        tools.extend(equipment.tools);
+        Ok(tools)
+    }
+
+    /// All calls of one turn, side by side. Their outputs, in their order.
+    pub(super) async fn call_tools(
+        &self,
+        tools: &[Arc<ToolPlan>],
+        calls: &[ToolCall],
+    ) -> Result<Vec<String>, End> {
+        if self.scope.is_cancelled() {
+            return Err(self.stopped());
+        }
+        let count = calls.len() as u64;
+        let taken = self.budget.take_tool_calls(count);
+        taken
+            .and_then(|()| self.context.budget.take_tool_calls(count))
+            .map_err(|what| failed(ErrorKind::Budget, what))?;
+        let reports = join_all(calls.iter().map(|call| self.call_tool(tools, call))).await;
+        if self.scope.is_cancelled() {
+            return Err(self.stopped());
+        }
+        Ok(reports)
+    }
+
+    async fn call_tool(&self, tools: &[Arc<ToolPlan>], call: &ToolCall) -> String {
+        let started = self.context.started;
+        let checked = match tool::check(tools, call) {
+            Ok(checked) => checked,
+            Err(rejection) => {
+                let report = tool::rejected(tools, call, rejection, started);
+                let slot = self.reserve(report.clone());
+                return self.settle(slot, report);
+            }
+        };
+        let CheckedCall { tool, arguments } = &checked;
+        let (name, values) = (tool.label().to_owned(), arguments.clone());
+        let unfinished = tool::unfinished(&name, values.clone(), started);
+        let slot = self.reserve(unfinished.clone());
+        if tool.confirm
+            && let Err(report) = self.ask_leave(&name, &values, unfinished).await
+        {
+            return self.settle(slot, report);
+        }
+        self.tell(Event::ToolStarted { agent: self.index, tool: name, arguments: values });
+        let context = ToolContext {
+            processes: &self.context.processes,
+            http: self.context.http,
+            servers: &self.context.servers,
+            scope: &self.scope,
+            default_timeout: self.plan.tool_timeout,
+            run_started: started,
+            input: self.context.input,
+            vars: &self.context.plan.vars,
+        };
+        let mut report = tool::call(checked, context).await;
+        let secrets = self.context.secrets;
+        report.output = secrets.redact_output(report.output, report.truncated);
+        self.settle(slot, report)
+    }
+
+    /// Asks whether a tool may be run with these arguments. `Err` is the report of the call if not.
+    async fn ask_leave(
+        &self,
+        tool: &str,
+        arguments: &Value,
+        report: ToolCallReport,
+    ) -> Result<(), ToolCallReport> {
+        let question = Question { agent: &self.plan.name, tool, arguments };
+        let verdict = tokio::select! {
+            biased;
+            () = self.scope.cancelled() => None,
+            verdict = self.context.consent.ask(question) => Some(verdict),
+        };
+        match verdict {
+            Some(Verdict::Granted) => Ok(()),
+            Some(Verdict::Refused(why)) => Err(tool::refused(report, why)),
+            None => Err(tool::unanswered(report, &self.scope)),
+        }
+    }
+
+    /// A place in the ledger, so that the calls stand in the order they were asked for, and one
+    /// that never ends is not missing.
+    fn reserve(&self, report: ToolCallReport) -> usize {
+        let mut ledger = self.ledger.open();
+        ledger.usage.tool_calls += 1;
+        ledger.tool_calls.push(report);
+        ledger.tool_calls.len() - 1
+    }
+
+    fn settle(&self, slot: usize, report: ToolCallReport) -> String {
+        self.tell(Event::ToolFinished {
+            agent: self.index,
+            tool: report.tool.clone(),
+            status: report.status,
+            duration: Duration::from_millis(report.duration_ms),
+        });
+        let output = report.output.clone();
+        self.ledger.open().tool_calls[slot] = report;
+        output
+    }
+}

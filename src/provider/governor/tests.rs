@@ -1,0 +1,290 @@
+#![allow(clippy::unwrap_used)]
+
+use std::cell::{Cell, RefCell};
+
+use futures::future::{FutureExt as _, join, join_all};
+use tokio::time::{sleep, timeout};
+
+use super::*;
+use crate::plan::{Api, RateLimits};
+use crate::report::ErrorKind;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const RTT: Duration = Duration::from_millis(20);
+
+fn governor(limits: RateLimits) -> Governor {
+    Governor::new(State::new(limits, Distance::Far))
+}
+
+fn error(effect: Effect, retry_after: Option<Duration>) -> ProviderError {
+    ProviderError {
+        kind: ErrorKind::RateLimited,
+        scope: None,
+        message: "mock: no".into(),
+        retryable: true,
+        retry_after,
+        effect,
+    }
+}
+
+/// Takes so many calls at once and refuses the others.
+struct Server<'a> {
+    governor: &'a Governor,
+    most: Cell<usize>,
+    /// How it asks to wait.
+    wait: Option<Duration>,
+    takes: Duration,
+    open: Cell<usize>,
+    peak: Cell<usize>,
+    refused: RefCell<Vec<Instant>>,
+    started: RefCell<Vec<Instant>>,
+}
+
+impl<'a> Server<'a> {
+    fn new(governor: &'a Governor, most: usize) -> Self {
+        Self {
+            governor,
+            most: Cell::new(most),
+            wait: None,
+            takes: Duration::from_millis(500),
+            open: Cell::new(0),
+            peak: Cell::new(0),
+            refused: RefCell::default(),
+            started: RefCell::default(),
+        }
+    }
+
+    /// An agent with one call, for as long as it takes.
+    async fn serve(&self) {
+        loop {
+            let permit = self.governor.admit("m", 0, Instant::now() + HOUR).await.unwrap();
+            self.started.borrow_mut().push(Instant::now());
+            permit.sent();
+            if self.open.get() >= self.most.get() {
+                sleep(RTT).await;
+                self.refused.borrow_mut().push(Instant::now());
+                permit.end("m", Some(&error(Effect::Pause, self.wait)), Some(0));
+                continue;
+            }
+            self.open.set(self.open.get() + 1);
+            self.peak.set(self.peak.get().max(self.open.get()));
+            sleep(RTT).await;
+            permit.prove();
+            sleep(self.takes).await;
+            self.open.set(self.open.get() - 1);
+            permit.end("m", None, Some(0));
+            return;
+        }
+    }
+
+    async fn serve_all(&self, agents: usize) -> Duration {
+        let begun = Instant::now();
+        join_all((0..agents).map(|_| self.serve())).await;
+        begun.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_takes_at_once_is_found_out_with_few_wasted_calls() {
+    for (agents, most, wait) in [
+        (200, 20, None),
+        (200, 20, Some(Duration::from_secs(1))),
+        (200, 20, Some(Duration::ZERO)),
+        (500, 50, None),
+        (1000, 65, None),
+        (1000, 100, None),
+        (5000, 500, None),
+    ] {
+        let governor = governor(RateLimits::default());
+        let server = Server { wait, ..Server::new(&governor, most) };
+        server.serve_all(agents).await;
+        let wasted = server.refused.borrow().len();
+        assert!(wasted * 10 <= agents, "{wasted} of {agents} with {most} at once, {wait:?}");
+        assert_eq!(server.peak.get(), most);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_calls_while_the_server_wants_to_be_left_alone() {
+    let wait = Duration::from_secs(5);
+    let governor = governor(RateLimits::default());
+    let server = Server { wait: Some(wait), ..Server::new(&governor, 20) };
+    server.serve_all(100).await;
+    for refused in server.refused.borrow().iter() {
+        let mut started = server.started.borrow().clone();
+        started.retain(|started| started > refused && *started < *refused + wait);
+        assert!(started.is_empty(), "{refused:?}: {started:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_all_gets_all_soon() {
+    let governor = governor(RateLimits::default());
+    let server = Server { takes: HOUR, ..Server::new(&governor, usize::MAX) };
+    let seen = timeout(Duration::from_secs(2), server.serve_all(1000)).await;
+    assert_eq!((seen.is_err(), server.peak.get()), (true, 1000));
+
+    // Silence is consent: nothing ever comes of these.
+    let silent = super::Governor::new(State::new(RateLimits::default(), Distance::Far));
+    let call = || async {
+        let permit = silent.admit("m", 0, Instant::now() + HOUR).await.unwrap();
+        permit.sent();
+        std::future::pending::<()>().await;
+    };
+    let all = join_all((0..1000).map(|_| call()));
+    assert!(timeout(Duration::from_secs(2), all).await.is_err());
+    assert_eq!(silent.open().state.ask(0, 0, Instant::now()), Answer::Now);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_more_than_before_gets_more() {
+    let governor = governor(RateLimits::default());
+    let server = Server::new(&governor, 2);
+    let later = async {
+        sleep(Duration::from_secs(10)).await;
+        server.most.set(64);
+    };
+    join(server.serve_all(1000), later).await;
+    assert!(server.peak.get() >= 32, "{}", server.peak.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_calls_at_once_than_the_file_allows() {
+    let governor = governor(RateLimits { max_concurrency: Some(3), ..RateLimits::default() });
+    let server = Server::new(&governor, usize::MAX);
+    let took = server.serve_all(9).await;
+    assert_eq!((server.peak.get(), took), (3, 3 * (server.takes + RTT)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_minute_has_more_requests_than_the_file_allows() {
+    let governor = governor(RateLimits { requests_per_minute: Some(10), ..RateLimits::default() });
+    let server = Server::new(&governor, usize::MAX);
+    let begun = Instant::now();
+    server.serve_all(25).await;
+    let minutes: Vec<u64> =
+        server.started.borrow().iter().map(|at| (*at - begun).as_secs() / 60).collect();
+    let in_minute = |minute| minutes.iter().filter(|found| **found == minute).count();
+    assert_eq!([0, 1, 2].map(in_minute), [10, 10, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_minute_has_more_tokens_than_the_file_allows() {
+    let governor = governor(RateLimits { tokens_per_minute: Some(1000), ..RateLimits::default() });
+    let begun = Instant::now();
+    let later = begun + HOUR;
+    let admit = |tokens| governor.admit("m", tokens, later);
+    let first = admit(900).await.unwrap();
+    assert!(admit(900).now_or_never().is_none());
+    // It took less than was thought.
+    first.end("m", None, Some(100));
+    admit(900).await.unwrap().end("m", None, Some(900));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    admit(500).await.unwrap().end("m", None, None);
+    assert_eq!(begun.elapsed(), Duration::from_secs(60));
+    // What would never fit has a minute to itself.
+    admit(5000).await.unwrap().end("m", None, None);
+    assert_eq!(begun.elapsed(), Duration::from_secs(120));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_call_can_get_past_ends_all_that_wait() {
+    let one = RateLimits { max_concurrency: Some(1), ..RateLimits::default() };
+    for (effect, other_goes_on) in [(Effect::Endpoint, false), (Effect::Model, true)] {
+        let governor = governor(one);
+        let later = Instant::now() + HOUR;
+        let first = governor.admit("m", 0, later).await.unwrap();
+        let wait = |model| governor.admit(model, 0, later);
+        let waiting = join_all(["other", "m", "m"].map(wait));
+        let begun = Instant::now();
+        let fail = async { first.end("m", Some(&error(effect, None)), None) };
+        // The other model's permit is dropped with the result, for the next in the queue.
+        let (ended, ()) = join(
+            waiting.map(|ended| ended.into_iter().map(|one| one.map(drop)).collect::<Vec<_>>()),
+            fail,
+        )
+        .await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let ended: Vec<_> =
+            ended.into_iter().map(|one| one.map_err(|error| error.message)).collect();
+        let same = Err("not asked, since another call got: mock: no".to_owned());
+        assert_eq!(ended, [if other_goes_on { Ok(()) } else { same.clone() }, same.clone(), same]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_queue_holds_nobody_up() {
+    let governor = governor(RateLimits { max_concurrency: Some(1), ..RateLimits::default() });
+    let later = Instant::now() + HOUR;
+    let first = governor.admit("m", 0, later).await.unwrap();
+    let (mut second, mut third) =
+        (Box::pin(governor.admit("m", 0, later)), Box::pin(governor.admit("m", 0, later)));
+    assert!(second.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none());
+    drop(second);
+    // Dropped as well, not ended: its agent was cancelled.
+    drop(first);
+    assert!(third.now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_beyond_the_time_limit_is_not_waited_for() {
+    let governor = governor(RateLimits { max_concurrency: Some(1), ..RateLimits::default() });
+    let begun = Instant::now();
+    let first = governor.admit("m", 0, begun + HOUR).await.unwrap();
+    let short = || governor.admit("m", 0, begun + Duration::from_secs(10));
+    let refuse = async {
+        first.end("m", Some(&error(Effect::Pause, Some(Duration::from_secs(30)))), None);
+    };
+    let (one, other, ()) = futures::join!(short(), short(), refuse);
+    for ended in [one, other] {
+        let error = ended.unwrap_err();
+        assert!(error.message.contains("not tried again") && !error.retryable, "{error}");
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    governor.admit("m", 0, begun + HOUR).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_only_refuses_is_asked_ever_more_seldom() {
+    let governor = governor(RateLimits::default());
+    let begun = Instant::now();
+    for pause in [250, 500, 1000, 2000, 4000] {
+        let asked = Instant::now();
+        let permit = governor.admit("m", 0, begun + HOUR).await.unwrap();
+        permit.end("m", Some(&error(Effect::Pause, None)), None);
+        assert_eq!(governor.pause(), Duration::from_millis(pause), "{:?}", asked - begun);
+    }
+}
+
+#[test]
+fn providers_with_the_same_address_and_key_share_a_governor() {
+    let plan = |url: &str, key: Option<&str>, calls| ProviderPlan {
+        name: "x".into(),
+        api: Api::OpenAi,
+        base_url: url.into(),
+        query: Vec::new(),
+        api_key: key.map(Into::into),
+        headers: Vec::new(),
+        limits: RateLimits { max_concurrency: calls, ..RateLimits::default() },
+    };
+    let plans = [
+        plan("http://a", Some("k"), Some(9)),
+        plan("http://a", Some("other"), None),
+        plan("http://b", Some("k"), None),
+        plan("http://a", Some("k "), Some(1)),
+        ProviderPlan {
+            headers: vec![("Authorization".into(), "Bearer k".into())],
+            ..plan("http://b", None, None)
+        },
+    ];
+    let found = of(&plans);
+    let same = |one: usize, other: usize| Arc::ptr_eq(&found[one], &found[other]);
+    assert!(same(0, 3) && !same(0, 1) && !same(0, 2) && !same(2, 4));
+    assert_eq!(found.len(), plans.len());
+    let mut shared = found[0].open();
+    let now = Instant::now();
+    assert_eq!(shared.state.ask(0, 0, now), Answer::Now);
+    shared.state.start(0, now);
+    assert_eq!(shared.state.ask(0, 0, now), Answer::Later);
+}
