@@ -1,6 +1,7 @@
 //! Drives one agent: its time limit, its model calls with their retries, its tool calls side by
 //! side. What it learns goes into its [`Ledger`] at once, so that nothing is lost however it ends.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -122,8 +123,9 @@ impl Driver<'_> {
             let output = self.context.ledgers[needed].open().output.clone();
             (plan.agents[needed].name.as_str(), output.unwrap_or_default().into())
         });
-        let values = agent_context(self.context.input, &plan.vars, outputs);
-        let fill = |template: &Template| template.render(values.clone());
+        let input = self.context.input;
+        let values = LazyCell::new(|| agent_context(input, &plan.vars, outputs));
+        let fill = |template: &Template| template.fill(input, || values.clone());
         let system = self.plan.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?.join("\n\n");
         let system = (!system.is_empty()).then_some(system);
         Ok(Conversation::new(system, fill(&self.plan.prompt)?, self.plan.max_turns))

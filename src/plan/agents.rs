@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::scope::Scope;
-use super::template::{Template, Vars};
+use super::template::{INPUT, Template, Vars};
 use super::{AgentPlan, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig};
@@ -135,7 +135,7 @@ impl Surroundings<'_> {
         let prompt = match &config.prompt {
             Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
             // Known to be sound.
-            None => Template::parse("{{ input }}").unwrap_or_default(),
+            None => Template::parse(INPUT).unwrap_or_default(),
         };
         Draft {
             name: name.to_owned(),
