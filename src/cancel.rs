@@ -1,8 +1,8 @@
 //! Cancellation: a tree of scopes, each with the reason it was stopped for.
 //!
-//! A scope is asked to stop once ([`Cancellation::cancel`]), may then be told to give no more grace
-//! ([`Cancellation::kill`]), and at last not to wait at all ([`Cancellation::abandon`]). Each reaches
-//! every scope below it.
+//! A scope is asked to stop once ([`Cancellation::cancel`]), which reaches every scope below it. The
+//! tree as a whole may then be told to give no more grace ([`Cancellation::kill`]), and at last not
+//! to wait at all ([`Cancellation::abandon`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,12 +13,16 @@ use crate::report::CancelReason;
 
 /// One scope of work: the run, or one agent of it.
 #[derive(Debug, Clone, Default)]
-pub struct Cancellation {
+pub struct Cancellation(Arc<Scope>);
+
+#[derive(Debug, Default)]
+struct Scope {
     stop: CancellationToken,
+    /// This and the next are those of the whole tree.
     kill: CancellationToken,
     abandon: CancellationToken,
-    reason: Arc<Mutex<Option<CancelReason>>>,
-    parent: Option<Arc<Cancellation>>,
+    reason: Mutex<Option<CancelReason>>,
+    parent: Option<Cancellation>,
 }
 
 impl Cancellation {
@@ -28,13 +32,13 @@ impl Cancellation {
 
     /// A scope that ends with this one, and can be ended by itself before that.
     pub fn child(&self) -> Self {
-        Self {
-            stop: self.stop.child_token(),
-            kill: self.kill.child_token(),
-            abandon: self.abandon.child_token(),
-            reason: Arc::default(),
-            parent: Some(Arc::new(self.clone())),
-        }
+        Self(Arc::new(Scope {
+            stop: self.0.stop.child_token(),
+            kill: self.0.kill.clone(),
+            abandon: self.0.abandon.clone(),
+            reason: Mutex::default(),
+            parent: Some(self.clone()),
+        }))
     }
 
     /// Asks everything in this scope to stop. A graver reason replaces a lesser one; otherwise the
@@ -46,47 +50,47 @@ impl Cancellation {
             *current = Some(reason);
         }
         drop(current);
-        self.stop.cancel();
+        self.0.stop.cancel();
     }
 
     /// No more grace: what has been asked to stop is to be killed now.
     pub fn kill(&self) {
-        self.kill.cancel();
+        self.0.kill.cancel();
     }
 
     /// No more waiting either: what has been told to die may do so by itself.
     pub fn abandon(&self) {
-        self.abandon.cancel();
+        self.0.abandon.cancel();
     }
 
     /// Completes when this scope, or one above it, has been asked to stop.
     pub async fn cancelled(&self) {
         // Unconstrained: a stream that never pauses uses up its task's budget, and a cancellation
         // that had to share it would never be heard.
-        unconstrained(self.stop.cancelled()).await;
+        unconstrained(self.0.stop.cancelled()).await;
     }
 
     /// Completes when the grace has been called off.
     pub async fn killed(&self) {
-        unconstrained(self.kill.cancelled()).await;
+        unconstrained(self.0.kill.cancelled()).await;
     }
 
     /// Completes when there is to be no more waiting.
     pub async fn abandoned(&self) {
-        unconstrained(self.abandon.cancelled()).await;
+        unconstrained(self.0.abandon.cancelled()).await;
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.stop.is_cancelled()
+        self.0.stop.is_cancelled()
     }
 
     /// Why this scope was stopped: its own reason before that of the scope above.
     pub fn reason(&self) -> Option<CancelReason> {
         let own = self.own_reason().clone();
-        own.or_else(|| self.parent.as_ref().and_then(|parent| parent.reason()))
+        own.or_else(|| self.0.parent.as_ref().and_then(|parent| parent.reason()))
     }
 
     fn own_reason(&self) -> MutexGuard<'_, Option<CancelReason>> {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

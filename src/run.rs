@@ -174,23 +174,30 @@ fn conclude(
     cancel: &Cancellation,
 ) -> u8 {
     let verbose = args.output.verbose > 0;
-    let mut summary = Vec::new();
-    if !args.output.quiet {
-        if screens.stdout.terminal {
-            // Apart from the result above it on the same screen.
-            summary.push(b'\n');
-        }
-        let _ = render::summary(&report, look(screens.stderr, verbose), &mut summary);
-    }
     progress.clear();
     let report = Arc::new(report);
+    let summary = async {
+        let mut summary = Vec::new();
+        if !args.output.quiet {
+            if screens.stdout.terminal {
+                // Apart from the result above it on the same screen.
+                summary.push(b'\n');
+            }
+            let _ = render::summary(&report, look(screens.stderr, verbose), &mut summary);
+        }
+        summary
+    };
     let json = is_json(args.output.output, file.is_some());
     let stdout = screens.stdout;
     let show = move |report: &Report, out: &mut dyn Write| match json {
         true => render::json(report, out),
         false => render::text(report, look(stdout, verbose), out),
     };
-    let exit_code = match runtime.block_on(delivery::deliver(&report, file, show, cancel)) {
+    let delivered = delivery::deliver(&report, file, show, cancel);
+    // In this order: the summary is made while a thread writes the report.
+    let together = async { tokio::join!(biased; delivered, summary) };
+    let (delivered, mut summary) = runtime.block_on(together);
+    let exit_code = match delivered {
         Ok(()) => report.exit_code,
         Err(failure) => {
             summary.extend(delivery::keep(&report, &failure));

@@ -6,6 +6,7 @@ mod fallback;
 mod model;
 mod tools;
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -150,8 +151,9 @@ impl Driver<'_> {
             let answer = Answer::new(output, report.data.as_ref());
             (plan.agents[needed].name.as_str(), answer)
         });
-        let values = agent_context(self.context.input, &plan.vars, outputs);
-        let fill = |template: &Template| template.render(values.clone());
+        let input = self.context.input;
+        let values = LazyCell::new(|| agent_context(input, &plan.vars, outputs));
+        let fill = |template: &Template| template.fill(input, || values.clone());
         let mut system = self.plan.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
         system.extend(self.plan.output_schema.iter().map(|schema| schema.instruction()));
         let system = (!system.is_empty()).then(|| system.join("\n\n"));

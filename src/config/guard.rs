@@ -1,14 +1,17 @@
-//! The first look at a file: that it is YAML of reasonable depth and size, with every key once.
+//! From a file's text to its values, if it is YAML of reasonable depth and size with every key once.
 //!
-//! It comes before the parser that makes values of it, which takes time and memory without bound
-//! for a few bytes of the wrong kind, and it remembers where everything stands.
+//! The values are made of the events of one parser, within bounds of our own: those that make them
+//! by themselves take time and memory without bound for a few bytes of the wrong kind. Where
+//! everything stands is remembered.
 
 use std::collections::HashMap;
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag};
 
 use super::faults::FaultLog;
+use super::node::Node;
 use super::place::{Inside, Mark, Place, Segment};
+use super::scalar;
 
 const DEEPEST: usize = 32;
 /// Values of the file, those repeated by aliases counted each time.
@@ -20,8 +23,8 @@ const MOST_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Unusable;
 
-/// Looks through the file. Duplicate keys are noted and passed over.
-pub fn inspect(source: &str, log: &mut FaultLog) -> Result<(), Unusable> {
+/// Reads the file. Duplicate keys are noted and kept.
+pub fn read(source: &str, log: &mut FaultLog) -> Result<Node, Unusable> {
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
@@ -33,13 +36,13 @@ pub fn inspect(source: &str, log: &mut FaultLog) -> Result<(), Unusable> {
     for next in Parser::new_from_str_with_options(source, options) {
         match next {
             Ok((event, span)) => walk.event(&event, &span, log)?,
-            Err(error) => return walk.syntax(&error, source, log),
+            Err(error) => return Err(walk.syntax(&error, source, log)),
         }
     }
     match walk.root {
-        Some(root) => {
-            log.set_marks(root, source);
-            Ok(())
+        Some((mark, node)) => {
+            log.set_marks(mark, source);
+            Ok(node)
         }
         None => {
             let hint = "a crew needs `agents:` with at least one agent below it".to_owned();
@@ -52,34 +55,48 @@ pub fn inspect(source: &str, log: &mut FaultLog) -> Result<(), Unusable> {
 /// A list or mapping that has not ended yet.
 struct Open {
     mark: Mark,
+    node: Node,
     /// The key whose value comes next.
     key: Option<(String, Place)>,
     anchor: usize,
-    values_before: usize,
-    bytes_before: usize,
+    before: Size,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Size {
+    values: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn add(&mut self, more: Self) {
+        self.values = self.values.saturating_add(more.values);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+
+    fn is_too_large(self) -> bool {
+        self.values > MOST_VALUES || self.bytes > MOST_BYTES
+    }
 }
 
 #[derive(Default)]
 struct Walk {
     documents: usize,
     open: Vec<Open>,
-    root: Option<Mark>,
-    values: usize,
-    bytes: usize,
-    /// Values and bytes of each anchored value that has ended.
-    anchors: HashMap<usize, (usize, usize)>,
+    root: Option<(Mark, Node)>,
+    size: Size,
+    /// Each anchored value that has ended.
+    anchors: HashMap<usize, (Node, Size)>,
+    /// Of all of these: one can be inside another.
+    anchored: Size,
 }
 
 impl Walk {
     fn event(&mut self, event: &Event<'_>, span: &Span, log: &FaultLog) -> Result<(), Unusable> {
         let place = Place { line: span.start.line().max(1), column: span.start.col() + 1 };
-        if let Some(tag) = event.tag()
-            && !["str", "int", "float", "bool", "null", "seq", "map"]
-                .iter()
-                .any(|core| tag.is_yaml_core_schema_tag(core))
-        {
+        if let Some(tag) = event.tag().filter(|tag| !tag.is_yaml_core_schema()) {
             let message = format!("the tag {} means nothing here", tag.original());
-            return self.stop(log, place, message, Some("remove it".to_owned()));
+            return Err(self.stop(log, place, message, Some("remove it".to_owned())));
         }
         match event {
             Event::DocumentStart(..) => {
@@ -87,16 +104,17 @@ impl Walk {
                 if self.documents > 1 {
                     let hint = "remove everything from the second `---` on".to_owned();
                     let message = "a second document begins here: a crew is one".to_owned();
-                    return self.stop(log, place, message, Some(hint));
+                    return Err(self.stop(log, place, message, Some(hint)));
                 }
             }
-            Event::Scalar(text, style, anchor, _) => {
-                self.count(1, text.len(), place, log)?;
-                if *anchor != 0 {
-                    self.anchors.insert(*anchor, (1, text.len()));
-                }
+            Event::Scalar(text, style, anchor, tag) => {
+                let size = Size { values: 1, bytes: text.len() };
+                self.count(size, place, log)?;
+                let node = self.scalar(text, *style, tag.as_deref(), place, log)?;
+                self.keep(*anchor, &node, size, place, log)?;
                 if self.wants_key() {
-                    return self.key(text, place, log);
+                    self.key(text, place, log);
+                    return Ok(());
                 }
                 let prefer_key = match style {
                     // Nothing at all, rather than `~`.
@@ -105,21 +123,60 @@ impl Walk {
                     ScalarStyle::Literal | ScalarStyle::Folded => true,
                     _ => false,
                 };
-                self.value(Mark { prefer_key, bytes: span.byte_range(), ..leaf(place) });
+                let mark = Mark { prefer_key, bytes: span.byte_range(), ..leaf(place) };
+                self.value(mark, node);
             }
             Event::Alias(id) => self.alias(*id, place, log)?,
             Event::UnresolvedAlias(name) => {
                 let message = format!("*{name} stands for nothing: no &{name} comes before it");
-                return self.stop(log, place, message, None);
+                return Err(self.stop(log, place, message, None));
             }
             Event::SequenceStart(style, anchor, _) => {
-                self.open(*style, *anchor, place, Inside::List(Vec::new()), log)?;
+                let empty = (Inside::List(Vec::new()), Node::List(Vec::new()));
+                self.open(*style, *anchor, place, empty, log)?;
             }
             Event::MappingStart(style, anchor, _) => {
-                self.open(*style, *anchor, place, Inside::Map(HashMap::new()), log)?;
+                let empty = (Inside::Map(HashMap::new()), Node::Map(Vec::new()));
+                self.open(*style, *anchor, place, empty, log)?;
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::SequenceEnd | Event::MappingEnd => self.close(place, log)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A key is a text whatever it looks like.
+    fn scalar(
+        &self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        place: Place,
+        log: &FaultLog,
+    ) -> Result<Node, Unusable> {
+        match tag.and_then(Tag::core_suffix) {
+            None if style == ScalarStyle::Plain => Ok(scalar::plain(text)),
+            None => Ok(scalar::text(text)),
+            Some(tag) => scalar::tagged(tag, text).ok_or_else(|| {
+                let found = scalar::text(text).describe();
+                self.stop(log, place, format!("expected what !!{tag} says, found {found}"), None)
+            }),
+        }
+    }
+
+    /// For the aliases that may follow; anchor 0 is none.
+    fn keep(
+        &mut self,
+        anchor: usize,
+        node: &Node,
+        size: Size,
+        place: Place,
+        log: &FaultLog,
+    ) -> Result<(), Unusable> {
+        if anchor != 0 {
+            self.anchored.add(size);
+            self.check_size(place, log)?;
+            self.anchors.insert(anchor, (node.clone(), size));
         }
         Ok(())
     }
@@ -130,7 +187,7 @@ impl Walk {
             .is_some_and(|open| matches!(open.mark.inside, Inside::Map(_)) && open.key.is_none())
     }
 
-    fn key(&mut self, name: &str, place: Place, log: &FaultLog) -> Result<(), Unusable> {
+    fn key(&mut self, name: &str, place: Place, log: &FaultLog) {
         if let Some(first) = self.given_before(name) {
             let line = first.key_place().line;
             let hint = format!("it is first given in line {line}; remove or rename one");
@@ -140,7 +197,6 @@ impl Walk {
         if let Some(open) = self.open.last_mut() {
             open.key = Some((name.to_owned(), place));
         }
-        Ok(())
     }
 
     fn given_before(&self, name: &str) -> Option<&Mark> {
@@ -150,34 +206,41 @@ impl Walk {
         }
     }
 
-    fn value(&mut self, mut mark: Mark) {
+    fn value(&mut self, mut mark: Mark, node: Node) {
         let Some(open) = self.open.last_mut() else {
-            self.root = Some(mark);
+            self.root = Some((mark, node));
             return;
         };
-        match &mut open.mark.inside {
-            Inside::List(items) => items.push(mark),
-            Inside::Map(entries) => {
+        match (&mut open.mark.inside, &mut open.node) {
+            (Inside::List(marks), Node::List(nodes)) => {
+                marks.push(mark);
+                nodes.push(node);
+            }
+            (Inside::Map(marks), Node::Map(nodes)) => {
                 if let Some((name, place)) = open.key.take() {
                     mark.key = Some(place);
-                    entries.entry(name).or_insert(mark);
+                    nodes.push((name.clone(), node));
+                    marks.entry(name).or_insert(mark);
                 }
             }
-            Inside::Nothing => {}
+            _ => {}
         }
     }
 
     fn alias(&mut self, id: usize, place: Place, log: &FaultLog) -> Result<(), Unusable> {
-        let Some((values, bytes)) = self.anchors.get(&id).copied() else {
+        let Some(&(_, size)) = self.anchors.get(&id) else {
             let message = "this alias is inside the very value it stands for".to_owned();
-            return self.stop(log, place, message, None);
+            return Err(self.stop(log, place, message, None));
         };
         if self.wants_key() {
             let message = "a key is plain text, not an alias".to_owned();
-            return self.stop(log, place, message, None);
+            return Err(self.stop(log, place, message, None));
         }
-        self.count(values, bytes, place, log)?;
-        self.value(leaf(place));
+        // Before there is a copy of it.
+        self.count(size, place, log)?;
+        if let Some((node, _)) = self.anchors.get(&id) {
+            self.value(leaf(place), node.clone());
+        }
         Ok(())
     }
 
@@ -186,52 +249,50 @@ impl Walk {
         style: StructureStyle,
         anchor: usize,
         place: Place,
-        inside: Inside,
+        (inside, node): (Inside, Node),
         log: &FaultLog,
     ) -> Result<(), Unusable> {
         if self.wants_key() {
             let message = "a key is plain text, not a list or mapping".to_owned();
             let hint = "text that begins with {, such as a template, goes in quotes".to_owned();
-            return self.stop(log, place, message, Some(hint));
+            return Err(self.stop(log, place, message, Some(hint)));
         }
         if self.open.len() >= DEEPEST {
-            return self.too_deep(log, place);
+            return Err(self.too_deep(log, place));
         }
-        let (values_before, bytes_before) = (self.values, self.bytes);
-        self.count(1, 0, place, log)?;
+        let before = self.size;
+        self.count(Size { values: 1, bytes: 0 }, place, log)?;
         let prefer_key = style == StructureStyle::Block;
         let mark = Mark { prefer_key, inside, ..leaf(place) };
-        self.open.push(Open { mark, key: None, anchor, values_before, bytes_before });
+        self.open.push(Open { mark, node, key: None, anchor, before });
         Ok(())
     }
 
-    fn close(&mut self) {
-        if let Some(open) = self.open.pop() {
-            if open.anchor != 0 {
-                let size = (self.values - open.values_before, self.bytes - open.bytes_before);
-                self.anchors.insert(open.anchor, size);
-            }
-            self.value(open.mark);
+    fn close(&mut self, place: Place, log: &FaultLog) -> Result<(), Unusable> {
+        if let Some(Open { mark, node, anchor, before, .. }) = self.open.pop() {
+            let Size { values, bytes } = self.size;
+            let size = Size { values: values - before.values, bytes: bytes - before.bytes };
+            self.keep(anchor, &node, size, place, log)?;
+            self.value(mark, node);
         }
+        Ok(())
     }
 
-    fn count(
-        &mut self,
-        values: usize,
-        bytes: usize,
-        place: Place,
-        log: &FaultLog,
-    ) -> Result<(), Unusable> {
-        self.values = self.values.saturating_add(values);
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.values > MOST_VALUES || self.bytes > MOST_BYTES {
+    fn count(&mut self, size: Size, place: Place, log: &FaultLog) -> Result<(), Unusable> {
+        self.size.add(size);
+        self.check_size(place, log)
+    }
+
+    fn check_size(&self, place: Place, log: &FaultLog) -> Result<(), Unusable> {
+        if self.size.is_too_large() || self.anchored.is_too_large() {
             let hint = "aliases (*name) count as what they stand for".to_owned();
-            return self.stop(log, place, "the file grows too large here".to_owned(), Some(hint));
+            let message = "the file grows too large here".to_owned();
+            return Err(self.stop(log, place, message, Some(hint)));
         }
         Ok(())
     }
 
-    fn syntax(&self, error: &ScanError, source: &str, log: &FaultLog) -> Result<(), Unusable> {
+    fn syntax(&self, error: &ScanError, source: &str, log: &FaultLog) -> Unusable {
         let marker = error.marker();
         let place = Place { line: marker.line().max(1), column: marker.col() + 1 };
         if *error.kind() == ErrorKind::RecursionLimitExceeded {
@@ -244,7 +305,7 @@ impl Walk {
         self.stop(log, place, format!("this is not valid YAML: {}", error.info()), hint)
     }
 
-    fn too_deep(&self, log: &FaultLog, place: Place) -> Result<(), Unusable> {
+    fn too_deep(&self, log: &FaultLog, place: Place) -> Unusable {
         self.stop(log, place, format!("this is nested more than {DEEPEST} levels deep"), None)
     }
 
@@ -254,10 +315,10 @@ impl Walk {
         place: Place,
         message: String,
         hint: Option<String>,
-    ) -> Result<(), Unusable> {
+    ) -> Unusable {
         let path = Some(self.path(None)).filter(|path| !path.is_empty());
         log.at(path, place, message, hint);
-        Err(Unusable)
+        Unusable
     }
 
     /// The path of what is being read, or of a key of the innermost mapping.

@@ -11,6 +11,9 @@ pub mod find;
 pub mod guard;
 pub mod node;
 pub mod place;
+mod scalar;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 use std::cell::RefCell;
@@ -24,7 +27,7 @@ use faults::FaultLog;
 use file::CrewFile;
 use guard::Unusable;
 use node::Node;
-use place::{Path, Place};
+use place::Path;
 
 /// Decodes a file's text, and tells the variables whose values are secrets. What is wrong with it
 /// goes into the log; `Err` if nothing is left to go on with.
@@ -34,18 +37,7 @@ pub fn parse(
     known_keys: &[&str],
     log: &mut FaultLog,
 ) -> Result<(CrewFile, HashSet<String>), Unusable> {
-    guard::inspect(source, log)?;
-    let mut node: Node = match serde_yaml::from_str(source) {
-        Ok(node) => node,
-        Err(error) => {
-            let place = error.location().map_or(Place { line: 1, column: 1 }, |location| Place {
-                line: location.line(),
-                column: location.column(),
-            });
-            log.at(None, place, format!("this is not valid YAML: {error}"), None);
-            return Err(Unusable);
-        }
-    };
+    let mut node = guard::read(source, log)?;
     node.merge(&Path::Root, log);
     let keys = keys(&node, known_keys);
     let expansion = Expansion { env, keys: &keys, log, secrets: RefCell::default() };

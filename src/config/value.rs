@@ -9,7 +9,6 @@ use super::decode::Decoder;
 use super::faults::{FaultLog, Faults};
 use super::find;
 use super::guard;
-use super::node::Node;
 use super::place::Path;
 
 /// The value in a file of at most so many bytes; `what` it is.
@@ -33,14 +32,7 @@ pub fn read(file: &FilePath, largest: u64, what: &str) -> Result<Value, Vec<Stri
 
 /// Nothing if there is a fault in the way, which is noted.
 fn yaml(source: &str, log: &mut FaultLog) -> Option<Value> {
-    guard::inspect(source, log).ok()?;
-    let node: Node = match serde_yaml::from_str(source) {
-        Ok(node) => node,
-        Err(error) => {
-            log.unplaced(format!("this is not valid YAML: {error}"), None);
-            return None;
-        }
-    };
+    let node = guard::read(source, log).ok()?;
     Value::deserialize(Decoder::new(&node, &Path::Root, log)).ok()
 }
 

@@ -8,7 +8,7 @@ use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::output_schema::OutputSchemas;
 use super::scope::Scope;
-use super::template::{Template, Vars};
+use super::template::{INPUT, Template, Vars};
 use super::{AgentPlan, BudgetPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
@@ -168,7 +168,7 @@ impl Surroundings<'_> {
         let prompt = match &config.prompt {
             Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
             // Known to be sound.
-            None => Template::parse("{{ input }}").unwrap_or_default(),
+            None => Template::parse(INPUT).unwrap_or_default(),
         };
         Draft {
             name: name.to_owned(),

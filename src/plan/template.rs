@@ -70,9 +70,24 @@ fn write(value: &Value, out: &mut impl fmt::Write) -> Result<(), minijinja::Erro
     written.map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "cannot write"))
 }
 
+/// The prompt of an agent that has none of its own, and the commonest of all templates.
+pub const INPUT: &str = "{{ input }}";
+
 /// A template that is known to parse.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Template(String);
+pub struct Template {
+    source: String,
+    kind: Kind,
+}
+
+/// The first two do without the engine, which would compile them for every agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Literal,
+    Input,
+    Code,
+}
 
 /// Why a template does not parse or could not be filled in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,27 +96,36 @@ pub struct TemplateError(pub String);
 
 impl Template {
     pub fn parse(source: impl Into<String>) -> Result<Self, TemplateError> {
-        let template = Self(source.into());
-        if !template.is_literal() {
-            grammar::check(&template.0).map_err(TemplateError)?;
-            ENVIRONMENT.template_from_str(&template.0).map_err(|error| explain(&error))?;
+        let template = Self::new(source.into());
+        if template.kind == Kind::Code {
+            grammar::check(&template.source).map_err(TemplateError)?;
+            ENVIRONMENT.template_from_str(&template.source).map_err(|error| explain(&error))?;
         }
         Ok(template)
     }
 
+    fn new(source: String) -> Self {
+        let kind = match &*source {
+            INPUT => Kind::Input,
+            code if ["{{", "{%", "{#"].iter().any(|open| code.contains(open)) => Kind::Code,
+            _ => Kind::Literal,
+        };
+        Self { source, kind }
+    }
+
     pub fn source(&self) -> &str {
-        &self.0
+        &self.source
     }
 
     /// Without anything to fill in.
     pub fn is_literal(&self) -> bool {
-        !["{{", "{%", "{#"].iter().any(|open| self.0.contains(open))
+        self.kind == Kind::Literal
     }
 
     /// The names it uses without giving them a value itself, with their attributes: `vars.service`.
     pub fn names(&self) -> Vec<String> {
         let names = ENVIRONMENT
-            .template_from_str(&self.0)
+            .template_from_str(&self.source)
             .map(|template| template.undeclared_variables(true))
             .unwrap_or_default();
         let mut names: Vec<String> = names.into_iter().collect();
@@ -112,6 +136,19 @@ impl Template {
     /// Names that every template knows, such as the function `range`.
     pub fn is_global(name: &str) -> bool {
         ENVIRONMENT.globals().any(|(global, _)| global == name)
+    }
+
+    /// As [`Self::render`] for an agent, whose context is made only if there is need of it.
+    pub fn fill(
+        &self,
+        input: &str,
+        context: impl FnOnce() -> Value,
+    ) -> Result<String, TemplateError> {
+        match self.kind {
+            Kind::Input if input.len() <= LARGEST => Ok(input.to_owned()),
+            Kind::Literal => self.render(Value::UNDEFINED),
+            _ => self.render(context()),
+        }
     }
 
     /// Fills the template in. Bounded in work and size; an undefined name is an error.
@@ -125,13 +162,13 @@ impl Template {
         context: Value,
     ) -> Result<String, TemplateError> {
         if self.is_literal() {
-            // As the engine does it, which would compile it first: one line end less.
-            let text = self.0.strip_suffix('\n').unwrap_or(&self.0);
+            // As the engine does it: one line end less.
+            let text = self.source.strip_suffix('\n').unwrap_or(&self.source);
             return Ok(text.strip_suffix('\r').unwrap_or(text).to_owned());
         }
         let mut out = Bounded { bytes: Vec::new(), full: false };
         let rendered = environment
-            .template_from_str(&self.0)
+            .template_from_str(&self.source)
             .and_then(|template| template.render_captured_to(context, &mut out).map(drop));
         if out.full {
             let most = LARGEST >> 20;
@@ -147,7 +184,7 @@ impl Template {
     pub fn try_out(&self, context: Value) -> Result<(), TemplateError> {
         let mut out = Bounded { bytes: Vec::new(), full: false };
         let rendered = TRIAL
-            .template_from_str(&self.0)
+            .template_from_str(&self.source)
             .and_then(|template| template.render_captured_to(context, &mut out).map(drop));
         match rendered {
             Err(error)
@@ -351,6 +388,13 @@ mod tests {
     }
 
     #[test]
+    fn the_input_alone_is_what_the_engine_makes_of_it() {
+        let (template, input) = (Template::parse(INPUT).unwrap(), "a {{ b }}\n");
+        let by_engine = template.render(agent_context(input, &Vars::new(json!({})), []));
+        assert_eq!(template.fill(input, || unreachable!()), by_engine);
+    }
+
+    #[test]
     fn an_unknown_filter_is_found_by_trying() {
         let context = || agent_context("", &Vars::new(json!({})), []);
         assert!(Template::parse("{{ input|nope }}").unwrap().try_out(context()).is_err());
@@ -360,9 +404,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_literal_is_what_the_engine_makes_of_it(source in "[{}%# a\r\n]{0,8}") {
-            let template = Template(source);
+            let template = Template::new(source);
             if template.is_literal() {
-                let by_engine = ENVIRONMENT.render_str(&template.0, ()).unwrap();
+                let by_engine = ENVIRONMENT.render_str(&template.source, ()).unwrap();
                 prop_assert_eq!(template.render(Value::UNDEFINED), Ok(by_engine));
             }
         }

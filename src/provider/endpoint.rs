@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures::stream;
@@ -13,7 +14,8 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::task::unconstrained;
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::failure::{self, ServerError};
 use super::http::{self, CONNECT_TIMEOUT, SetupError};
@@ -113,8 +115,8 @@ impl Endpoint {
         match answer {
             Err(_) => Err(self.lost(NoPiece::Silence(idle))),
             Ok(Err(error)) => Err(self.lost(NoPiece::Broken(error))),
-            Ok(Ok(response)) if response.status().is_success() => Ok(Body { response, idle }),
-            Ok(Ok(response)) => Err(self.refusal(&url, Body { response, idle }).await),
+            Ok(Ok(response)) if response.status().is_success() => Ok(Body::new(response, idle)),
+            Ok(Ok(response)) => Err(self.refusal(&url, Body::new(response, idle)).await),
         }
     }
 
@@ -331,6 +333,9 @@ fn headers(
 pub struct Body {
     response: Response,
     idle: Duration,
+    /// One for all pieces: to set one for each takes longer than to read the piece. It rings when
+    /// the first silence may be too long, and is set anew if another has begun since.
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// Why there is no next piece.
@@ -342,14 +347,27 @@ pub enum NoPiece {
 }
 
 impl Body {
+    fn new(response: Response, idle: Duration) -> Self {
+        Self { response, idle, alarm: Box::pin(sleep(idle)) }
+    }
+
     /// The next piece as it arrives, `None` at the end. Bounds each silence, not the whole.
     pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, NoPiece> {
         // What little arrives can unpack to much, all of it without a wait: the others, and the
         // signals, get their turn between the pieces.
         tokio::task::coop::consume_budget().await;
-        match timeout(self.idle, self.response.chunk()).await {
-            Ok(piece) => piece.map_err(NoPiece::Broken),
-            Err(_) => Err(NoPiece::Silence(self.idle)),
+        let end = Instant::now() + self.idle;
+        let mut piece = std::pin::pin!(self.response.chunk());
+        loop {
+            tokio::select! {
+                biased;
+                piece = &mut piece => return piece.map_err(NoPiece::Broken),
+                () = unconstrained(self.alarm.as_mut()) => {}
+            }
+            if self.alarm.deadline() >= end {
+                return Err(NoPiece::Silence(self.idle));
+            }
+            self.alarm.as_mut().reset(end);
         }
     }
 

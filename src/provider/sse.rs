@@ -5,6 +5,8 @@
 //! of a stream that ends without a blank line, passes over a bare JSON error between the events,
 //! and allocates a string for every event.
 
+use memchr::memchr2;
+
 /// What one finished line or event of the stream says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item<'a> {
@@ -60,7 +62,7 @@ impl Decoder {
                 bytes = &bytes[1..];
                 continue;
             }
-            let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
                 self.keep(bytes)?;
                 break;
             };

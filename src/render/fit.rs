@@ -8,11 +8,20 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Columns that `text`, which is one line, takes.
 pub fn width(text: &str) -> usize {
-    text.width()
+    if is_plain(text) { text.len() } else { text.width() }
+}
+
+/// Of nothing but the visible ASCII characters and blanks, as nearly all texts are: one column and
+/// one byte each, and none that does anything.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// `text` in at most `room` columns; `…` stands for what was cut.
 pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
+    if text.len() <= room && is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     // Characters summed up: never less than the terminal needs, whatever joins with what.
     let mut used = 0;
     let mut end = 0;

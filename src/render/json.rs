@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, PrettyFormatter, Serializer};
 
+use super::fit;
 use super::sanitize::is_bidi_control;
 
 /// Writes a [`Report`](crate::report::Report), or what takes its place when nothing ran, and a
@@ -29,6 +30,9 @@ impl Formatter for Harmless {
         out: &mut W,
         fragment: &str,
     ) -> io::Result<()> {
+        if fit::is_plain(fragment) {
+            return out.write_all(fragment.as_bytes());
+        }
         let mut plain = 0;
         for (at, character) in fragment.char_indices() {
             if character.is_control() || is_bidi_control(character) {

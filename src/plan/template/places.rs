@@ -42,7 +42,8 @@ impl Template {
     pub fn evaluate(&self, context: Value) -> Result<Json, TemplateError> {
         // What stands between the first and the last braces is one expression only if there are no
         // others between them.
-        let expression = inside(&self.0).and_then(|code| ENVIRONMENT.compile_expression(code).ok());
+        let expression =
+            inside(&self.source).and_then(|code| ENVIRONMENT.compile_expression(code).ok());
         let Some(expression) = expression else { return self.render(context).map(Json::String) };
         let value = expression.eval(context).map_err(|error| explain(&error))?;
         if value.is_undefined() {
