@@ -30,7 +30,7 @@ fn output_of(report: &Value) -> &str {
 
 #[test]
 fn crew_takes_the_open_files_it_may_have_and_a_tool_gets_what_was_usual() {
-    let server = ModelServer::always(delayed(Duration::from_millis(300), text("done")));
+    let server = ModelServer::always(delayed(Duration::from_secs(2), text("done")));
     let agents: String =
         (0..150).map(|n| format!("  b{n}: {{model: mock/m, retries: 0}}\n")).collect();
     let yaml =
