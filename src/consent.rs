@@ -184,17 +184,23 @@ impl Terminal {
         OpenOptions::new().write(true).open(TERMINAL)
     }
 
+    /// Whether what is typed is for crew. In the background so much as touching the terminal would
+    /// suspend crew, and with it all its time limits.
+    fn is_ours(&self) -> io::Result<bool> {
+        Ok(tcgetpgrp(&self.0)? == getpgrp())
+    }
+
     fn forget_typed(&self) {
-        let _ = tcflush(&self.0, FlushArg::TCIFLUSH);
+        if self.is_ours().unwrap_or(false) {
+            let _ = tcflush(&self.0, FlushArg::TCIFLUSH);
+        }
     }
 
     /// Waits for a line; an end of the input counts as an empty one.
     async fn line(&self) -> io::Result<String> {
         let mut buffer = [0; LONGEST_LINE];
         loop {
-            // In the background reading it would stop crew, and all its time limits with it.
-            let is_ours = tcgetpgrp(&self.0)? == getpgrp();
-            match is_ours.then(|| (&self.0).read(&mut buffer)) {
+            match self.is_ours()?.then(|| (&self.0).read(&mut buffer)) {
                 Some(Ok(length)) => {
                     return Ok(String::from_utf8_lossy(&buffer[..length]).into_owned());
                 }

@@ -230,6 +230,20 @@ fn waiting_for_an_answer_counts_as_the_agents_time() {
 }
 
 #[test]
+fn a_question_asked_from_the_background_does_not_stop_crew() {
+    let terminal = Pty::open();
+    let crew = crew("a: {tools: [write], timeout: 500ms}");
+    // A job of a shell's: touching the terminal from there would suspend it.
+    let crew = crew.through("set -m; \"$0\" \"$@\" & wait $!; exit $?; true");
+    let running = terminal.start(crew).start();
+    terminal.wait_for(ASKED, 1);
+    terminal.type_in("y\n");
+    let ended = running.wait();
+    assert_eq!(ended.report(1)["agents"]["a"]["status"], "timed_out");
+    assert_eq!(written(ended.path()), "");
+}
+
+#[test]
 fn a_question_interrupts_what_is_drawn_and_it_is_drawn_again() {
     let terminal = Pty::open();
     let (_server, crew) = in_turns(&["one", "two"]);

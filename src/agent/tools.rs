@@ -67,10 +67,9 @@ impl Driver<'_> {
         };
         let CheckedCall { tool, arguments } = &checked;
         let (name, values) = (tool.label().to_owned(), arguments.clone());
-        let unfinished = tool::unfinished(&name, values.clone(), started);
-        let slot = self.reserve(unfinished.clone());
+        let slot = self.reserve(tool::unfinished(&name, values.clone(), started));
         if tool.confirm
-            && let Err(report) = self.ask_leave(&name, &values, unfinished).await
+            && let Err(report) = self.ask_leave(slot, &name, &values).await
         {
             return self.settle(slot, report);
         }
@@ -94,9 +93,9 @@ impl Driver<'_> {
     /// Asks whether a tool may be run with these arguments. `Err` is the report of the call if not.
     async fn ask_leave(
         &self,
+        slot: usize,
         tool: &str,
         arguments: &Value,
-        report: ToolCallReport,
     ) -> Result<(), ToolCallReport> {
         let question = Question { agent: &self.plan.name, tool, arguments };
         let verdict = tokio::select! {
@@ -104,10 +103,11 @@ impl Driver<'_> {
             () = self.scope.cancelled() => None,
             verdict = self.context.consent.ask(question) => Some(verdict),
         };
+        let unfinished = || self.ledger.open().tool_calls[slot].clone();
         match verdict {
             Some(Verdict::Granted) => Ok(()),
-            Some(Verdict::Refused(why)) => Err(tool::refused(report, why)),
-            None => Err(tool::unanswered(report, &self.scope)),
+            Some(Verdict::Refused(why)) => Err(tool::refused(unfinished(), why)),
+            None => Err(tool::unanswered(unfinished(), &self.scope)),
         }
     }
 
