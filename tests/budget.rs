@@ -214,9 +214,11 @@ fn faults_of_limits_and_prices() {
 #[test]
 fn check_shows_what_a_run_may_use_up() {
     let folder = faults::folder(
-        "limits: {max_tokens: 5000, max_model_calls: 1}\nagents: {a: {model: offline}}\n",
+        "limits: {max_tokens: 5000, max_model_calls: 1}\nproviders: {ollama: {max_concurrency: 2, \
+         requests_per_minute: 60}}\nagents: {a: {model: ollama/x}}\n",
     );
     let output = faults::crew(folder.path(), &["check"], &[]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("at most 5000 tokens, 1 model call\n"), "{text}");
+    assert!(text.contains("ollama: at most 2 calls at once, 60 requests a minute\n"), "{text}");
 }

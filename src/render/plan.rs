@@ -11,7 +11,7 @@ use super::words::{count, limit};
 use super::{Look, fit};
 use crate::plan::{
     AgentPlan, BudgetPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, OnFailure, ProcessPlan,
-    SandboxPlan, ToolCommand, ToolKind, ToolPlan,
+    ProviderPlan, RateLimits, SandboxPlan, ToolCommand, ToolKind, ToolPlan,
 };
 use crate::report::Offer;
 
@@ -194,12 +194,30 @@ fn limits(plan: &CrewPlan) -> String {
         OnFailure::Cancel => "the first failure stops the others",
         OnFailure::Continue => "the others go on when one fails",
     };
-    let budget = budget(&plan.budget);
+    let budget = budget(&plan.budget) + &rates(plan);
     format!(
         "limits: {} for the run, {} of grace for tools\n        {at_once}; {on_failure}{budget}",
         limit(limits.timeout),
         limit(limits.grace)
     )
+}
+
+/// What the endpoints are to be spared, a line for each.
+fn rates(plan: &CrewPlan) -> String {
+    let line = |provider: &ProviderPlan| {
+        let RateLimits { max_concurrency, requests_per_minute, tokens_per_minute } =
+            provider.limits;
+        let parts = [
+            max_concurrency.map(|most| format!("{} at once", count(most as u64, "call", "calls"))),
+            requests_per_minute
+                .map(|most| format!("{} a minute", count(most as u64, "request", "requests"))),
+            tokens_per_minute.map(|most| format!("{} a minute", count(most, "token", "tokens"))),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let line = || format!("\n        {}: at most {}", provider.name, parts.join(", "));
+        if parts.is_empty() { String::new() } else { line() }
+    };
+    plan.providers.iter().map(line).collect()
 }
 
 /// What the run may use up, on a line of its own.

@@ -5,8 +5,8 @@
 //!
 //! - A call is *proven* when something of an answer has come, or when no refusal has for so long
 //!   that none is to be expected. Only so many unproven ones are out at once as have been proven
-//!   before: calls double until something is wrong, and then hardly more are wrong than are right.
-//!   Where many wait, a few more may be wrong.
+//!   before, and twice as many as have been open: calls double until something is wrong, and then
+//!   hardly more are wrong than are right. Where many wait, a few more may be wrong.
 //! - A refusal (429, 529) closes the *window* to what is still open, though by no more than half,
 //!   pauses the endpoint for as long as the server says, and has the ramp begin again with one call.
 //! - What was refused together is one *episode*: it says the same once.
@@ -29,9 +29,11 @@ const DARING: usize = 16;
 const SILENCE: Duration = Duration::from_millis(250);
 /// On this machine the way is short, if crew was there to listen. That much is waited in all for
 /// all that want to call, and so much for each wave of calls at least and at most.
-const PATIENCE_NEARBY: Duration = Duration::from_secs(8);
+const PATIENCE_NEARBY: Duration = Duration::from_secs(6);
 const LEAST_SILENCE: Duration = Duration::from_millis(8);
-const MOST_SILENCE: Duration = Duration::from_millis(40);
+const MOST_SILENCE: Duration = Duration::from_millis(30);
+/// So many times as long, if crew was not there to listen.
+const DEAF: u32 = 2;
 /// Between two looks whether crew still gets to listen.
 const LISTEN: Duration = Duration::from_millis(4);
 /// A timer is never exact.
@@ -80,6 +82,8 @@ pub struct State {
     most: usize,
     quota: Quota,
     open: usize,
+    /// The most that were open when one was proven.
+    reached: usize,
     /// And when each was sent.
     unproven: HashMap<CallId, Option<Instant>>,
     /// Those that have been sent, the first one first.
@@ -106,6 +110,7 @@ impl State {
             most: limits.max_concurrency.unwrap_or(usize::MAX),
             quota: Quota::new(limits),
             open: 0,
+            reached: 0,
             unproven: HashMap::new(),
             silent: BTreeSet::new(),
             distance,
@@ -132,9 +137,12 @@ impl State {
             return Answer::Later;
         }
         let daring = if self.episode == 0 { wanted / DARING } else { 0 };
-        if self.unproven.len() >= self.proven.max(self.first_calls).max(daring) {
+        if self.unproven.len()
+            >= self.proven.min(2 * self.reached).max(self.first_calls).max(daring)
+        {
             let Some((sent, _)) = self.silent.first() else { return Answer::Later };
-            return Answer::At((*sent + SILENCE).min(now + LISTEN), Reason::Ramp);
+            let latest = *sent + self.silence(wanted) * DEAF;
+            return Answer::At(latest.min(now + LISTEN), Reason::Ramp);
         }
         match self.quota.free_at(tokens, now) {
             Some(at) => Answer::At(at, Reason::Quota),
@@ -172,6 +180,7 @@ impl State {
     pub fn prove(&mut self, call: CallId) {
         if self.forget(call) {
             self.proven += 1;
+            self.reached = self.reached.max(self.open);
         }
     }
 
@@ -233,22 +242,28 @@ impl State {
         self.paused_until
     }
 
-    fn prove_old(&mut self, wanted: usize, now: Instant) {
-        let silence = match self.distance {
+    /// How long nothing is heard of a call that a server has taken, while so many are wanted.
+    fn silence(&self, wanted: usize) -> Duration {
+        match self.distance {
             Distance::Far => SILENCE,
             Distance::Near => {
                 let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).max(1);
                 (PATIENCE_NEARBY / wanted).clamp(LEAST_SILENCE, MOST_SILENCE)
             }
-        };
+        }
+    }
+
+    fn prove_old(&mut self, wanted: usize, now: Instant) {
+        let silence = self.silence(wanted);
         let is_taken = |sent: Instant| {
-            now >= sent + SILENCE
+            now >= sent + silence * DEAF
                 || self.listening.is_some_and(|(since, now)| now >= sent.max(since) + silence)
         };
         while let Some(&(sent, call)) = self.silent.first().filter(|(sent, _)| is_taken(*sent)) {
             self.silent.remove(&(sent, call));
             self.unproven.remove(&call);
             self.proven += 1;
+            self.reached = self.reached.max(self.open);
         }
     }
 }
