@@ -137,9 +137,9 @@ impl State {
             return Answer::Later;
         }
         let daring = if self.episode == 0 { wanted / DARING } else { 0 };
-        if self.unproven.len()
-            >= self.proven.min(2 * self.reached).max(self.first_calls).max(daring)
-        {
+        let taken = self.open - self.unproven.len();
+        let doubled = (2 * self.reached).saturating_sub(taken);
+        if self.unproven.len() >= self.proven.min(doubled).max(self.first_calls).max(daring) {
             let Some((sent, _)) = self.silent.first() else { return Answer::Later };
             let latest = *sent + self.silence(wanted) * DEAF;
             return Answer::At(latest.min(now + LISTEN), Reason::Ramp);

@@ -297,3 +297,26 @@ fn providers_with_the_same_address_and_key_share_a_governor() {
     shared.state.start(0, now);
     assert_eq!(shared.state.ask(0, 0, now), Answer::Later);
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_were_proven_one_after_the_other_do_not_count_as_taken_together() {
+    let mut state = State::new(RateLimits::default(), Distance::Far);
+    let begun = Instant::now();
+    let at = |ms| begun + Duration::from_millis(ms);
+    let fill = |state: &mut State, now| {
+        let mut calls = Vec::new();
+        while state.ask(0, 0, now) == Answer::Now {
+            let call = state.start(0, now);
+            state.sent(call, now);
+            calls.push(call);
+        }
+        calls
+    };
+    let first = fill(&mut state, at(0));
+    assert_eq!(first.len(), 16);
+    // Answered before silence could have proven them.
+    first.into_iter().for_each(|call| state.answer(call));
+    assert_eq!(fill(&mut state, at(100)).len(), 16);
+    // Silence proves these: twice as many may be out as have been, not three times.
+    assert_eq!(fill(&mut state, at(700)).len(), 16);
+}
