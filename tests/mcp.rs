@@ -210,8 +210,14 @@ fn what_a_server_may_ask_is_answered_and_the_rest_refused() {
 #[test]
 fn a_call_that_takes_too_long_is_cancelled_and_the_agent_goes_on() {
     for tool in ["never", "progress"] {
-        let tools = format!("fx.{tool}");
-        let ended = offline("unhurried", "    timeout: 300ms\n", &tools).run();
+        let servers = yaml("be_the_server", "unhurried", "    timeout: 300ms\n");
+        // The run goes on for a while, so that the server has its turn to hear of the end of a call.
+        let crew = Crew::new(&format!(
+            "{servers}tools:\n  wait: {{description: x, command: [sleep, '2']}}\n\
+             agents:\n  a: {{model: offline, tools: [fx.{tool}]}}\n  \
+             b: {{model: offline, tools: [wait]}}\n"
+        ));
+        let ended = crew.run();
         ended.report(0);
         let call = only_call(&ended);
         assert_eq!(call["status"], "timed_out", "{tool}");
