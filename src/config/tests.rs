@@ -62,11 +62,6 @@ proptest! {
         compare(&format!("a: {text}\n"))?;
         compare(&format!("[{text}, '{text}']\n"))?;
     }
-
-    #[test]
-    fn a_file_is_read_alike(source in "([ab]: |- |  |\n|&x |\\*x|\\[|\\]|\\{|\\}|, |'|\"|#|\\||>|1|b ){0,14}") {
-        compare(&source)?;
-    }
 }
 
 impl<'de> Deserialize<'de> for Node {
