@@ -5,6 +5,8 @@
 //! walking down from the process that stands at its head.
 
 use std::collections::BTreeSet;
+#[cfg(target_os = "linux")]
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -117,12 +119,13 @@ pub fn can_see() -> bool {
 /// The children of a process.
 #[cfg(target_os = "linux")]
 pub fn children(parent: Pid) -> Vec<Pid> {
-    // Not every kernel is built with these lists, and some sandboxes leave them out.
-    match std::fs::exists(format!("/proc/self/task/{}/children", nix::unistd::gettid())) {
-        Ok(true) => listed_children(parent),
-        _ => searched_children(parent),
-    }
+    if *LISTED { listed_children(parent) } else { searched_children(parent) }
 }
+
+/// Not every kernel is built with lists of children, and some sandboxes leave them out.
+#[cfg(target_os = "linux")]
+static LISTED: LazyLock<bool> =
+    LazyLock::new(|| std::fs::exists("/proc/thread-self/children").unwrap_or(false));
 
 /// Those of all its threads.
 #[cfg(target_os = "linux")]
