@@ -3,10 +3,14 @@
 //! A keyword that is not its own makes the server refuse the whole request, so only known ones
 //! pass. What is lost only told the model more: arguments are checked against the whole schema.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value, json};
 
 /// Deeper schemas are cut; the server would refuse them.
 const DEPTH: usize = 16;
+/// So are larger ones: each reference is written out, so one that branches doubles with each level.
+const MOST_SCHEMAS: usize = 4096;
 
 /// Keywords that mean the same in both, and hold no schemas.
 const SAME: [&str; 13] = [
@@ -31,16 +35,21 @@ pub fn of(parameters: &Value) -> Option<Value> {
     if properties.is_none_or(Map::is_empty) {
         return None;
     }
-    Some(Reduction { root: parameters }.reduce(parameters, DEPTH))
+    Some(Reduction { root: parameters, left: MOST_SCHEMAS.into() }.reduce(parameters, DEPTH))
 }
 
 struct Reduction<'a> {
     root: &'a Value,
+    /// How many more schemas are written out.
+    left: Cell<usize>,
 }
 
 impl<'a> Reduction<'a> {
     fn reduce(&self, schema: &'a Value, depth: usize) -> Value {
-        let Some(depth) = depth.checked_sub(1) else { return json!({"type": "string"}) };
+        self.left.set(self.left.get().saturating_sub(1));
+        let Some(depth) = depth.checked_sub(1).filter(|_| self.may_go_on()) else {
+            return json!({"type": "string"});
+        };
         if let Some(target) = self.target(schema) {
             return self.reduce(target, depth);
         }
@@ -78,10 +87,15 @@ impl<'a> Reduction<'a> {
         Value::Object(reduced)
     }
 
+    fn may_go_on(&self) -> bool {
+        self.left.get() > 0
+    }
+
     /// Any of the branches; `null` among them is no type of its own here.
     fn union(&self, branches: &'a [Value], mut shared: Map<String, Value>, depth: usize) -> Value {
         let is_null = |branch: &&Value| branch.get("type").is_some_and(|kind| kind == "null");
         let reduced = branches.iter().filter(|branch| !is_null(branch));
+        let reduced = reduced.take_while(|_| self.may_go_on());
         let mut reduced: Vec<Value> = reduced.map(|branch| self.reduce(branch, depth)).collect();
         if branches.iter().any(|branch| is_null(&branch)) {
             shared.insert("nullable".into(), true.into());
@@ -110,7 +124,9 @@ impl<'a> Reduction<'a> {
                 let of = |(name, property): (&String, &'a Value)| {
                     (name.clone(), self.reduce(property, depth))
                 };
-                let properties: Map<_, _> = properties.into_iter().flatten().map(of).collect();
+                let properties = properties.into_iter().flatten();
+                let properties = properties.take_while(|_| self.may_go_on());
+                let properties: Map<_, _> = properties.map(of).collect();
                 // A name that is required but not described is refused.
                 if let Some(Value::Array(required)) = reduced.get_mut("required") {
                     required.retain(|name| {
@@ -187,5 +203,18 @@ fn strings(schema: &Map<String, Value>, reduced: &mut Map<String, Value>) {
         reduced.insert("format".into(), "enum".into());
     } else if schema.get("format").is_some_and(|format| format == "date-time") {
         reduced.insert("format".into(), "date-time".into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_that_branch_are_written_out_within_bounds() {
+        let wide = (0..100).map(|n| (format!("p{n}"), json!({"$ref": "#"})));
+        let schema = json!({"type": "object", "properties": Map::from_iter(wide)});
+        let written = of(&schema).unwrap_or_default().to_string();
+        assert!(written.matches("\"type\"").count() <= MOST_SCHEMAS, "{} bytes", written.len());
     }
 }
