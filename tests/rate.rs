@@ -116,6 +116,11 @@ fn a_key_that_is_refused_once_is_not_tried_again_by_anybody() {
         ("403", script::error(403, "not for you"), "auth"),
         ("402", script::error(402, "no credit"), "rate_limited"),
         (
+            "spend limit",
+            script::error(400, "You have reached your specified API usage limits."),
+            "rate_limited",
+        ),
+        (
             "quota",
             script::json_body(
                 429,
@@ -140,18 +145,23 @@ fn a_key_that_is_refused_once_is_not_tried_again_by_anybody() {
 }
 
 #[test]
-fn a_model_that_is_not_there_stops_no_other_model() {
-    let server = ModelServer::start(|request| match request.model() {
-        "gone" => script::error(404, "no such model"),
-        _ => script::text("x"),
-    });
-    let yaml = "limits: {on_failure: continue, max_parallel: 1}\nagents:\n  a: {model: mock/gone}\n  \
-                b: {model: mock/gone}\n  c: {model: mock/there}\n";
-    let report = crew(&server, yaml).run().report(1);
-    assert_eq!(server.requests().len(), 2);
-    assert_eq!(report["agents"]["c"]["output"], "x");
-    let message = report["agents"]["b"]["error"]["message"].as_str().unwrap();
-    assert!(message.contains("another call got: mock: HTTP 404"), "{message}");
+fn a_model_that_cannot_be_had_stops_no_other_model() {
+    let used_up = json!({"error": {"code": 429, "message": "no more today", "details": [
+        {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]}});
+    for refusal in [script::error(404, "no such model"), script::json_body(429, &used_up)] {
+        let server = ModelServer::start(move |request| match request.model() {
+            "gone" => refusal.clone(),
+            _ => script::text("x"),
+        });
+        let yaml = "limits: {on_failure: continue, max_parallel: 1}\nagents:\n  \
+                    a: {model: mock/gone}\n  b: {model: mock/gone}\n  \
+                    c: {model: [mock/gone, mock/there]}\n";
+        let report = crew(&server, yaml).run().report(1);
+        assert_eq!(server.requests().len(), 2);
+        assert_eq!(report["agents"]["c"]["output"], "x");
+        let message = report["agents"]["b"]["error"]["message"].as_str().unwrap();
+        assert!(message.contains("not asked, since another call got: mock: HTTP 4"), "{message}");
+    }
 }
 
 #[test]

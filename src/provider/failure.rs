@@ -36,6 +36,9 @@ pub struct ServerError {
 const WRONG_KEY: [&str; 4] =
     ["api key not valid", "api key expired", "invalid api key", "incorrect api key"];
 
+/// How servers that have no word of their own for it say that no more may be used up.
+const USED_UP: [&str; 2] = ["credit balance is too low", "reached your specified api usage limits"];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     pub kind: ErrorKind,
@@ -117,8 +120,11 @@ impl ServerError {
             }
             let violations = detail.get("violations").and_then(Value::as_array);
             for quota in violations.into_iter().flatten().filter_map(|one| one.get("quotaId")) {
-                if quota.as_str().is_some_and(|quota| quota.contains("PerDay")) {
-                    self.words.push_str("insufficient_quota ");
+                let quota = quota.as_str().unwrap_or_default();
+                if quota.contains("PerDay") {
+                    let is_of_model = quota.contains("PerModel");
+                    let word = if is_of_model { "model_quota " } else { "insufficient_quota " };
+                    self.words.push_str(word);
                 }
             }
         }
@@ -128,10 +134,14 @@ impl ServerError {
     pub fn verdict(&self, status: Option<u16>) -> Verdict {
         use ErrorKind::{Auth, BadRequest, ContextLength, InvalidResponse, RateLimited};
         let refused = status.is_none_or(|status| (400..500).contains(&status) && status != 429);
-        if self.has_word(&["insufficient_quota", "billing"])
-            || (refused && self.says(&["credit balance is too low"]))
+        if self.has_word(&["insufficient_quota", "model_quota", "billing"])
+            || (refused && self.says(&USED_UP))
         {
             return verdict(RateLimited, false);
+        }
+        // More than a whole minute's tokens: said with 429, but no wait will mend it.
+        if self.says(&["request too large for"]) {
+            return verdict(ContextLength, false);
         }
         if refused && self.is_about_context() {
             return verdict(ContextLength, false);
@@ -168,11 +178,13 @@ impl ServerError {
     /// What an answer with this status, or an error inside a 200, says of the calls beside it.
     pub fn effect(&self, status: Option<u16>, verdict: Verdict) -> Effect {
         let about_content = self.says(&["moderation", "flagged"]);
+        let of_model = self.has_word(&["model_quota"]) && !self.has_word(&["insufficient_quota"]);
         let about_model = status == Some(404) || self.has_word(&["model_not_found"]);
         match (verdict.kind, verdict.retryable) {
             (ErrorKind::RateLimited, true) => Effect::Pause,
             (ErrorKind::Overloaded, true) if status == Some(529) => Effect::Pause,
             (ErrorKind::Overloaded, true) if self.has_word(&["overloaded_error"]) => Effect::Pause,
+            (ErrorKind::RateLimited, false) if of_model => Effect::Model,
             (ErrorKind::Auth | ErrorKind::BadRequest, false) if about_model => Effect::Model,
             (ErrorKind::Auth, false) if about_content => Effect::Call,
             (ErrorKind::Auth | ErrorKind::RateLimited, false) => Effect::Endpoint,

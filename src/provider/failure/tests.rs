@@ -28,6 +28,13 @@ fn statuses_and_words() {
         (Some(429), r#"{"error":{"code":"insufficient_quota"}}"#, RateLimited, false),
         (
             Some(429),
+            r#"{"error":{"type":"tokens","code":"rate_limit_exceeded","message":
+                "Request too large for gpt on tokens per min: Limit 300, Requested 610."}}"#,
+            ContextLength,
+            false,
+        ),
+        (
+            Some(429),
             r#"{"error":{"message":"context window tokens per minute"}}"#,
             RateLimited,
             true,
@@ -99,6 +106,21 @@ fn words_of_anthropic_and_google() {
         (None, r#"{"error":{"type":"authentication_error"}}"#, Auth, false),
         (None, r#"{"error":{"code":503,"status":"UNAVAILABLE"}}"#, Overloaded, true),
     ]);
+}
+
+#[test]
+fn a_quota_of_the_day_is_one_model_s_or_everybody_s() {
+    for (quotas, effect) in [
+        (&["RequestsPerDayPerProjectPerModel-FreeTier"][..], Effect::Model),
+        (&["RequestsPerDayPerProjectPerModel", "RequestsPerDayPerProject"], Effect::Endpoint),
+        (&["RequestsPerMinutePerProjectPerModel"], Effect::Pause),
+    ] {
+        let violations: Vec<_> =
+            quotas.iter().map(|quota| serde_json::json!({"quotaId": quota})).collect();
+        let body = serde_json::json!({"error": {"details": [{"violations": violations}]}});
+        let error = ServerError::from_body(body.to_string().as_bytes());
+        assert_eq!(error.effect(Some(429), error.verdict(Some(429))), effect, "{quotas:?}");
+    }
 }
 
 #[test]
