@@ -30,6 +30,7 @@ fn plan(base_url: &str) -> ProviderPlan {
         base_url: base_url.into(),
         query: Vec::new(),
         api_key: None,
+        key_variable: None,
         headers: Vec::new(),
         limits: RateLimits::default(),
     }

@@ -64,6 +64,25 @@ fn a_wrong_key_is_not_repeated_and_the_hint_names_its_variable() {
 }
 
 #[test]
+fn a_refused_key_is_looked_for_where_it_was_given() {
+    for (provider, place) in [
+        (", api_key_env: MY_KEY", "; check the key in MY_KEY"),
+        (", headers: {api-key: '${MY_KEY}'}", "; check api-key under providers"),
+        (", query: {token: abc}", "; check token under providers"),
+        ("", "; no key was sent"),
+    ] {
+        let server = ModelServer::always(Api::OpenAi.error(401, "invalid_api_key", "no"));
+        let yaml = format!(
+            "providers: {{p: {{base_url: '${{URL}}'{provider}}}}}\nagents: {{a: {{model: p/m}}}}\n"
+        );
+        let crew = Crew::new(&yaml).env("URL", &server.base_url()).env("MY_KEY", KEY);
+        let report = crew.run().report(1);
+        let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
+        assert!(message.contains(place), "{message}");
+    }
+}
+
+#[test]
 fn what_a_vendor_withholds_is_a_failure_that_says_why() {
     let gemini = |reason: &str| Api::Gemini.end(Api::Gemini.begin("so far"), reason, [9, 0, 1, 0]);
     let prompt = script::stream().event(&json!({

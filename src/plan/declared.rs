@@ -65,6 +65,7 @@ impl Declared {
             base_url: self.base_url.clone(),
             query: self.query.clone(),
             api_key,
+            key_variable: self.api_key_env.clone(),
             headers: self.headers.clone(),
             limits: self.limits,
         }

@@ -174,6 +174,7 @@ impl Endpoints {
             base_url: base_url?,
             query: Vec::new(),
             api_key,
+            key_variable: built_in.key_variable.map(str::to_owned),
             headers: Vec::new(),
             limits: limits.map(|(_, limits)| *limits).unwrap_or_default(),
         })

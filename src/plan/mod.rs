@@ -252,6 +252,8 @@ pub struct ProviderPlan {
     /// Added to the address of every call.
     pub query: Vec<(String, SecretString)>,
     pub api_key: Option<SecretString>,
+    /// The variable that the key is from.
+    pub key_variable: Option<String>,
     pub headers: Vec<(String, SecretString)>,
     pub limits: RateLimits,
 }

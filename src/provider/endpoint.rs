@@ -42,7 +42,8 @@ pub struct Endpoint {
     headers: HeaderMap,
     secrets: Secrets,
     name: String,
-    has_key: bool,
+    /// What to do when the key is refused.
+    key_advice: String,
 }
 
 impl Endpoint {
@@ -67,7 +68,7 @@ impl Endpoint {
             headers,
             secrets,
             name: plan.name.clone(),
-            has_key: plan.api_key.is_some(),
+            key_advice: key_advice(plan),
         })
     }
 
@@ -255,10 +256,7 @@ impl Endpoint {
     /// What to do, where that is plain.
     fn advice(&self, url: &Url, kind: ErrorKind, status: StatusCode) -> String {
         match (kind, status) {
-            (ErrorKind::Auth, _) if self.has_key => {
-                format!("; check the key in {}", self.key_source())
-            }
-            (ErrorKind::Auth, _) => format!("; no key was sent: set {}", self.key_source()),
+            (ErrorKind::Auth, _) => format!("; {}", self.key_advice),
             (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
                 format!("; check the model's name and base_url ({})", self.place(url))
             }
@@ -266,15 +264,6 @@ impl Endpoint {
                 format!("; check the credit of provider {}", self.name)
             }
             _ => String::new(),
-        }
-    }
-
-    fn key_source(&self) -> String {
-        match self.name.as_str() {
-            "openai" | "openrouter" | "anthropic" | "gemini" => {
-                format!("{}_API_KEY", self.name.to_ascii_uppercase())
-            }
-            name => format!("the variable that api_key_env of provider {name} names"),
         }
     }
 
@@ -289,6 +278,17 @@ impl Endpoint {
     /// Where calls go, without user info and query.
     fn place(&self, url: &Url) -> String {
         self.secrets.quote(&format!("{}://{}{}", url.scheme(), self.host_port(), url.path()))
+    }
+}
+
+fn key_advice(plan: &ProviderPlan) -> String {
+    if let Some(variable) = &plan.key_variable {
+        return format!("check the key in {variable}");
+    }
+    let sent = plan.headers.iter().chain(&plan.query).find(|(name, _)| is_telling(name));
+    match sent {
+        Some((place, _)) => format!("check {place} under providers"),
+        None => "no key was sent: name its variable in api_key_env".to_owned(),
     }
 }
 

@@ -31,7 +31,7 @@ fn auth(provider: &str) -> String {
     match built_in_key(provider) {
         Some(variable) => format!("check the key in ${variable}"),
         None => format!(
-            "check the variable that `api_key_env` of provider `{}` names",
+            "check the key of provider `{}`: `api_key_env`, or the header that carries it",
             inline(provider)
         ),
     }
@@ -69,9 +69,8 @@ fn other(kind: ErrorKind) -> &'static str {
             "shorten the prompt, lower the tools' `max_output`, or use a model with more context"
         }
         ErrorKind::InvalidResponse => {
-            "check that the server speaks the provider's protocol; raise `max_answer` if the answer \
-             was too long; if it does not fit the `output_schema`, raise `retries` or use another \
-             model"
+            "use another model, or a list of them; raise `max_answer` if the answer was too long, \
+             `retries` if it does not fit the `output_schema`"
         }
         ErrorKind::MaxTurns => "raise the agent's `max_turns`, or tell it when to stop",
         ErrorKind::Budget => "raise the limit that the message names",
@@ -107,7 +106,7 @@ mod tests {
         assert_eq!(auth("openrouter/a/b"), "check the key in $OPENROUTER_API_KEY");
         assert_eq!(auth("anthropic/claude"), "check the key in $ANTHROPIC_API_KEY");
         assert_eq!(auth("gemini/x"), "check the key in $GEMINI_API_KEY");
-        assert!(auth("local/x").contains("`api_key_env` of provider `local`"));
+        assert!(auth("local/x").contains("the key of provider `local`"));
         assert!(advise(ErrorKind::Network, None, "ollama/x").contains("$OLLAMA_HOST"));
         assert!(advise(ErrorKind::Network, None, "local/x").contains("`base_url`"));
     }

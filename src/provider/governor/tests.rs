@@ -274,6 +274,7 @@ fn providers_with_the_same_address_and_key_share_a_governor() {
         base_url: url.into(),
         query: Vec::new(),
         api_key: key.map(Into::into),
+        key_variable: None,
         headers: Vec::new(),
         limits: RateLimits { max_concurrency: calls, ..RateLimits::default() },
     };
