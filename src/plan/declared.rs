@@ -140,6 +140,10 @@ pub fn headers(
     checked
 }
 
+/// What vendors' examples of a call end with.
+const CALLS: [&str; 4] =
+    ["/chat/completions", "/v1/messages", ":generateContent", ":streamGenerateContent"];
+
 pub fn base_url(text: &str) -> Result<String, String> {
     let expected = "expected an address such as http://127.0.0.1:8080/v1";
     let url = Url::parse(text.trim()).map_err(|error| format!("{expected}: {error}"))?;
@@ -152,7 +156,11 @@ pub fn base_url(text: &str) -> Result<String, String> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("{expected}, without ? or #; parameters go under query"));
     }
-    Ok(url.as_str().trim_end_matches('/').to_owned())
+    let address = url.as_str().trim_end_matches('/');
+    if let Some(call) = CALLS.iter().find(|call| address.ends_with(*call)) {
+        return Err(format!("{expected}, without {call}: that is added for each call"));
+    }
+    Ok(address.to_owned())
 }
 
 #[cfg(test)]
@@ -162,7 +170,9 @@ mod tests {
     #[test]
     fn base_urls() {
         assert_eq!(base_url("http://h:1/v1///").as_deref(), Ok("http://h:1/v1"));
-        for text in ["", "h", "ftp://h", "http://", "http://u:p@h", "http://h/?a=b", "/v1"] {
+        assert_eq!(base_url("http://h/messages").as_deref(), Ok("http://h/messages"));
+        let call = "http://h/v1/chat/completions/";
+        for text in ["", "h", "ftp://h", "http://", "http://u:p@h", "http://h/?a=b", "/v1", call] {
             assert!(base_url(text).is_err(), "{text}");
         }
     }
