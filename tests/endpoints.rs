@@ -89,6 +89,9 @@ fn what_a_vendor_withholds_is_a_failure_that_says_why() {
         "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
         "usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 9}}));
     let refusal = Api::Anthropic.end(Api::Anthropic.begin("so far"), "refusal", [9, 0, 1, 0]);
+    let filtered = Api::OpenAi.end(Api::OpenAi.begin("so far"), "content_filter", [9, 0, 1, 0]);
+    let declined =
+        Api::OpenAi.end(script::stream().delta(json!({"refusal": "so far"})), "stop", [9, 0, 1, 0]);
     for (api, script, kind, word, has_text) in [
         (Api::Gemini, gemini("SAFETY"), "invalid_response", "SAFETY", true),
         (Api::Gemini, gemini("RECITATION"), "invalid_response", "RECITATION", true),
@@ -101,6 +104,8 @@ fn what_a_vendor_withholds_is_a_failure_that_says_why() {
         ),
         (Api::Gemini, prompt, "bad_request", "PROHIBITED_CONTENT", false),
         (Api::Anthropic, refusal, "invalid_response", "refus", true),
+        (Api::OpenAi, filtered, "invalid_response", "blocked the answer", true),
+        (Api::OpenAi, declined, "invalid_response", "refused to answer", true),
     ] {
         let agent = failure(api, script);
         assert_eq!(agent["error"]["kind"], kind, "{word}: {agent:#}");

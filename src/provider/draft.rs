@@ -76,6 +76,7 @@ pub struct Draft {
     told: usize,
     calls: Calls,
     finish_reason: Option<String>,
+    refusal: Option<Refusal>,
     usage: TokenUsage,
     /// The start of the first JSON that was no part of an answer.
     stranger: Vec<u8>,
@@ -104,7 +105,7 @@ impl Draft {
 
     /// The answer is complete, whatever may still follow.
     pub fn is_finished(&self) -> bool {
-        self.finish_reason.is_some()
+        self.finish_reason.is_some() || self.refusal.is_some()
     }
 
     /// What comes is an answer, even if nothing is in it.
@@ -153,11 +154,19 @@ impl Draft {
         self.finish_reason = Some(reason.chars().take(FINISH_REASON_CHARS).collect());
     }
 
+    /// The answer is withheld or spoilt. What still comes of it may be its tokens.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.refusal.get_or_insert(refusal);
+    }
+
     /// `native` makes what the server wants back of this turn.
     pub fn into_reply(
         self,
         native: impl FnOnce(&[ToolCall]) -> Option<NativeTurn>,
     ) -> Result<ChatReply, Fault> {
+        if let Some(refusal) = self.refusal {
+            return Err(Fault::Refused(refusal));
+        }
         if !self.saw_answer {
             return Err(Fault::NoAnswer(self.stranger));
         }

@@ -95,7 +95,7 @@ impl Parser for Answer {
             "message_delta" => {
                 self.count(event.usage, draft, on_delta);
                 let delta: Option<Delta<'_>> = json::object(event.delta);
-                finish(&json::text(delta.and_then(|delta| delta.stop_reason))?, draft)?;
+                finish(&json::text(delta.and_then(|delta| delta.stop_reason))?, draft);
             }
             "message_stop" => return Ok(true),
             "message" => self.whole(&event, draft, on_delta)?,
@@ -136,7 +136,8 @@ impl Answer {
         for (at, block) in blocks.items.iter().enumerate() {
             self.begin(Some(at as u64), block, draft, on_delta)?;
         }
-        Ok(finish(&json::text(event.stop_reason)?, draft)?)
+        finish(&json::text(event.stop_reason)?, draft);
+        Ok(())
     }
 
     fn begin(
@@ -260,21 +261,18 @@ impl Answer {
     }
 }
 
-fn finish(reason: &str, draft: &mut Draft) -> Result<(), Fault> {
+fn finish(reason: &str, draft: &mut Draft) {
     match reason {
         "" => {}
         "end_turn" | "stop_sequence" => draft.finish("stop"),
         "max_tokens" | "model_context_window_exceeded" => draft.finish("length"),
         "tool_use" => draft.finish("tool_calls"),
-        "refusal" => {
-            return Err(Fault::Refused(Refusal {
-                kind: ErrorKind::InvalidResponse,
-                retryable: false,
-                what: "the model refused to answer",
-                words: "stop_reason: refusal".into(),
-            }));
-        }
+        "refusal" => draft.refuse(Refusal {
+            kind: ErrorKind::InvalidResponse,
+            retryable: false,
+            what: "the model refused to answer",
+            words: "stop_reason: refusal".into(),
+        }),
         other => draft.finish(other),
     }
-    Ok(())
 }

@@ -38,7 +38,7 @@ impl Parser for Answer {
             draft.count(usage, on_delta);
         }
         if let Some(feedback) = json::object::<PromptFeedback<'_>>(chunk.prompt_feedback) {
-            blocked(&feedback)?;
+            blocked(&feedback, draft)?;
         }
         let candidates = chunk.candidates.map(|candidates| candidates.items).unwrap_or_default();
         if candidates.is_empty() {
@@ -53,7 +53,7 @@ impl Parser for Answer {
             }
             let reason = json::text(candidate.finish_reason)?;
             let words = json::text(candidate.finish_message)?;
-            finish(&reason, &words, draft)?;
+            finish(&reason, &words, draft);
         }
         Ok(false)
     }
@@ -140,21 +140,21 @@ impl Answer {
     }
 }
 
-fn blocked(feedback: &PromptFeedback<'_>) -> Result<(), Stop> {
+fn blocked(feedback: &PromptFeedback<'_>, draft: &mut Draft) -> Result<(), Stop> {
     let reason = json::text(feedback.block_reason)?;
     if matches!(&*reason, "" | "BLOCK_REASON_UNSPECIFIED") {
         return Ok(());
     }
     let words = told("blockReason", &reason, &json::text(feedback.block_reason_message)?);
     let what = "the server blocked the prompt";
-    Err(Fault::Refused(Refusal { kind: ErrorKind::BadRequest, retryable: false, what, words })
-        .into())
+    draft.refuse(Refusal { kind: ErrorKind::BadRequest, retryable: false, what, words });
+    Ok(())
 }
 
-fn finish(reason: &str, words: &str, draft: &mut Draft) -> Result<(), Fault> {
-    let refused = |what, retryable| {
+fn finish(reason: &str, words: &str, draft: &mut Draft) {
+    let refusal = |what, retryable| {
         let words = told("finishReason", reason, words);
-        Err(Fault::Refused(Refusal { kind: ErrorKind::InvalidResponse, retryable, what, words }))
+        Refusal { kind: ErrorKind::InvalidResponse, retryable, what, words }
     };
     match reason {
         "" | "FINISH_REASON_UNSPECIFIED" => {}
@@ -169,19 +169,18 @@ fn finish(reason: &str, words: &str, draft: &mut Draft) -> Result<(), Fault> {
         | "IMAGE_SAFETY"
         | "IMAGE_PROHIBITED_CONTENT"
         | "IMAGE_RECITATION"
-        | "MODEL_ARMOR" => {
-            return refused("the server blocked the answer", false);
+        | "MODEL_ARMOR" => draft.refuse(refusal("the server blocked the answer", false)),
+        "MISSING_THOUGHT_SIGNATURE" => {
+            draft.refuse(refusal("the server gave up the answer", false));
         }
-        "MISSING_THOUGHT_SIGNATURE" => return refused("the server gave up the answer", false),
         // Slips of the model, which it may not make again.
         "MALFORMED_FUNCTION_CALL"
         | "UNEXPECTED_TOOL_CALL"
         | "TOO_MANY_TOOL_CALLS"
         | "MALFORMED_RESPONSE"
-        | "OTHER" => return refused("the server gave up the answer", true),
+        | "OTHER" => draft.refuse(refusal("the server gave up the answer", true)),
         other => draft.finish(&other.to_ascii_lowercase()),
     }
-    Ok(())
 }
 
 fn told(key: &str, reason: &str, words: &str) -> String {

@@ -4,11 +4,12 @@ use serde_json::value::RawValue;
 
 use super::chunk::{self, Chunk, Delta};
 use crate::provider::calls::Piece;
-use crate::provider::draft::{Draft, Fault, OnDelta, Stop};
+use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json;
 use crate::provider::protocol::Parser;
 use crate::provider::{NativePart, ToolCall};
+use crate::report::ErrorKind;
 
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -81,6 +82,9 @@ impl Answer {
             let text = json::text(raw)?;
             draft.add_text(&text, on_delta)?;
         }
+        if json::is_given(delta.refusal) {
+            refuse(draft, "the model refused to answer", "refusal");
+        }
         let Some(fragments) = &delta.tool_calls else { return Ok(()) };
         if fragments.more {
             return Err(Fault::TooManyCalls.into());
@@ -111,7 +115,15 @@ fn finish(draft: &mut Draft, reason: &str) -> Result<(), Fault> {
             let error = r#"{"message": "it gave up the answer (finish_reason: error)"}"#;
             return Err(Fault::Server(ServerError::from_error(error)));
         }
+        "content_filter" => {
+            refuse(draft, "the server blocked the answer", "finish_reason: content_filter");
+        }
         reason => draft.finish(reason),
     }
     Ok(())
+}
+
+fn refuse(draft: &mut Draft, what: &'static str, words: &str) {
+    let kind = ErrorKind::InvalidResponse;
+    draft.refuse(Refusal { kind, retryable: false, what, words: words.into() });
 }
