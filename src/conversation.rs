@@ -44,8 +44,6 @@ pub enum Ending {
     Data(Value),
     /// The last reply holds no value that fits, for this reason.
     Misfit(String),
-    /// The model answered with nothing at all.
-    Empty,
     /// The model wanted to go on after its last turn.
     OutOfTurns,
 }
@@ -95,9 +93,6 @@ impl Conversation {
     }
 
     fn answered(&mut self, text: &str, native: Option<NativeTurn>) -> Step {
-        if text.trim().is_empty() {
-            return Step::Done(Ending::Empty);
-        }
         let Some(expected) = &mut self.expected else { return Step::Done(Ending::Answer) };
         let complaint = match expected.schema.read(text) {
             Ok(value) => return Step::Done(Ending::Data(value)),
@@ -209,12 +204,5 @@ mod tests {
                 panic!("{conversation:?}")
             };
         }
-    }
-
-    #[test]
-    fn an_empty_answer_is_no_answer() {
-        let mut conversation = Conversation::new(None, "p".into(), 1);
-        conversation.model_replied(" \n", reply(&[]));
-        assert_eq!(conversation.next(), Step::Done(Ending::Empty));
     }
 }

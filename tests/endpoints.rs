@@ -131,6 +131,33 @@ fn a_slip_of_the_model_is_given_another_chance() {
 }
 
 #[test]
+fn an_answer_without_a_word_is_given_another_chance_unless_it_was_cut() {
+    for api in Api::ALL {
+        let (stop, length) = match api {
+            Api::OpenAi => ("stop", "length"),
+            Api::Anthropic => ("end_turn", "max_tokens"),
+            Api::Gemini => ("STOP", "MAX_TOKENS"),
+        };
+        let empty = |reason| api.end(api.begin(" "), reason, [3, 0, 2, 2]);
+        let run = |server: &ModelServer| {
+            let yaml = format!("providers: {{p: {{api: {}, base_url: '${{URL}}'}}}}\n", api.name());
+            Crew::new(&(yaml + "agents: {a: {model: p/m}}\n"))
+                .env("URL", &api.base_url(server))
+                .run()
+        };
+        let report = run(&ModelServer::sequence([empty(stop), api.text("words")])).report(0);
+        let agent = &report["agents"]["a"];
+        assert_eq!((&agent["output"], &agent["retries"]), (&"words".into(), &1.into()), "{api:?}");
+
+        let server = ModelServer::always(empty(length));
+        let report = run(&server).report(1);
+        let error = &report["agents"]["a"]["error"];
+        assert_eq!((&error["kind"], server.requests().len()), (&"invalid_response".into(), 1));
+        assert!(error["message"].as_str().unwrap().contains("max_output_tokens"), "{error}");
+    }
+}
+
+#[test]
 fn the_wait_of_a_quota_is_kept_and_that_of_a_day_is_not_tried() {
     let quota = |id: &str, delay: &str| {
         json_body(

@@ -11,7 +11,7 @@ use crate::budget::{self, Amount, Reservation};
 use crate::ledger::{End, Ledger};
 use crate::plan::Price;
 use crate::provider::governor::{Governor, Permit};
-use crate::provider::{ChatDelta, ChatReply, ChatRequest, ProviderError, TokenUsage};
+use crate::provider::{ChatDelta, ChatReply, ChatRequest, Effect, ProviderError, TokenUsage};
 use crate::report::{ErrorKind, Event, Usage, millis};
 
 /// A shorter wait for an endpoint is not worth telling.
@@ -67,12 +67,35 @@ impl Driver<'_> {
         let told_text = hearing.end(model, error_of(result.as_ref()));
         self.tell(Event::Tokens { agent: self.index, usage: self.ledger.open().usage });
         match result {
-            Some(result) => Ok(result.map_err(|error| Failure { error, told_text })),
+            Some(Ok(reply)) => Ok(self.check(reply, told_text)),
+            Some(Err(error)) => Ok(Err(Failure { error, told_text })),
             None => {
                 self.context.calls_cancelled.fetch_add(1, Ordering::Relaxed);
                 Err(self.stopped())
             }
         }
+    }
+
+    /// An answer with neither text nor calls is none: models slip so, and may not do it again.
+    fn check(&self, reply: ChatReply, told_text: bool) -> Result<ChatReply, Failure> {
+        let ledger = self.ledger.open();
+        let text = ledger.output.as_deref().filter(|_| told_text).unwrap_or_default();
+        if !reply.tool_calls.is_empty() || !text.trim().is_empty() {
+            return Ok(reply);
+        }
+        let finish = reply.finish_reason.as_deref().unwrap_or("none");
+        // It would think just as long once more.
+        let is_cut = finish == "length";
+        let advice = if is_cut { "; raise max_output_tokens" } else { "" };
+        let error = ProviderError {
+            kind: ErrorKind::InvalidResponse,
+            scope: None,
+            message: format!("the model answered nothing (finish_reason: {finish}){advice}"),
+            retryable: !is_cut,
+            retry_after: None,
+            effect: Effect::Call,
+        };
+        Err(Failure { error, told_text })
     }
 
     /// Has the agent's budget and the run's keep so much free.

@@ -180,12 +180,6 @@ impl Driver<'_> {
                 let message = format!("the answer cannot be used: {complaint}");
                 failed(ErrorKind::InvalidResponse, message)
             }
-            Ending::Empty => {
-                let finish = self.ledger.open().finish_reason.clone();
-                let finish = finish.as_deref().unwrap_or("none").to_owned();
-                let message = format!("the model answered nothing (finish_reason: {finish})");
-                failed(ErrorKind::InvalidResponse, message)
-            }
             Ending::OutOfTurns => {
                 let turns = self.plan.max_turns;
                 let message =
