@@ -265,3 +265,30 @@ fn an_answer_cut_by_its_length_succeeds_and_the_summary_says_so() {
         assert!(ended.stderr.contains("max_output_tokens"), "{}", ended.stderr);
     }
 }
+
+#[test]
+fn whoever_takes_over_gets_each_call_under_an_id_of_its_own() {
+    // Calls of this protocol often have no id, so each turn's are numbered anew.
+    let first = Api::Gemini;
+    let asks = first.tool_calls(&[("t", &json!({"n": 1}))]);
+    let leaving =
+        ModelServer::sequence([asks.clone(), asks, first.error(404, "NOT_FOUND", "gone")]);
+    let next = Api::Anthropic;
+    let taking = ModelServer::always(next.text("done"));
+    let yaml = "providers:\n  one: {api: gemini, base_url: '${ONE}'}\n  \
+                two: {api: anthropic, base_url: '${TWO}'}\n\
+                tools:\n  t: {command: [echo, x], parameters: {n: {type: integer}}}\n\
+                agents: {a: {model: [one/m, two/m], tools: [t]}}\n";
+    let crew = Crew::new(yaml).env("ONE", &first.base_url(&leaving));
+    let report = crew.env("TWO", &next.base_url(&taking)).run().report(0);
+    assert_eq!(report["agents"]["a"]["output"], "done");
+    let request = &taking.requests()[0];
+    let blocks = |kind: &str, key: &str| -> Vec<String> {
+        let blocks = request.messages().iter().flat_map(|m| m["content"].as_array().unwrap());
+        let found = blocks.filter(|block| block["type"] == kind);
+        found.map(|block| block[key].as_str().unwrap().to_owned()).collect()
+    };
+    let calls = blocks("tool_use", "id");
+    assert!(calls.len() == 2 && calls[0] != calls[1], "{calls:?}");
+    assert_eq!(blocks("tool_result", "tool_use_id"), calls);
+}

@@ -56,7 +56,8 @@ impl Kept {
             Content::Thinking { text, signature } => request::thinking(text, signature.as_deref()),
             Content::Redacted(data) => request::redacted(data),
             Content::Call { number, .. } => {
-                request::call(calls.get(usize::try_from(*number).ok()?)?)
+                let call = calls.get(usize::try_from(*number).ok()?)?;
+                request::call(call, request::id(&call.id))
             }
             Content::Other => return None,
         };

@@ -1,6 +1,7 @@
 //! From a [`ChatRequest`] to the JSON of the protocol. Pure, and without copying the messages.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -111,15 +112,20 @@ fn tool(tool: &ToolSpec) -> WireTool<'_> {
 /// The sides take turns: what one of them says in a row is one message, tool results included.
 fn turns<'a>(messages: &'a [Message], by: &str) -> Vec<Turn<'a>> {
     let mut turns: Vec<Turn<'a>> = Vec::new();
+    let mut ids = Ids::default();
     for message in messages {
         let (role, mut content) = match message {
             Message::System(_) => continue,
             Message::User(prompt) => ("user", text(prompt).map(Part::Ours).into_iter().collect()),
-            Message::Tool { call, output } => ("user", vec![Part::Ours(result(call, output))]),
+            Message::Tool { call, output } => {
+                ("user", vec![Part::Ours(result(ids.of(call), output))])
+            }
             Message::Assistant { text: said, tool_calls, native } => {
-                let content = wire::native(native.as_ref(), said, by, text).unwrap_or_else(|| {
-                    let blocks = text(said).into_iter().chain(tool_calls.iter().map(call));
-                    blocks.map(Part::Ours).collect()
+                let native = wire::native(native.as_ref(), said, by, text);
+                ids.take(tool_calls, native.is_some());
+                let content = native.unwrap_or_else(|| {
+                    let calls = tool_calls.iter().map(|one| call(one, ids.of(one)));
+                    text(said).into_iter().chain(calls).map(Part::Ours).collect()
                 });
                 ("assistant", content)
             }
@@ -148,19 +154,46 @@ pub fn redacted(data: &str) -> Block<'_> {
     Block::RedactedThinking { data }
 }
 
-pub fn call(call: &ToolCall) -> Block<'_> {
+pub fn call<'a>(call: &'a ToolCall, id: Cow<'a, str>) -> Block<'a> {
     // What `arguments` gives is an object, so the other way is never taken.
     let input = serde_json::from_str(wire::arguments(&call.arguments)).unwrap_or(RawValue::NULL);
-    Block::ToolUse { id: id(&call.id), name: wire::function_name(&call.name), input }
+    Block::ToolUse { id, name: wire::function_name(&call.name), input }
 }
 
-fn result<'a>(call: &'a ToolCall, output: &'a str) -> Block<'a> {
+fn result<'a>(tool_use_id: Cow<'a, str>, output: &'a str) -> Block<'a> {
     let content = Some(output).filter(|output| !output.trim().is_empty());
-    Block::ToolResult { tool_use_id: id(&call.id), content }
+    Block::ToolResult { tool_use_id, content }
+}
+
+/// The ids of calls as they go out. The server takes each only once, and those of other servers
+/// may be the same in every turn.
+#[derive(Default)]
+struct Ids<'a> {
+    used: HashSet<Cow<'a, str>>,
+    /// Of the latest turn with calls, by the ids that they came with.
+    latest: HashMap<&'a str, Cow<'a, str>>,
+}
+
+impl<'a> Ids<'a> {
+    /// The calls of the next turn; in one of the server's own their ids stand already.
+    fn take(&mut self, calls: &'a [ToolCall], is_native: bool) {
+        self.latest.clear();
+        for call in calls {
+            let mut id = id(&call.id);
+            while !self.used.insert(id.clone()) && !is_native {
+                id = Cow::Owned(format!("{id}_{}", self.used.len()));
+            }
+            self.latest.insert(&call.id, id);
+        }
+    }
+
+    fn of(&self, call: &'a ToolCall) -> Cow<'a, str> {
+        self.latest.get(call.id.as_str()).cloned().unwrap_or_else(|| id(&call.id))
+    }
 }
 
 /// Ids are letters, digits, `_` and `-`. Those of other servers may hold anything.
-fn id(id: &str) -> Cow<'_, str> {
+pub fn id(id: &str) -> Cow<'_, str> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if !id.is_empty() && id.bytes().all(fits) {
         return Cow::Borrowed(id);
