@@ -209,6 +209,35 @@ fn a_deployment_on_azure() {
 }
 
 #[test]
+fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
+    let detail = json!({"object": "error", "message": {"detail": [{"type": "extra_forbidden",
+        "loc": ["body", "stream_options", "include_usage"]}]}, "type": "invalid_request_error"});
+    let limit = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
+                 'max_completion_tokens' instead.";
+    let server = ModelServer::start(move |request| {
+        let has = |key| request.body.get(key).is_some();
+        match (has("stream_options"), has("max_tokens")) {
+            (true, _) => json_body(422, &detail),
+            (_, true) => script::error(400, limit),
+            _ => Api::OpenAi.text("x"),
+        }
+    });
+    let yaml = "providers: {p: {base_url: '${URL}'}}\ndefaults: {model: p/m, max_output_tokens: 9}\n\
+                agents: {a: {}, b: {needs: [a]}}\n";
+    let report = Crew::new(yaml).env("URL", &server.base_url()).run().report(0);
+    assert_eq!(server.requests().len(), 4, "three for the first agent, one for the second");
+    let last = &server.requests()[3].body;
+    assert_eq!(last["max_completion_tokens"], 9);
+    assert_eq!(
+        (&report["usage"]["model_calls"], &report["agents"]["a"]["retries"]),
+        (&json!(2), &json!(0))
+    );
+    let server = ModelServer::always(script::error(400, "stream_options are not for you"));
+    Crew::new(yaml).env("URL", &server.base_url()).run().report(1);
+    assert_eq!(server.requests().len(), 2, "it is not asked for ever");
+}
+
+#[test]
 fn a_key_in_a_header_goes_nowhere_else() {
     expect_in(
         "providers:\n  azure: {base_url: 'http://h', headers: {api-key: '${MY_KEY:-x}', x-team: '${TEAM:-y}'}}\n\

@@ -5,6 +5,7 @@
 
 pub(crate) mod anthropic;
 pub(crate) mod calls;
+pub(crate) mod dialect;
 pub(crate) mod draft;
 mod endpoint;
 mod failure;

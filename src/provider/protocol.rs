@@ -4,6 +4,7 @@
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::dialect::Dialect;
 use super::draft::{Draft, OnDelta, Stop};
 use super::{ChatRequest, NativePart, ToolCall};
 
@@ -26,6 +27,7 @@ pub trait Protocol: Send + Sync {
         base: &Url,
         request: &ChatRequest<'_>,
         by: &str,
+        dialect: Dialect,
     ) -> serde_json::Result<Vec<u8>>;
 
     /// For one answer.

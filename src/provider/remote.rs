@@ -5,6 +5,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use reqwest::Client;
 
 use super::calls::MAX_CALLS;
+use super::dialect::{Dialect, Dialects};
 use super::draft::{Fault, OnDelta};
 use super::endpoint::{Body, Endpoint};
 use super::format::Formats;
@@ -20,6 +21,7 @@ pub struct Remote {
     endpoint: Endpoint,
     protocol: Box<dyn Protocol>,
     formats: Formats,
+    dialects: Dialects,
 }
 
 impl Remote {
@@ -29,7 +31,8 @@ impl Remote {
         protocol: Box<dyn Protocol>,
     ) -> Result<Self, SetupError> {
         let endpoint = Endpoint::new(plan, client, &*protocol)?;
-        Ok(Self { endpoint, protocol, formats: Formats::new(&plan.name) })
+        let formats = Formats::new(&plan.name);
+        Ok(Self { endpoint, protocol, formats, dialects: Dialects::default() })
     }
 
     async fn call(
@@ -61,22 +64,40 @@ impl Remote {
         on_delta: OnDelta<'_>,
     ) -> Result<Body, ProviderError> {
         if self.formats.may_ask(request) {
-            match self.send(request, by, on_delta).await {
+            match self.put(request, by, on_delta).await {
                 Err(error) if self.formats.is_refused(request.model, &error) => {}
                 sent => return sent,
             }
         }
-        self.send(&ChatRequest { output_schema: None, ..request.clone() }, by, on_delta).await
+        self.put(&ChatRequest { output_schema: None, ..request.clone() }, by, on_delta).await
+    }
+
+    /// Sends the request in the words that its server understands. Each refusal teaches one of
+    /// few, so this ends.
+    async fn put(
+        &self,
+        request: &ChatRequest<'_>,
+        by: &str,
+        on_delta: OnDelta<'_>,
+    ) -> Result<Body, ProviderError> {
+        let mut dialect = self.dialects.of(request.model);
+        loop {
+            let sent = self.send(request, by, dialect, on_delta).await;
+            let Err(error) = &sent else { return sent };
+            let Some(next) = self.dialects.learn(dialect, request, error) else { return sent };
+            dialect = next;
+        }
     }
 
     async fn send(
         &self,
         request: &ChatRequest<'_>,
         by: &str,
+        dialect: Dialect,
         on_delta: OnDelta<'_>,
     ) -> Result<Body, ProviderError> {
         let base = self.endpoint.base();
-        let body = self.protocol.request(base, request, by).map_err(|error| {
+        let body = self.protocol.request(base, request, by, dialect).map_err(|error| {
             self.endpoint
                 .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
         })?;

@@ -10,6 +10,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::ChatRequest;
+use super::dialect::Dialect;
 use super::protocol::{Parser, Protocol, Wording, below};
 
 /// The only version there is; what came later is asked for by headers of its own.
@@ -37,6 +38,7 @@ impl Protocol for Anthropic {
         _base: &Url,
         request: &ChatRequest<'_>,
         by: &str,
+        _dialect: Dialect,
     ) -> serde_json::Result<Vec<u8>> {
         request::to_json(request, by)
     }

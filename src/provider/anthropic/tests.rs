@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Anthropic;
 use crate::provider::calls::MAX_CALLS;
+use crate::provider::dialect::Dialect;
 use crate::provider::draft::Fault;
 use crate::provider::protocol::Protocol;
 use crate::provider::testing::{self, BY, Told, request};
@@ -180,7 +181,8 @@ fn the_parts_of_an_answer_are_bounded() {
 
 fn body(request: &ChatRequest<'_>) -> Value {
     let base = reqwest::Url::parse("http://h");
-    let body = base.ok().and_then(|base| Anthropic.request(&base, request, BY).ok());
+    let body =
+        base.ok().and_then(|base| Anthropic.request(&base, request, BY, Dialect::default()).ok());
     serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default()
 }
 

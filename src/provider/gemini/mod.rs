@@ -11,6 +11,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::ChatRequest;
+use super::dialect::Dialect;
 use super::protocol::{Parser, Protocol, Wording, below};
 
 const VERSION: &str = "v1beta";
@@ -45,6 +46,7 @@ impl Protocol for Gemini {
         _base: &Url,
         request: &ChatRequest<'_>,
         by: &str,
+        _dialect: Dialect,
     ) -> serde_json::Result<Vec<u8>> {
         request::to_json(request, by)
     }

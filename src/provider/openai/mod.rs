@@ -12,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use self::request::TokenLimitKey;
 use super::ChatRequest;
+use super::dialect::Dialect;
 use super::protocol::{Parser, Protocol, Wording, below};
 
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +36,13 @@ impl Protocol for OpenAi {
         base: &Url,
         request: &ChatRequest<'_>,
         by: &str,
+        dialect: Dialect,
     ) -> serde_json::Result<Vec<u8>> {
-        let limit = TokenLimitKey::of_host(base.host_str().unwrap_or_default());
-        request::to_json(request, by, limit)
+        let limit = match dialect.max_completion_tokens {
+            true => TokenLimitKey::MaxCompletionTokens,
+            false => TokenLimitKey::of_host(base.host_str().unwrap_or_default()),
+        };
+        request::to_json(request, by, limit, !dialect.no_stream_options)
     }
 
     fn parser(&self) -> Box<dyn Parser> {

@@ -41,7 +41,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
     stream: bool,
-    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,11 +124,12 @@ fn reasoning<'a>(turn: Option<&'a NativeTurn>, by: &str) -> Option<&'a RawValue>
     })
 }
 
-/// The body of the request. `by` is who will answer it.
+/// The body of the request. `by` is who will answer it. `include_usage`: the tokens are asked for.
 pub fn to_json(
     request: &ChatRequest<'_>,
     by: &str,
     limit: TokenLimitKey,
+    include_usage: bool,
 ) -> serde_json::Result<Vec<u8>> {
     let of = |key| request.max_output_tokens.filter(|_| limit == key);
     serde_json::to_vec(&Body {
@@ -136,7 +138,7 @@ pub fn to_json(
         tools: request.tools.iter().map(tool).collect(),
         response_format: request.output_schema.and_then(|schema| response_format(schema.schema())),
         stream: true,
-        stream_options: StreamOptions { include_usage: true },
+        stream_options: include_usage.then_some(StreamOptions { include_usage }),
         temperature: request.temperature,
         max_tokens: of(TokenLimitKey::MaxTokens),
         max_completion_tokens: of(TokenLimitKey::MaxCompletionTokens),
@@ -192,7 +194,8 @@ mod tests {
     use crate::provider::testing::{BY, request};
 
     fn body(request: &ChatRequest<'_>, limit: TokenLimitKey) -> Value {
-        serde_json::from_slice(&to_json(request, BY, limit).unwrap_or_default()).unwrap_or_default()
+        serde_json::from_slice(&to_json(request, BY, limit, true).unwrap_or_default())
+            .unwrap_or_default()
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! What not every server of a protocol takes, found out from refusals: the call is made again in
+//! other words, and so are all later ones of that model.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{ChatRequest, ProviderError};
+use crate::report::ErrorKind;
+
+/// How a request is put. The default is what most servers understand best.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dialect {
+    /// Tokens are not asked for: the server tells them anyhow, or not at all.
+    pub no_stream_options: bool,
+    /// The limit of output tokens goes under its newer name.
+    pub max_completion_tokens: bool,
+}
+
+impl Dialect {
+    /// What to say in place of what was refused in these words; `None` if that was something else.
+    fn after(self, refusal: &str, request: &ChatRequest<'_>) -> Option<Self> {
+        let mut next = self;
+        next.no_stream_options |=
+            refusal.contains("stream_options") || refusal.contains("include_usage");
+        next.max_completion_tokens |=
+            request.max_output_tokens.is_some() && refusal.contains("max_completion_tokens");
+        (next != self).then_some(next)
+    }
+}
+
+/// The dialects of one endpoint, model by model.
+#[derive(Debug, Default)]
+pub struct Dialects(Mutex<HashMap<String, Dialect>>);
+
+impl Dialects {
+    pub fn of(&self, model: &str) -> Dialect {
+        self.known().get(model).copied().unwrap_or_default()
+    }
+
+    /// The dialect to try after this one was refused, if the refusal was about it.
+    pub fn learn(
+        &self,
+        spoken: Dialect,
+        request: &ChatRequest<'_>,
+        error: &ProviderError,
+    ) -> Option<Dialect> {
+        let about_request = error.kind == ErrorKind::BadRequest;
+        let next = spoken.after(&error.message, request).filter(|_| about_request)?;
+        self.known().insert(request.model.to_owned(), next);
+        Some(next)
+    }
+
+    /// A panic elsewhere does not make what stands in it untrue.
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Dialect>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
