@@ -296,18 +296,62 @@ fn faults_of_providers() {
     );
 }
 
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
 #[test]
-fn the_readmes_providers_are_good_ones() {
-    let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+fn the_readmes_providers_are_asked_as_it_says() {
+    let readme = readme();
     let mut blocks = readme.split("```yaml\n").filter_map(|block| block.split("```").next());
     let example = blocks.find(|block| block.starts_with("providers:")).unwrap();
-    let agents = "agents: {a: {model: local/x}, b: {model: azure/gpt-4o}}\n";
+    for api in ["api: openai ", "Or: anthropic ", "gemini (generateContent)"] {
+        assert!(example.contains(api), "{api}");
+    }
+    let agents = "agents: {a: {model: local/x}, b: {model: azure/gpt-4o}, c: {model: openai/m}}\n";
+    let keys = [("LOCAL_KEY", KEY), ("AZURE_OPENAI_API_KEY", KEY), ("OPENAI_API_KEY", KEY)];
     let dir = folder(format!("{example}{agents}"));
-    let keys = [("LOCAL_KEY", KEY), ("AZURE_OPENAI_API_KEY", KEY)];
     let output = program(dir.path(), &["check"], &keys);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    for limits in [
+        "local: at most 8 calls at once, 500 requests a minute, 200000 tokens a minute",
+        "openai: at most 500 requests a minute",
+    ] {
+        assert!(stdout.contains(limits), "{limits}: {stdout}");
+    }
+
+    // The same with servers of our own.
+    let server = ModelServer::always(Api::OpenAi.text("x"));
+    let origin = format!("http://{}", server.address());
+    let here = example
+        .replace("http://127.0.0.1:8080", &origin)
+        .replace("https://NAME.openai.azure.com", &origin);
+    let crew = Crew::new(&format!("{here}{agents}")).env("OPENAI_BASE_URL", &origin);
+    keys.iter().fold(crew, |crew, (name, key)| crew.env(name, key)).run().report(0);
+    let requests = server.requests();
+    let to = |path: &str| requests.iter().find(|request| request.path == path).unwrap();
+    let local = to("/v1/chat/completions");
+    assert_eq!(local.header("x-team"), Some("support"));
+    assert_eq!(local.header("authorization"), Some(&*format!("Bearer {KEY}")));
+    let azure = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21";
+    assert_eq!(to(azure).header("api-key"), Some(KEY));
+    assert_eq!(to(azure).header("authorization"), None);
+}
+
+#[test]
+fn the_readmes_list_of_models_comes_to_its_second() {
+    let readme = readme();
+    let list = readme.split('`').find(|code| code.starts_with("model: [")).unwrap();
+    let server = ModelServer::start(|request| match request.model() {
+        "gpt-4o-mini" => script::error(404, "no such model"),
+        _ => Api::OpenAi.text("x"),
+    });
+    let url = server.base_url();
+    let crew = Crew::new(&format!("agents: {{a: {{{list}}}}}\n")).env("OPENAI_API_KEY", KEY);
+    let report = crew.env("OPENAI_BASE_URL", &url).env("OLLAMA_HOST", &url).run().report(0);
+    let agent = &report["agents"]["a"];
+    assert_eq!(agent["model"], "ollama/llama3.1:8b");
+    assert_eq!(agent["fallbacks"][0]["model"], "openai/gpt-4o-mini");
 }
 
 #[test]
