@@ -251,6 +251,25 @@ fn a_key_in_a_header_goes_nowhere_else() {
 }
 
 #[test]
+fn a_key_in_an_address_is_shown_nowhere() {
+    let server = ModelServer::start(|request| script::error(404, &request.path));
+    let yaml = "providers:\n  gate: {base_url: '${URL}/${GATE_TOKEN}/v1', query: {sig: '${MY_SECRET}'}}\n\
+                agents: {a: {model: [gate/m, gate/n]}}\n";
+    let url = format!("http://{}", server.address());
+    let secret = "another-0123456789";
+    let keys = [("URL", &*url), ("GATE_TOKEN", KEY), ("MY_SECRET", secret)];
+    let crew = keys.iter().fold(Crew::new(yaml), |crew, (name, key)| crew.env(name, key));
+    let ended = crew.args(&["-v"]).run();
+    assert_eq!(server.requests()[0].path, format!("/{KEY}/v1/chat/completions?sig={secret}"));
+    let checked = program(folder(yaml).path(), &["check"], &keys);
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.contains("/[redacted]/v1") && ended.stderr.contains("/[redacted]/v1"));
+    for shown in [checked, ended.stdout, ended.stderr] {
+        assert!(!shown.contains(KEY) && !shown.contains(secret), "{shown}");
+    }
+}
+
+#[test]
 fn headers_of_the_file_go_before_those_of_the_protocol() {
     let server = ModelServer::always(Api::Anthropic.text("x"));
     let yaml = "providers:\n  gate:\n    api: anthropic\n    base_url: ${URL}/v1\n    \

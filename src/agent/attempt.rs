@@ -1,5 +1,6 @@
 //! One attempt of a model call: what it may use up, its turn at the endpoint, and what comes of it.
 
+use std::mem::take;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -56,13 +57,9 @@ impl Driver<'_> {
         };
         let used = Amount::of(hearing.used(estimate, error_of(result.as_ref())), price);
         reserved.into_iter().for_each(|reservation| reservation.settle(used));
-        if let Some(Ok(reply)) = &mut result {
+        result.iter_mut().for_each(|result| self.redact(result));
+        if let Some(Ok(reply)) = &result {
             self.ledger.open().finish_reason.clone_from(&reply.finish_reason);
-            // A server that repeats a key must not bring it to a tool or into the report.
-            for call in &mut reply.tool_calls {
-                call.name = self.context.secrets.redact(std::mem::take(&mut call.name));
-                call.arguments = self.context.secrets.redact(std::mem::take(&mut call.arguments));
-            }
         }
         let told_text = hearing.end(model, error_of(result.as_ref()));
         self.tell(Event::Tokens { agent: self.index, usage: self.ledger.open().usage });
@@ -73,6 +70,20 @@ impl Driver<'_> {
                 self.context.calls_cancelled.fetch_add(1, Ordering::Relaxed);
                 Err(self.stopped())
             }
+        }
+    }
+
+    /// A server that repeats a key must not bring it to a tool, nor into progress or report.
+    fn redact(&self, result: &mut Result<ChatReply, ProviderError>) {
+        let redact = |text: &mut String| *text = self.context.secrets.redact(take(text));
+        match result {
+            Ok(reply) => {
+                for call in &mut reply.tool_calls {
+                    redact(&mut call.name);
+                    redact(&mut call.arguments);
+                }
+            }
+            Err(error) => redact(&mut error.message),
         }
     }
 

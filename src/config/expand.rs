@@ -145,7 +145,8 @@ enum Kind {
     ToolHeader,
     /// Of an MCP server.
     ServerHeader,
-    /// Anything else of an MCP server: arguments, environment, address.
+    /// Anything else of an MCP server (arguments, environment, address), and a model server's
+    /// address.
     Server,
     Other,
 }
@@ -166,7 +167,8 @@ impl Kind {
             ] => Self::Template,
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
             [Key("mcp_servers"), Key(_), Key("headers"), Key(_)] => Self::ServerHeader,
-            [Key("mcp_servers"), ..] => Self::Server,
+            [Key("mcp_servers"), ..]
+            | [Key("providers"), Key(_), Key("base_url" | "query"), ..] => Self::Server,
             _ => Self::Other,
         }
     }
