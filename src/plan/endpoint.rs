@@ -109,14 +109,19 @@ impl Endpoints {
             return Some(ModelName::Offline);
         }
         let usable = |part: &str| {
-            !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control())
+            let unusable = |c: char| c == ',' || c.is_whitespace() || c.is_control();
+            !part.is_empty() && !part.chars().any(unusable)
         };
         let Some((provider, model)) =
             text.split_once('/').filter(|(provider, model)| usable(provider) && usable(model))
         else {
-            let hint = "write provider/model, such as openai/gpt-4o-mini, or offline".to_owned();
+            let hint = if text.contains(',') {
+                "several are a list, in the file only: model: [openai/gpt-4o-mini, offline]"
+            } else {
+                "write provider/model, such as openai/gpt-4o-mini, or offline"
+            };
             let message = format!("{} does not name a model", check::shown(text));
-            origin.fault(log, message, Some(hint));
+            origin.fault(log, message, Some(hint.to_owned()));
             return None;
         };
         let built_in = || BUILT_IN.iter().map(|provider| provider.name);
