@@ -292,3 +292,21 @@ fn whoever_takes_over_gets_each_call_under_an_id_of_its_own() {
     assert!(calls.len() == 2 && calls[0] != calls[1], "{calls:?}");
     assert_eq!(blocks("tool_result", "tool_use_id"), calls);
 }
+
+#[test]
+fn tokens_beyond_counting_are_no_fault_of_crews() {
+    let endless = 1_u64 << 61;
+    for api in Api::ALL {
+        let script = api.end(api.begin("x"), "stop", [endless, endless, endless, endless]);
+        let server = ModelServer::always(script);
+        let yaml = format!(
+            "providers:\n  mock: {{api: {}, base_url: '${{URL}}', tokens_per_minute: 1000000000000000}}\n\
+             limits: {{max_cost: 1000000000}}\nprices: {{\"mock/*\": {{input: 1, output: 1}}}}\n\
+             agents: {{a: {{model: mock/m}}, b: {{model: mock/m}}, c: {{model: mock/m}}}}\n",
+            api.name()
+        );
+        let report = Crew::new(&yaml).env("URL", &api.base_url(&server)).run().report(0);
+        let counted = report["usage"]["input_tokens"].as_u64().unwrap();
+        assert!(counted > 1 << 32 && counted < 1 << 40, "{api:?}: {counted}");
+    }
+}
