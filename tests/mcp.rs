@@ -168,13 +168,23 @@ fn a_tool_that_cannot_be_used_is_left_out_unless_it_is_asked_for() {
     let report = ended.report(0);
     assert_eq!(calls(&report).len(), 1);
     let notes = report["agents"]["a"]["notes"].as_array().unwrap();
-    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert_eq!(notes.len(), 3, "{notes:?}");
     assert!(notes[0].as_str().unwrap().contains("fx.bad_type"), "{notes:?}");
     assert!(ended.stderr.contains("fx.bad_schema"), "{}", ended.stderr);
+    assert!(notes[2].as_str().unwrap().contains("too many parts"), "{notes:?}");
 
     let report = offline("misshapen", "", "fx.bad_schema").run().report(1);
     let message = report["agents"]["a"]["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("bad_schema") && message.contains("no JSON Schema"), "{message}");
+}
+
+#[test]
+fn arguments_that_would_take_years_to_check_are_not() {
+    let deep = (0..60).fold(json!({}), |inside, _| json!({ "next": inside }));
+    let (crew, model) = calling("misshapen", "", &[("fx__hall", deep)]);
+    let call = only_call(&crew.run());
+    assert_eq!(call["status"], "rejected");
+    assert!(model.requests()[1].contents("tool")[0].contains("too deeply nested"));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{AgentPlan, BudgetPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
 use crate::config::place::Path;
-use crate::structured::OutputSchema;
+use crate::structured::Schema;
 
 /// What an agent may say itself, with `defaults` and the built-in defaults filled in.
 #[derive(Debug, Clone)]
@@ -151,7 +151,7 @@ pub struct Draft {
     settings: Settings,
     system: Vec<Template>,
     prompt: Template,
-    output_schema: Option<Arc<OutputSchema>>,
+    output_schema: Option<Arc<Schema>>,
 }
 
 impl Surroundings<'_> {
