@@ -207,14 +207,26 @@ fn what_a_server_may_ask_is_answered_and_the_rest_refused() {
     let ended = offline("", "", "fx.ask").run();
     let answers: Value = serde_json::from_str(text(&only_call(&ended))).unwrap();
     assert_eq!(answers["ping"]["result"], json!({}));
-    let root = answers["roots"]["result"]["roots"][0]["uri"].as_str().unwrap();
-    let folder = std::fs::canonicalize(ended.path()).unwrap();
-    assert_eq!(root, format!("file://{}", folder.display()));
+    assert_eq!(answers["roots"]["result"]["roots"], json!([]));
     assert_eq!(answers["sampling"]["error"]["code"], -32601, "{answers:#}");
     assert_ne!(answers["elicitation"]["result"]["action"], "accept", "{answers:#}");
     assert!(answers["unknown"]["error"].is_object(), "{answers:#}");
     let client = lines(&ended, "client")[0].clone();
     assert!(!client.contains("sampling") && !client.contains("elicitation"), "{client}");
+    // There are servers that take roots in place of the folders in their arguments.
+    assert!(!client.contains("roots"), "{client}");
+}
+
+#[test]
+fn a_server_is_told_of_the_folders_that_the_file_gives_it() {
+    let ended = offline("", "    roots: [., /]\n", "fx.ask").run();
+    let answers: Value = serde_json::from_str(text(&only_call(&ended))).unwrap();
+    let here = ended.path().display();
+    assert_eq!(
+        answers["roots"]["result"]["roots"],
+        json!([{"uri": format!("file://{here}")}, {"uri": "file:///"}])
+    );
+    assert!(lines(&ended, "client")[0].contains("roots"));
 }
 
 #[test]
@@ -305,6 +317,7 @@ fn the_example_of_the_readme_works() {
             "[-y, \"@modelcontextprotocol/server-filesystem\", /var/log]",
             "[--exact, be_the_server, --nocapture]",
         )
+        .replace("roots: [/var/log]", "roots: [.]")
         .replace("LOG_LEVEL: info", "FIXTURE_ROLE: '', DIR: '${DIR}'")
         .replace("files.read_file", "files.read.file")
         .replace("files.*_directory", "files.*ho");
@@ -329,13 +342,16 @@ fn the_example_of_the_readme_works() {
 #[test]
 fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
     let crew = |tools: &str, args: &[&str]| {
-        let servers = yaml("be_the_server", "unhurried", "");
+        let servers = yaml("be_the_server", "unhurried", "    confirm: true\n");
         let yaml = format!("{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n");
         Crew::checking(&yaml).args(args).run_as_is()
     };
     let plain = crew("fx.echo", &[]);
     assert_eq!(plain.status.code(), Some(0), "{}", plain.stderr);
     assert!(plain.stdout.contains("MCP server") && plain.stdout.contains("fx.echo"));
+    let server = plain.stdout.lines().find(|line| line.trim_start().starts_with("fx ")).unwrap();
+    let cells: Vec<&str> = server.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
+    assert_eq!(cells[2..], ["the agent's", "none", "yes"], "{}", plain.stdout);
     assert!(lines(&plain, "starts").is_empty());
     let listed = crew("fx.echo", &["--tools"]);
     assert_eq!(listed.status.code(), Some(0), "{}", listed.stderr);

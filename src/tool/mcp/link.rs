@@ -91,10 +91,9 @@ impl Link {
         }
     }
 
-    /// Begins the handshake; to be called once.
-    pub fn serve(&mut self) -> Serving {
-        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        let client = Client::new(&folder);
+    /// Begins the handshake; to be called once. `roots` are absolute paths.
+    pub fn serve(&mut self, roots: &[PathBuf]) -> Serving {
+        let client = Client::new(roots);
         let mode = ClientLifecycleMode::Initialize;
         match self.way.take() {
             Some(Way::Pipes(stdin, stdout)) => {
