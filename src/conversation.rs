@@ -117,6 +117,17 @@ impl Conversation {
         Step::CallModelAgain(complaint)
     }
 
+    /// Another model is to answer in place of the last, and may be corrected as often as that one.
+    /// False if there is no turn left for it.
+    pub fn ask_another(&mut self, corrections: u32) -> bool {
+        let may_go_on = self.turns < self.max_turns;
+        if may_go_on {
+            self.expected.iter_mut().for_each(|expected| expected.corrections = corrections);
+            self.next = Step::CallModel;
+        }
+        may_go_on
+    }
+
     /// The outputs of the calls that were asked for, in their order.
     pub fn tools_returned(&mut self, outputs: Vec<String>) {
         if let Step::CallTools(calls) = std::mem::replace(&mut self.next, Step::CallModel) {
