@@ -71,13 +71,13 @@ impl<'a> OutputSchemas<'a> {
             let at = if inside.is_empty() { inside } else { format!(" at {inside}") };
             (format!("{}{at}: {}", place.display(), fault.message), fault.hint)
         };
-        let schema = Schema::new(schema);
+        let schema = Schema::of_answers(schema);
         schema.map(Arc::new).map_err(|faults| faults.into_iter().map(note).collect())
     }
 }
 
 fn inline(given: &Value, path: &Path<'_>, log: &FaultLog) -> Option<Arc<Schema>> {
-    match Schema::new(given.clone()) {
+    match Schema::of_answers(given.clone()) {
         Ok(schema) => Some(Arc::new(schema)),
         Err(faults) => {
             note_all(given, faults, path, log);

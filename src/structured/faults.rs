@@ -15,7 +15,7 @@ const MOST_STEPS: usize = 1_000_000;
 const MOST_FAULTS: usize = 20;
 
 /// Keywords whose value is a schema, or a list of them.
-const PARTS: [&str; 15] = [
+pub const PARTS: [&str; 15] = [
     "not",
     "if",
     "then",
@@ -33,7 +33,7 @@ const PARTS: [&str; 15] = [
     "propertyNames",
 ];
 /// Keywords whose value is a mapping to schemas.
-const NAMED_PARTS: [&str; 6] =
+pub const NAMED_PARTS: [&str; 6] =
     ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"];
 
 /// Something that is wrong with a schema, and where in it.

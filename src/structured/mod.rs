@@ -8,6 +8,7 @@
 mod extract;
 mod faults;
 mod meter;
+mod types;
 
 use std::sync::Arc;
 
@@ -44,6 +45,15 @@ impl Schema {
     /// wrong with it.
     pub fn new(schema: Value) -> Result<Self, Vec<SchemaFault>> {
         Self::with_patterns_of(LARGEST_PATTERN, schema)
+    }
+
+    /// One of answers: servers take it in their own way only if it says the type of everything.
+    ///
+    /// # Errors
+    /// As those of [`Schema::new`].
+    pub fn of_answers(mut schema: Value) -> Result<Self, Vec<SchemaFault>> {
+        types::spell_out(&mut schema);
+        Self::new(schema)
     }
 
     /// One that does not come from the crew's own files.
