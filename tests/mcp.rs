@@ -69,7 +69,7 @@ fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
     assert_eq!(requests[1].contents("tool"), ["hello"]);
     // All pages of the list, under names that every model server takes.
     let tools = requests[0].body["tools"].as_array().unwrap();
-    assert_eq!(tools.len(), 16);
+    assert_eq!(tools.len(), 18);
     let told = &tools[0]["function"];
     assert_eq!(told["description"], "Says it again");
     assert_eq!(told["parameters"]["required"], json!(["text"]));
@@ -196,6 +196,11 @@ fn whatever_a_tool_returns_becomes_text() {
     );
     let call = only_call(&offline("", "", "fx.fail").run());
     assert_eq!((text(&call), &call["status"]), ("disk on fire", &json!("failed")));
+    let call = only_call(&offline("", "", "fx.garbled").run());
+    assert_eq!((text(&call), &call["status"]), ("gr\u{fffd}n", &json!("succeeded")));
+    let call = only_call(&offline("", "", "fx.abyss").run());
+    assert_eq!(call["status"], "failed");
+    assert!(text(&call).contains("it sent an answer that cannot be read"), "{call}");
     let call = only_call(&offline("", "    max_output: 1KiB\n", "fx.long").run());
     assert_eq!(call["truncated"], true);
     assert!(text(&call).starts_with("firstx") && text(&call).ends_with("xlast"));

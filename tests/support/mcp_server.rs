@@ -141,6 +141,20 @@ impl Fixture {
                 text(&names.join("\n"));
             }
             "media" => answer(id, media()),
+            "garbled" => {
+                let mut line =
+                    json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text",
+                    "text": "gr?n"}]}})
+                    .to_string()
+                    .into_bytes();
+                line.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xfc);
+                line.push(b'\n');
+                std::io::stdout().write_all(&line).unwrap();
+            }
+            "abyss" => {
+                let (down, up) = ("[".repeat(500), "]".repeat(500));
+                println!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{down}{up}}}");
+            }
             "long" => text(&format!("first{}last", "x".repeat(300_000))),
             "fail" => answer(
                 id,
@@ -241,6 +255,8 @@ fn tools(misshapen: bool) -> Vec<Value> {
         "read.bytes",
         "env",
         "media",
+        "garbled",
+        "abyss",
         "long",
         "fail",
         "never",

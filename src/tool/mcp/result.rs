@@ -60,6 +60,9 @@ fn untyped(result: &Value, output: &mut Output) -> bool {
     }
     let texts = blocks.into_iter().flatten().filter_map(|block| block.get("text")?.as_str());
     push_structured(result.get("structuredContent"), texts, output);
+    if output.is_empty && result.as_object().is_none_or(|entries| !entries.is_empty()) {
+        output.push(&result.to_string());
+    }
     result.get("isError") == Some(&Value::Bool(true))
 }
 
@@ -191,5 +194,6 @@ mod tests {
         let (text, is_error) = shown(json!({"content": content, "isError": true}));
         assert!(text.contains("hologram") && text.contains("\nseen\n") && is_error, "{text}");
         assert_eq!(shown(json!({})).0, "");
+        assert_eq!(shown(json!({"content": "bare"})).0, r#"{"content":"bare"}"#);
     }
 }
