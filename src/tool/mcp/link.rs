@@ -138,6 +138,10 @@ impl Link {
         let _ = timeout(LAST_WORDS, line.drained()).await;
         let mut message = match (fault, line.status()) {
             (Some(fault), _) => fault,
+            // That it left in peace is news only if nobody had sent it away.
+            (None, Some(status)) if status.success() && !otherwise.starts_with("ended") => {
+                otherwise.to_owned()
+            }
             (None, Some(status)) => format!("{otherwise} ({})", exit(status)),
             (None, None) => otherwise.to_owned(),
         };

@@ -112,6 +112,9 @@ async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, S
     let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
     let result = peer.send_request(request).await.map_err(|error| match error {
         ServiceError::TransportClosed => "ended while it listed its tools".to_owned(),
+        ServiceError::McpError(error) => {
+            format!("did not list its tools: {} ({})", error.message, error.code.0)
+        }
         error => format!("did not list its tools: {error}"),
     })?;
     match result {
