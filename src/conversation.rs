@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::provider::{ChatReply, Message, NativeTurn, ToolCall};
-use crate::structured::OutputSchema;
+use crate::structured::Schema;
 
 /// One agent's exchange with its model.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Conversation {
 /// What the answer has to fit, and how many more times the model may be told that it does not.
 #[derive(Debug)]
 struct Expected {
-    schema: Arc<OutputSchema>,
+    schema: Arc<Schema>,
     corrections: u32,
 }
 
@@ -63,7 +63,7 @@ impl Conversation {
 
     /// The answer has to fit this schema. Where it does not the model is told why, up to so many
     /// times.
-    pub fn expecting(self, schema: Arc<OutputSchema>, corrections: u32) -> Self {
+    pub fn expecting(self, schema: Arc<Schema>, corrections: u32) -> Self {
         Self { expected: Some(Expected { schema, corrections }), ..self }
     }
 
@@ -110,6 +110,17 @@ impl Conversation {
         self.messages.push(Message::Assistant { text, tool_calls, native });
         self.messages.push(Message::User(correction));
         Step::CallModelAgain(complaint)
+    }
+
+    /// Another model is to answer in place of the last, and may be corrected as often as that one.
+    /// False if there is no turn left for it.
+    pub fn ask_another(&mut self, corrections: u32) -> bool {
+        let may_go_on = self.turns < self.max_turns;
+        if may_go_on {
+            self.expected.iter_mut().for_each(|expected| expected.corrections = corrections);
+            self.next = Step::CallModel;
+        }
+        may_go_on
     }
 
     /// The outputs of the calls that were asked for, in their order.
@@ -171,7 +182,7 @@ mod tests {
     }
 
     fn expecting_a_number(max_turns: u32, corrections: u32) -> Conversation {
-        let schema = OutputSchema::new(serde_json::json!({"type": "integer"})).unwrap();
+        let schema = Schema::new(serde_json::json!({"type": "integer"})).unwrap();
         Conversation::new(None, "p".into(), max_turns).expecting(Arc::new(schema), corrections)
     }
 

@@ -151,7 +151,7 @@ impl Run<'_> {
     /// One agent from waiting for its needs to its closed ledger. Every ending is `Ok`: an `Err`
     /// would make the join drop the others.
     async fn one(&self, index: usize) -> Result<(), Infallible> {
-        let RunContext { plan, ledgers, events, cancel, started, .. } = &self.context;
+        let RunContext { plan, ledgers, events, cancel, started, secrets, .. } = &self.context;
         let (agent, ledger) = (&plan.agents[index], &ledgers[index]);
         let life = async {
             let _place = match self.place(index).await {
@@ -166,6 +166,14 @@ impl Run<'_> {
             let message = format!("crew's own fault, please report it: {}", panic_text(&*panic));
             End::Failed(AgentError { kind: ErrorKind::Internal, scope: None, message })
         });
+        let end = match end {
+            End::Failed(mut error) => {
+                // What servers have said stands in it, and it is told at once.
+                error.message = secrets.redact_output(error.message, true);
+                End::Failed(error)
+            }
+            end => end,
+        };
         ledger.close(end, agent, plan.limits.timeout, *started);
         let report = ledger.open();
         let failed = matches!(report.status, AgentStatus::Failed | AgentStatus::TimedOut);
@@ -277,9 +285,6 @@ impl Run<'_> {
         }
         let mut report = ledger.into_report();
         report.output = report.output.map(|output| secrets.redact(output));
-        if let Some(error) = &mut report.error {
-            error.message = secrets.redact_output(std::mem::take(&mut error.message), true);
-        }
         for note in &mut report.notes {
             *note = secrets.redact_output(std::mem::take(note), true);
         }

@@ -25,7 +25,7 @@ const MAY_USE: [(&str, &[&str]); 31] = [
     ("structured", &[]),
     ("conversation", &["provider", "structured"]),
     ("provider", &["plan", "report", "secret", "structured"]),
-    ("tool", &["cancel", "plan", "provider", "report", "sandbox"]),
+    ("tool", &["cancel", "plan", "provider", "report", "sandbox", "structured"]),
     ("budget", &["plan", "provider"]),
     ("ledger", &["plan", "report"]),
     (

@@ -68,6 +68,35 @@ fn the_next_model_answers_where_the_first_cannot() {
 }
 
 #[test]
+fn the_next_model_answers_where_the_first_says_nothing_of_use() {
+    let schema = ", output_schema: {type: integer}";
+    for (name, settings, first, text, calls) in [
+        ("not what was asked for", schema, script::text("three"), Some("three"), 2),
+        ("nothing at all", "", stream().finish("stop").done(), None, 2),
+    ] {
+        let server = ModelServer::start(move |request: &Request| match request.model() {
+            "first" => first.clone(),
+            _ => script::text("3"),
+        });
+        let report = crew(&server, settings).run().report(0);
+        let agent = &report["agents"]["a"];
+        assert_eq!((&agent["output"], &agent["model"]), (&json!("3"), &json!("mock/second")));
+        let [failed] = &agent["fallbacks"].as_array().unwrap()[..] else { panic!("{agent}") };
+        assert_eq!(failed["error"]["kind"], "invalid_response", "{name}");
+        assert_eq!(failed.get("output").and_then(Value::as_str), text, "{name}");
+        let asked = models_asked(&server);
+        assert_eq!(asked.iter().filter(|model| *model == "first").count(), calls, "{name}");
+    }
+    // Each model has all the corrections, but the turns are the agent's.
+    let server = ModelServer::always(script::text("three"));
+    let report = crew(&server, schema).run().report(1);
+    assert_eq!(report["agents"]["a"]["error"]["kind"], "invalid_response");
+    assert_eq!(models_asked(&server), ["first", "first", "second", "second"]);
+    let report = crew(&server, &format!("{schema}, max_turns: 2")).run().report(1);
+    assert_eq!(report["agents"]["a"]["model"], "mock/first");
+}
+
+#[test]
 fn an_endpoint_that_is_paused_beyond_the_time_limit_is_passed_over() {
     let refusing = ModelServer::always(script::retry_after(429, "3000"));
     let server = ModelServer::always(script::text("x"));

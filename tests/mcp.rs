@@ -69,7 +69,7 @@ fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
     assert_eq!(requests[1].contents("tool"), ["hello"]);
     // All pages of the list, under names that every model server takes.
     let tools = requests[0].body["tools"].as_array().unwrap();
-    assert_eq!(tools.len(), 16);
+    assert_eq!(tools.len(), 18);
     let told = &tools[0]["function"];
     assert_eq!(told["description"], "Says it again");
     assert_eq!(told["parameters"]["required"], json!(["text"]));
@@ -146,6 +146,8 @@ fn a_server_that_does_not_start_is_an_error_of_those_who_need_it() {
             assert_eq!(error["kind"], "tool");
             let message = error["message"].as_str().unwrap();
             assert!(expected.iter().all(|part| message.contains(part)), "{role}: {message}");
+            // Those that crew has sent away end as they are told to.
+            assert!(role == "refuses" || !message.contains("exit code"), "{role}: {message}");
         }
         assert_eq!(report["agents"]["c"]["status"], "succeeded");
         assert_eq!(lines(&ended, "starts").len(), 1, "{role}");
@@ -168,13 +170,23 @@ fn a_tool_that_cannot_be_used_is_left_out_unless_it_is_asked_for() {
     let report = ended.report(0);
     assert_eq!(calls(&report).len(), 1);
     let notes = report["agents"]["a"]["notes"].as_array().unwrap();
-    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert_eq!(notes.len(), 3, "{notes:?}");
     assert!(notes[0].as_str().unwrap().contains("fx.bad_type"), "{notes:?}");
     assert!(ended.stderr.contains("fx.bad_schema"), "{}", ended.stderr);
+    assert!(notes[2].as_str().unwrap().contains("too many parts"), "{notes:?}");
 
     let report = offline("misshapen", "", "fx.bad_schema").run().report(1);
     let message = report["agents"]["a"]["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("bad_schema") && message.contains("no JSON Schema"), "{message}");
+}
+
+#[test]
+fn arguments_that_would_take_years_to_check_are_not() {
+    let deep = (0..60).fold(json!({}), |inside, _| json!({ "next": inside }));
+    let (crew, model) = calling("misshapen", "", &[("fx__hall", deep)]);
+    let call = only_call(&crew.run());
+    assert_eq!(call["status"], "rejected");
+    assert!(model.requests()[1].contents("tool")[0].contains("too deeply nested"));
 }
 
 #[test]
@@ -186,6 +198,11 @@ fn whatever_a_tool_returns_becomes_text() {
     );
     let call = only_call(&offline("", "", "fx.fail").run());
     assert_eq!((text(&call), &call["status"]), ("disk on fire", &json!("failed")));
+    let call = only_call(&offline("", "", "fx.garbled").run());
+    assert_eq!((text(&call), &call["status"]), ("gr\u{fffd}n", &json!("succeeded")));
+    let call = only_call(&offline("", "", "fx.abyss").run());
+    assert_eq!(call["status"], "failed");
+    assert!(text(&call).contains("it sent an answer that cannot be read"), "{call}");
     let call = only_call(&offline("", "    max_output: 1KiB\n", "fx.long").run());
     assert_eq!(call["truncated"], true);
     assert!(text(&call).starts_with("firstx") && text(&call).ends_with("xlast"));
@@ -197,14 +214,26 @@ fn what_a_server_may_ask_is_answered_and_the_rest_refused() {
     let ended = offline("", "", "fx.ask").run();
     let answers: Value = serde_json::from_str(text(&only_call(&ended))).unwrap();
     assert_eq!(answers["ping"]["result"], json!({}));
-    let root = answers["roots"]["result"]["roots"][0]["uri"].as_str().unwrap();
-    let folder = std::fs::canonicalize(ended.path()).unwrap();
-    assert_eq!(root, format!("file://{}", folder.display()));
+    assert_eq!(answers["roots"]["result"]["roots"], json!([]));
     assert_eq!(answers["sampling"]["error"]["code"], -32601, "{answers:#}");
     assert_ne!(answers["elicitation"]["result"]["action"], "accept", "{answers:#}");
     assert!(answers["unknown"]["error"].is_object(), "{answers:#}");
     let client = lines(&ended, "client")[0].clone();
     assert!(!client.contains("sampling") && !client.contains("elicitation"), "{client}");
+    // There are servers that take roots in place of the folders in their arguments.
+    assert!(!client.contains("roots"), "{client}");
+}
+
+#[test]
+fn a_server_is_told_of_the_folders_that_the_file_gives_it() {
+    let ended = offline("", "    roots: [., /]\n", "fx.ask").run();
+    let answers: Value = serde_json::from_str(text(&only_call(&ended))).unwrap();
+    let here = ended.path().display();
+    assert_eq!(
+        answers["roots"]["result"]["roots"],
+        json!([{"uri": format!("file://{here}")}, {"uri": "file:///"}])
+    );
+    assert!(lines(&ended, "client")[0].contains("roots"));
 }
 
 #[test]
@@ -295,6 +324,7 @@ fn the_example_of_the_readme_works() {
             "[-y, \"@modelcontextprotocol/server-filesystem\", /var/log]",
             "[--exact, be_the_server, --nocapture]",
         )
+        .replace("roots: [/var/log]", "roots: [.]")
         .replace("LOG_LEVEL: info", "FIXTURE_ROLE: '', DIR: '${DIR}'")
         .replace("files.read_file", "files.read.file")
         .replace("files.*_directory", "files.*ho");
@@ -319,13 +349,16 @@ fn the_example_of_the_readme_works() {
 #[test]
 fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
     let crew = |tools: &str, args: &[&str]| {
-        let servers = yaml("be_the_server", "unhurried", "");
+        let servers = yaml("be_the_server", "unhurried", "    confirm: true\n");
         let yaml = format!("{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n");
         Crew::checking(&yaml).args(args).run_as_is()
     };
     let plain = crew("fx.echo", &[]);
     assert_eq!(plain.status.code(), Some(0), "{}", plain.stderr);
     assert!(plain.stdout.contains("MCP server") && plain.stdout.contains("fx.echo"));
+    let server = plain.stdout.lines().find(|line| line.trim_start().starts_with("fx ")).unwrap();
+    let cells: Vec<&str> = server.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
+    assert_eq!(cells[2..], ["the agent's", "none", "yes"], "{}", plain.stdout);
     assert!(lines(&plain, "starts").is_empty());
     let listed = crew("fx.echo", &["--tools"]);
     assert_eq!(listed.status.code(), Some(0), "{}", listed.stderr);

@@ -32,7 +32,7 @@ fn servers() {
     );
     expect_in(
         "mcp_servers:\n  a:\n    command: x\n    env: {OPENAI: '${OPENAI_API_KEY}', 'a-b': c}\n    \
-         start_timeout: 0s\n    timeout: x\n    max_output: 1\n    cwd: nowhere\n\
+         start_timeout: 0s\n    timeout: x\n    max_output: 1\n    cwd: nowhere\n    roots: [., ~/x]\n\
          agents: {z: {}}\n",
         &[
             "mcp_servers.a.env.OPENAI 5:19 .. OPENAI_API_KEY holds an API key",
@@ -41,6 +41,7 @@ fn servers() {
             "mcp_servers.a.timeout 7:14 .. expected a duration",
             "mcp_servers.a.max_output 8:17 .. expected a size",
             "mcp_servers.a.cwd 9:10 .. there is no folder .. starts at the crew's file",
+            "mcp_servers.a.roots[1] 10:16 .. which only a shell knows .. ${HOME}",
         ],
     );
     expect_in(

@@ -156,6 +156,25 @@ fn a_server_that_is_not_there_is_an_error_of_the_agent() {
 }
 
 #[test]
+fn an_address_that_is_no_servers_is_said_to_be_none() {
+    const WHERE: &str = "is this the address where it speaks streamable HTTP?";
+    let page = "<html>no such page";
+    for (answer, expected) in [
+        (whole(404, &[], page), format!("HTTP 404 Not Found ({WHERE})")),
+        (whole(405, &[], "Use GET"), format!("HTTP 405 Method Not Allowed: Use GET ({WHERE})")),
+        (whole(200, &[("content-type", "text/html")], page), format!("text/html: {WHERE}")),
+        (whole(401, &[("www-authenticate", "Bearer")], ""), "authorization in its head".to_owned()),
+        (script::redirect(302, "/elsewhere"), "redirects are not followed".to_owned()),
+        (script::json_body(200, &json!({"a": 1})), "no message of the protocol".to_owned()),
+    ] {
+        let report = crew(&ModelServer::always(answer).origin(), "").run().report(1);
+        let message = report["agents"]["a"]["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(&expected), "{message}");
+        assert!(!message.contains("page") && !message.contains("JsonRpc"), "{message}");
+    }
+}
+
+#[test]
 fn a_session_that_the_server_has_forgotten_is_opened_again() {
     let calls = AtomicU64::new(0);
     let server = server(move |request| match calls.fetch_add(1, Ordering::Relaxed) {

@@ -60,6 +60,34 @@ agents:
 }
 
 #[test]
+fn a_name_that_no_answer_can_have_is_found_before_anything_runs() {
+    let part = "{{ agents.a.data";
+    let agents = format!(
+        "
+agents:
+  a:
+    output_schema:
+      type: object
+      additionalProperties: false
+      properties:
+        level: {{type: string}}
+        open: {{type: object, properties: {{x: {{}}}}}}
+        list: {{type: array}}
+  b: {{needs: [a], prompt: '{part}.levl }}}}'}}
+  c: {{needs: [a], prompt: '{part}.level.high }}}}'}}
+  d: {{needs: [a], prompt: '{part}.open.y }}}}{part}.open.x.y }}}}{part}.list.z }}}}{part}.level }}}}'}}
+"
+    );
+    expect_in(
+        &agents,
+        &[
+            r#"agents.b.prompt 12:31 .. agents.a.data.levl is not in the output_schema .. did you mean "level"?"#,
+            r#"agents.c.prompt 13:31 .. agents.a.data.level is a single value: it has no "high""#,
+        ],
+    );
+}
+
+#[test]
 fn a_file_of_its_own_is_as_good_and_as_bounded() {
     let yaml =
         "defaults: {model: offline}\nagents: {a: {output_schema: it}, b: {output_schema: it}}\n";

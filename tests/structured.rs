@@ -148,6 +148,10 @@ fn every_protocol_is_asked_in_its_own_way_and_need_not_know_it() {
         let [request] = &server.requests()[..] else { panic!("{api:?}") };
         let schema = request.body.pointer(own).unwrap_or_else(|| panic!("{:#}", request.body));
         assert_eq!(schema["required"], json!(["severity", "parts"]), "{api:?}");
+        // OpenAI's strict mode refuses an `enum` without it.
+        assert_eq!(schema["properties"]["severity"]["type"], "string", "{api:?}");
+        let strict = request.body.pointer("/response_format/json_schema/strict");
+        assert!(strict.is_none_or(|strict| *strict == true), "{:#}", request.body);
 
         let server = ModelServer::start(move |request| {
             let body = request.body.to_string();
@@ -218,12 +222,13 @@ fn nothing_a_model_writes_is_more_than_an_answer_that_does_not_fit() {
 #[test]
 fn a_name_that_the_value_does_not_have_is_an_error_of_the_template() {
     let server = ModelServer::always(script::text(GOOD));
-    let more = "  summary:\n    needs: [triage]\n    prompt: '{{ agents.triage.data.size }}'\n";
+    // The list may be shorter than that.
+    let more = "  summary:\n    needs: [triage]\n    prompt: '{{ agents.triage.data.parts[9] }}'\n";
     let report = crew(&server, "", more).run().report(1);
     let error = &report["agents"]["summary"]["error"];
     assert_eq!(error["kind"], "template");
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("agents.triage.data.size"), "{message}");
+    assert!(message.contains("agents.triage.data.parts[9]"), "{message}");
 }
 
 #[test]
@@ -233,6 +238,11 @@ fn no_secret_stands_in_the_value() {
     ));
     let ended = crew(&server, "", "").run();
     assert_eq!(triage(&ended, 0)["data"]["parts"][0], "the key is [redacted]");
+    assert!(!ended.stdout.contains("mk-0123456789") && !ended.stderr.contains("mk-0123456789"));
+    // Nor in what is said of an answer that cannot be used.
+    let server = ModelServer::always(script::text(r#""mk-0123456789""#));
+    let ended = crew(&server, "model: [mock/m, mock/n]", "").run();
+    assert!(ended.stderr.contains("asking mock/n"), "{}", ended.stderr);
     assert!(!ended.stdout.contains("mk-0123456789") && !ended.stderr.contains("mk-0123456789"));
 }
 

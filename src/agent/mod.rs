@@ -137,7 +137,11 @@ impl Driver<'_> {
                     Ok(outputs) => conversation.tools_returned(outputs),
                     Err(end) => return end,
                 },
-                Step::Done(ending) => return self.conclude(ending),
+                Step::Done(ending) => {
+                    if let Err(end) = self.end(ending, &mut conversation, &mut models) {
+                        return end;
+                    }
+                }
             }
         }
     }

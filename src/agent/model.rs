@@ -37,8 +37,8 @@ impl Driver<'_> {
             match self.ask(&call).await? {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => self
-                    .fall_back(models, failure)
-                    .map_err(|failure| End::Failed(failure.error.into()))?,
+                    .fall_back(models, failure.error.into(), failure.told_text)
+                    .map_err(End::Failed)?,
             }
         }
     }

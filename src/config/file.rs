@@ -169,6 +169,7 @@ pub struct McpServerConfig {
     pub sandbox: Option<SandboxConfig>,
     pub url: Option<String>,
     pub headers: Option<Entries<String>>,
+    pub roots: Option<Vec<String>>,
     pub confirm: Option<bool>,
     pub start_timeout: Option<DurationText>,
     pub timeout: Option<DurationText>,

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
-use super::output_schema::OutputSchemas;
-use super::scope::Scope;
+use super::scope::{Scope, Structured};
 use super::template::{INPUT, Template, Vars};
 use super::{AgentPlan, BudgetPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
 use crate::config::place::Path;
-use crate::structured::OutputSchema;
+use crate::structured::Schema;
 
 /// What an agent may say itself, with `defaults` and the built-in defaults filled in.
 #[derive(Debug, Clone)]
@@ -136,9 +135,7 @@ pub struct Surroundings<'a> {
     pub endpoints: &'a Endpoints,
     /// Of all agents of the file.
     pub names: &'a HashSet<&'a str>,
-    /// Those of them whose answers have `data`.
-    pub structured: &'a HashSet<&'a str>,
-    pub schemas: &'a OutputSchemas<'a>,
+    pub structured: &'a Structured<'a>,
     pub log: &'a FaultLog,
 }
 
@@ -151,7 +148,7 @@ pub struct Draft {
     settings: Settings,
     system: Vec<Template>,
     prompt: Template,
-    output_schema: Option<Arc<OutputSchema>>,
+    output_schema: Option<Arc<Schema>>,
 }
 
 impl Surroundings<'_> {
@@ -176,9 +173,7 @@ impl Surroundings<'_> {
             settings,
             system: self.system(config, &scope, path),
             prompt,
-            output_schema: config.output_schema.as_ref().and_then(|schema| {
-                self.schemas.check(schema, &path.key("output_schema"), self.log)
-            }),
+            output_schema: self.structured.get(name).cloned().flatten(),
         }
     }
 

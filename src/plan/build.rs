@@ -173,17 +173,14 @@ impl Builder<'_> {
         let index: HashMap<&str, usize> =
             agents.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
         let names: HashSet<&str> = index.keys().copied().collect();
-        let structured = agents.iter().filter(|(_, config)| config.output_schema.is_some());
-        let structured = &structured.map(|(name, _)| name.as_str()).collect();
-        let around = agents::Surroundings {
-            vars,
-            defaults,
-            endpoints,
-            names: &names,
-            structured,
-            schemas,
-            log,
-        };
+        let structured = agents.iter().filter_map(|(name, config)| {
+            let path = root.key(name);
+            let schema = config.output_schema.as_ref()?;
+            Some((name.as_str(), schemas.check(schema, &path.key("output_schema"), log)))
+        });
+        let structured = &structured.collect();
+        let around =
+            agents::Surroundings { vars, defaults, endpoints, names: &names, structured, log };
         let needs: Vec<Vec<usize>> = agents
             .iter()
             .map(|(name, config)| self.needs(name, config, &root.key(name), &index))

@@ -29,6 +29,8 @@ pub struct McpServerPlan {
     pub access: McpAccess,
     /// With `--offline` only this machine is asked, and it is another.
     pub out_of_reach: bool,
+    /// Folders that it is told of if it asks.
+    pub roots: Vec<PathBuf>,
     pub start_timeout: Duration,
     /// Of one call; `None`: the agent's `tool_timeout`.
     pub timeout: Option<Duration>,
@@ -126,9 +128,11 @@ impl Surroundings<'_> {
         let start_timeout = path.key("start_timeout");
         let bounds = 1 << 10..=64 << 20;
         let max_output = path.key("max_output");
+        let around = sandbox::Surroundings { base_dir: self.base_dir, log };
         McpServerPlan {
             name: name.to_owned(),
             access: self.access(name, config, path),
+            roots: around.paths(config.roots.as_deref(), &path.key("roots")),
             out_of_reach: self.offline && config.url.as_deref().is_some_and(is_elsewhere),
             start_timeout: check::timeout(
                 config.start_timeout.as_ref(),

@@ -15,7 +15,7 @@ use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::{self, find};
 use crate::provider::ToolSpec;
-use crate::structured::OutputSchema;
+use crate::structured::Schema;
 use build::Builder;
 use template::{Template, Vars};
 
@@ -184,7 +184,7 @@ pub struct AgentPlan {
     /// The tools of MCP servers it is given besides.
     pub grants: Vec<McpGrant>,
     /// What its answer has to fit; `None`: any text will do.
-    pub output_schema: Option<Arc<OutputSchema>>,
+    pub output_schema: Option<Arc<Schema>>,
     pub timeout: Duration,
     pub idle_timeout: Duration,
     pub tool_timeout: Duration,
@@ -286,7 +286,8 @@ impl RateLimits {
 pub struct ToolPlan {
     /// What the model is told, with the schema of all arguments.
     pub spec: ToolSpec,
-    pub validator: jsonschema::Validator,
+    /// What checks the arguments of a call.
+    pub schema: Arc<Schema>,
     /// `None`: the agent's `tool_timeout`.
     pub timeout: Option<Duration>,
     /// Bytes.

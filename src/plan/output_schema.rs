@@ -11,7 +11,7 @@ use super::check;
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 use crate::config::value;
-use crate::structured::{OutputSchema, SchemaFault};
+use crate::structured::{Schema, SchemaFault};
 
 /// Bytes of a file with a schema; the schema itself has a limit of its own.
 const LARGEST_FILE: u64 = 256 << 10;
@@ -23,7 +23,7 @@ type Notes = Vec<(String, Option<String>)>;
 pub struct OutputSchemas<'a> {
     /// Where relative paths start.
     folder: &'a FilePath,
-    files: RefCell<HashMap<String, Result<Arc<OutputSchema>, Notes>>>,
+    files: RefCell<HashMap<String, Result<Arc<Schema>, Notes>>>,
 }
 
 impl<'a> OutputSchemas<'a> {
@@ -32,12 +32,7 @@ impl<'a> OutputSchemas<'a> {
     }
 
     /// The schema, or nothing if it cannot be used; what is wrong has been noted.
-    pub fn check(
-        &self,
-        given: &Value,
-        path: &Path<'_>,
-        log: &FaultLog,
-    ) -> Option<Arc<OutputSchema>> {
+    pub fn check(&self, given: &Value, path: &Path<'_>, log: &FaultLog) -> Option<Arc<Schema>> {
         if log.is_broken(path) {
             return None;
         }
@@ -61,7 +56,7 @@ impl<'a> OutputSchemas<'a> {
         }
     }
 
-    fn read(&self, file: &str) -> Result<Arc<OutputSchema>, Notes> {
+    fn read(&self, file: &str) -> Result<Arc<Schema>, Notes> {
         if file.trim().is_empty() || file.contains('\0') {
             let message = format!("{} is not the path of a file", check::shown(file));
             return Err(vec![(message, None)]);
@@ -76,21 +71,25 @@ impl<'a> OutputSchemas<'a> {
             let at = if inside.is_empty() { inside } else { format!(" at {inside}") };
             (format!("{}{at}: {}", place.display(), fault.message), fault.hint)
         };
-        let schema = OutputSchema::new(schema);
+        let schema = Schema::of_answers(schema);
         schema.map(Arc::new).map_err(|faults| faults.into_iter().map(note).collect())
     }
 }
 
-fn inline(given: &Value, path: &Path<'_>, log: &FaultLog) -> Option<Arc<OutputSchema>> {
-    match OutputSchema::new(given.clone()) {
+fn inline(given: &Value, path: &Path<'_>, log: &FaultLog) -> Option<Arc<Schema>> {
+    match Schema::of_answers(given.clone()) {
         Ok(schema) => Some(Arc::new(schema)),
         Err(faults) => {
-            for fault in faults {
-                let SchemaFault { place, message, hint } = fault;
-                note(given, &place, path, log, message, hint);
-            }
+            note_all(given, faults, path, log);
             None
         }
+    }
+}
+
+/// Notes what is wrong with a schema in the crew's file.
+pub fn note_all(schema: &Value, faults: Vec<SchemaFault>, path: &Path<'_>, log: &FaultLog) {
+    for SchemaFault { place, message, hint } in faults {
+        note(schema, &place, path, log, message, hint);
     }
 }
 

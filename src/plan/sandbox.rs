@@ -41,7 +41,8 @@ impl Surroundings<'_> {
         SandboxPlan { sandbox, lacking }
     }
 
-    fn paths(&self, texts: Option<&[String]>, path: &Path<'_>) -> Vec<PathBuf> {
+    /// Those that are there, as absolute paths.
+    pub fn paths(&self, texts: Option<&[String]>, path: &Path<'_>) -> Vec<PathBuf> {
         let texts = texts.unwrap_or_default().iter().enumerate();
         texts.filter_map(|(at, text)| self.path(text, &path.index(at))).collect()
     }
@@ -54,7 +55,7 @@ impl Surroundings<'_> {
         let (message, hint) = if text.is_empty() {
             ("the path is empty".to_owned(), "the folder of the crew's file is `.`")
         } else if text.contains("{{") {
-            ("a sandbox is the same for every call: this is no template".to_owned(), "use ${NAME}")
+            ("it is the same for every call: this is no template".to_owned(), "use ${NAME}")
         } else if text == "~" || text.starts_with("~/") {
             (format!("{shown} begins with a ~, which only a shell knows"), "write ${HOME}")
         } else {

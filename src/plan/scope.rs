@@ -1,12 +1,17 @@
 //! Which names a template may use, checked before anything runs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::template::{Answer, Template, Vars, agent_context, tool_context};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
+use crate::structured::Schema;
+
+/// The agents whose answers have `data`, and what is known of it.
+pub type Structured<'a> = HashMap<&'a str, Option<Arc<Schema>>>;
 
 /// What is defined where a template stands.
 pub enum Scope<'a> {
@@ -14,8 +19,7 @@ pub enum Scope<'a> {
         vars: &'a Vars,
         needed: &'a [&'a str],
         agents: &'a HashSet<&'a str>,
-        /// The agents whose answers have `data`.
-        structured: &'a HashSet<&'a str>,
+        structured: &'a Structured<'a>,
     },
     Tool(&'a ToolScope<'a>),
 }
@@ -224,7 +228,7 @@ fn undefined_variable(
 fn undefined_answer(
     needed: &[&str],
     agents: &HashSet<&str>,
-    structured: &HashSet<&str>,
+    structured: &Structured<'_>,
     rest: &[String],
     log: &FaultLog,
 ) -> Option<(String, Option<String>)> {
@@ -244,8 +248,10 @@ fn undefined_answer(
         [output, ..] if output == "output" => {
             Some((format!("agents.{name}.output is a text: it has no attributes"), None))
         }
-        // What is in it is only known when the agent has answered.
-        [data, ..] if data == "data" && structured.contains(name.as_str()) => None,
+        [data, parts @ ..] if data == "data" && structured.contains_key(name.as_str()) => {
+            let schema = structured.get(name.as_str())?.as_ref()?;
+            undefined_part(schema.schema(), parts, format!("agents.{name}.data"), log)
+        }
         [data, ..] if data == "data" => {
             let message = format!("agents.{name} has no data: agent {name:?} has no output_schema");
             let hint = format!("give it an output_schema, or write agents.{name}.output");
@@ -253,10 +259,39 @@ fn undefined_answer(
         }
         [other, ..] => {
             let message = format!("agents.{name} has no {other:?}");
-            let data = if structured.contains(name.as_str()) { " or .data" } else { "" };
+            let data = if structured.contains_key(name.as_str()) { " or .data" } else { "" };
             Some((message, Some(format!("write agents.{name}.output{data}"))))
         }
     }
+}
+
+/// What a schema leaves open is only known when the agent has answered.
+fn undefined_part(
+    mut schema: &Value,
+    parts: &[String],
+    mut shown: String,
+    log: &FaultLog,
+) -> Option<(String, Option<String>)> {
+    for part in parts {
+        match schema.get("type").and_then(Value::as_str)? {
+            "object" if schema.get("$ref").is_none() => {}
+            "string" | "integer" | "number" | "boolean" | "null" => {
+                return Some((format!("{shown} is a single value: it has no {part:?}"), None));
+            }
+            _ => return None,
+        }
+        let properties = schema.get("properties").and_then(Value::as_object);
+        shown = format!("{shown}.{part}");
+        let Some(inner) = properties.and_then(|properties| properties.get(part)) else {
+            let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
+                && schema.get("patternProperties").is_none();
+            let names = properties.into_iter().flatten().map(|(name, _)| name.as_str());
+            let hint = is_closed.then(|| log.nearest(part, names));
+            return hint.map(|hint| (format!("{shown} is not in the output_schema"), hint));
+        };
+        schema = inner;
+    }
+    None
 }
 
 /// What stands between the template's braces.

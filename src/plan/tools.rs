@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::scope::{Scope, ToolScope};
 use super::template::{Template, Vars};
-use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http, sandbox};
+use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http, output_schema, sandbox};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::ToolConfig;
 use crate::config::place::Path;
 use crate::provider::ToolSpec;
+use crate::structured::{Schema, SchemaFault};
 
 /// Bytes of a tool's output that the model gets.
 pub const MAX_OUTPUT: usize = 64 << 10;
@@ -52,14 +53,14 @@ impl Surroundings<'_> {
         let max_output = path.key("max_output");
         let max_output =
             check::size(config.max_output.as_ref(), bounds, MAX_OUTPUT, &max_output, log);
-        let (schema, validator) = schema?;
+        let schema = schema?;
         Some(ToolPlan {
             spec: ToolSpec {
                 name: name.to_owned(),
                 description: config.description.clone().unwrap_or_default(),
-                parameters: Arc::new(schema),
+                parameters: schema.shared(),
             },
-            validator,
+            schema: Arc::new(schema),
             timeout,
             max_output,
             confirm: config.confirm.unwrap_or(false),
@@ -262,7 +263,7 @@ fn object_schema(
     parameters: &[(String, Value)],
     path: &Path<'_>,
     log: &FaultLog,
-) -> Option<(Value, jsonschema::Validator)> {
+) -> Option<Schema> {
     let mut sound = true;
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -280,14 +281,14 @@ fn object_schema(
         "type": "object", "properties": properties, "required": required,
         "additionalProperties": false,
     });
-    match jsonschema::validator_for(&schema) {
-        Ok(validator) => Some((schema, validator)),
-        Err(error) => {
-            let message = format!("together these are not a valid JSON Schema: {}", cut(&error));
-            log.key(path, message, None);
-            None
-        }
+    let faults = match Schema::new(schema) {
+        Ok(schema) => return Some(schema),
+        Err(faults) => faults,
+    };
+    for SchemaFault { message, hint, .. } in faults {
+        log.key(path, format!("all together: {message}"), hint);
     }
+    None
 }
 
 fn parameter(schema: &Value, path: &Path<'_>, log: &FaultLog) -> bool {
@@ -299,36 +300,19 @@ fn parameter(schema: &Value, path: &Path<'_>, log: &FaultLog) -> bool {
         log.value(path, "expected a JSON Schema", Some(hint));
         return false;
     }
-    let validator = match jsonschema::validator_for(schema) {
-        Ok(validator) => validator,
-        Err(error) => {
-            // The place inside the schema, as far as the file's own keys go.
-            let inside = error.instance_path().as_str().trim_start_matches('/').to_owned();
-            let message = format!("this is not a valid JSON Schema: {}", cut(&error));
-            match inside.split('/').next().filter(|key| schema.get(key).is_some()) {
-                Some(key) => log.value(&path.key(key), message, None),
-                None => log.value(path, message, None),
-            }
+    let checker = match Schema::new(schema.clone()) {
+        Ok(checker) => checker,
+        Err(faults) => {
+            output_schema::note_all(schema, faults, path, log);
             return false;
         }
     };
     if let Some(default) = schema.get("default")
-        && let Err(error) = validator.validate(default)
+        && let Err(why) = checker.fit(default)
     {
-        let message = format!("the default does not fit its own schema: {}", cut(&error));
+        let message = format!("the default does not fit its own schema: {why}");
         log.value(&path.key("default"), message, None);
         return false;
     }
     true
-}
-
-/// The checker repeats what it was given, however long that is.
-fn cut(error: &jsonschema::ValidationError<'_>) -> String {
-    const LONGEST: usize = 200;
-    let text = error.to_string();
-    let mut short: String = text.chars().take(LONGEST).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }

@@ -90,7 +90,8 @@ pub fn has_references(schema: &Value) -> bool {
 }
 
 /// Whether modes that let the model write nothing else take the schema as it stands: every property
-/// required, no others allowed, and only the keywords that every model with such a mode knows.
+/// required, no others allowed, the type of everything said, and only the keywords that every model
+/// with such a mode knows.
 pub fn is_strict(schema: &Value) -> bool {
     is_strict_within(schema, STRICT_LEVELS)
 }
@@ -119,7 +120,8 @@ fn is_strict_within(schema: &Value, levels: usize) -> bool {
         ("items", part) => is_strict(part),
         (key, _) => KEYWORDS.contains(&key),
     };
-    if !keywords.iter().all(known) {
+    let has_type = ["type", "anyOf", "$ref"].iter().any(|key| keywords.contains_key(*key));
+    if !has_type || !keywords.iter().all(known) {
         return false;
     }
     let properties = schema.get("properties").and_then(Value::as_object);
@@ -152,7 +154,11 @@ mod tests {
         for (schema, strict) in [
             (object(json!({})), true),
             (nested(json!({"type": "array", "items": object(json!({}))})), true),
-            (nested(json!({"anyOf": [{"$ref": "#/$defs/x"}, {"enum": [1]}]})), true),
+            (
+                nested(json!({"anyOf": [{"$ref": "#/$defs/x"}, {"type": "integer", "enum": [1]}]})),
+                true,
+            ),
+            (nested(json!({"enum": [1]})), false),
             (object(json!({"$defs": {"x": {"type": "integer"}}})), true),
             (object(json!({"required": []})), false),
             (object(json!({"additionalProperties": true})), false),

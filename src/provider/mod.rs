@@ -34,7 +34,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 
 use crate::report::{ErrorKind, Scope};
-use crate::structured::OutputSchema;
+use crate::structured::Schema;
 
 pub use http::SetupError;
 
@@ -82,7 +82,7 @@ pub struct ChatRequest<'a> {
     pub tools: &'a [ToolSpec],
     /// What the final answer has to fit. The messages say so already; a protocol that has a way of
     /// its own to ask for it may use that as well.
-    pub output_schema: Option<&'a OutputSchema>,
+    pub output_schema: Option<&'a Schema>,
     pub temperature: Option<f64>,
     pub max_output_tokens: Option<u32>,
     /// Bytes of text and tool arguments together; what goes over is an `invalid_response`.

@@ -10,7 +10,7 @@ mod sample;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::report::ErrorKind;
-use crate::structured::OutputSchema;
+use crate::structured::Schema;
 
 use super::{
     ChatDelta, ChatReply, ChatRequest, Effect, Message, Provider, ProviderError, ToolCall, ToolSpec,
@@ -57,7 +57,7 @@ fn answer(request: &ChatRequest<'_>) -> Result<(String, ChatReply), ProviderErro
 }
 
 /// A value that fits the schema. It cannot say `offline` itself; the report does, as its model.
-fn data(schema: &OutputSchema, max_answer: usize) -> Result<String, ProviderError> {
+fn data(schema: &Schema, max_answer: usize) -> Result<String, ProviderError> {
     let value = sample::value(schema.schema());
     let text = value.to_string();
     let why = match schema.check(&value) {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn ask_for(
-        output_schema: Option<&OutputSchema>,
+        output_schema: Option<&Schema>,
         messages: &[Message],
         tools: &[ToolSpec],
         max_answer: usize,
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_structured_answer_is_made_up_where_that_can_be() {
-        let schema = |schema| OutputSchema::new(schema).unwrap_or_else(|why| panic!("{why:?}"));
+        let schema = |schema| Schema::new(schema).unwrap_or_else(|why| panic!("{why:?}"));
         let messages = [Message::User("slow".into())];
         let level = schema(json!({"type": "object", "required": ["level"],
             "properties": {"level": {"type": "integer", "minimum": 3}}}));

@@ -37,8 +37,13 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         let mut table = table(look, &["tool", "runs", "timeout", "sandbox", "asks"]);
         for tool in tools {
             let timeout = tool.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            let asks = if tool.confirm { "yes" } else { "no" }.to_owned();
-            table.add_row([tool.spec.name.clone(), command(tool), timeout, sandbox(tool), asks]);
+            table.add_row([
+                tool.spec.name.clone(),
+                command(tool),
+                timeout,
+                sandbox(tool),
+                asks(tool.confirm),
+            ]);
         }
         writeln!(out)?;
         write_table(&table, out)?;
@@ -53,10 +58,21 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         write_table(&table, out)?;
     }
     if !plan.mcp_servers.is_empty() {
-        let mut table = table(look, &["MCP server", "reached by", "timeout"]);
+        let mut table =
+            table(look, &["MCP server", "reached by", "timeout", "sandbox", "asks first"]);
         for server in &plan.mcp_servers {
             let timeout = server.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            table.add_row([server.name.clone(), access(server), timeout]);
+            let sandbox = match &server.access {
+                McpAccess::Process { sandbox, .. } => confinement(sandbox.as_ref()),
+                McpAccess::Http { .. } => "-".to_owned(),
+            };
+            table.add_row([
+                server.name.clone(),
+                access(server),
+                timeout,
+                sandbox,
+                asks(server.confirm),
+            ]);
         }
         writeln!(out)?;
         write_table(&table, out)?;
@@ -158,9 +174,20 @@ fn command(tool: &ToolPlan) -> String {
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
 }
 
-/// What a tool may touch.
+/// Whether each call waits for leave.
+fn asks(confirm: bool) -> String {
+    if confirm { "yes" } else { "no" }.to_owned()
+}
+
 fn sandbox(tool: &ToolPlan) -> String {
-    let ToolKind::Process(ProcessPlan { sandbox, .. }) = &tool.kind else { return "-".to_owned() };
+    match &tool.kind {
+        ToolKind::Process(ProcessPlan { sandbox, .. }) => confinement(sandbox.as_ref()),
+        _ => "-".to_owned(),
+    }
+}
+
+/// What a program may touch.
+fn confinement(sandbox: Option<&SandboxPlan>) -> String {
     let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
     let list = |verb: &str, paths: &[PathBuf]| {
         let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();

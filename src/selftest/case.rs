@@ -61,7 +61,7 @@ pub struct Tool {
     pub animal: Animal,
     /// Of the tool; as in the file.
     pub timeout: &'static str,
-    /// It is an MCP server, which is being started as long as it says nothing.
+    /// It is an MCP server. An animal that does not speak is being started for ever.
     pub server: bool,
 }
 
@@ -81,6 +81,8 @@ pub enum Caller {
     Agent,
     /// An HTTP tool of the agent, which has no model.
     Tool,
+    /// An MCP server of the agent, which has no model either: it is being started.
+    Server,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

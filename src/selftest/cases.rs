@@ -12,6 +12,8 @@ use super::zoo::Animal;
 const GRACE: Duration = Duration::from_millis(300);
 /// Calls that are open at once where it is about many.
 const MANY_CALLS: usize = 200;
+/// MCP servers of one run: each has a client of its own.
+const SOME_SERVERS: usize = 20;
 
 const AFTER_GRACE: Promise =
     Promise { text: "nothing left grace + 500ms later", limit: Duration::from_millis(800) };
@@ -70,29 +72,35 @@ const fn call(manners: Manners, settings: &'static str) -> Option<Calls> {
     Some(Calls { caller: Caller::Agent, manners, agents: 1, settings })
 }
 
-const fn mute(caller: Caller) -> Option<Calls> {
-    Some(Calls { caller, manners: Manners::Mute, agents: MANY_CALLS, settings: "{}" })
+const fn mute(caller: Caller) -> Calls {
+    Calls { caller, manners: Manners::Mute, agents: MANY_CALLS, settings: "{}" }
 }
 
 /// In the order of the printed table; those that run alone come first.
 pub const CASES: &[Case] = &[
     Case {
         promise: AT_ONCE,
-        calls: mute(Caller::Agent),
+        calls: Some(mute(Caller::Agent)),
         expect: &[Expect::Is("/cleanup/model_calls_cancelled", Fact::Number(MANY_CALLS as u64))],
         alone: true,
         ..ctrl_c("open-calls", "Ctrl-C: 200 calls, the server says nothing", &[])
     },
     Case {
         promise: AT_ONCE,
-        calls: mute(Caller::Tool),
+        calls: Some(mute(Caller::Tool)),
         expect: &[Expect::Is("/cleanup/http_calls_cancelled", Fact::Number(MANY_CALLS as u64))],
         alone: true,
         ..ctrl_c("open-requests", "Ctrl-C: 200 HTTP tools, a server says nothing", &[])
     },
     Case {
         promise: AT_ONCE,
-        calls: mute(Caller::Agent),
+        calls: Some(Calls { agents: SOME_SERVERS, ..mute(Caller::Server) }),
+        alone: true,
+        ..ctrl_c("open-servers", "Ctrl-C: 20 MCP servers over HTTP say nothing", &[])
+    },
+    Case {
+        promise: AT_ONCE,
+        calls: Some(mute(Caller::Agent)),
         steps: &[Step::CloseOutput],
         ends: Ends::Exit(3),
         alone: true,
@@ -128,6 +136,34 @@ pub const CASES: &[Case] = &[
     },
     ctrl_c("server", "Ctrl-C: an MCP server, child and grandchild", &[server(Animal::Family)]),
     ctrl_c("deaf-server", "Ctrl-C: an MCP server that ignores signals", &[server(Animal::Deaf)]),
+    ctrl_c("server-call", "Ctrl-C: an MCP server in a call", &[server(Animal::Server)]),
+    Case {
+        expect: &[Expect::Is("/cleanup/processes_killed", Fact::Number(2))],
+        linux_only: true,
+        ..ctrl_c(
+            "deaf-server-call",
+            "Ctrl-C: a deaf MCP server in a call, a daemon",
+            &[DEAF_SERVER],
+        )
+    },
+    Case {
+        steps: &[
+            Step::Gone(Animal::DyingServer),
+            Step::Alive(Animal::Sleeper),
+            Step::Signal(Signal::SIGINT),
+        ],
+        expect: &[
+            Expect::Is("/agents/dying-server/status", Fact::Word("succeeded")),
+            Expect::Is("/agents/dying-server/tool_calls/0/status", Fact::Word("failed")),
+            Expect::AtMost("/agents/dying-server/tool_calls/0/duration_ms", 1000),
+        ],
+        linux_only: true,
+        ..ctrl_c(
+            "dying-server",
+            "an MCP server dies in a call, a daemon stays",
+            &[server(Animal::DyingServer), SLEEPER],
+        )
+    },
     ctrl_c("stopped", "Ctrl-C: it has stopped itself (SIGSTOP)", &[tool(Animal::Stopped)]),
     ctrl_c("writer", "Ctrl-C: it never stops writing", &[tool(Animal::Writer)]),
     ctrl_c("bomb", "Ctrl-C: 200 processes, born as others die", &[tool(Animal::Bomb)]),
@@ -203,7 +239,11 @@ pub const CASES: &[Case] = &[
         steps: &[Step::KillCrew],
         ends: Ends::By(Signal::SIGKILL),
         linux_only: true,
-        ..ctrl_c("crew-killed", "kill -9 crew: deaf tools and a daemon", &[DEAF, DEAF_DAEMON])
+        ..ctrl_c(
+            "crew-killed",
+            "kill -9 crew: deaf tools, daemons, MCP server",
+            &[DEAF, DEAF_DAEMON, DEAF_SERVER],
+        )
     },
     Case {
         steps: &[Step::KillGuardian],
@@ -265,6 +305,7 @@ const SLEEPER: Tool = tool(Animal::Sleeper);
 const DEAF: Tool = tool(Animal::Deaf);
 const DAEMON: Tool = tool(Animal::Daemon);
 const DEAF_DAEMON: Tool = tool(Animal::DeafDaemon);
+const DEAF_SERVER: Tool = server(Animal::DeafServer);
 const LEAVER: Tool = tool(Animal::Leaver);
 const PIPE_HOLDER: Tool = tool(Animal::PipeHolder);
 

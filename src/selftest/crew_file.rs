@@ -38,15 +38,24 @@ pub fn crew_file(case: &Case, dir: &Path, base_url: Option<&str>) -> (Value, Vec
     {
         let mut agent: Map<String, Value> =
             serde_json::from_str(calls.settings).unwrap_or_default();
-        agent.insert("model".to_owned(), "zoo/any".into());
-        if calls.caller == Caller::Tool {
-            let http = json!({"url": base_url.unwrap_or_default()});
-            tools.insert("request".to_owned(), json!({"description": case.title, "http": http}));
-            agent.insert("model".to_owned(), "offline".into());
-            agent.insert("tools".to_owned(), json!(["request"]));
-        }
+        let name = format!("call-{number}");
+        let at = json!({"url": base_url.unwrap_or_default()});
+        let (model, given) = match calls.caller {
+            Caller::Agent => ("zoo/any", json!([])),
+            Caller::Tool => {
+                let tool = json!({"description": case.title, "http": at});
+                tools.insert("request".to_owned(), tool);
+                ("offline", json!(["request"]))
+            }
+            Caller::Server => {
+                servers.insert(name.clone(), at);
+                ("offline", json!([name]))
+            }
+        };
+        agent.insert("model".to_owned(), model.into());
+        agent.insert("tools".to_owned(), given);
         agent.insert("retries".to_owned(), 0.into());
-        agents.insert(format!("call-{number}"), Value::Object(agent));
+        agents.insert(name, Value::Object(agent));
     }
     let names = agents.keys().cloned().collect();
     let grace = format!("{}ms", case.grace.as_millis());

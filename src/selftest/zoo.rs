@@ -4,6 +4,8 @@
 //! Every process that an animal consists of writes its pid into the animal's den, a folder, once
 //! it is what it is meant to be. None of them outlives [`LIFETIME`], should all else fail.
 
+mod mcp;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
@@ -57,6 +59,12 @@ pub enum Animal {
     ParentKiller,
     /// With a daemon; it kills the process that started it and the one that started that.
     Patricide,
+    /// An MCP server, busy with a call.
+    Server,
+    /// With a daemon; both ignore signals, and the server the end of its input.
+    DeafServer,
+    /// Ends in the middle of a call and leaves a daemon behind.
+    DyingServer,
     /// What the daemons above become.
     Orphan,
 }
@@ -72,7 +80,11 @@ impl Animal {
         match self {
             Self::Bomb => BOMB_START,
             Self::Family => 3,
-            Self::NewSession | Self::Daemon | Self::DeafDaemon | Self::Patricide => 2,
+            Self::NewSession
+            | Self::Daemon
+            | Self::DeafDaemon
+            | Self::DeafServer
+            | Self::Patricide => 2,
             _ => 1,
         }
     }
@@ -81,7 +93,13 @@ impl Animal {
     pub fn escapes_its_group(self) -> bool {
         matches!(
             self,
-            Self::NewSession | Self::Daemon | Self::DeafDaemon | Self::Leaver | Self::Bomb
+            Self::NewSession
+                | Self::Daemon
+                | Self::DeafDaemon
+                | Self::DeafServer
+                | Self::DyingServer
+                | Self::Leaver
+                | Self::Bomb
         )
     }
 }
@@ -122,6 +140,20 @@ pub fn live(animal: Animal, den: &Path) -> io::Result<()> {
         Animal::PipeHolder => {
             say("held")?;
             if !forked() {
+                return wait_for(den, 1);
+            }
+        }
+        Animal::Server | Animal::DeafServer | Animal::DyingServer => {
+            if animal == Animal::DeafServer {
+                ignore_signals();
+            }
+            if !mcp::serve_until_called()? {
+                return Ok(());
+            }
+            if animal != Animal::Server && forked() {
+                return become_daemon(den);
+            }
+            if animal == Animal::DyingServer {
                 return wait_for(den, 1);
             }
         }

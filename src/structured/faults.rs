@@ -15,7 +15,7 @@ const MOST_STEPS: usize = 1_000_000;
 const MOST_FAULTS: usize = 20;
 
 /// Keywords whose value is a schema, or a list of them.
-const PARTS: [&str; 15] = [
+pub const PARTS: [&str; 15] = [
     "not",
     "if",
     "then",
@@ -33,7 +33,7 @@ const PARTS: [&str; 15] = [
     "propertyNames",
 ];
 /// Keywords whose value is a mapping to schemas.
-const NAMED_PARTS: [&str; 6] =
+pub const NAMED_PARTS: [&str; 6] =
     ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"];
 
 /// Something that is wrong with a schema, and where in it.
@@ -62,20 +62,22 @@ impl From<&ValidationError<'_>> for SchemaFault {
     }
 }
 
+/// How many patterns a schema has.
+///
+/// # Errors
 /// Everything that the checker itself would not find, or find too late.
-pub fn of(schema: &Value) -> Vec<SchemaFault> {
+pub fn check(schema: &Value) -> Result<usize, Vec<SchemaFault>> {
+    let fault = |message: String, hint| Err(vec![SchemaFault::new(&[], message, hint)]);
     if !schema.is_object() {
         let hint = "such as {type: object, properties: {severity: {enum: [low, high]}}}";
-        return vec![SchemaFault::new(&[], "expected a JSON Schema", Some(hint))];
+        return fault("expected a JSON Schema".to_owned(), Some(hint));
     }
     if is_deeper(schema, DEEPEST) {
-        let message = format!("the schema is nested more than {DEEPEST} levels deep");
-        return vec![SchemaFault::new(&[], message, None)];
+        return fault(format!("the schema is nested more than {DEEPEST} levels deep"), None);
     }
     if schema.to_string().len() > LARGEST {
-        let message = format!("the schema is larger than {} KiB", LARGEST >> 10);
         let hint = "it goes to the model with every call: keep what matters";
-        return vec![SchemaFault::new(&[], message, Some(hint))];
+        return fault(format!("the schema is larger than {} KiB", LARGEST >> 10), Some(hint));
     }
     let mut search =
         Search { root: schema, place: Vec::new(), patterns: 0, steps: 0, found: Vec::new() };
@@ -83,7 +85,7 @@ pub fn of(schema: &Value) -> Vec<SchemaFault> {
     if search.found.is_empty() {
         search.walk(schema, Search::ends);
     }
-    search.found
+    if search.found.is_empty() { Ok(search.patterns) } else { Err(search.found) }
 }
 
 fn is_deeper(value: &Value, levels: usize) -> bool {

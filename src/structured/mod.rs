@@ -1,13 +1,16 @@
-//! Structured answers: from what a model wrote to a value that fits a JSON Schema, or to what the
-//! model is to be told so that it can mend its answer.
+//! Answers of models, and arguments of tools: from what a model wrote to a value that fits a JSON
+//! Schema, or to what the model is to be told so that it can mend it.
 //!
-//! The schema comes from a file, the answer from a server: both are bounded before they are worked
-//! with. A schema may refer to itself, and then the checker's work can double with each level of an
-//! answer; [`meter`] counts that work beforehand.
+//! The schema comes from a file or an MCP server, the value from a model: both are bounded before
+//! they are worked with. A schema may refer to itself, and then the checker's work can double with
+//! each level of a value; [`meter`] counts that work beforehand.
 
 mod extract;
 mod faults;
 mod meter;
+mod types;
+
+use std::sync::Arc;
 
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
@@ -23,40 +26,70 @@ const LONGEST_COMPLAINT: usize = 300;
 const EXPLAINED_STEPS: usize = 10_000;
 /// Steps of one pattern with look-around on one text; all others take as many as the text is long.
 const BACKTRACKS: usize = 10_000;
-/// Bytes of one compiled pattern.
+/// Bytes of one compiled pattern of the crew's own.
 const LARGEST_PATTERN: usize = 2 << 20;
+/// Of a server's: it may have thousands of them.
+const LARGEST_FOREIGN_PATTERN: usize = 64 << 10;
 
-/// A JSON Schema that an agent's answer has to fit.
+/// A JSON Schema that an answer or the arguments of a call have to fit.
 #[derive(Debug)]
-pub struct OutputSchema {
-    schema: Value,
+pub struct Schema {
+    schema: Arc<Value>,
     validator: Validator,
+    patterns: usize,
 }
 
-impl OutputSchema {
+impl Schema {
     /// # Errors
     /// It is no JSON Schema, or not one that can be checked in bounded time: everything that is
     /// wrong with it.
     pub fn new(schema: Value) -> Result<Self, Vec<SchemaFault>> {
-        let faults = faults::of(&schema);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        let patterns = PatternOptions::fancy_regex()
+        Self::with_patterns_of(LARGEST_PATTERN, schema)
+    }
+
+    /// One of answers: servers take it in their own way only if it says the type of everything.
+    ///
+    /// # Errors
+    /// As those of [`Schema::new`].
+    pub fn of_answers(mut schema: Value) -> Result<Self, Vec<SchemaFault>> {
+        types::spell_out(&mut schema);
+        Self::new(schema)
+    }
+
+    /// One that does not come from the crew's own files.
+    ///
+    /// # Errors
+    /// As those of [`Schema::new`].
+    pub fn foreign(schema: Value) -> Result<Self, Vec<SchemaFault>> {
+        Self::with_patterns_of(LARGEST_FOREIGN_PATTERN, schema)
+    }
+
+    fn with_patterns_of(bytes: usize, schema: Value) -> Result<Self, Vec<SchemaFault>> {
+        let patterns = faults::check(&schema)?;
+        let options = PatternOptions::fancy_regex()
             .backtrack_limit(BACKTRACKS)
-            .size_limit(LARGEST_PATTERN)
-            .dfa_size_limit(LARGEST_PATTERN);
+            .size_limit(bytes)
+            .dfa_size_limit(bytes);
         let validator = jsonschema::options()
-            .with_pattern_options(patterns)
+            .with_pattern_options(options)
             // What some drafts only note and others check. A pattern says it for all of them.
             .should_validate_formats(false)
             .build(&schema)
             .map_err(|error| vec![SchemaFault::from(&error)])?;
-        Ok(Self { schema, validator })
+        Ok(Self { schema: Arc::new(schema), validator, patterns })
     }
 
     pub fn schema(&self) -> &Value {
         &self.schema
+    }
+
+    pub fn shared(&self) -> Arc<Value> {
+        self.schema.clone()
+    }
+
+    /// How many regular expressions are in it.
+    pub fn patterns(&self) -> usize {
+        self.patterns
     }
 
     /// What the model is told of it.
@@ -100,17 +133,25 @@ impl OutputSchema {
     /// # Errors
     /// It does not, and why.
     pub fn check(&self, value: &Value) -> Result<(), String> {
+        self.fit(value).map_err(|why| format!("it does not fit the schema: {why}"))
+    }
+
+    /// As [`Schema::check`], for a sentence that says itself what does not fit.
+    ///
+    /// # Errors
+    /// It does not, and why.
+    pub fn fit(&self, value: &Value) -> Result<(), String> {
         let steps = meter::steps(&self.schema, &self.schema, value)
-            .map_err(|_| "it is too deeply nested, or too large, to be checked".to_owned())?;
+            .map_err(|_| "too deeply nested, or too large, to be checked".to_owned())?;
         if self.validator.is_valid(value) {
             return Ok(());
         }
         if steps > EXPLAINED_STEPS {
-            return Err("it does not fit the schema, and is too large to say where".to_owned());
+            return Err("too large to say where".to_owned());
         }
         let errors = self.validator.iter_errors(value).take(MOST_COMPLAINTS);
         let complaints: Vec<String> = errors.map(|error| complaint(&error)).collect();
-        Err(format!("it does not fit the schema: {}", complaints.join("; ")))
+        Err(complaints.join("; "))
     }
 }
 

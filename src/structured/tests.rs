@@ -6,19 +6,19 @@ use serde_json::{Map, json};
 
 use super::*;
 
-fn schema(schema: Value) -> OutputSchema {
-    OutputSchema::new(schema).unwrap_or_else(|faults| panic!("{faults:?}"))
+fn schema(schema: Value) -> Schema {
+    Schema::new(schema).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
 fn faults(schema: Value) -> Vec<String> {
-    let faults = OutputSchema::new(schema).map(drop).unwrap_err();
+    let faults = Schema::new(schema).map(drop).unwrap_err();
     faults
         .into_iter()
         .map(|fault| format!("/{}: {}", fault.place.join("/"), fault.message))
         .collect()
 }
 
-fn triage() -> OutputSchema {
+fn triage() -> Schema {
     schema(json!({
         "type": "object",
         "required": ["severity"],

@@ -28,9 +28,6 @@ use http::HttpClients;
 use mcp::Servers;
 use process::Processes;
 
-/// Of a schema's complaints, how many go back to the model.
-const MAX_COMPLAINTS: usize = 5;
-
 /// A call that may run: its tool is known and its arguments fit.
 #[derive(Debug)]
 pub struct CheckedCall {
@@ -86,12 +83,10 @@ pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Re
     if let Some(arguments) = arguments.as_object_mut() {
         fill_in_defaults(&tool.spec.parameters, arguments);
     }
-    match complaints(tool, &arguments) {
-        none if none.is_empty() && is_out_of_reach(tool) => {
-            reject(arguments, "--offline".to_owned())
-        }
-        none if none.is_empty() => Ok(CheckedCall { tool: tool.clone(), arguments }),
-        some => reject(arguments, format!("the arguments do not fit: {some}")),
+    match tool.schema.fit(&arguments) {
+        Ok(()) if is_out_of_reach(tool) => reject(arguments, "--offline".to_owned()),
+        Ok(()) => Ok(CheckedCall { tool: tool.clone(), arguments }),
+        Err(why) => reject(arguments, format!("the arguments do not fit: {why}")),
     }
 }
 
@@ -119,15 +114,6 @@ fn fill_in_defaults(schema: &Value, arguments: &mut Map<String, Value>) {
             arguments.insert(name.clone(), default.clone());
         }
     }
-}
-
-fn complaints(tool: &ToolPlan, arguments: &Value) -> String {
-    let errors = tool.validator.iter_errors(arguments).take(MAX_COMPLAINTS);
-    let lines = errors.map(|error| match error.instance_path().to_string() {
-        path if path.is_empty() => error.to_string(),
-        path => format!("{path}: {error}"),
-    });
-    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// The report of a call that was not run.

@@ -141,6 +141,20 @@ impl Fixture {
                 text(&names.join("\n"));
             }
             "media" => answer(id, media()),
+            "garbled" => {
+                let mut line =
+                    json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text",
+                    "text": "gr?n"}]}})
+                    .to_string()
+                    .into_bytes();
+                line.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xfc);
+                line.push(b'\n');
+                std::io::stdout().write_all(&line).unwrap();
+            }
+            "abyss" => {
+                let (down, up) = ("[".repeat(500), "]".repeat(500));
+                println!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{down}{up}}}");
+            }
             "long" => text(&format!("first{}last", "x".repeat(300_000))),
             "fail" => answer(
                 id,
@@ -241,6 +255,8 @@ fn tools(misshapen: bool) -> Vec<Value> {
         "read.bytes",
         "env",
         "media",
+        "garbled",
+        "abyss",
         "long",
         "fail",
         "never",
@@ -269,8 +285,31 @@ fn tools(misshapen: bool) -> Vec<Value> {
             "inputSchema": {"type": "object", "properties": {"a": {"type": 7}}}}),
         );
         tools.insert(2, json!({"name": "bad_schema", "inputSchema": "none"}));
+        tools.insert(3, json!({"name": "bad_maze", "inputSchema": maze()}));
+        tools.insert(4, json!({"name": "hall", "inputSchema": hall()}));
     }
     tools
+}
+
+/// A schema that is checked in as many steps as there are ways through it: 2 to the 60th.
+fn maze() -> Value {
+    let fork = |to: usize| {
+        let way = format!("#/$defs/{to}");
+        (format!("{}", to - 1), json!({"allOf": [{"$ref": way}, {"$ref": way}]}))
+    };
+    let mut rooms: serde_json::Map<String, Value> = (1..60).map(fork).collect();
+    rooms.insert("59".to_owned(), json!({}));
+    json!({"type": "object", "$ref": "#/$defs/0", "$defs": rooms})
+}
+
+/// A schema whose ways double with each level of a value.
+fn hall() -> Value {
+    let door = |name: &str| {
+        let inside = json!({"next": {"$ref": "#/$defs/hall"}});
+        json!({"type": "object", "required": [name], "properties": inside})
+    };
+    json!({"type": "object", "properties": {"next": {"$ref": "#/$defs/hall"}},
+        "$defs": {"hall": {"anyOf": [door("left"), door("right")]}}})
 }
 
 fn media() -> Value {

@@ -10,7 +10,7 @@ use super::schema;
 use crate::provider::format::{has_references, is_object};
 use crate::provider::wire::{self, NO_TEXT, Part};
 use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
-use crate::structured::OutputSchema;
+use crate::structured::Schema;
 
 /// What the ids begin with that are made up for calls without one: such a call is answered without
 /// an id too.
@@ -117,7 +117,7 @@ pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8
     let function_declarations: Vec<_> = request.tools.iter().map(declaration).collect();
     let tools = (!function_declarations.is_empty()).then_some(WireTools { function_declarations });
     let system = wire::system(request.messages);
-    let wanted = request.output_schema.map(OutputSchema::schema);
+    let wanted = request.output_schema.map(Schema::schema);
     let wanted = wanted.filter(|schema| is_object(schema) && !has_references(schema));
     let response_schema = wanted.and_then(schema::of);
     serde_json::to_vec(&Body {

@@ -1,6 +1,6 @@
 //! What crew answers when a server asks it something.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use reqwest::Url;
 use rmcp::ClientHandler;
@@ -11,17 +11,19 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, RoleClient};
 
-/// It names the working folder as its only root and answers pings; what it has not offered
+/// It names the folders that the file gives this server and answers pings; what it has not offered
 /// (sampling, elicitation) the SDK refuses.
 #[derive(Debug)]
 pub struct Client {
-    root: Option<String>,
+    roots: Vec<String>,
 }
 
 impl Client {
-    /// `folder`: an absolute path.
-    pub fn new(folder: &Path) -> Self {
-        Self { root: Url::from_file_path(folder).ok().map(Into::into) }
+    /// `folders`: absolute paths. With none it does not say that it has any: there are servers that
+    /// take what they are told in place of the folders in their arguments.
+    pub fn new(folders: &[PathBuf]) -> Self {
+        let roots = folders.iter().filter_map(|folder| Url::from_file_path(folder).ok());
+        Self { roots: roots.map(Into::into).collect() }
     }
 }
 
@@ -29,7 +31,7 @@ impl Client {
 impl ClientHandler for Client {
     fn get_info(&self) -> ClientConfig {
         let mut capabilities = ClientCapabilities::default();
-        capabilities.roots = Some(RootsCapabilities::default());
+        capabilities.roots = (!self.roots.is_empty()).then(RootsCapabilities::default);
         let crew = Implementation::new("crew", env!("CARGO_PKG_VERSION"));
         ClientConfig::new(capabilities, crew)
             .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
@@ -39,6 +41,6 @@ impl ClientHandler for Client {
         &self,
         _context: RequestContext<RoleClient>,
     ) -> Result<ListRootsResult, rmcp::ErrorData> {
-        Ok(ListRootsResult::new(self.root.iter().cloned().map(Root::new).collect()))
+        Ok(ListRootsResult::new(self.roots.iter().cloned().map(Root::new).collect()))
     }
 }

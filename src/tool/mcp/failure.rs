@@ -12,16 +12,46 @@ const LONGEST_MESSAGE: usize = 2000;
 
 /// What went wrong with a connection.
 pub fn of_transport(error: &(dyn Error + Send + Sync + 'static)) -> String {
-    match error.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
-        Some(StreamableHttpError::Client(error)) => of_request(error),
-        _ => {
-            let cause = innermost(error);
-            match cause.contains("HTTP 3") {
-                true => format!("{cause} (redirects are not followed: name where they lead to)"),
-                false => cause,
-            }
+    use StreamableHttpError as Fault;
+    match error.downcast_ref::<Fault<reqwest::Error>>() {
+        Some(Fault::Client(error)) => of_request(error),
+        Some(Fault::UnexpectedServerResponse(answer)) => of_answer(answer),
+        Some(Fault::UnexpectedContentType(kind)) => {
+            format!("it answered with {}: {NO_SERVER}", kind.as_deref().unwrap_or("no content"))
         }
+        Some(Fault::AuthRequired(_)) => format!("HTTP 401 Unauthorized ({NO_KEY})"),
+        _ => innermost(error),
     }
+}
+
+const NO_KEY: &str = "does it want an authorization in its headers?";
+const NO_SERVER: &str = "is this the address where it speaks streamable HTTP?";
+
+/// An answer that is none of the protocol's: `HTTP STATUS: BODY`, or what is wrong with it.
+fn of_answer(answer: &str) -> String {
+    let Some(answer) = answer.strip_prefix("HTTP ") else {
+        let fault = answer.rsplit_once("ServerJsonRpcMessage: ").map_or(answer, |(_, fault)| fault);
+        return format!("it answered with no message of the protocol: {fault}");
+    };
+    let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
+    let hint = match status.get(..3) {
+        Some(code) if code.starts_with('3') => {
+            "redirects are not followed: name where they lead to"
+        }
+        Some("401") => NO_KEY,
+        Some("404" | "405") => NO_SERVER,
+        _ => "",
+    };
+    let mut message = format!("HTTP {status}");
+    // A page made for people says no more than the status.
+    let body = body.trim();
+    if !body.is_empty() && !body.starts_with('<') {
+        message.push_str(&format!(": {body}"));
+    }
+    if !hint.is_empty() {
+        message.push_str(&format!(" ({hint})"));
+    }
+    message
 }
 
 /// An address can hold a secret, so it is left out.

@@ -91,10 +91,9 @@ impl Link {
         }
     }
 
-    /// Begins the handshake; to be called once.
-    pub fn serve(&mut self) -> Serving {
-        let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-        let client = Client::new(&folder);
+    /// Begins the handshake; to be called once. `roots` are absolute paths.
+    pub fn serve(&mut self, roots: &[PathBuf]) -> Serving {
+        let client = Client::new(roots);
         let mode = ClientLifecycleMode::Initialize;
         match self.way.take() {
             Some(Way::Pipes(stdin, stdout)) => {
@@ -139,6 +138,10 @@ impl Link {
         let _ = timeout(LAST_WORDS, line.drained()).await;
         let mut message = match (fault, line.status()) {
             (Some(fault), _) => fault,
+            // That it left in peace is news only if nobody had sent it away.
+            (None, Some(status)) if status.success() && !otherwise.starts_with("ended") => {
+                otherwise.to_owned()
+            }
             (None, Some(status)) => format!("{otherwise} ({})", exit(status)),
             (None, None) => otherwise.to_owned(),
         };

@@ -150,8 +150,8 @@ impl Servers {
                 continue;
             }
             let label = format!("{}.{}", plan.name, tool.name);
-            let (schema, validator) = match &tool.usable {
-                Ok(usable) => usable.clone(),
+            let schema = match &tool.usable {
+                Ok(schema) => schema.clone(),
                 Err(why) if grant.is_exact() => {
                     return Err(cut(&format!("MCP tool {label} cannot be used: {why}")));
                 }
@@ -164,9 +164,9 @@ impl Servers {
                 spec: ToolSpec {
                     name: names::unique(&plan.name, &tool.name, taken),
                     description: tool.description.clone(),
-                    parameters: schema,
+                    parameters: schema.shared(),
                 },
-                validator,
+                schema,
                 timeout: plan.timeout,
                 max_output: plan.max_output,
                 confirm: plan.confirm,
@@ -287,7 +287,8 @@ async fn broken(
         }
         ServiceError::TransportClosed => {
             let how = timeout(REASON, life.ended.wait()).await;
-            format!("MCP server {server} {} in mid-call", how.map_or("ended", |how| how))
+            let how = how.map_or("ended", |how| how);
+            format!("MCP server {server} {}", how.replacen("ended", "ended in mid-call", 1))
         }
         ServiceError::TransportSend(error) => {
             // It may have gone before it could be asked.

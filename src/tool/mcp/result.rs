@@ -60,6 +60,9 @@ fn untyped(result: &Value, output: &mut Output) -> bool {
     }
     let texts = blocks.into_iter().flatten().filter_map(|block| block.get("text")?.as_str());
     push_structured(result.get("structuredContent"), texts, output);
+    if output.is_empty && result.as_object().is_none_or(|entries| !entries.is_empty()) {
+        output.push(&result.to_string());
+    }
     result.get("isError") == Some(&Value::Bool(true))
 }
 
@@ -67,13 +70,28 @@ fn untyped(result: &Value, output: &mut Output) -> bool {
 /// not say it twice.
 fn push_structured<'a>(
     content: Option<&Value>,
-    mut texts: impl Iterator<Item = &'a str>,
+    texts: impl Iterator<Item = &'a str>,
     output: &mut Output,
 ) {
-    let Some(content) = content else { return };
-    if !texts.any(|text| serde_json::from_str::<Value>(text).is_ok_and(|text| text == *content)) {
+    if let Some(content) = content.filter(|content| !repeats(&texts.collect::<Vec<_>>(), content)) {
         output.push(&content.to_string());
     }
+}
+
+/// Whether the texts say all of it. SDKs put what is no object into one, as `{"result": …}`, and give
+/// each entry of a list a text.
+fn repeats(texts: &[&str], content: &Value) -> bool {
+    let is = |text: &str, value: &Value| {
+        value.as_str() == Some(text)
+            || serde_json::from_str::<Value>(text).is_ok_and(|text| text == *value)
+    };
+    let inside = content.as_object().filter(|entries| entries.len() == 1);
+    let inside = inside.and_then(|entries| entries.values().next());
+    let is_listed = |items: &Vec<Value>| {
+        items.len() == texts.len() && texts.iter().zip(items).all(|(text, item)| is(text, item))
+    };
+    texts.iter().any(|text| is(text, content) || inside.is_some_and(|value| is(text, value)))
+        || inside.and_then(Value::as_array).is_some_and(is_listed)
 }
 
 fn push_block(block: &ContentBlock, output: &mut Output) {
@@ -158,6 +176,14 @@ mod tests {
         let text = |text: &str| json!([{"type": "text", "text": text}]);
         let repeated = json!({"content": text("{\"a\": [1, 2]}"), "structuredContent": data});
         assert_eq!(shown(repeated).0, "{\"a\": [1, 2]}");
+        for (texts, result) in
+            [(vec!["two"], json!("two")), (vec!["7"], json!(7)), (vec!["a", "2"], json!(["a", 2]))]
+        {
+            let content: Value =
+                texts.iter().map(|text| json!({"type": "text", "text": text})).collect();
+            let wrapped = json!({"content": content, "structuredContent": {"result": result}});
+            assert_eq!(shown(wrapped).0, texts.join("\n"));
+        }
         let both = json!({"content": text("two"), "structuredContent": data});
         assert_eq!(shown(both).0, "two\n{\"a\":[1,2]}");
     }
@@ -168,5 +194,6 @@ mod tests {
         let (text, is_error) = shown(json!({"content": content, "isError": true}));
         assert!(text.contains("hologram") && text.contains("\nseen\n") && is_error, "{text}");
         assert_eq!(shown(json!({})).0, "");
+        assert_eq!(shown(json!({"content": "bare"})).0, r#"{"content":"bare"}"#);
     }
 }

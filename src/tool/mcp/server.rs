@@ -153,7 +153,7 @@ async fn start(
     shared: &Shared,
     link: &mut Link,
 ) -> Result<(Service, Vec<Offered>), String> {
-    let serving = link.serve();
+    let serving = link.serve(&plan.roots);
     let mut starting = std::pin::pin!(async {
         let service = serving.await.map_err(|error| handshake_failed(&error))?;
         let offer = offer::list(service.peer()).await?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rmcp::RoleClient;
-use rmcp::model::JsonRpcMessage;
+use rmcp::model::{ErrorData, JsonRpcError, JsonRpcMessage, RequestId};
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use serde::Deserialize;
@@ -89,10 +89,7 @@ impl Transport<RoleClient> for Pipes {
                 let _ = self.fault.set("sent a message of too many values".to_owned());
                 return None;
             }
-            // What is no message is what servers print although the pipe is not for that.
-            if is_for_crew(&line)
-                && let Ok(message) = serde_json::from_slice(&line)
-            {
+            if let Some(message) = message(&line) {
                 return Some(message);
             }
             yield_now().await;
@@ -105,17 +102,30 @@ impl Transport<RoleClient> for Pipes {
     }
 }
 
-/// Whether a message is an answer or a question. To read one as a whole takes far longer than to see
-/// that, and servers send thousands of others.
-fn is_for_crew(line: &[u8]) -> bool {
+/// The answer or the question in a line. What is no message is what servers print although the pipe
+/// is not for that.
+fn message(line: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
+    /// To read a message as a whole takes far longer than to see that it is for nobody, and servers
+    /// send thousands of those.
     #[derive(Deserialize)]
     struct Envelope {
-        id: Option<IgnoredAny>,
+        id: Option<RequestId>,
+        method: Option<IgnoredAny>,
         /// One that cannot say what it answers may be the answer to the handshake.
         error: Option<IgnoredAny>,
     }
-    let envelope: Option<Envelope> = serde_json::from_slice(line).ok();
-    envelope.is_some_and(|envelope| envelope.id.is_some() || envelope.error.is_some())
+    // Not all of them write UTF-8.
+    let text = String::from_utf8_lossy(line);
+    let Envelope { id, method, error } = serde_json::from_str(&text).ok()?;
+    if id.is_none() && error.is_none() {
+        return None;
+    }
+    serde_json::from_str(&text).ok().or_else(|| {
+        // Nobody is to wait any longer for an answer that was given, such as it is.
+        let id = id.filter(|_| method.is_none())?;
+        let fault = ErrorData::parse_error("it sent an answer that cannot be read", None);
+        Some(JsonRpcMessage::Error(JsonRpcError::new(Some(id), fault)))
+    })
 }
 
 /// Any connection, without what crew does not listen to.
