@@ -7,7 +7,7 @@
 //!   that none is to be expected. Only so many unproven ones are out at once as have been proven
 //!   before, and twice as many as have been open: calls double until something is wrong, and then
 //!   hardly more are wrong than are right. Where many wait, a few more may be wrong.
-//! - A refusal (429, 529) closes the *window* to what is still open, though by no more than half,
+//! - A refusal (429, 529) closes the *window* to as many as were open without those that are refused,
 //!   pauses the endpoint for as long as the server says, and has the ramp begin again with one call.
 //! - What was refused together is one *episode*: it says the same once.
 //! - The window opens again where it was fully used: by one, by more each time that goes well, and
@@ -213,7 +213,7 @@ impl State {
             self.window.begin_episode(self.open);
         }
         self.open -= 1;
-        self.window.close_to(self.open);
+        self.window.refused();
         let again = self.episodes.saturating_sub(1);
         let own = FIRST_PAUSE.saturating_mul(1 << again.min(16)).min(LONGEST_PAUSE);
         // A server that is wrong about its own wait is not asked all the time.
@@ -272,8 +272,8 @@ impl State {
 #[derive(Debug)]
 struct Window {
     size: usize,
-    /// Whatever else is refused in this episode.
-    least: usize,
+    /// Of the calls that were open when this episode began, those that have not been refused.
+    taken: usize,
     /// Answers to a full window since it was opened last.
     credit: usize,
     /// Full windows of answers before it is opened again.
@@ -286,24 +286,22 @@ struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self { size: usize::MAX, least: 1, credit: 0, patience: 1, step: 1, trying: false }
+        Self { size: usize::MAX, taken: 0, credit: 0, patience: 1, step: 1, trying: false }
     }
 }
 
 impl Window {
     fn begin_episode(&mut self, open: usize) {
-        if self.size == usize::MAX {
-            self.size = open;
-        }
-        self.least = (self.size / 2).max(1);
+        self.taken = open;
         if self.trying {
             self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
         }
         (self.trying, self.step, self.credit) = (false, 1, 0);
     }
 
-    fn close_to(&mut self, open: usize) {
-        self.size = self.size.min(open.max(self.least));
+    fn refused(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+        self.size = self.size.min(self.taken.max(1));
     }
 
     fn answered(&mut self, open: usize) {

@@ -33,6 +33,8 @@ struct Server<'a> {
     most: Cell<usize>,
     /// How it asks to wait.
     wait: Option<Duration>,
+    /// How long it does not come to refuse anything.
+    busy: Duration,
     takes: Duration,
     open: Cell<usize>,
     peak: Cell<usize>,
@@ -46,6 +48,7 @@ impl<'a> Server<'a> {
             governor,
             most: Cell::new(most),
             wait: None,
+            busy: RTT,
             takes: Duration::from_millis(500),
             open: Cell::new(0),
             peak: Cell::new(0),
@@ -61,7 +64,7 @@ impl<'a> Server<'a> {
             self.started.borrow_mut().push(Instant::now());
             permit.sent();
             if self.open.get() >= self.most.get() {
-                sleep(RTT).await;
+                sleep(self.busy).await;
                 self.refused.borrow_mut().push(Instant::now());
                 permit.end("m", Some(&error(Effect::Pause, self.wait)), Some(0));
                 continue;
@@ -111,6 +114,17 @@ async fn what_a_server_takes_at_once_is_found_out_with_few_wasted_calls() {
         );
         assert_eq!(server.peak.get(), most);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_too_busy_to_refuse_at_once_refuses_no_call_twice() {
+    let governor = governor(RateLimits::default());
+    let (busy, takes) = (Duration::from_secs(3), Duration::from_secs(5));
+    let server = Server { busy, takes, ..Server::new(&governor, 20) };
+    server.serve_all(200).await;
+    let wasted = server.refused.borrow().len();
+    assert!(wasted <= 200, "{wasted}");
+    assert_eq!(server.peak.get(), 20);
 }
 
 #[tokio::test(start_paused = true)]
