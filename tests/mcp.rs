@@ -69,7 +69,7 @@ fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
     assert_eq!(requests[1].contents("tool"), ["hello"]);
     // All pages of the list, under names that every model server takes.
     let tools = requests[0].body["tools"].as_array().unwrap();
-    assert_eq!(tools.len(), 16);
+    assert_eq!(tools.len(), 17);
     let told = &tools[0]["function"];
     assert_eq!(told["description"], "Says it again");
     assert_eq!(told["parameters"]["required"], json!(["text"]));
@@ -334,7 +334,8 @@ fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
         row.unwrap_or_else(|| panic!("{}", listed.stdout)).to_owned()
     };
     assert!(row("echo").contains("read-only") && row("echo").contains("Says it again"));
-    assert!(row("die").contains("destructive"));
+    assert!(row("die").split_whitespace().eq(["die", "destructive"]));
+    assert!(row("flood").split_whitespace().eq(["flood", "not", "destructive"]));
     assert_eq!(lines(&listed, "ends"), ["input closed"]);
     let wrong = crew("fx.nothing", &["--tools"]);
     assert_eq!(wrong.status.code(), Some(1));

@@ -7,16 +7,18 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use super::paint::{BAD, paint};
 use super::sanitize::inline;
-use super::words::{count, limit};
-use super::{Look, fit};
+use super::words::{count, limit, yes_or_no};
+use super::{Look, fit, limits};
 use crate::plan::{
-    AgentPlan, BudgetPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, OnFailure, ProcessPlan,
-    ProviderPlan, RateLimits, SandboxPlan, ToolCommand, ToolKind, ToolPlan,
+    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, SandboxPlan, ToolCommand, ToolKind,
+    ToolPlan,
 };
-use crate::report::Offer;
+use crate::report::{Offer, OfferedTool};
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;
+/// Columns of what a program may touch.
+const WIDEST_SANDBOX: usize = 200;
 /// Columns of what a server says of its tool.
 const WIDEST_DESCRIPTION: usize = 200;
 
@@ -37,8 +39,8 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         let mut table = table(look, &["tool", "runs", "timeout", "sandbox", "asks"]);
         for tool in tools {
             let timeout = tool.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            let asks = if tool.confirm { "yes" } else { "no" }.to_owned();
-            table.add_row([tool.spec.name.clone(), command(tool), timeout, sandbox(tool), asks]);
+            let asks = yes_or_no(tool.confirm);
+            table.add_row([&*tool.spec.name, &command(tool), &timeout, &sandbox(tool), asks]);
         }
         writeln!(out)?;
         write_table(&table, out)?;
@@ -53,11 +55,23 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         write_table(&table, out)?;
     }
     if !plan.mcp_servers.is_empty() {
-        let mut table = table(look, &["MCP server", "reached by", "timeout"]);
+        let mut table = table(look, &["MCP server", "reached by", "timeout", "sandbox", "asks"]);
         for server in &plan.mcp_servers {
             let timeout = server.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            table.add_row([server.name.clone(), access(server), timeout]);
+            let sandbox = match &server.access {
+                McpAccess::Process { sandbox, .. } => confines(sandbox.as_ref()),
+                McpAccess::Http { .. } => "-".to_owned(),
+            };
+            let asks = yes_or_no(server.confirm);
+            table.add_row([&*server.name, &access(server), &timeout, &sandbox, asks]);
         }
+        writeln!(out)?;
+        write_table(&table, out)?;
+    }
+    let prices = limits::prices(plan);
+    if !prices.is_empty() {
+        let mut table = table(look, &["a million tokens of", "input", "cached input", "output"]);
+        table.add_rows(prices);
         writeln!(out)?;
         write_table(&table, out)?;
     }
@@ -69,7 +83,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     for warning in plan.warnings() {
         writeln!(out, "\nwarning: {}", inline(&warning))?;
     }
-    writeln!(out, "\n{}", limits(plan))
+    writeln!(out, "\n{}", limits::limits(plan))
 }
 
 /// Writes what the MCP servers offer, each tool with what its server says of it.
@@ -78,11 +92,9 @@ pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> 
         writeln!(out, "\nMCP server {}", inline(&offer.server))?;
         let mut table = table(look, &["tool", "hints", "description"]);
         for tool in &offer.tools {
-            let hints = [(tool.read_only, "read-only"), (tool.destructive, "destructive")];
-            let hints = hints.into_iter().filter(|(given, _)| *given).map(|(_, hint)| hint);
             table.add_row([
                 inline(&tool.name).into_owned(),
-                hints.collect::<Vec<_>>().join(" "),
+                hints(tool).to_owned(),
                 fit::cut(&inline(tool.description.trim()), WIDEST_DESCRIPTION).into_owned(),
             ]);
         }
@@ -94,6 +106,17 @@ pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> 
         }
     }
     Ok(())
+}
+
+/// A tool that only reads destroys nothing; one that says both is better not believed.
+fn hints(tool: &OfferedTool) -> &'static str {
+    match (tool.read_only, tool.destructive) {
+        (Some(true), Some(true)) => "read-only, destructive",
+        (Some(true), _) => "read-only",
+        (_, Some(true)) => "destructive",
+        (_, Some(false)) => "not destructive",
+        _ => "",
+    }
 }
 
 /// Neither arguments nor path: a variable may have brought a key into them.
@@ -137,10 +160,8 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
     ]
 }
 
-/// The model, and those that stand in for it.
 fn models(agent: &AgentPlan) -> String {
-    let models = std::iter::once(&agent.model).chain(&agent.fallbacks);
-    let labels: Vec<_> = models.map(|model| inline(model.label())).collect();
+    let labels: Vec<_> = agent.models().map(|model| inline(model.label())).collect();
     labels.join(", then ")
 }
 
@@ -158,18 +179,24 @@ fn command(tool: &ToolPlan) -> String {
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
 }
 
-/// What a tool may touch.
 fn sandbox(tool: &ToolPlan) -> String {
-    let ToolKind::Process(ProcessPlan { sandbox, .. }) = &tool.kind else { return "-".to_owned() };
+    match &tool.kind {
+        ToolKind::Process(process) => confines(process.sandbox.as_ref()),
+        ToolKind::Http(_) | ToolKind::Mcp(_) => "-".to_owned(),
+    }
+}
+
+/// What a program may touch. That it has no network comes first: paths can be many.
+fn confines(sandbox: Option<&SandboxPlan>) -> String {
     let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
     let list = |verb: &str, paths: &[PathBuf]| {
         let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
         (!paths.is_empty()).then(|| format!("{verb} {}", paths.join(" ")))
     };
     let network = if sandbox.network { "network" } else { "no network" };
-    let parts = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
-    let parts = parts.into_iter().flatten().chain([network.to_owned()]).collect::<Vec<_>>();
-    fit::cut(&inline(&parts.join(", ")), WIDEST_COMMAND).into_owned()
+    let paths = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
+    let parts: Vec<_> = [Some(network.to_owned())].into_iter().chain(paths).flatten().collect();
+    fit::cut(&inline(&parts.join(", ")), WIDEST_SANDBOX).into_owned()
 }
 
 /// Neither path nor query: a variable may have brought in a key. The hosts all of them, as that is
@@ -182,55 +209,6 @@ fn request(http: &HttpPlan) -> String {
         more => format!(" (redirects: {more})"),
     };
     format!("{} {}://{own}{more}", http.method, http.origin.scheme())
-}
-
-fn limits(plan: &CrewPlan) -> String {
-    let limits = &plan.limits;
-    let at_once = match limits.max_parallel {
-        Some(most) => format!("at most {} at once", count(most as u64, "agent", "agents")),
-        None => "all agents at once".to_owned(),
-    };
-    let on_failure = match limits.on_failure {
-        OnFailure::Cancel => "the first failure stops the others",
-        OnFailure::Continue => "the others go on when one fails",
-    };
-    let budget = budget(&plan.budget) + &rates(plan);
-    format!(
-        "limits: {} for the run, {} of grace for tools\n        {at_once}; {on_failure}{budget}",
-        limit(limits.timeout),
-        limit(limits.grace)
-    )
-}
-
-/// What the endpoints are to be spared, a line for each.
-fn rates(plan: &CrewPlan) -> String {
-    let line = |provider: &ProviderPlan| {
-        let RateLimits { max_concurrency, requests_per_minute, tokens_per_minute } =
-            provider.limits;
-        let parts = [
-            max_concurrency.map(|most| format!("{} at once", count(most as u64, "call", "calls"))),
-            requests_per_minute
-                .map(|most| format!("{} a minute", count(most as u64, "request", "requests"))),
-            tokens_per_minute.map(|most| format!("{} a minute", count(most, "token", "tokens"))),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        let line = || format!("\n        {}: at most {}", provider.name, parts.join(", "));
-        if parts.is_empty() { String::new() } else { line() }
-    };
-    plan.providers.iter().map(line).collect()
-}
-
-/// What the run may use up, on a line of its own.
-fn budget(budget: &BudgetPlan) -> String {
-    let BudgetPlan { max_tokens, max_cost, max_model_calls, max_tool_calls } = *budget;
-    let parts = [
-        max_tokens.map(|most| count(most, "token", "tokens")),
-        max_cost.map(|most| format!("a cost of {most}")),
-        max_model_calls.map(|most| count(most, "model call", "model calls")),
-        max_tool_calls.map(|most| count(most, "tool call", "tool calls")),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { String::new() } else { format!("\n        at most {}", parts.join(", ")) }
 }
 
 fn table(look: Look, header: &[&str]) -> Table {

@@ -140,6 +140,10 @@ impl Fixture {
                     std::env::vars().map(|(n, v)| format!("{n}={v}")).collect();
                 text(&names.join("\n"));
             }
+            "peek" => text(match std::fs::read("/proc/self/status") {
+                Ok(_) => "seen",
+                Err(_) => "denied",
+            }),
             "media" => answer(id, media()),
             "long" => text(&format!("first{}last", "x".repeat(300_000))),
             "fail" => answer(
@@ -240,6 +244,7 @@ fn tools(misshapen: bool) -> Vec<Value> {
         "read.file",
         "read.bytes",
         "env",
+        "peek",
         "media",
         "long",
         "fail",

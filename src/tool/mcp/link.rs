@@ -139,6 +139,9 @@ impl Link {
         let _ = timeout(LAST_WORDS, line.drained()).await;
         let mut message = match (fault, line.status()) {
             (Some(fault), _) => fault,
+            (None, Some(status)) if self.confined => {
+                format!("{otherwise} ({}, in a sandbox)", exit(status))
+            }
             (None, Some(status)) => format!("{otherwise} ({})", exit(status)),
             (None, None) => otherwise.to_owned(),
         };
