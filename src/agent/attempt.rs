@@ -38,7 +38,9 @@ impl Driver<'_> {
         let governor = self.context.governor(call.model);
         // What nobody counts and nobody is paid for is not estimated either.
         let estimate = governor.map(|_| request.estimate()).unwrap_or_default();
-        let reserved = self.keep_free(Amount::of(estimate, price)).await?;
+        let longest = self.context.longest_answer.load(Ordering::Relaxed);
+        let most = governor.map(|_| request.at_most(estimate, longest)).unwrap_or_default();
+        let reserved = self.keep_free(Amount::of(most, price)).await?;
         let permit = match governor {
             Some(governor) => match self.admit(governor, model, estimate).await? {
                 Ok(permit) => Some(permit),
@@ -46,6 +48,7 @@ impl Driver<'_> {
             },
             None => None,
         };
+        self.ledger.open().turns = call.turn;
         self.tell(Event::ModelCallStarted { agent: self.index, turn: call.turn });
         let mut hearing = Hearing::new(self.ledger, permit, price);
         let mut on_delta = |delta: ChatDelta<'_>| hearing.take(delta);
@@ -54,7 +57,9 @@ impl Driver<'_> {
             result = provider.chat(request, &mut on_delta) => Some(result),
             () = self.scope.cancelled() => None,
         };
-        let used = Amount::of(hearing.used(estimate, error_of(result.as_ref())), price);
+        let used = hearing.used(estimate, error_of(result.as_ref()));
+        self.context.longest_answer.fetch_max(used.output_tokens, Ordering::Relaxed);
+        let used = Amount::of(used, price);
         reserved.into_iter().for_each(|reservation| reservation.settle(used));
         if let Some(Ok(reply)) = &mut result {
             self.ledger.open().finish_reason.clone_from(&reply.finish_reason);
@@ -81,10 +86,11 @@ impl Driver<'_> {
             let own = self.budget.reserve(about).await?;
             Ok([own, self.context.budget.reserve(about).await?])
         };
+        let told = self.telling(both, || "calls under way may use up the budget");
         tokio::select! {
             biased;
             () = self.scope.cancelled() => Err(self.stopped()),
-            reserved = both => reserved.map_err(|what: String| failed(ErrorKind::Budget, what)),
+            reserved = told => reserved.map_err(|what: String| failed(ErrorKind::Budget, what)),
         }
     }
 
@@ -98,22 +104,29 @@ impl Driver<'_> {
     ) -> Result<Result<Permit<'g>, ProviderError>, End> {
         let asked = Instant::now();
         let tokens = estimate.input_tokens + estimate.output_tokens;
-        let mut admission = std::pin::pin!(governor.admit(model, tokens, self.deadline));
-        let admitted = async {
-            if let Ok(admitted) = timeout(SHORT_WAIT, &mut admission).await {
-                return admitted;
-            }
-            let reason = governor.reason().unwrap_or("calls before this one");
-            self.tell(Event::Queued { agent: self.index, reason });
-            admission.await
-        };
+        let admission = governor.admit(model, tokens, self.deadline);
+        let reason = || governor.reason().unwrap_or("calls before this one");
         let admitted = tokio::select! {
             biased;
             () = self.scope.cancelled() => Err(self.stopped()),
-            admitted = admitted => Ok(admitted),
+            admitted = self.telling(admission, reason) => Ok(admitted),
         };
         self.ledger.open().queued_ms += millis(asked.elapsed());
         admitted
+    }
+
+    /// Waits, and after a while says what for.
+    async fn telling<T>(
+        &self,
+        wait: impl Future<Output = T>,
+        reason: impl FnOnce() -> &'static str,
+    ) -> T {
+        let mut wait = std::pin::pin!(wait);
+        if let Ok(done) = timeout(SHORT_WAIT, &mut wait).await {
+            return done;
+        }
+        self.tell(Event::Queued { agent: self.index, reason: reason() });
+        wait.await
     }
 }
 
