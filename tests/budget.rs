@@ -146,6 +146,26 @@ fn what_came_from_a_cache_has_its_own_price() {
 }
 
 #[test]
+fn whatever_a_server_counts_can_be_added_up() {
+    for tokens in [json!(u64::MAX), json!(1e300), json!("18446744073709551615")] {
+        let server = ModelServer::start(move |request: &Request| {
+            let usage = json!({"prompt_tokens": tokens, "completion_tokens": tokens});
+            let call = json!({"id": "1", "function": {"name": "t", "arguments": "{}"}});
+            let answer = match request.has_tool_results() {
+                false => stream().call(call).finish("tool_calls"),
+                true => stream().text("done").finish("stop"),
+            };
+            answer.event(&json!({"choices": [], "usage": usage})).done()
+        });
+        let yaml = "prices: {mock/m: {input: 1, output: 2}}\n".to_owned()
+            + &agents(3, "model: mock/m, tools: [t]");
+        let report = crew(&server, &yaml).run().report(0);
+        assert_eq!(report["usage"]["model_calls"], 6);
+        assert_eq!(report["usage"]["input_tokens"], 6_u64 << 40);
+    }
+}
+
+#[test]
 fn an_unknown_price_makes_the_whole_unknown() {
     let server = ModelServer::always(script::text("x"));
     let yaml = "prices: {mock/m: {input: 1, output: 2}}\nagents:\n  a: {model: mock/m}\n  \
