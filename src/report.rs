@@ -88,7 +88,7 @@ pub struct AgentReport {
     pub duration_ms: u64,
     pub turns: u32,
     pub retries: u32,
-    /// Spent waiting until its model's endpoint could take its calls.
+    /// Spent waiting until its calls could be made: for its model's endpoint, or for a budget.
     #[serde(skip_serializing_if = "is_zero")]
     pub queued_ms: u64,
     pub usage: Usage,

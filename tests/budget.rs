@@ -96,6 +96,8 @@ fn long_answers_do_not_go_over_together() {
     assert_eq!(with(&report, "/status", "succeeded"), 5);
     let waits = "waiting for its model's server (calls under way may use up the budget)";
     assert!(ended.stderr.contains(waits), "{}", ended.stderr);
+    let waited = report["agents"].as_object().unwrap().values();
+    assert!(waited.filter(|agent| agent["queued_ms"].as_u64() > Some(1000)).count() > 5);
     // A call that was never made is no turn.
     let agents = report["agents"].as_object().unwrap().values();
     assert!(agents.clone().all(|agent| agent["turns"] == agent["usage"]["model_calls"]));

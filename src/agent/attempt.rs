@@ -14,7 +14,7 @@ use crate::provider::governor::{Governor, Permit};
 use crate::provider::{ChatDelta, ChatReply, ChatRequest, ProviderError, TokenUsage};
 use crate::report::{ErrorKind, Event, Usage, millis};
 
-/// A shorter wait for an endpoint is not worth telling.
+/// A shorter wait for a turn is not worth telling.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 impl Driver<'_> {
@@ -86,12 +86,8 @@ impl Driver<'_> {
             let own = self.budget.reserve(about).await?;
             Ok([own, self.context.budget.reserve(about).await?])
         };
-        let told = self.telling(both, || "calls under way may use up the budget");
-        tokio::select! {
-            biased;
-            () = self.scope.cancelled() => Err(self.stopped()),
-            reserved = told => reserved.map_err(|what: String| failed(ErrorKind::Budget, what)),
-        }
+        let kept = self.queue(both, || "calls under way may use up the budget").await?;
+        kept.map_err(|what: String| failed(ErrorKind::Budget, what))
     }
 
     /// Waits for the endpoint's governor. `Err` is the agent's end, the inner error that there is
@@ -102,31 +98,33 @@ impl Driver<'_> {
         model: &str,
         estimate: TokenUsage,
     ) -> Result<Result<Permit<'g>, ProviderError>, End> {
-        let asked = Instant::now();
         let tokens = estimate.input_tokens + estimate.output_tokens;
         let admission = governor.admit(model, tokens, self.deadline);
-        let reason = || governor.reason().unwrap_or("calls before this one");
-        let admitted = tokio::select! {
-            biased;
-            () = self.scope.cancelled() => Err(self.stopped()),
-            admitted = self.telling(admission, reason) => Ok(admitted),
-        };
-        self.ledger.open().queued_ms += millis(asked.elapsed());
-        admitted
+        self.queue(admission, || governor.reason().unwrap_or("calls before this one")).await
     }
 
-    /// Waits, and after a while says what for.
-    async fn telling<T>(
+    /// Waits for a turn; after a while it is said what for.
+    async fn queue<T>(
         &self,
-        wait: impl Future<Output = T>,
+        turn: impl Future<Output = T>,
         reason: impl FnOnce() -> &'static str,
-    ) -> T {
-        let mut wait = std::pin::pin!(wait);
-        if let Ok(done) = timeout(SHORT_WAIT, &mut wait).await {
-            return done;
-        }
-        self.tell(Event::Queued { agent: self.index, reason: reason() });
-        wait.await
+    ) -> Result<T, End> {
+        let asked = Instant::now();
+        let told = async {
+            let mut turn = std::pin::pin!(turn);
+            if let Ok(turn) = timeout(SHORT_WAIT, &mut turn).await {
+                return turn;
+            }
+            self.tell(Event::Queued { agent: self.index, reason: reason() });
+            turn.await
+        };
+        let turn = tokio::select! {
+            biased;
+            () = self.scope.cancelled() => Err(self.stopped()),
+            turn = told => Ok(turn),
+        };
+        self.ledger.open().queued_ms += millis(asked.elapsed());
+        turn
     }
 }
 
