@@ -14,6 +14,7 @@ use crate::plan::{
     ToolPlan,
 };
 use crate::report::{Offer, OfferedTool};
+use crate::secret::Secrets;
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;
@@ -36,11 +37,13 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     write_table(&agents, out)?;
     let tools = plan.tools();
     if !tools.is_empty() {
+        let secrets = Secrets::of(plan);
         let mut table = table(look, &["tool", "runs", "timeout", "sandbox", "asks"]);
         for tool in tools {
             let timeout = tool.timeout.map_or_else(|| "the agent's".to_owned(), limit);
             let asks = yes_or_no(tool.confirm);
-            table.add_row([&*tool.spec.name, &command(tool), &timeout, &sandbox(tool), asks]);
+            let runs = command(tool, &secrets);
+            table.add_row([&*tool.spec.name, &runs, &timeout, &sandbox(tool), asks]);
         }
         writeln!(out)?;
         write_table(&table, out)?;
@@ -165,7 +168,7 @@ fn models(agent: &AgentPlan) -> String {
     labels.join(", then ")
 }
 
-fn command(tool: &ToolPlan) -> String {
+fn command(tool: &ToolPlan, secrets: &Secrets) -> String {
     let text = match &tool.kind {
         ToolKind::Process(process) => match &process.command {
             ToolCommand::Argv(arguments) => {
@@ -176,7 +179,7 @@ fn command(tool: &ToolPlan) -> String {
         ToolKind::Mcp(tool) => tool.label.clone(),
         ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
-    fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
+    fit::cut(&inline(&secrets.redact(text)), WIDEST_COMMAND).into_owned()
 }
 
 fn sandbox(tool: &ToolPlan) -> String {
