@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -10,8 +11,8 @@ use super::sanitize::inline;
 use super::words::{count, limit, yes_or_no};
 use super::{Look, fit, limits};
 use crate::plan::{
-    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, SandboxPlan, ToolCommand, ToolKind,
-    ToolPlan,
+    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, ProviderPlan, SandboxPlan,
+    ToolCommand, ToolKind, ToolPlan,
 };
 use crate::report::{Offer, OfferedTool};
 use crate::secret::Secrets;
@@ -35,49 +36,20 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         }
     }
     write_table(&agents, out)?;
-    let tools = plan.tools();
-    if !tools.is_empty() {
-        let secrets = Secrets::of(plan);
-        let mut table = table(look, &["tool", "runs", "timeout", "sandbox", "asks"]);
-        for tool in tools {
-            let timeout = tool.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            let asks = yes_or_no(tool.confirm);
-            let runs = command(tool, &secrets);
-            table.add_row([&*tool.spec.name, &runs, &timeout, &sandbox(tool), asks]);
-        }
-        writeln!(out)?;
-        write_table(&table, out)?;
-    }
-    if !plan.providers.is_empty() {
-        let mut table = table(look, &["provider", "api", "address"]);
-        for provider in &plan.providers {
-            let address = inline(&provider.base_url).into_owned();
-            table.add_row([provider.name.clone(), provider.api.to_string(), address]);
-        }
-        writeln!(out)?;
-        write_table(&table, out)?;
-    }
-    if !plan.mcp_servers.is_empty() {
-        let mut table = table(look, &["MCP server", "reached by", "timeout", "sandbox", "asks"]);
-        for server in &plan.mcp_servers {
-            let timeout = server.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            let sandbox = match &server.access {
-                McpAccess::Process { sandbox, .. } => confines(sandbox.as_ref()),
-                McpAccess::Http { .. } => "-".to_owned(),
-            };
-            let asks = yes_or_no(server.confirm);
-            table.add_row([&*server.name, &access(server), &timeout, &sandbox, asks]);
-        }
-        writeln!(out)?;
-        write_table(&table, out)?;
-    }
+    let secrets = Secrets::of(plan);
+    let tools = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets));
+    section(["tool", "runs", "timeout", "sandbox", "asks"], tools.collect(), look, out)?;
+    let providers = plan.providers.iter().map(provider_row);
+    section(["provider", "api", "address"], providers.collect(), look, out)?;
+    let servers = plan.mcp_servers.iter().map(|server| server_row(server));
+    section(
+        ["MCP server", "reached by", "timeout", "sandbox", "asks"],
+        servers.collect(),
+        look,
+        out,
+    )?;
     let prices = limits::prices(plan);
-    if !prices.is_empty() {
-        let mut table = table(look, &["a million tokens of", "input", "cached input", "output"]);
-        table.add_rows(prices);
-        writeln!(out)?;
-        write_table(&table, out)?;
-    }
+    section(["a million tokens of", "input", "cached input", "output"], prices, look, out)?;
     let structured = plan.agents.iter().filter(|agent| agent.output_schema.is_some());
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {
@@ -163,6 +135,44 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
     ]
 }
 
+fn tool_row(tool: &ToolPlan, secrets: &Secrets) -> [String; 5] {
+    let sandbox = match &tool.kind {
+        ToolKind::Process(process) => confines(process.sandbox.as_ref()),
+        ToolKind::Http(_) | ToolKind::Mcp(_) => "-".to_owned(),
+    };
+    [
+        tool.spec.name.clone(),
+        command(tool, secrets),
+        own_timeout(tool.timeout),
+        sandbox,
+        yes_or_no(tool.confirm).to_owned(),
+    ]
+}
+
+fn provider_row(provider: &ProviderPlan) -> [String; 3] {
+    let address = inline(&provider.base_url).into_owned();
+    [provider.name.clone(), provider.api.to_string(), address]
+}
+
+fn server_row(server: &McpServerPlan) -> [String; 5] {
+    let sandbox = match &server.access {
+        McpAccess::Process { sandbox, .. } => confines(sandbox.as_ref()),
+        McpAccess::Http { .. } => "-".to_owned(),
+    };
+    [
+        server.name.clone(),
+        access(server),
+        own_timeout(server.timeout),
+        sandbox,
+        yes_or_no(server.confirm).to_owned(),
+    ]
+}
+
+fn own_timeout(timeout: Option<Duration>) -> String {
+    timeout.map_or_else(|| "the agent's".to_owned(), limit)
+}
+
+/// In the order in which they are asked.
 fn models(agent: &AgentPlan) -> String {
     let labels: Vec<_> = agent.models().map(|model| inline(model.label())).collect();
     labels.join(", then ")
@@ -180,13 +190,6 @@ fn command(tool: &ToolPlan, secrets: &Secrets) -> String {
         ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
     fit::cut(&inline(&secrets.redact(text)), WIDEST_COMMAND).into_owned()
-}
-
-fn sandbox(tool: &ToolPlan) -> String {
-    match &tool.kind {
-        ToolKind::Process(process) => confines(process.sandbox.as_ref()),
-        ToolKind::Http(_) | ToolKind::Mcp(_) => "-".to_owned(),
-    }
 }
 
 /// What a program may touch. That it has no network comes first: paths can be many.
@@ -212,6 +215,22 @@ fn request(http: &HttpPlan) -> String {
         more => format!(" (redirects: {more})"),
     };
     format!("{} {}://{own}{more}", http.method, http.origin.scheme())
+}
+
+/// A table below an empty line, if it has any rows.
+fn section<const N: usize>(
+    header: [&str; N],
+    rows: Vec<[String; N]>,
+    look: Look,
+    out: &mut (impl Write + ?Sized),
+) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut table = table(look, &header);
+    table.add_rows(rows);
+    writeln!(out)?;
+    write_table(&table, out)
 }
 
 fn table(look: Look, header: &[&str]) -> Table {
