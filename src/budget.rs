@@ -55,9 +55,8 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct Spent {
     settled: Amount,
+    /// Of the calls that are not settled.
     reserved: Amount,
-    /// Calls that are not settled.
-    open: u64,
     tool_calls: u64,
 }
 
@@ -90,7 +89,6 @@ impl Budget {
                 let mut spent = self.open();
                 self.left(&spent)?;
                 if self.has_room(&spent, about) {
-                    spent.open += 1;
                     spent.reserved = sum(spent.reserved, about);
                     return Ok(Reservation { budget: self, about, settled: false });
                 }
@@ -142,7 +140,7 @@ impl Budget {
     fn has_room(&self, spent: &Spent, about: Amount) -> bool {
         let all = sum(sum(spent.settled, spent.reserved), about);
         let BudgetPlan { max_tokens, max_cost, .. } = self.plan;
-        spent.open == 0
+        spent.reserved.calls == 0
             || (max_tokens.is_none_or(|most| all.tokens <= most)
                 && max_cost.is_none_or(|most| all.cost <= most))
     }
@@ -179,13 +177,12 @@ impl Reservation<'_> {
         }
         let mut spent = self.budget.open();
         spent.settled = sum(spent.settled, amount);
-        spent.open -= 1;
         let reserved = spent.reserved;
-        spent.reserved = match spent.open {
+        spent.reserved = match reserved.calls.saturating_sub(self.about.calls) {
             // Sums of fractions leave crumbs.
             0 => Amount::default(),
-            _ => Amount {
-                calls: reserved.calls.saturating_sub(self.about.calls),
+            calls => Amount {
+                calls,
                 tokens: reserved.tokens.saturating_sub(self.about.tokens),
                 cost: reserved.cost - self.about.cost,
             },

@@ -38,6 +38,8 @@ pub struct Question<'a> {
 pub trait Prompter: Send + Sync {
     /// Shows a question. What is returned completes when it can be read.
     fn show(&self, question: &Question<'_>) -> oneshot::Receiver<()>;
+    /// The line of an answer was left unfinished.
+    fn end_line(&self);
     /// The answer made no sense.
     fn repeat(&self, question: &Question<'_>);
     /// The question has its answer, or nobody waits for one any longer.
@@ -51,8 +53,7 @@ pub enum Verdict {
     Refused(&'static str),
 }
 
-const NO_TERMINAL: &str = "it needs a confirmation and there is no terminal to ask on; \
-                           crew run --yes confirms every call";
+const NO_TERMINAL: &str = "no terminal to confirm it on; crew run --yes confirms all";
 const NO: &str = "the user was asked and said no";
 const NO_ANSWER: &str = "it needs a confirmation and the terminal gives no answer";
 
@@ -134,7 +135,11 @@ impl Asking {
 
     async fn answer(&self, question: &Question<'_>) -> io::Result<Answer> {
         loop {
-            match understood(&self.terminal.line().await?) {
+            let line = self.terminal.line().await?;
+            if !line.ends_with('\n') {
+                self.prompter.end_line();
+            }
+            match understood(&line) {
                 Some(answer) => return Ok(answer),
                 None => self.prompter.repeat(question),
             }

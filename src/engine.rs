@@ -89,6 +89,7 @@ pub async fn run(
             consent: &services.consent,
             calls_cancelled: AtomicU64::new(0),
             budget: Budget::of_run(plan.budget),
+            longest_answer: AtomicU64::new(0),
         },
         ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),

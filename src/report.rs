@@ -88,7 +88,7 @@ pub struct AgentReport {
     pub duration_ms: u64,
     pub turns: u32,
     pub retries: u32,
-    /// Spent waiting until its model's endpoint could take its calls.
+    /// Spent waiting until its calls could be made: for its model's endpoint, or for a budget.
     #[serde(skip_serializing_if = "is_zero")]
     pub queued_ms: u64,
     pub usage: Usage,
@@ -327,9 +327,9 @@ pub struct Offer {
 pub struct OfferedTool {
     pub name: String,
     pub description: String,
-    /// The server says so; nobody checks it.
-    pub read_only: bool,
-    pub destructive: bool,
+    /// What the server says of it, if anything; nobody checks it.
+    pub read_only: Option<bool>,
+    pub destructive: Option<bool>,
 }
 
 /// What happens during a run, told as it happens. `agent` is an index into the plan's agents.
@@ -347,7 +347,7 @@ pub enum Event {
         agent: usize,
         usage: Usage,
     },
-    /// An agent has been waiting for its model's endpoint for a while.
+    /// An agent has been waiting for a while until its model may be asked.
     Queued {
         agent: usize,
         /// What for.

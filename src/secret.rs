@@ -1,5 +1,6 @@
 //! The secrets a run knows, taken out of everything it shows.
 
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
@@ -52,7 +53,9 @@ impl Secrets {
     pub fn add(&mut self, value: &str) {
         // `Bearer KEY`: it may be repeated without its scheme.
         let bare = value.split_once(' ').map(|(_, bare)| bare.trim());
-        let values = [Some(value), bare].into_iter().flatten();
+        // Servers repeat the address that they were asked for.
+        let encoded = in_query(value).filter(|encoded| encoded != value);
+        let values = [Some(value), bare, encoded.as_deref()].into_iter().flatten();
         self.0.extend(values.filter(|value| is_secret(value)).map(SecretString::from));
         // The longest first: one may be a part of another.
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
@@ -145,6 +148,13 @@ fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
     let headers = http.headers.iter().map(|header| (header.name.as_str(), &header.value));
     let query = http.query.iter().map(|(name, value)| (name.as_str(), value));
     headers.chain(query).filter(|(_, value)| value.is_literal()).collect()
+}
+
+/// As it is sent in a query.
+fn in_query(value: &str) -> Option<String> {
+    let mut url = Url::parse("http://h/").ok()?;
+    url.query_pairs_mut().append_key_only(value);
+    url.query().map(str::to_owned)
 }
 
 fn is_secret(value: &str) -> bool {

@@ -51,7 +51,7 @@ const MAY_USE: [(&str, &[&str]); 31] = [
         ],
     ),
     // The plan and the file's faults only for `crew check`.
-    ("render", &["config", "consent", "plan", "report", "selftest"]),
+    ("render", &["config", "consent", "plan", "report", "secret", "selftest"]),
     // It knows crew from outside only, as a program.
     ("selftest", &["report"]),
     ("lib", &[]),

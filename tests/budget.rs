@@ -82,6 +82,28 @@ fn what_is_left_for_all_is_used_by_all_at_once() {
 }
 
 #[test]
+fn long_answers_do_not_go_over_together() {
+    // Nothing says how long an answer may become, and each is longer than the whole is worth.
+    let answer = stream().text("x").finish("stop").usage(10, 2000).done();
+    let server = ModelServer::always(delayed(Duration::from_millis(1200), answer));
+    let yaml = "limits: {max_tokens: 10000, on_failure: continue}\n".to_owned()
+        + &agents(10, "model: mock/m")
+        + "  short: {model: mock/m, max_output_tokens: 10, needs: [a0]}\n";
+    let ended = crew(&server, &yaml).run();
+    let report = ended.report(1);
+    // 2010 each: the fifth goes over.
+    assert_eq!(server.requests().len(), 5, "{:#}", report["usage"]);
+    assert_eq!(with(&report, "/status", "succeeded"), 5);
+    let waits = "waiting for its model's server (calls under way may use up the budget)";
+    assert!(ended.stderr.contains(waits), "{}", ended.stderr);
+    let waited = report["agents"].as_object().unwrap().values();
+    assert!(waited.filter(|agent| agent["queued_ms"].as_u64() > Some(1000)).count() > 5);
+    // A call that was never made is no turn.
+    let agents = report["agents"].as_object().unwrap().values();
+    assert!(agents.clone().all(|agent| agent["turns"] == agent["usage"]["model_calls"]));
+}
+
+#[test]
 fn a_server_that_counts_no_tokens_is_reckoned_by_what_it_wrote() {
     let server = ModelServer::always(stream().text(&"word ".repeat(400)).finish("stop").done());
     let yaml = "limits: {max_tokens: 900, on_failure: continue}\n".to_owned()
@@ -122,6 +144,26 @@ fn what_came_from_a_cache_has_its_own_price() {
         assert_eq!(report["agents"]["a"]["usage"]["cost"], cost);
         assert_eq!(report["usage"]["cached_input_tokens"], 400_000);
         assert!(ended.stderr.contains(&format!(", cost {cost:.4}")), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn whatever_a_server_counts_can_be_added_up() {
+    for tokens in [json!(u64::MAX), json!(1e300), json!("18446744073709551615")] {
+        let server = ModelServer::start(move |request: &Request| {
+            let usage = json!({"prompt_tokens": tokens, "completion_tokens": tokens});
+            let call = json!({"id": "1", "function": {"name": "t", "arguments": "{}"}});
+            let answer = match request.has_tool_results() {
+                false => stream().call(call).finish("tool_calls"),
+                true => stream().text("done").finish("stop"),
+            };
+            answer.event(&json!({"choices": [], "usage": usage})).done()
+        });
+        let yaml = "prices: {mock/m: {input: 1, output: 2}}\n".to_owned()
+            + &agents(3, "model: mock/m, tools: [t]");
+        let report = crew(&server, &yaml).run().report(0);
+        assert_eq!(report["usage"]["model_calls"], 6);
+        assert_eq!(report["usage"]["input_tokens"], 6_u64 << 40);
     }
 }
 
@@ -212,13 +254,56 @@ fn faults_of_limits_and_prices() {
 }
 
 #[test]
-fn check_shows_what_a_run_may_use_up() {
+fn check_shows_what_a_run_and_its_agents_may_use_up_and_what_it_costs() {
     let folder = faults::folder(
         "limits: {max_tokens: 5000, max_model_calls: 1}\nproviders: {ollama: {max_concurrency: 2, \
-         requests_per_minute: 60}}\nagents: {a: {model: ollama/x}}\n",
+         requests_per_minute: 60}}\nprices: {ollama/x: {input: 1.5, output: 2}}\n\
+         defaults: {model: ollama/x, limits: {max_tool_calls: 3}}\n\
+         agents:\n  a: {limits: {max_cost: 0.5}}\n  b: {}\n  c: {model: [offline, ollama/x]}\n",
     );
-    let output = faults::crew(folder.path(), &["check"], &[]);
-    let text = String::from_utf8(output.stdout).unwrap();
+    let shown = |file: &tempfile::TempDir| {
+        String::from_utf8(faults::crew(file.path(), &["check"], &[]).stdout).unwrap()
+    };
+    let text = shown(&folder);
     assert!(text.contains("at most 5000 tokens, 1 model call\n"), "{text}");
+    assert!(text.contains("\n        agent a: at most a cost of 0.5, 3 tool calls\n"), "{text}");
+    assert!(text.contains("\n        each of b, c: at most 3 tool calls\n"), "{text}");
     assert!(text.contains("ollama: at most 2 calls at once, 60 requests a minute\n"), "{text}");
+    let price = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with(" ollama/x  ")).unwrap().to_owned();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(price(&text), ["1.5", "1.5", "2"], "{text}");
+    // A pattern that fits nothing is seen.
+    let other = faults::folder(
+        "prices: {ollama/y: {input: 1.5, output: 2}}\ndefaults: {limits: {max_tokens: 7}}\n\
+         agents: {a: {model: ollama/x}, b: {model: ollama/x}}\n",
+    );
+    let text = shown(&other);
+    assert_eq!(price(&text), ["unknown"], "{text}");
+    assert!(text.contains("\n        each agent: at most 7 tokens\n"), "{text}");
+}
+
+#[test]
+fn the_example_of_the_readme_works() {
+    let readme = include_str!("../README.md");
+    let mut blocks = readme.split("```yaml\n").filter_map(|block| block.split("```").next());
+    let example = blocks.find(|block| block.contains("\nprices:")).unwrap();
+    let yaml = format!("defaults: {{model: [openai/gpt-4o-mini, ollama/x]}}\n{example}");
+    let server = ModelServer::always(stream().text("x").finish("stop").usage(30, 20).done());
+    let env = [("OPENAI_API_KEY", "sk-0123456789"), ("OPENAI_BASE_URL", &server.base_url())];
+    let crew = env.iter().fold(Crew::new(&yaml), |crew, (name, value)| crew.env(name, value));
+    let usage = &crew.run().report(0)["agents"]["disk"]["usage"];
+    assert!((usage["cost"].as_f64().unwrap() - (30.0 * 0.15 + 20.0 * 0.6) / 1e6).abs() < 1e-12);
+    let text = faults::crew(faults::folder(&yaml).path(), &["check"], &env);
+    let text = String::from_utf8(text.stdout).unwrap();
+    for line in [
+        "at most 200000 tokens, a cost of 0.5, 100 model calls, 50 tool calls",
+        "each agent: at most 20000 tokens",
+    ] {
+        assert!(text.lines().any(|shown| shown.trim() == line), "{text}");
+    }
+    for price in [["openai/gpt-4o-mini", "0.15", "0.075", "0.6"], ["ollama/x", "0", "0", "0"]] {
+        assert!(text.lines().any(|row| row.split_whitespace().eq(price)), "{text}");
+    }
 }

@@ -9,11 +9,12 @@ use nix::unistd::setsid;
 use serde_json::{Value, json};
 use support::crew::Crew;
 use support::faults::{crew as program, expect_in, folder};
+use support::mcp_server;
 use support::mock_model::ModelServer;
 use support::pty::Pty;
 use support::script::{text, tool_call, tool_calls};
 
-const ASKED: &str = "([y]es, [n]o, [a]lways in this run)? ";
+const ASKED: &str = "([y]es, [n]o, [a]lways for all agents)? ";
 
 /// Agents with the `offline` model, which call their tools once each: `write` needs a confirmation
 /// and notes each of its calls in a file, `free` needs none.
@@ -286,6 +287,44 @@ fn what_a_model_wrote_is_shown_for_what_it_is() {
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
     terminal.type_in("n\n");
     running.wait().report(0);
+}
+
+#[test]
+fn be_the_server() {
+    mcp_server::play();
+}
+
+#[test]
+fn calls_of_a_servers_tools_are_asked_about_by_their_names_in_the_file() {
+    let terminal = Pty::open();
+    let servers = mcp_server::yaml("be_the_server", "", "    confirm: true\n");
+    let agents = "agents: {a: {model: offline, tools: [fx.peek, fx.echo]}}\n";
+    let running = terminal.start(Crew::new(&format!("{servers}{agents}"))).start();
+    for (times, tool, answer) in [(1, "fx.peek", "n\n"), (2, "fx.echo", "y\n")] {
+        terminal.wait_for(ASKED, times);
+        assert!(terminal.shown().contains(&format!("Let a run {tool} (")), "{}", terminal.shown());
+        terminal.type_in(answer);
+    }
+    let ended = running.wait();
+    assert_eq!(statuses(&ended.report(0), "a"), ["rejected", "succeeded"]);
+    let called = std::fs::read_to_string(ended.path().join("calls")).unwrap();
+    assert_eq!(called, "echo\n");
+}
+
+#[test]
+fn an_end_of_the_input_ends_the_line_as_well() {
+    let terminal = Pty::open();
+    let (_server, crew) = in_turns(&["x"]);
+    let running = terminal.start(crew).start();
+    terminal.wait_for(ASKED, 1);
+    // What is typed is handed over at once; on an empty line that is a no.
+    terminal.type_in("huh\u{4}");
+    terminal.wait_for(ASKED, 2);
+    terminal.type_in("\u{4}");
+    assert_eq!(statuses(&running.wait().report(0), "a"), ["rejected"]);
+    let lines: Vec<_> = terminal.shown().split("\r\n").map(str::to_owned).collect();
+    assert!(lines[3].starts_with("Let a run write ("), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some(""), "{lines:?}");
 }
 
 #[test]

@@ -263,3 +263,14 @@ fn models_and_providers() {
         ],
     );
 }
+
+#[test]
+fn the_example_of_the_readme_works() {
+    let readme = include_str!("../README.md");
+    let example = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let report = expect_good(example, &[], &[]);
+    assert_eq!(report["crew"], "it-support");
+    assert_eq!(report["agents"]["disk"]["tool_calls"][0]["status"], "succeeded");
+    let output = report["agents"]["summary"]["output"].as_str().unwrap();
+    assert!(output.contains("go. Disk says: offline"), "{output}");
+}

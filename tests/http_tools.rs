@@ -151,6 +151,23 @@ fn a_secret_reaches_its_host_and_nothing_else() {
 }
 
 #[test]
+fn a_server_that_repeats_the_address_tells_no_secret() {
+    let server = ModelServer::start(|request| {
+        let said = format!("Cannot {} {}: {}", request.method, request.path, request.body);
+        whole(404, &[("content-type", "text/plain")], said)
+    });
+    let tool = "http: {method: POST, url: '${URL}/bot${BOT_TOKEN}/send', query: {k: '${SOME_KEY}'}, body: [\"${BODY_SECRET}\", \"${PLAIN}\"]}";
+    let secrets =
+        [("BOT_TOKEN", "1234:AbC-dEf"), ("SOME_KEY", "a+b/c==d e"), ("BODY_SECRET", "in-the-body")];
+    let crew = crew(&server, tool).env("PLAIN", "no secret");
+    let ended = secrets.iter().fold(crew, |crew, (name, value)| crew.env(name, value)).run();
+    let sent = "/bot1234:AbC-dEf/send?k=a%2Bb%2Fc%3D%3Dd+e";
+    assert_eq!(one(&server).path, sent);
+    let said = "Cannot POST /bot[redacted]/send?k=[redacted]: [\"[redacted]\",\"no secret\"]\n";
+    assert_eq!(output(&call_of(&ended)), format!("{said}[HTTP 404 Not Found]"));
+}
+
+#[test]
 fn a_secret_that_is_cut_in_two_leaves_nothing_of_itself() {
     let server = ModelServer::start(|request| {
         let key = request.header("x-key").unwrap();
@@ -235,6 +252,11 @@ fn check_shows_method_and_hosts() {
 const FAULTS: &[(&str, &str)] = &[
     ("http: {method: GET}", "tools.t.http 4:5 .. the request has no url"),
     ("http: {url: 'ftp://h/'}", "tools.t.http.url 4:17 .. expected an address"),
+    ("http: {url: 'http://h:99999/'}", "tools.t.http.url 4:17 .. invalid port .. https://api."),
+    (
+        "http: {url: 'http://h/', headers: {Content-Type: text/plain}, body: x}",
+        "tools.t.http.headers.Content-Type 4:54 .. sent as JSON",
+    ),
     (
         "http: {url: '{{ input }}'}",
         "tools.t.http.url 4:17 .. no template may fill the scheme, the host",

@@ -367,7 +367,8 @@ fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
         row.unwrap_or_else(|| panic!("{}", listed.stdout)).to_owned()
     };
     assert!(row("echo").contains("read-only") && row("echo").contains("Says it again"));
-    assert!(row("die").contains("destructive"));
+    assert!(row("die").split_whitespace().eq(["die", "destructive"]));
+    assert!(row("flood").split_whitespace().eq(["flood", "not", "destructive"]));
     assert_eq!(lines(&listed, "ends"), ["input closed"]);
     let wrong = crew("fx.nothing", &["--tools"]);
     assert_eq!(wrong.status.code(), Some(1));

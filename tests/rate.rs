@@ -60,7 +60,7 @@ fn two_hundred_agents_share_a_server_that_takes_twenty_at_once() {
         assert_eq!(report["usage"]["model_calls"], calls, "{name}");
         let waited = all(&report, "queued_ms").iter().filter(|ms| ms.as_u64() > Some(1000)).count();
         assert!(waited > 10, "{name}");
-        let note = "for the server of their model";
+        let note = "until their calls could be made";
         assert!(ended.stderr.contains(note), "{name}: {}", ended.stderr);
         assert!(ended.stderr.contains(": waiting for its model's server ("), "{}", ended.stderr);
     }

@@ -26,16 +26,29 @@ fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
 fn the_plan_says_what_a_tool_may_touch() {
     let folder = folder(
         "tools:\n  free: {description: x, command: [id]}\n  \
-         kept: {description: x, command: [id], sandbox: {read: [/etc, .], write: [/tmp], network: none, if_unsupported: warn}}\n\
-         agents: {a: {model: offline, tools: [free, kept]}}\n",
+         kept: {description: x, command: [id], sandbox: {read: [/etc, .], write: [/tmp], network: none, if_unsupported: warn}}\n  \
+         web: {description: x, http: {url: 'http://h/'}}\n\
+         mcp_servers:\n  open: {command: id}\n  \
+         shut: {command: id, confirm: true, sandbox: {read: [/etc], network: none, if_unsupported: warn}}\n  \
+         far: {url: 'http://h/'}\n\
+         agents: {a: {model: offline, tools: [free, kept, web, open, shut, far]}}\n",
     );
     let output = crew(folder.path(), &["check"], &[("COLUMNS", "200")]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     let line = |tool: &str| text.lines().find(|line| line.trim_start().starts_with(tool)).unwrap();
-    assert!(line("free").contains(" none"), "{text}");
-    let kept = line("kept");
-    assert!(kept.contains("reads /etc /") && kept.contains("no network"), "{text}");
+    let ends = |tool: &str, end: [&str; 2]| {
+        let words: Vec<_> = line(tool).split_whitespace().collect();
+        assert!(words.ends_with(&end), "{end:?}: {text}");
+    };
+    ends("free", ["none", "no"]);
+    ends("web", ["-", "no"]);
+    ends("open", ["none", "no"]);
+    ends("far", ["-", "no"]);
+    ends("shut", ["/etc", "yes"]);
+    // First, however many paths there are.
+    assert!(line("kept").contains(" no network, reads /etc /"), "{text}");
+    assert!(line("shut").contains(" no network, reads /etc "), "{text}");
 }
 
 #[cfg(target_os = "linux")]
@@ -48,6 +61,7 @@ mod kept {
     use serde_json::{Value, json};
 
     use crate::support::crew::{Crew, Ended, is_alive, wait_for};
+    use crate::support::mcp_server;
 
     /// Whether this kernel can keep a sandbox, without the network or with it.
     fn is_kept(network: bool) -> bool {
@@ -289,6 +303,28 @@ mod kept {
         assert_eq!(calls[0]["status"], "failed", "{report:#}");
         assert_eq!(calls[1]["output"], "the secret\n");
         assert_eq!(report["agents"]["b"]["tool_calls"][0]["output"], "the secret\n");
+    }
+
+    #[test]
+    fn be_the_server() {
+        mcp_server::play();
+    }
+
+    #[test]
+    fn an_mcp_server_can_be_confined_too() {
+        if !is_kept(true) {
+            return;
+        }
+        let crew = |role: &str, sandbox: &str| {
+            let servers = mcp_server::yaml("kept::be_the_server", role, sandbox);
+            let agent = "agents: {a: {model: offline, tools: [fx.peek]}}\n";
+            Crew::new(&format!("{servers}{agent}")).run()
+        };
+        assert_eq!(output_of(&crew("", "")), "seen");
+        assert_eq!(output_of(&crew("", "    sandbox: {write: [.]}\n")), "denied");
+        let report = crew("refuses", "    sandbox: {write: [.]}\n").report(1);
+        let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
+        assert!(message.contains("(exit code 3, in a sandbox)"), "{message}");
     }
 
     /// As on a kernel without Landlock: its first system call fails as it does there.

@@ -43,6 +43,30 @@ fn a_shell_tool_gets_its_arguments_as_variables_only() {
 }
 
 #[test]
+fn a_secret_among_the_arguments_is_not_shown() {
+    let tool = "command: [echo, '--password=${DB_PASSWORD}', '${DB_USER}']";
+    let secret = "hunter2-hunter2";
+    for (tool, vars) in [
+        (tool, ""),
+        (&*tool.replace("${DB_PASSWORD}", "{{ vars.pw }}"), "vars: {pw: '${DB_PASSWORD}'}\n"),
+    ] {
+        let yaml = format!(
+            "{vars}tools: {{t: {{description: x, {tool}}}}}\nagents: {{a: {{model: offline, tools: [t]}}}}\n"
+        );
+        let ended = Crew::new(&yaml).env("DB_PASSWORD", secret).env("DB_USER", "joe").run();
+        assert_eq!(call_of(&ended)["output"], "--password=[redacted] joe\n");
+    }
+    let yaml = format!(
+        "tools: {{t: {{description: x, {tool}}}}}\nagents: {{a: {{model: offline, tools: [t]}}}}\n"
+    );
+    let checked = Crew::checking(&yaml)
+        .env("DB_PASSWORD", "hunter2-hunter2")
+        .env("DB_USER", "joe")
+        .run_as_is();
+    assert!(checked.stdout.contains("echo --password=[redacted] joe "), "{}", checked.stdout);
+}
+
+#[test]
 fn a_tool_sees_the_listed_variables_and_no_others() {
     let ended = crew("command: [env]\nenv: [EXTRA]")
         .env("EXTRA", "yes")

@@ -15,7 +15,7 @@ use crate::provider::governor::{Governor, Permit};
 use crate::provider::{ChatDelta, ChatReply, ChatRequest, Effect, ProviderError, TokenUsage};
 use crate::report::{ErrorKind, Event, Usage, millis};
 
-/// A shorter wait for an endpoint is not worth telling.
+/// A shorter wait for a turn is not worth telling.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 impl Driver<'_> {
@@ -39,7 +39,9 @@ impl Driver<'_> {
         let governor = self.context.governor(call.model);
         // What nobody counts and nobody is paid for is not estimated either.
         let estimate = governor.map(|_| request.estimate()).unwrap_or_default();
-        let reserved = self.keep_free(Amount::of(estimate, price)).await?;
+        let longest = self.context.longest_answer.load(Ordering::Relaxed);
+        let most = governor.map(|_| request.at_most(estimate, longest)).unwrap_or_default();
+        let reserved = self.keep_free(Amount::of(most, price)).await?;
         let permit = match governor {
             Some(governor) => match self.admit(governor, model, estimate).await? {
                 Ok(permit) => Some(permit),
@@ -47,6 +49,7 @@ impl Driver<'_> {
             },
             None => None,
         };
+        self.ledger.open().turns = call.turn;
         self.tell(Event::ModelCallStarted { agent: self.index, turn: call.turn });
         let mut hearing = Hearing::new(self.ledger, permit, price);
         let mut on_delta = |delta: ChatDelta<'_>| hearing.take(delta);
@@ -55,7 +58,9 @@ impl Driver<'_> {
             result = provider.chat(request, &mut on_delta) => Some(result),
             () = self.scope.cancelled() => None,
         };
-        let used = Amount::of(hearing.used(estimate, error_of(result.as_ref())), price);
+        let used = hearing.used(estimate, error_of(result.as_ref()));
+        self.context.longest_answer.fetch_max(used.output_tokens, Ordering::Relaxed);
+        let used = Amount::of(used, price);
         reserved.into_iter().for_each(|reservation| reservation.settle(used));
         result.iter_mut().for_each(|result| self.redact(result));
         if let Some(Ok(reply)) = &result {
@@ -115,11 +120,8 @@ impl Driver<'_> {
             let own = self.budget.reserve(about).await?;
             Ok([own, self.context.budget.reserve(about).await?])
         };
-        tokio::select! {
-            biased;
-            () = self.scope.cancelled() => Err(self.stopped()),
-            reserved = both => reserved.map_err(|what: String| failed(ErrorKind::Budget, what)),
-        }
+        let kept = self.queue(both, || "calls under way may use up the budget").await?;
+        kept.map_err(|what: String| failed(ErrorKind::Budget, what))
     }
 
     /// Waits for the endpoint's governor. `Err` is the agent's end, the inner error that there is
@@ -130,24 +132,33 @@ impl Driver<'_> {
         model: &str,
         estimate: TokenUsage,
     ) -> Result<Result<Permit<'g>, ProviderError>, End> {
-        let asked = Instant::now();
         let tokens = estimate.input_tokens + estimate.output_tokens;
-        let mut admission = std::pin::pin!(governor.admit(model, tokens, self.deadline));
-        let admitted = async {
-            if let Ok(admitted) = timeout(SHORT_WAIT, &mut admission).await {
-                return admitted;
+        let admission = governor.admit(model, tokens, self.deadline);
+        self.queue(admission, || governor.reason().unwrap_or("calls before this one")).await
+    }
+
+    /// Waits for a turn; after a while it is said what for.
+    async fn queue<T>(
+        &self,
+        turn: impl Future<Output = T>,
+        reason: impl FnOnce() -> &'static str,
+    ) -> Result<T, End> {
+        let asked = Instant::now();
+        let told = async {
+            let mut turn = std::pin::pin!(turn);
+            if let Ok(turn) = timeout(SHORT_WAIT, &mut turn).await {
+                return turn;
             }
-            let reason = governor.reason().unwrap_or("calls before this one");
-            self.tell(Event::Queued { agent: self.index, reason });
-            admission.await
+            self.tell(Event::Queued { agent: self.index, reason: reason() });
+            turn.await
         };
-        let admitted = tokio::select! {
+        let turn = tokio::select! {
             biased;
             () = self.scope.cancelled() => Err(self.stopped()),
-            admitted = admitted => Ok(admitted),
+            turn = told => Ok(turn),
         };
         self.ledger.open().queued_ms += millis(asked.elapsed());
-        admitted
+        turn
     }
 }
 

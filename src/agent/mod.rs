@@ -52,6 +52,8 @@ pub struct RunContext<'a> {
     /// Model calls that were dropped because something was stopped.
     pub calls_cancelled: AtomicU64,
     pub budget: Budget,
+    /// Tokens that the longest answer so far had.
+    pub longest_answer: AtomicU64,
 }
 
 impl RunContext<'_> {

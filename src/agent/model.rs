@@ -27,11 +27,7 @@ impl Driver<'_> {
         conversation: &Conversation,
         tools: &[ToolSpec],
     ) -> Result<ChatReply, End> {
-        let turn = {
-            let mut ledger = self.ledger.open();
-            ledger.turns += 1;
-            ledger.turns
-        };
+        let turn = self.ledger.open().turns + 1;
         loop {
             let call = Call { turn, model: models.current, conversation, tools };
             match self.ask(&call).await? {

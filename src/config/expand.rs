@@ -143,11 +143,13 @@ enum Kind {
     Header,
     /// A header of an HTTP tool, which is a template too.
     ToolHeader,
+    /// What a tool is called with: a program's arguments, the address and body of a request.
+    ToolCall,
     /// Of an MCP server.
     ServerHeader,
-    /// Anything else of an MCP server (arguments, environment, address), and a model server's
-    /// address.
-    Server,
+    /// Where else secrets stand among other values: the arguments, the environment and the address
+    /// of an MCP server, a provider's address and query, `vars`.
+    Setting,
     Other,
 }
 
@@ -157,9 +159,11 @@ impl Kind {
         match path.segments()[..] {
             [Key("tools"), Key(_), Key("shell")] => Self::Shell,
             [Key("tools"), Key(_), Key("http"), Key("headers"), ..] => Self::ToolHeader,
+            [Key("tools"), Key(_), Key("command"), _]
+            | [Key("tools"), Key(_), Key("http"), Key("url" | "query" | "body"), ..] => {
+                Self::ToolCall
+            }
             [Key("tools"), Key(_), Key("cwd")]
-            | [Key("tools"), Key(_), Key("command"), _]
-            | [Key("tools"), Key(_), Key("http"), Key("url" | "query" | "body"), ..]
             | [
                 Key("agents"),
                 Key(_),
@@ -167,22 +171,22 @@ impl Kind {
             ] => Self::Template,
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
             [Key("mcp_servers"), Key(_), Key("headers"), Key(_)] => Self::ServerHeader,
-            [Key("mcp_servers"), ..]
-            | [Key("providers"), Key(_), Key("base_url" | "query"), ..] => Self::Server,
+            [Key("providers"), Key(_), Key("base_url" | "query"), ..]
+            | [Key("mcp_servers" | "vars"), ..] => Self::Setting,
             _ => Self::Other,
         }
     }
 
     /// Whether what comes out of it is a template.
     fn is_template(self) -> bool {
-        matches!(self, Self::Template | Self::ToolHeader)
+        matches!(self, Self::Template | Self::ToolHeader | Self::ToolCall)
     }
 
     /// Whether what this variable holds may be a secret here, so that it is never shown.
     fn makes_secret(self, variable: &str) -> bool {
         match self {
             Self::ToolHeader | Self::ServerHeader => true,
-            Self::Server => is_telling(variable),
+            Self::ToolCall | Self::Setting => is_telling(variable),
             _ => false,
         }
     }

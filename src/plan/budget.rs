@@ -97,6 +97,10 @@ impl Prices {
         Self(entries.iter().map(price).collect())
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Of a model as a user writes it: the first pattern that fits. `offline` costs nothing.
     pub fn of(&self, model: &ModelPlan) -> Option<Price> {
         if *model == ModelPlan::Offline {
@@ -114,7 +118,7 @@ impl Prices {
             if run.max_cost.is_none() && agent.budget.max_cost.is_none() {
                 continue;
             }
-            for model in std::iter::once(&agent.model).chain(&agent.fallbacks) {
+            for model in agent.models() {
                 let label = model.label();
                 if *model == ModelPlan::Offline
                     || self.of(model).is_some()

@@ -70,6 +70,7 @@ impl Surroundings<'_> {
         let more = self.hosts(config.allow_hosts.as_deref(), &path.key("allow_hosts"));
         let query = self.query(config, &path.key("query"));
         let headers = self.headers(config, &path.key("headers"));
+        self.content_type(config, &path.key("headers"));
         let body = config.body.as_ref().map(|body| self.body(body, &path.key("body")));
         let (origin, segments) = address?;
         let own = Host::of(&origin);
@@ -128,9 +129,12 @@ impl Surroundings<'_> {
             fault("a password belongs into headers", "such as authorization: Basic ${TOKEN}");
             return None;
         }
-        let Ok(mut origin) = Url::parse(&format!("{scheme}://{authority}/")) else {
-            fault(EXPECTED, "only http and https are spoken");
-            return None;
+        let mut origin = match Url::parse(&format!("{scheme}://{authority}/")) {
+            Ok(origin) => origin,
+            Err(error) => {
+                fault(&format!("this is no address: {error}"), EXPECTED);
+                return None;
+            }
         };
         if fragment {
             fault("what follows a # is never sent", "remove it; %23 is a literal #");
@@ -199,6 +203,20 @@ impl Surroundings<'_> {
             Some(HeaderPlan { name: name.parse().ok()?, value })
         };
         checked.into_iter().filter_map(header).collect()
+    }
+
+    /// What says that the body is something else than the JSON that it is would mislead the server.
+    fn content_type(&self, config: &HttpConfig, path: &Path<'_>) {
+        let headers = config.headers.iter().flat_map(|headers| &headers.0);
+        let is_wrong = |(name, value): &&(String, String)| {
+            name.eq_ignore_ascii_case("content-type")
+                && !value.contains("{{")
+                && !value.to_ascii_lowercase().contains("json")
+        };
+        if let (Some(_), Some((name, _))) = (&config.body, headers.into_iter().find(is_wrong)) {
+            let hint = "remove it, or say what kind of JSON it is".to_owned();
+            self.log.value(&path.key(name), "the body is sent as JSON", Some(hint));
+        }
     }
 
     fn body(&self, value: &Value, path: &Path<'_>) -> BodyPlan {

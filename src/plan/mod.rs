@@ -197,6 +197,13 @@ pub struct AgentPlan {
     pub budget: BudgetPlan,
 }
 
+impl AgentPlan {
+    /// Its model, and those that stand in for it.
+    pub fn models(&self) -> impl Iterator<Item = &ModelPlan> {
+        std::iter::once(&self.model).chain(&self.fallbacks)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelPlan {
     Offline,

@@ -12,6 +12,8 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 const MAX_PARTS: usize = 128;
+/// No call has counted so many tokens, and those of ten million calls can still be added up.
+const MOST: u64 = 1 << 40;
 
 /// A leaf, or whatever stands in its place; read by the functions below.
 pub type Raw<'a> = Option<&'a RawValue>;
@@ -99,14 +101,16 @@ pub fn arguments(raw: Raw<'_>) -> serde_json::Result<Cow<'_, str>> {
     }
 }
 
+/// A count, of at most [`MOST`].
 pub fn number(raw: Raw<'_>) -> Option<u64> {
     let raw = raw?.get().trim_matches('"');
     // Some servers count in floats.
-    raw.parse().ok().or_else(|| {
+    let number = raw.parse().ok().or_else(|| {
         let float = raw.parse::<f64>().ok().filter(|float| float.is_finite() && *float >= 0.0)?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
         Some(float as u64)
-    })
+    });
+    number.map(|number| number.min(MOST))
 }
 
 /// Whether a server meant anything by it: many send an empty `error` with every chunk.

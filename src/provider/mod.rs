@@ -94,10 +94,12 @@ pub struct ChatRequest<'a> {
 impl ChatRequest<'_> {
     /// Output tokens to reckon with where nothing limits them.
     const USUAL_OUTPUT: u64 = 1024;
+    /// And where it must not be more: only reasoning at length goes over.
+    const LONG_OUTPUT: u64 = 8192;
     /// What a token is in English text, roughly.
     const BYTES_PER_TOKEN: usize = 4;
 
-    /// About what the call will take at most, before anything is known of its answer.
+    /// About what the call will take, before anything is known of its answer.
     pub fn estimate(&self) -> TokenUsage {
         let message = |message: &Message| match message {
             Message::System(text) | Message::User(text) => text.len(),
@@ -113,6 +115,17 @@ impl ChatRequest<'_> {
             input_tokens: Self::tokens_in(bytes),
             output_tokens: self.max_output_tokens.map_or(Self::USUAL_OUTPUT, u64::from),
             ..TokenUsage::default()
+        }
+    }
+
+    /// What the call will hardly go over. `longest`: output tokens of the longest answer so far.
+    pub fn at_most(&self, estimate: TokenUsage, longest: u64) -> TokenUsage {
+        let unbounded = || longest.max(Self::LONG_OUTPUT);
+        TokenUsage {
+            // Code, and text in other languages, is up to twice as many tokens.
+            input_tokens: estimate.input_tokens.saturating_mul(2),
+            output_tokens: self.max_output_tokens.map_or_else(unbounded, u64::from),
+            ..estimate
         }
     }
 

@@ -8,6 +8,7 @@ mod advice;
 mod faults;
 mod fit;
 mod json;
+mod limits;
 mod paint;
 mod plan;
 pub mod progress;

@@ -2,21 +2,25 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::paint::{BAD, paint};
 use super::sanitize::inline;
-use super::words::{count, limit};
-use super::{Look, fit};
+use super::words::{count, limit, yes_or_no};
+use super::{Look, fit, limits};
 use crate::plan::{
-    AgentPlan, BudgetPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, OnFailure, ProcessPlan,
-    ProviderPlan, RateLimits, SandboxPlan, ToolCommand, ToolKind, ToolPlan,
+    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, ProviderPlan, SandboxPlan,
+    ToolCommand, ToolKind, ToolPlan,
 };
-use crate::report::Offer;
+use crate::report::{Offer, OfferedTool};
+use crate::secret::Secrets;
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;
+/// Columns of what a program may touch.
+const WIDEST_SANDBOX: usize = 200;
 /// Columns of what a server says of its tool.
 const WIDEST_DESCRIPTION: usize = 200;
 
@@ -32,51 +36,20 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         }
     }
     write_table(&agents, out)?;
-    let tools = plan.tools();
-    if !tools.is_empty() {
-        let mut table = table(look, &["tool", "runs", "timeout", "sandbox", "asks"]);
-        for tool in tools {
-            let timeout = tool.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            table.add_row([
-                tool.spec.name.clone(),
-                command(tool),
-                timeout,
-                sandbox(tool),
-                asks(tool.confirm),
-            ]);
-        }
-        writeln!(out)?;
-        write_table(&table, out)?;
-    }
-    if !plan.providers.is_empty() {
-        let mut table = table(look, &["provider", "api", "address"]);
-        for provider in &plan.providers {
-            let address = inline(&provider.base_url).into_owned();
-            table.add_row([provider.name.clone(), provider.api.to_string(), address]);
-        }
-        writeln!(out)?;
-        write_table(&table, out)?;
-    }
-    if !plan.mcp_servers.is_empty() {
-        let mut table =
-            table(look, &["MCP server", "reached by", "timeout", "sandbox", "asks first"]);
-        for server in &plan.mcp_servers {
-            let timeout = server.timeout.map_or_else(|| "the agent's".to_owned(), limit);
-            let sandbox = match &server.access {
-                McpAccess::Process { sandbox, .. } => confinement(sandbox.as_ref()),
-                McpAccess::Http { .. } => "-".to_owned(),
-            };
-            table.add_row([
-                server.name.clone(),
-                access(server),
-                timeout,
-                sandbox,
-                asks(server.confirm),
-            ]);
-        }
-        writeln!(out)?;
-        write_table(&table, out)?;
-    }
+    let secrets = Secrets::of(plan);
+    let tools = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets));
+    section(["tool", "runs", "timeout", "sandbox", "asks"], tools.collect(), look, out)?;
+    let providers = plan.providers.iter().map(provider_row);
+    section(["provider", "api", "address"], providers.collect(), look, out)?;
+    let servers = plan.mcp_servers.iter().map(|server| server_row(server));
+    section(
+        ["MCP server", "reached by", "timeout", "sandbox", "asks"],
+        servers.collect(),
+        look,
+        out,
+    )?;
+    let prices = limits::prices(plan);
+    section(["a million tokens of", "input", "cached input", "output"], prices, look, out)?;
     let structured = plan.agents.iter().filter(|agent| agent.output_schema.is_some());
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {
@@ -85,7 +58,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     for warning in plan.warnings() {
         writeln!(out, "\nwarning: {}", inline(&warning))?;
     }
-    writeln!(out, "\n{}", limits(plan))
+    writeln!(out, "\n{}", limits::limits(plan))
 }
 
 /// Writes what the MCP servers offer, each tool with what its server says of it.
@@ -94,11 +67,9 @@ pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> 
         writeln!(out, "\nMCP server {}", inline(&offer.server))?;
         let mut table = table(look, &["tool", "hints", "description"]);
         for tool in &offer.tools {
-            let hints = [(tool.read_only, "read-only"), (tool.destructive, "destructive")];
-            let hints = hints.into_iter().filter(|(given, _)| *given).map(|(_, hint)| hint);
             table.add_row([
                 inline(&tool.name).into_owned(),
-                hints.collect::<Vec<_>>().join(" "),
+                hints(tool).to_owned(),
                 fit::cut(&inline(tool.description.trim()), WIDEST_DESCRIPTION).into_owned(),
             ]);
         }
@@ -110,6 +81,17 @@ pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> 
         }
     }
     Ok(())
+}
+
+/// A tool that only reads destroys nothing; one that says both is better not believed.
+fn hints(tool: &OfferedTool) -> &'static str {
+    match (tool.read_only, tool.destructive) {
+        (Some(true), Some(true)) => "read-only, destructive",
+        (Some(true), _) => "read-only",
+        (_, Some(true)) => "destructive",
+        (_, Some(false)) => "not destructive",
+        _ => "",
+    }
 }
 
 /// Neither arguments nor path: a variable may have brought a key into them.
@@ -153,14 +135,50 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
     ]
 }
 
-/// The model, and those that stand in for it.
+fn tool_row(tool: &ToolPlan, secrets: &Secrets) -> [String; 5] {
+    let sandbox = match &tool.kind {
+        ToolKind::Process(process) => confines(process.sandbox.as_ref()),
+        ToolKind::Http(_) | ToolKind::Mcp(_) => "-".to_owned(),
+    };
+    [
+        tool.spec.name.clone(),
+        command(tool, secrets),
+        own_timeout(tool.timeout),
+        sandbox,
+        yes_or_no(tool.confirm).to_owned(),
+    ]
+}
+
+fn provider_row(provider: &ProviderPlan) -> [String; 3] {
+    let address = inline(&provider.base_url).into_owned();
+    [provider.name.clone(), provider.api.to_string(), address]
+}
+
+fn server_row(server: &McpServerPlan) -> [String; 5] {
+    let sandbox = match &server.access {
+        McpAccess::Process { sandbox, .. } => confines(sandbox.as_ref()),
+        McpAccess::Http { .. } => "-".to_owned(),
+    };
+    [
+        server.name.clone(),
+        access(server),
+        own_timeout(server.timeout),
+        sandbox,
+        yes_or_no(server.confirm).to_owned(),
+    ]
+}
+
+fn own_timeout(timeout: Option<Duration>) -> String {
+    timeout.map_or_else(|| "the agent's".to_owned(), limit)
+}
+
+/// In the order in which they are asked.
 fn models(agent: &AgentPlan) -> String {
-    let models = std::iter::once(&agent.model).chain(&agent.fallbacks);
-    let labels: Vec<_> = models.map(|model| inline(model.label())).collect();
+    let labels: Vec<_> = agent.models().map(|model| inline(model.label())).collect();
     labels.join(", then ")
 }
 
-fn command(tool: &ToolPlan) -> String {
+fn command(tool: &ToolPlan, secrets: &Secrets) -> String {
     let text = match &tool.kind {
         ToolKind::Process(process) => match &process.command {
             ToolCommand::Argv(arguments) => {
@@ -171,32 +189,20 @@ fn command(tool: &ToolPlan) -> String {
         ToolKind::Mcp(tool) => tool.label.clone(),
         ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
-    fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
+    fit::cut(&inline(&secrets.redact(text)), WIDEST_COMMAND).into_owned()
 }
 
-/// Whether each call waits for leave.
-fn asks(confirm: bool) -> String {
-    if confirm { "yes" } else { "no" }.to_owned()
-}
-
-fn sandbox(tool: &ToolPlan) -> String {
-    match &tool.kind {
-        ToolKind::Process(ProcessPlan { sandbox, .. }) => confinement(sandbox.as_ref()),
-        _ => "-".to_owned(),
-    }
-}
-
-/// What a program may touch.
-fn confinement(sandbox: Option<&SandboxPlan>) -> String {
+/// What a program may touch. That it has no network comes first: paths can be many.
+fn confines(sandbox: Option<&SandboxPlan>) -> String {
     let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
     let list = |verb: &str, paths: &[PathBuf]| {
         let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
         (!paths.is_empty()).then(|| format!("{verb} {}", paths.join(" ")))
     };
     let network = if sandbox.network { "network" } else { "no network" };
-    let parts = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
-    let parts = parts.into_iter().flatten().chain([network.to_owned()]).collect::<Vec<_>>();
-    fit::cut(&inline(&parts.join(", ")), WIDEST_COMMAND).into_owned()
+    let paths = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
+    let parts: Vec<_> = [Some(network.to_owned())].into_iter().chain(paths).flatten().collect();
+    fit::cut(&inline(&parts.join(", ")), WIDEST_SANDBOX).into_owned()
 }
 
 /// Neither path nor query: a variable may have brought in a key. The hosts all of them, as that is
@@ -211,53 +217,20 @@ fn request(http: &HttpPlan) -> String {
     format!("{} {}://{own}{more}", http.method, http.origin.scheme())
 }
 
-fn limits(plan: &CrewPlan) -> String {
-    let limits = &plan.limits;
-    let at_once = match limits.max_parallel {
-        Some(most) => format!("at most {} at once", count(most as u64, "agent", "agents")),
-        None => "all agents at once".to_owned(),
-    };
-    let on_failure = match limits.on_failure {
-        OnFailure::Cancel => "the first failure stops the others",
-        OnFailure::Continue => "the others go on when one fails",
-    };
-    let budget = budget(&plan.budget) + &rates(plan);
-    format!(
-        "limits: {} for the run, {} of grace for tools\n        {at_once}; {on_failure}{budget}",
-        limit(limits.timeout),
-        limit(limits.grace)
-    )
-}
-
-/// What the endpoints are to be spared, a line for each.
-fn rates(plan: &CrewPlan) -> String {
-    let line = |provider: &ProviderPlan| {
-        let RateLimits { max_concurrency, requests_per_minute, tokens_per_minute } =
-            provider.limits;
-        let parts = [
-            max_concurrency.map(|most| format!("{} at once", count(most as u64, "call", "calls"))),
-            requests_per_minute
-                .map(|most| format!("{} a minute", count(most as u64, "request", "requests"))),
-            tokens_per_minute.map(|most| format!("{} a minute", count(most, "token", "tokens"))),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        let line = || format!("\n        {}: at most {}", provider.name, parts.join(", "));
-        if parts.is_empty() { String::new() } else { line() }
-    };
-    plan.providers.iter().map(line).collect()
-}
-
-/// What the run may use up, on a line of its own.
-fn budget(budget: &BudgetPlan) -> String {
-    let BudgetPlan { max_tokens, max_cost, max_model_calls, max_tool_calls } = *budget;
-    let parts = [
-        max_tokens.map(|most| count(most, "token", "tokens")),
-        max_cost.map(|most| format!("a cost of {most}")),
-        max_model_calls.map(|most| count(most, "model call", "model calls")),
-        max_tool_calls.map(|most| count(most, "tool call", "tool calls")),
-    ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { String::new() } else { format!("\n        at most {}", parts.join(", ")) }
+/// A table below an empty line, if it has any rows.
+fn section<const N: usize>(
+    header: [&str; N],
+    rows: Vec<[String; N]>,
+    look: Look,
+    out: &mut (impl Write + ?Sized),
+) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut table = table(look, &header);
+    table.add_rows(rows);
+    writeln!(out)?;
+    write_table(&table, out)
 }
 
 fn table(look: Look, header: &[&str]) -> Table {

@@ -52,7 +52,7 @@ pub fn question(question: &Question<'_>, width: usize) -> String {
 /// The last line, which the answer is typed in.
 pub fn place_of_answer(question: &Question<'_>) -> String {
     let (agent, tool) = names(question);
-    format!("Let {agent} run {tool} ([y]es, [n]o, [a]lways in this run)? ")
+    format!("Let {agent} run {tool} ([y]es, [n]o, [a]lways for all agents)? ")
 }
 
 fn names(question: &Question<'_>) -> (String, String) {
@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    const ANSWER: &str = "Let disk run wipe ([y]es, [n]o, [a]lways in this run)? ";
+    const ANSWER: &str = "Let disk run wipe ([y]es, [n]o, [a]lways for all agents)? ";
 
     fn asked(arguments: &Value) -> String {
         question(&Question { agent: "disk", tool: "wipe", arguments }, 80)

@@ -91,15 +91,13 @@ fn notes(agent: &AgentReport) -> Vec<String> {
     notes
 }
 
-/// Who had to wait for long until its model's server took its calls.
+/// Who had to wait for long until its calls could be made.
 fn queued(agents: &[AgentReport]) -> Option<String> {
     let waited = agents.iter().filter(|agent| agent.queued_ms >= LONG_WAIT_MS);
     let longest = waited.clone().map(|agent| agent.queued_ms).max()?;
     let names = words::names(waited.map(|agent| &*agent.name), MOST_NAMES);
     let longest = words::millis(longest);
-    Some(format!(
-        "{names}: waited up to {longest} for the server of their model to take their calls"
-    ))
+    Some(format!("{names}: waited up to {longest} until their calls could be made"))
 }
 
 /// One line for all agents that were cancelled or skipped for the same reason.

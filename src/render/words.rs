@@ -156,6 +156,10 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+pub fn yes_or_no(is_so: bool) -> &'static str {
+    if is_so { "yes" } else { "no" }
+}
+
 /// `a, b, c`, or `a, b, c and 4 more`.
 pub fn names<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
     let names: Vec<_> = names.into_iter().collect();

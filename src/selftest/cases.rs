@@ -31,6 +31,12 @@ const RUN_LIMIT: Promise = Promise {
 };
 const CALL_LIMIT: Promise =
     Promise { text: "a limit of 1s, then the end", limit: Duration::from_millis(1100) };
+const READ_LIMIT: Promise =
+    Promise { text: "ends when 64 MiB were read", limit: Duration::from_secs(3) };
+const CLOSED_FIRST: Promise = Promise {
+    text: "every call closed 50ms later, nothing left grace + 500ms later",
+    limit: Duration::from_millis(1500),
+};
 const SIZE_LIMIT: Promise =
     Promise { text: "ends when `max_answer` is reached", limit: Duration::from_secs(2) };
 
@@ -74,6 +80,11 @@ const fn call(manners: Manners, settings: &'static str) -> Option<Calls> {
 
 const fn mute(caller: Caller) -> Calls {
     Calls { caller, manners: Manners::Mute, agents: MANY_CALLS, settings: "{}" }
+}
+
+/// The same, asked by an HTTP tool.
+const fn request(manners: Manners, settings: &'static str) -> Option<Calls> {
+    Some(Calls { caller: Caller::Tool, manners, agents: 1, settings })
 }
 
 /// In the order of the printed table; those that run alone come first.
@@ -121,6 +132,17 @@ pub const CASES: &[Case] = &[
     Case {
         expect: &[Expect::Is("/cleanup/processes_killed", Fact::Number(1))],
         ..ctrl_c("deaf", "Ctrl-C: it ignores every signal", &[DEAF])
+    },
+    Case {
+        promise: CLOSED_FIRST,
+        // Long enough to tell whether requests wait for it.
+        grace: Duration::from_secs(1),
+        calls: request(Manners::Dripping, "{}"),
+        expect: &[
+            Expect::Is("/cleanup/http_calls_cancelled", Fact::Number(1)),
+            Expect::Is("/cleanup/processes_killed", Fact::Number(1)),
+        ],
+        ..ctrl_c("deaf-and-request", "Ctrl-C: an HTTP tool beside a deaf one", &[DEAF])
     },
     ctrl_c("family", "Ctrl-C: child and grandchild", &[tool(Animal::Family)]),
     ctrl_c("new-session", "Ctrl-C: a session of its own", &[tool(Animal::NewSession)]),
@@ -298,6 +320,24 @@ pub const CASES: &[Case] = &[
             Expect::Is("/agents/call-1/partial", Fact::True),
         ],
         ..by_itself("endless", "a server that never stops answering", SIZE_LIMIT)
+    },
+    Case {
+        calls: request(Manners::Dripping, r#"{"tool_timeout": "1s"}"#),
+        ends: Ends::Exit(0),
+        expect: &[Expect::Is("/agents/call-1/tool_calls/0/status", Fact::Word("timed_out"))],
+        ..by_itself("dripping-request", "an HTTP tool, its server drips for ever", CALL_LIMIT)
+    },
+    Case {
+        calls: request(Manners::EndlessHead, r#"{"tool_timeout": "1s"}"#),
+        ends: Ends::Exit(0),
+        expect: &[Expect::Is("/agents/call-1/tool_calls/0/status", Fact::Word("failed"))],
+        ..by_itself("endless-head-request", "an HTTP tool, the head never ends", CALL_LIMIT)
+    },
+    Case {
+        calls: request(Manners::Endless, "{}"),
+        ends: Ends::Exit(0),
+        expect: &[Expect::Is("/agents/call-1/tool_calls/0/truncated", Fact::True)],
+        ..by_itself("endless-request", "an HTTP tool, the answer never ends", READ_LIMIT)
     },
 ];
 

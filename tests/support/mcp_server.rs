@@ -140,6 +140,10 @@ impl Fixture {
                     std::env::vars().map(|(n, v)| format!("{n}={v}")).collect();
                 text(&names.join("\n"));
             }
+            "peek" => text(match std::fs::read("/proc/self/status") {
+                Ok(_) => "seen",
+                Err(_) => "denied",
+            }),
             "media" => answer(id, media()),
             "garbled" => {
                 let mut line =
@@ -254,6 +258,7 @@ fn tools(misshapen: bool) -> Vec<Value> {
         "read.file",
         "read.bytes",
         "env",
+        "peek",
         "media",
         "garbled",
         "abyss",

@@ -152,6 +152,10 @@ impl Prompter for Questions {
         can_be_read
     }
 
+    fn end_line(&self) {
+        self.shared.prompt(Prompt { text: "\n".to_owned(), shown: None }, true);
+    }
+
     fn repeat(&self, question: &Question<'_>) {
         self.shared.prompt(Prompt { text: question::place_of_answer(question), shown: None }, true);
     }

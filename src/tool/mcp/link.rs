@@ -142,6 +142,9 @@ impl Link {
             (None, Some(status)) if status.success() && !otherwise.starts_with("ended") => {
                 otherwise.to_owned()
             }
+            (None, Some(status)) if self.confined => {
+                format!("{otherwise} ({}, in a sandbox)", exit(status))
+            }
             (None, Some(status)) => format!("{otherwise} ({})", exit(status)),
             (None, None) => otherwise.to_owned(),
         };

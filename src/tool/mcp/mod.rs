@@ -115,8 +115,8 @@ impl Servers {
         let tool = |tool: &Offered| OfferedTool {
             name: tool.name.clone(),
             description: tool.description.clone(),
-            read_only: tool.read_only == Some(true),
-            destructive: tool.destructive == Some(true),
+            read_only: tool.read_only,
+            destructive: tool.destructive,
         };
         Ok(session.offer.iter().map(tool).collect())
     }
