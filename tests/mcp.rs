@@ -69,7 +69,7 @@ fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
     assert_eq!(requests[1].contents("tool"), ["hello"]);
     // All pages of the list, under names that every model server takes.
     let tools = requests[0].body["tools"].as_array().unwrap();
-    assert_eq!(tools.len(), 18);
+    assert_eq!(tools.len(), 19);
     let told = &tools[0]["function"];
     assert_eq!(told["description"], "Says it again");
     assert_eq!(told["parameters"]["required"], json!(["text"]));

@@ -12,10 +12,6 @@ const EXCERPT_BYTES: usize = 2048;
 /// Longer ones are no reasons.
 const FINISH_REASON_CHARS: usize = 64;
 
-/// Tokens of one kind in one call. No honest count is larger, and what is summed up from counts like
-/// this, for all calls of a run, is still a number.
-const MOST_TOKENS: u64 = 1 << 32;
-
 pub type OnDelta<'a> = &'a mut (dyn FnMut(ChatDelta<'_>) + Send);
 
 /// Why the answer cannot be used.
@@ -148,12 +144,6 @@ impl Draft {
     }
 
     pub fn count(&mut self, usage: TokenUsage, on_delta: OnDelta<'_>) {
-        let usage = TokenUsage {
-            input_tokens: usage.input_tokens.min(MOST_TOKENS),
-            output_tokens: usage.output_tokens.min(MOST_TOKENS),
-            cached_input_tokens: usage.cached_input_tokens.min(MOST_TOKENS),
-            reasoning_tokens: usage.reasoning_tokens.min(MOST_TOKENS),
-        };
         if usage != self.usage {
             self.usage = usage;
             on_delta(ChatDelta::Usage(usage));
