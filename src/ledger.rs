@@ -60,7 +60,7 @@ impl Ledger {
 
     /// Enters the agent's end, and how long it took if it had started.
     pub fn close(&self, end: End, plan: &AgentPlan, run_timeout: Duration, run_started: Instant) {
-        let (status, error, reason) = verdict(end, plan.timeout, run_timeout);
+        let (status, error, reason) = verdict(end, plan.settings.timeout, run_timeout);
         let mut report = self.open();
         report.status = status;
         report.error = error;

@@ -30,10 +30,10 @@ impl Driver<'_> {
             messages: call.conversation.messages(),
             tools: call.tools,
             output_schema: self.plan.output_schema.as_deref(),
-            temperature: self.plan.temperature,
-            max_output_tokens: self.plan.max_output_tokens,
-            max_answer: self.plan.max_answer,
-            idle_timeout: self.plan.idle_timeout,
+            temperature: self.plan.settings.temperature,
+            max_output_tokens: self.plan.settings.max_output_tokens,
+            max_answer: self.plan.settings.max_answer,
+            idle_timeout: self.plan.settings.idle_timeout,
         };
         let price = self.context.plan.prices.of(call.model);
         let governor = self.context.governor(call.model);

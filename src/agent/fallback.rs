@@ -28,7 +28,9 @@ impl Driver<'_> {
     ) -> Result<(), End> {
         let is_useless = matches!(ending, Ending::Misfit(_));
         match self.conclude(ending) {
-            End::Failed(error) if is_useless && conversation.ask_another(self.plan.retries) => {
+            End::Failed(error)
+                if is_useless && conversation.ask_another(self.plan.settings.retries) =>
+            {
                 self.fall_back(models, error, true).map_err(End::Failed)
             }
             end => Err(end),

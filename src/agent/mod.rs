@@ -77,14 +77,14 @@ impl RunContext<'_> {
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 pub async fn run(index: usize, context: &RunContext<'_>) -> End {
     let plan = &context.plan.agents[index];
-    let own_deadline = Instant::now() + plan.timeout;
+    let own_deadline = Instant::now() + plan.settings.timeout;
     let driver = Driver {
         index,
         plan,
         context,
         ledger: &context.ledgers[index],
         scope: context.cancel.child(),
-        budget: Budget::of_agent(plan.budget),
+        budget: Budget::of_agent(plan.settings.budget),
         deadline: own_deadline.min(context.deadline),
     };
     let mut work = std::pin::pin!(driver.drive());
@@ -163,9 +163,10 @@ impl Driver<'_> {
         let mut system = self.plan.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
         system.extend(self.plan.output_schema.iter().map(|schema| schema.instruction()));
         let system = (!system.is_empty()).then(|| system.join("\n\n"));
-        let conversation = Conversation::new(system, fill(&self.plan.prompt)?, self.plan.max_turns);
+        let conversation =
+            Conversation::new(system, fill(&self.plan.prompt)?, self.plan.settings.max_turns);
         Ok(match &self.plan.output_schema {
-            Some(schema) => conversation.expecting(schema.clone(), self.plan.retries),
+            Some(schema) => conversation.expecting(schema.clone(), self.plan.settings.retries),
             None => conversation,
         })
     }
@@ -187,7 +188,7 @@ impl Driver<'_> {
                 failed(ErrorKind::InvalidResponse, message)
             }
             Ending::OutOfTurns => {
-                let turns = self.plan.max_turns;
+                let turns = self.plan.settings.max_turns;
                 let message =
                     format!("no answer after {turns} model calls: it asked for more tools");
                 failed(ErrorKind::MaxTurns, message)

@@ -41,7 +41,8 @@ impl Driver<'_> {
 
     /// Asks one model. `Err` is the agent's end, the inner error only this model's.
     async fn ask(&self, call: &Call<'_>) -> Result<Result<ChatReply, Failure>, End> {
-        let mut retries = Retries::new(self.plan.retries, self.context.governor(call.model));
+        let mut retries =
+            Retries::new(self.plan.settings.retries, self.context.governor(call.model));
         loop {
             let mut failure = match self.attempt(call).await? {
                 Ok(reply) => return Ok(Ok(reply)),

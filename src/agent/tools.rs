@@ -79,7 +79,7 @@ impl Driver<'_> {
             http: self.context.http,
             servers: &self.context.servers,
             scope: &self.scope,
-            default_timeout: self.plan.tool_timeout,
+            default_timeout: self.plan.settings.tool_timeout,
             run_started: started,
             input: self.context.input,
             vars: &self.context.plan.vars,

@@ -14,23 +14,31 @@ use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
 use crate::config::place::Path;
 use crate::structured::Schema;
 
-/// What an agent may say itself, with `defaults` and the built-in defaults filled in.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    model: Model,
-    timeout: Duration,
-    idle_timeout: Duration,
-    tool_timeout: Duration,
-    max_turns: u32,
-    retries: u32,
-    temperature: Option<f64>,
-    max_output_tokens: Option<u32>,
-    max_answer: usize,
-    budget: BudgetPlan,
+/// How an agent works, and within which limits.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentSettings {
+    pub timeout: Duration,
+    pub idle_timeout: Duration,
+    pub tool_timeout: Duration,
+    pub max_turns: u32,
+    pub retries: u32,
+    pub temperature: Option<f64>,
+    pub max_output_tokens: Option<u32>,
+    /// Bytes.
+    pub max_answer: usize,
+    pub budget: BudgetPlan,
 }
 
-#[derive(Debug, Clone)]
+/// What an agent may say itself, with `defaults` and the built-in defaults filled in.
+#[derive(Debug, Clone, Default)]
+pub struct Defaults {
+    model: Model,
+    settings: AgentSettings,
+}
+
+#[derive(Debug, Clone, Default)]
 enum Model {
+    #[default]
     NotSaid,
     /// Of no use, and noted as such.
     Faulty,
@@ -38,10 +46,9 @@ enum Model {
     Said(Vec<ModelName>),
 }
 
-impl Default for Settings {
+impl Default for AgentSettings {
     fn default() -> Self {
         Self {
-            model: Model::NotSaid,
             timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(60),
             tool_timeout: Duration::from_secs(30),
@@ -55,7 +62,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl Defaults {
     /// These, with what is given in their place.
     pub fn with(
         &self,
@@ -64,6 +71,16 @@ impl Settings {
         endpoints: &Endpoints,
         log: &FaultLog,
     ) -> Self {
+        let model = match &given.model {
+            None => self.model.clone(),
+            Some(texts) => models(texts, &path.key("model"), endpoints, log),
+        };
+        Self { model, settings: self.settings.with(given, path, log) }
+    }
+}
+
+impl AgentSettings {
+    fn with(self, given: &DefaultsConfig, path: &Path<'_>, log: &FaultLog) -> Self {
         let time = |key, given, default| check::timeout(given, default, &path.key(key), log);
         let whole = |key, given: Option<u64>, least, most, default| {
             given.map_or(default, |value| {
@@ -76,10 +93,6 @@ impl Settings {
         let bounds = 1 << 10..=256 << 20;
         let max_answer = path.key("max_answer");
         Self {
-            model: match &given.model {
-                None => self.model.clone(),
-                Some(texts) => models(texts, &path.key("model"), endpoints, log),
-            },
             timeout: time("timeout", given.timeout.as_ref(), self.timeout),
             idle_timeout: time("idle_timeout", given.idle_timeout.as_ref(), self.idle_timeout),
             tool_timeout: time("tool_timeout", given.tool_timeout.as_ref(), self.tool_timeout),
@@ -131,7 +144,7 @@ fn temperature(value: f64, path: &Path<'_>, log: &FaultLog) {
 /// What all agents are checked against.
 pub struct Surroundings<'a> {
     pub vars: &'a Vars,
-    pub defaults: &'a Settings,
+    pub defaults: &'a Defaults,
     pub endpoints: &'a Endpoints,
     /// Of all agents of the file.
     pub names: &'a HashSet<&'a str>,
@@ -145,7 +158,7 @@ pub struct Draft {
     pub name: String,
     /// It is the agent that names its model, not `defaults`.
     pub own_model: bool,
-    settings: Settings,
+    defaults: Defaults,
     system: Vec<Template>,
     prompt: Template,
     output_schema: Option<Arc<Schema>>,
@@ -161,7 +174,7 @@ impl Surroundings<'_> {
             agents: self.names,
             structured: self.structured,
         };
-        let settings = self.defaults.with(&config.settings(), path, self.endpoints, self.log);
+        let defaults = self.defaults.with(&config.settings(), path, self.endpoints, self.log);
         let prompt = match &config.prompt {
             Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
             // Known to be sound.
@@ -170,7 +183,7 @@ impl Surroundings<'_> {
         Draft {
             name: name.to_owned(),
             own_model: config.model.is_some(),
-            settings,
+            defaults,
             system: self.system(config, &scope, path),
             prompt,
             output_schema: self.structured.get(name).cloned().flatten(),
@@ -202,7 +215,7 @@ impl Surroundings<'_> {
 impl Draft {
     /// Its models, at least one; that there is none is noted.
     pub fn models(&self, log: &FaultLog) -> Vec<ModelName> {
-        match &self.settings.model {
+        match &self.defaults.model {
             Model::Said(models) => models.clone(),
             Model::Faulty => vec![ModelName::Offline],
             Model::NotSaid => {
@@ -224,18 +237,6 @@ impl Draft {
         tools: Vec<Arc<ToolPlan>>,
         grants: Vec<McpGrant>,
     ) -> AgentPlan {
-        let Settings {
-            model: _,
-            timeout,
-            idle_timeout,
-            tool_timeout,
-            max_turns,
-            retries,
-            temperature,
-            max_output_tokens,
-            max_answer,
-            budget,
-        } = self.settings;
         AgentPlan {
             name: self.name,
             needs,
@@ -246,15 +247,7 @@ impl Draft {
             tools,
             grants,
             output_schema: self.output_schema,
-            timeout,
-            idle_timeout,
-            tool_timeout,
-            max_turns,
-            retries,
-            temperature,
-            max_output_tokens,
-            max_answer,
-            budget,
+            settings: self.defaults.settings,
         }
     }
 }

@@ -115,7 +115,7 @@ impl Prices {
     pub fn cover(&self, agents: &[AgentPlan], run: BudgetPlan, log: &FaultLog) {
         let mut noted = Vec::new();
         for agent in agents {
-            if run.max_cost.is_none() && agent.budget.max_cost.is_none() {
+            if run.max_cost.is_none() && agent.settings.budget.max_cost.is_none() {
                 continue;
             }
             for model in agent.models() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::agents::{self, Draft, Settings};
+use super::agents::{self, Defaults, Draft};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::known::Known;
@@ -133,11 +133,11 @@ impl Builder<'_> {
         }
     }
 
-    fn defaults(&self, endpoints: &Endpoints) -> Settings {
+    fn defaults(&self, endpoints: &Endpoints) -> Defaults {
         let path = Path::Root.key("defaults");
         match &self.crew.defaults {
-            Some(defaults) => Settings::default().with(defaults, &path, endpoints, self.log),
-            None => Settings::default(),
+            Some(defaults) => Defaults::default().with(defaults, &path, endpoints, self.log),
+            None => Defaults::default(),
         }
     }
 
@@ -159,7 +159,7 @@ impl Builder<'_> {
     fn agents(
         &self,
         vars: &Vars,
-        defaults: &Settings,
+        defaults: &Defaults,
         endpoints: &Endpoints,
         known: &Known<'_>,
         schemas: &OutputSchemas<'_>,

@@ -21,6 +21,7 @@ use template::{Template, Vars};
 
 pub use crate::config::expand::is_telling;
 pub use crate::config::faults::Faults;
+pub use agents::AgentSettings;
 pub use budget::{BudgetPlan, Price, Prices};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
@@ -185,16 +186,7 @@ pub struct AgentPlan {
     pub grants: Vec<McpGrant>,
     /// What its answer has to fit; `None`: any text will do.
     pub output_schema: Option<Arc<Schema>>,
-    pub timeout: Duration,
-    pub idle_timeout: Duration,
-    pub tool_timeout: Duration,
-    pub max_turns: u32,
-    pub retries: u32,
-    pub temperature: Option<f64>,
-    pub max_output_tokens: Option<u32>,
-    /// Bytes.
-    pub max_answer: usize,
-    pub budget: BudgetPlan,
+    pub settings: AgentSettings,
 }
 
 impl AgentPlan {

@@ -41,11 +41,14 @@ fn what_is_not_said_has_a_default() {
     };
     assert_eq!(plan.limits, limits);
     let agent = &plan.agents[0];
-    assert_eq!(agent.timeout, Duration::from_secs(120));
-    assert_eq!(agent.idle_timeout, Duration::from_secs(60));
-    assert_eq!(agent.tool_timeout, Duration::from_secs(30));
-    assert_eq!((agent.max_turns, agent.retries, agent.max_answer), (10, 3, 1 << 20));
-    assert_eq!((agent.temperature, agent.max_output_tokens), (None, None));
+    assert_eq!(agent.settings.timeout, Duration::from_secs(120));
+    assert_eq!(agent.settings.idle_timeout, Duration::from_secs(60));
+    assert_eq!(agent.settings.tool_timeout, Duration::from_secs(30));
+    assert_eq!(
+        (agent.settings.max_turns, agent.settings.retries, agent.settings.max_answer),
+        (10, 3, 1 << 20)
+    );
+    assert_eq!((agent.settings.temperature, agent.settings.max_output_tokens), (None, None));
     assert_eq!(agent.prompt.source(), "{{ input }}");
     assert!(agent.system.is_empty() && plan.providers.is_empty());
 }
@@ -61,9 +64,12 @@ agents:
   b: {model: ollama/llama3.1:8b, role: 'Expert in {{ vars.x }}', goal: g}
 ";
     let file = plan(source);
-    assert_eq!(file.agents[0].timeout, Duration::from_secs(7));
-    assert_eq!(file.agents[1].timeout, Duration::from_secs(5));
-    assert_eq!((file.agents[0].max_turns, file.agents[0].temperature), (7, Some(1.0)));
+    assert_eq!(file.agents[0].settings.timeout, Duration::from_secs(7));
+    assert_eq!(file.agents[1].settings.timeout, Duration::from_secs(5));
+    assert_eq!(
+        (file.agents[0].settings.max_turns, file.agents[0].settings.temperature),
+        (7, Some(1.0))
+    );
     let ModelPlan::Remote { provider: 0, model, label } = &file.agents[0].model else { panic!() };
     assert_eq!((model.as_str(), label.as_str()), ("a/b:c", "openai/a/b:c"));
     assert_eq!(file.providers[1].base_url, "http://127.0.0.1:9/v1");
@@ -149,8 +155,8 @@ agents:
   b: *d
 ",
     );
-    assert_eq!(plan.agents[0].timeout, Duration::from_secs(6));
-    assert_eq!(plan.agents[1].timeout, Duration::from_secs(5));
+    assert_eq!(plan.agents[0].settings.timeout, Duration::from_secs(6));
+    assert_eq!(plan.agents[1].settings.timeout, Duration::from_secs(5));
 }
 
 #[test]

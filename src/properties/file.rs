@@ -81,10 +81,12 @@ fn check_plan(plan: &CrewPlan) {
     assert!((Duration::from_nanos(1)..=LONGEST_TIME).contains(&plan.limits.timeout));
     assert!(plan.limits.grace <= LONGEST_TIME);
     for agent in &plan.agents {
-        for time in [agent.timeout, agent.idle_timeout, agent.tool_timeout] {
+        for time in
+            [agent.settings.timeout, agent.settings.idle_timeout, agent.settings.tool_timeout]
+        {
             assert!((Duration::from_nanos(1)..=LONGEST_TIME).contains(&time));
         }
-        assert!((1 << 10..=256 << 20).contains(&agent.max_answer));
+        assert!((1 << 10..=256 << 20).contains(&agent.settings.max_answer));
         let outputs = agent
             .needs
             .iter()

@@ -35,10 +35,11 @@ pub fn limits(plan: &CrewPlan) -> String {
 /// What each agent may use up, a line for all that may use up the same.
 fn agents(plan: &CrewPlan) -> String {
     let mut groups: Vec<(&BudgetPlan, Vec<&str>)> = Vec::new();
-    for AgentPlan { name, budget, .. } in &plan.agents {
-        match groups.iter_mut().find(|(known, _)| *known == budget) {
+    for AgentPlan { name, settings, .. } in &plan.agents {
+        let own = &settings.budget;
+        match groups.iter_mut().find(|(known, _)| *known == own) {
             Some((_, names)) => names.push(name),
-            None => groups.push((budget, vec![name])),
+            None => groups.push((own, vec![name])),
         }
     }
     let line = |(most, names): &(&BudgetPlan, Vec<&str>)| {

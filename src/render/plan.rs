@@ -130,8 +130,8 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
         needs.collect::<Vec<_>>().join(" "),
         models(agent),
         tools.chain(grants).collect::<Vec<_>>().join(" "),
-        limit(agent.timeout),
-        agent.max_turns.to_string(),
+        limit(agent.settings.timeout),
+        agent.settings.max_turns.to_string(),
     ]
 }
 
