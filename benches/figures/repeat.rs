@@ -60,7 +60,7 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
 
 /// Runs it beside a bare client that makes the same calls as often.
 pub fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
-    let file = bench.crew_file(CALLS, NO_DELAY)?;
+    let file = bench.crew_file(CALLS, NO_DELAY, None)?;
     let bare = bench.success(bench.bare(NO_DELAY, CALLS, RUNS)?)?;
     let crew = bench.success(bench.this_program(&[ROLE, file.to_str().context("not UTF-8")?])?)?;
     let output = bench.output()?;

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::quota::Quota;
 use crate::plan::RateLimits;
 
-/// Calls that may be out before any has been proven.
+/// Calls that may be out before any has been proven, where the file does not say how many.
 const FIRST_CALLS: usize = 16;
 /// Of all that want to call, one in so many may be out as well.
 const DARING: usize = 16;
@@ -116,7 +116,8 @@ impl State {
             distance,
             listening: None,
             proven: 0,
-            first_calls: FIRST_CALLS,
+            // A file that says how many a server takes need not be proven right.
+            first_calls: limits.max_concurrency.unwrap_or(FIRST_CALLS),
             next: 0,
             paused_until: None,
             window: Window::default(),

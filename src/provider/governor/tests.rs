@@ -160,6 +160,15 @@ async fn a_server_that_takes_all_gets_all_soon() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn as_many_as_the_file_says_start_at_once() {
+    let told = RateLimits { max_concurrency: Some(300), ..RateLimits::default() };
+    let governor = governor(told);
+    let server = Server { takes: HOUR, ..Server::new(&governor, usize::MAX) };
+    let seen = timeout(Duration::from_millis(1), server.serve_all(1000)).await;
+    assert_eq!((seen.is_err(), server.peak.get()), (true, 300));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_that_takes_more_than_before_gets_more() {
     let governor = governor(RateLimits::default());
     let server = Server::new(&governor, 2);
