@@ -9,8 +9,8 @@ use crate::plan::{CrewPlan, McpAccess, ToolKind, ToolPlan, is_telling};
 use crate::report::LEFT_OUT;
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
-/// its own, and that only if it looks like no word. `none`, `ollama` and the like are what people
-/// give a server that asks for no key; what is real and still this short has a digit or a sign.
+/// its own, and that only if it looks like no word and no number. `none`, `ollama` and the like are what people
+/// give a server that asks for no key; what is real and still this short is a mixture.
 const SHORT: usize = 8;
 /// Whatever is shorter protects nothing, and would be found in every number.
 const SHORTEST: usize = 4;
@@ -72,6 +72,18 @@ impl Secrets {
                 text.replace(secret, REDACTED)
             }
         })
+    }
+
+    /// The same of a JSON document, where a text can be spelt in many ways. What is none is taken
+    /// as it stands.
+    pub fn redact_json(&self, json: String) -> String {
+        if self.0.is_empty() {
+            return json;
+        }
+        let Ok(value) = serde_json::from_str::<Value>(&json) else { return self.redact(json) };
+        let redacted = self.redact_value(value.clone());
+        // As it was written, where nothing was found: numbers can lose digits.
+        if redacted == value { json } else { redacted.to_string() }
     }
 
     /// The value without any of them in its texts and names.
@@ -158,8 +170,9 @@ fn in_query(value: &str) -> Option<String> {
 }
 
 fn is_secret(value: &str) -> bool {
-    let is_word = value.chars().all(char::is_alphabetic);
-    value.len() >= SHORT || value.len() >= SHORTEST && !is_word
+    let is_plain =
+        value.chars().all(char::is_alphabetic) || value.chars().all(|c| c.is_ascii_digit());
+    value.len() >= SHORT || value.len() >= SHORTEST && !is_plain
 }
 
 /// Takes the secret out where it is not a part of something longer.
@@ -185,6 +198,20 @@ mod tests {
         let mut known = Secrets::default();
         secrets.iter().for_each(|secret| known.add(secret));
         known.redact(text.to_owned())
+    }
+
+    #[test]
+    fn a_secret_in_json_is_found_however_it_is_spelt() {
+        let mut known = Secrets::default();
+        ["c2VjcmV0==", "4096"].iter().for_each(|secret| known.add(secret));
+        for (json, expected) in [
+            (r#"{"t":"c2VjcmV0\u003d="}"#, r#"{"t":"[redacted]"}"#),
+            (r#"{"c2VjcmV0\u003d\u003d":[1]}"#, r#"{"[redacted]":[1]}"#),
+            (r#"{ "n": 4096, "x": 1e400 }"#, r#"{ "n": 4096, "x": 1e400 }"#),
+            (r#"{"cut": "c2VjcmV0=="#, r#"{"cut": "[redacted]"#),
+        ] {
+            assert_eq!(known.redact_json(json.to_owned()), expected);
+        }
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Kind {
     fn makes_secret(self, variable: &str) -> bool {
         match self {
             Self::ToolHeader | Self::ServerHeader => true,
-            Self::ToolCall | Self::Setting => is_telling(variable),
+            Self::ToolCall | Self::Setting => names_a_secret(variable),
             _ => false,
         }
     }
@@ -254,10 +254,24 @@ pub fn variables(text: &str) -> impl Iterator<Item = &str> {
 const TELLING: [&str; 8] =
     ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
 
+/// What the names of variables end with that say where a secret is, or whose.
+const NO_SECRETS: [&str; 4] = ["_path", "_file", "_dir", "_name"];
+
 /// Whether what bears this name is likely to be a secret.
 pub fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TELLING.iter().any(|part| name.contains(part))
+}
+
+/// Whether a variable of this name is likely to hold a secret. Its words tell, not parts of them:
+/// `BOT_TOKEN` and `APIKEY`, but neither `AUTHOR`, `MAX_TOKENS` nor `SSH_KEY_PATH`.
+fn names_a_secret(variable: &str) -> bool {
+    let variable = variable.to_ascii_lowercase();
+    let is_place = NO_SECRETS.iter().any(|end| variable.ends_with(end));
+    let tells = |word: &str| {
+        TELLING.iter().any(|part| word.strip_suffix('s').unwrap_or(word).ends_with(part))
+    };
+    !is_place && variable.split('_').any(|word| word != "tokens" && tells(word))
 }
 
 /// As a shell would take it: `[A-Za-z_][A-Za-z0-9_]*`.
@@ -279,6 +293,16 @@ mod tests {
             "EMPTY" => Some(String::new()),
             "NESTED" => Some("${NAME} {{ input }}".to_owned()),
             _ => None,
+        }
+    }
+
+    #[test]
+    fn what_variables_hold_secrets() {
+        for name in ["TOKEN", "BOT_TOKEN", "api_keys", "APIKEY", "OAUTH_SECRET", "DB_PASSWORD"] {
+            assert!(names_a_secret(name), "{name}");
+        }
+        for name in ["AUTHOR", "MAX_TOKENS", "KEYBOARD", "SSH_KEY_PATH", "SECRET_NAME", "CITY"] {
+            assert!(!names_a_secret(name), "{name}");
         }
     }
 
