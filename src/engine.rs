@@ -15,7 +15,7 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::agent::{self, RunContext};
-use crate::budget::Budget;
+use crate::budget::{Budget, LongestAnswers};
 use crate::cancel::Cancellation;
 use crate::consent::Consent;
 use crate::exit;
@@ -89,7 +89,7 @@ pub async fn run(
             consent: &services.consent,
             calls_cancelled: AtomicU64::new(0),
             budget: Budget::of_run(plan.budget),
-            longest_answer: AtomicU64::new(0),
+            longest_answers: LongestAnswers::default(),
         },
         ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),

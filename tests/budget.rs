@@ -82,6 +82,21 @@ fn what_is_left_for_all_is_used_by_all_at_once() {
 }
 
 #[test]
+fn what_one_model_writes_says_nothing_of_another() {
+    let long = stream().text("x").finish("stop").usage(10, 60_000).done();
+    let short = delayed(Duration::from_millis(300), script::text("x"));
+    let server = ModelServer::start(move |request: &Request| match request.model() {
+        "long" => long.clone(),
+        _ => short.clone(),
+    });
+    let yaml = "limits: {max_tokens: 200000}\n".to_owned()
+        + &agents(10, "model: mock/m, needs: [first]")
+        + "  first: {model: mock/long}\n";
+    crew(&server, &yaml).run().report(0);
+    assert_eq!(server.state().peak_calls, 10);
+}
+
+#[test]
 fn long_answers_do_not_go_over_together() {
     // Nothing says how long an answer may become, and each is longer than the whole is worth.
     let answer = stream().text("x").finish("stop").usage(10, 2000).done();
@@ -94,7 +109,7 @@ fn long_answers_do_not_go_over_together() {
     // 2010 each: the fifth goes over.
     assert_eq!(server.requests().len(), 5, "{:#}", report["usage"]);
     assert_eq!(with(&report, "/status", "succeeded"), 5);
-    let waits = "waiting for its model's server (calls under way may use up the budget)";
+    let waits = "waiting for its turn (calls under way may use up the budget)";
     assert!(ended.stderr.contains(waits), "{}", ended.stderr);
     let waited = report["agents"].as_object().unwrap().values();
     assert!(waited.filter(|agent| agent["queued_ms"].as_u64() > Some(1000)).count() > 5);

@@ -92,23 +92,26 @@ fn what_a_vendor_withholds_is_a_failure_that_says_why() {
     let filtered = Api::OpenAi.end(Api::OpenAi.begin("so far"), "content_filter", [9, 0, 1, 0]);
     let declined =
         Api::OpenAi.end(script::stream().delta(json!({"refusal": "so far"})), "stop", [9, 0, 1, 0]);
-    for (api, script, kind, word, has_text) in [
-        (Api::Gemini, gemini("SAFETY"), "invalid_response", "SAFETY", true),
-        (Api::Gemini, gemini("RECITATION"), "invalid_response", "RECITATION", true),
+    let filter = "content_filter";
+    for (api, script, kind, word, finish, has_text) in [
+        (Api::Gemini, gemini("SAFETY"), "invalid_response", "SAFETY", filter, true),
+        (Api::Gemini, gemini("RECITATION"), "invalid_response", "RECITATION", filter, true),
         (
             Api::Gemini,
             gemini("MALFORMED_FUNCTION_CALL"),
             "invalid_response",
             "MALFORMED_FUNCTION_CALL",
+            "malformed_function_call",
             true,
         ),
-        (Api::Gemini, prompt, "bad_request", "PROHIBITED_CONTENT", false),
-        (Api::Anthropic, refusal, "invalid_response", "refus", true),
-        (Api::OpenAi, filtered, "invalid_response", "blocked the answer", true),
-        (Api::OpenAi, declined, "invalid_response", "refused to answer", true),
+        (Api::Gemini, prompt, "bad_request", "PROHIBITED_CONTENT", filter, false),
+        (Api::Anthropic, refusal, "invalid_response", "refus", filter, true),
+        (Api::OpenAi, filtered, "invalid_response", "blocked the answer", filter, true),
+        (Api::OpenAi, declined, "invalid_response", "refused to answer", "stop", true),
     ] {
         let agent = failure(api, script);
         assert_eq!(agent["error"]["kind"], kind, "{word}: {agent:#}");
+        assert_eq!(agent["finish_reason"], finish, "{word}");
         assert!(agent["error"]["message"].as_str().unwrap().contains(word), "{agent:#}");
         assert_eq!(agent["output"] == "so far", has_text, "{word}");
         assert_eq!(agent["usage"]["input_tokens"], 9, "{word}: what was paid for is counted");
@@ -235,6 +238,10 @@ fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
     let server = ModelServer::always(script::error(400, "stream_options are not for you"));
     Crew::new(yaml).env("URL", &server.base_url()).run().report(1);
     assert_eq!(server.requests().len(), 2, "it is not asked for ever");
+    let yaml = "providers: {p: {api: anthropic, base_url: '${URL}'}}\nagents: {a: {model: p/m}}\n";
+    let url = Api::Anthropic.base_url(&server);
+    Crew::new(yaml).env("URL", &url).run().report(1);
+    assert_eq!(server.requests().len(), 3, "nor once more in the same words");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn two_hundred_agents_share_a_server_that_takes_twenty_at_once() {
         assert!(waited > 10, "{name}");
         let note = "until their calls could be made";
         assert!(ended.stderr.contains(note), "{name}: {}", ended.stderr);
-        assert!(ended.stderr.contains(": waiting for its model's server ("), "{}", ended.stderr);
+        assert!(ended.stderr.contains(": waiting for its turn ("), "{}", ended.stderr);
     }
 }
 
@@ -182,7 +182,7 @@ fn waiting_counts_against_the_agents_time_and_ends_with_it() {
 fn who_waits_is_stopped_at_once() {
     let server = ModelServer::always(script::retry_after(429, "60"));
     let running = crew(&server, &agents(50, "model: mock/m, timeout: 1h")).start();
-    running.wait_for_stderr("waiting for its model's server (the server asked to wait)");
+    running.wait_for_stderr("waiting for its turn (the server asked to wait)");
     running.signal(Signal::SIGINT);
     let asked = Instant::now();
     let report = running.wait().json();

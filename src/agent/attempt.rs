@@ -39,7 +39,7 @@ impl Driver<'_> {
         let governor = self.context.governor(call.model);
         // What nobody counts and nobody is paid for is not estimated either.
         let estimate = governor.map(|_| request.estimate()).unwrap_or_default();
-        let longest = self.context.longest_answer.load(Ordering::Relaxed);
+        let longest = self.context.longest_answers.of(call.model.label());
         let most = governor.map(|_| request.at_most(estimate, longest)).unwrap_or_default();
         let reserved = self.keep_free(Amount::of(most, price)).await?;
         let permit = match governor {
@@ -59,12 +59,16 @@ impl Driver<'_> {
             () = self.scope.cancelled() => None,
         };
         let used = hearing.used(estimate, error_of(result.as_ref()));
-        self.context.longest_answer.fetch_max(used.output_tokens, Ordering::Relaxed);
+        self.context.longest_answers.note(call.model.label(), used.output_tokens);
         let used = Amount::of(used, price);
         reserved.into_iter().for_each(|reservation| reservation.settle(used));
         result.iter_mut().for_each(|result| self.redact(result));
-        if let Some(Ok(reply)) = &result {
-            self.ledger.open().finish_reason.clone_from(&reply.finish_reason);
+        let finish_reason = result.as_ref().and_then(|result| match result {
+            Ok(reply) => reply.finish_reason.clone(),
+            Err(error) => error.finish_reason.clone(),
+        });
+        if finish_reason.is_some() {
+            self.ledger.open().finish_reason = finish_reason;
         }
         let told_text = hearing.end(model, error_of(result.as_ref()));
         self.tell(Event::Tokens { agent: self.index, usage: self.ledger.open().usage });
@@ -80,16 +84,22 @@ impl Driver<'_> {
 
     /// A server that repeats a key must not bring it to a tool, nor into progress or report.
     fn redact(&self, result: &mut Result<ChatReply, ProviderError>) {
-        let redact = |text: &mut String| *text = self.context.secrets.redact(take(text));
-        match result {
+        let secrets = self.context.secrets;
+        let redact = |text: &mut String| *text = secrets.redact(take(text));
+        let finish_reason = match result {
             Ok(reply) => {
                 for call in &mut reply.tool_calls {
                     redact(&mut call.name);
-                    redact(&mut call.arguments);
+                    call.arguments = secrets.redact_json(take(&mut call.arguments));
                 }
+                &mut reply.finish_reason
             }
-            Err(error) => redact(&mut error.message),
-        }
+            Err(error) => {
+                redact(&mut error.message);
+                &mut error.finish_reason
+            }
+        };
+        finish_reason.iter_mut().for_each(redact);
     }
 
     /// An answer with neither text nor calls is none: models slip so, and may not do it again.
@@ -109,6 +119,7 @@ impl Driver<'_> {
             message: format!("the model answered nothing (finish_reason: {finish}){advice}"),
             retryable: !is_cut,
             retry_after: None,
+            finish_reason: None,
             effect: Effect::Call,
         };
         Err(Failure { error, told_text })

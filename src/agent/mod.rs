@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::time::{Instant, timeout_at};
 
 use self::fallback::Models;
-use crate::budget::Budget;
+use crate::budget::{Budget, LongestAnswers};
 use crate::cancel::Cancellation;
 use crate::consent::Consent;
 use crate::conversation::{Conversation, Ending, Step};
@@ -52,8 +52,7 @@ pub struct RunContext<'a> {
     /// Model calls that were dropped because something was stopped.
     pub calls_cancelled: AtomicU64,
     pub budget: Budget,
-    /// Tokens that the longest answer so far had.
-    pub longest_answer: AtomicU64,
+    pub longest_answers: LongestAnswers,
 }
 
 impl RunContext<'_> {

@@ -17,14 +17,14 @@ pub struct Dialect {
 }
 
 impl Dialect {
-    /// What to say in place of what was refused in these words; `None` if that was something else.
-    fn after(self, refusal: &str, request: &ChatRequest<'_>) -> Option<Self> {
+    /// What to say in place of what was refused so; `None` if that was something else.
+    pub fn after(self, refusal: &ProviderError, request: &ChatRequest<'_>) -> Option<Self> {
+        let says = |word| refusal.message.contains(word);
         let mut next = self;
-        next.no_stream_options |=
-            refusal.contains("stream_options") || refusal.contains("include_usage");
+        next.no_stream_options |= says("stream_options") || says("include_usage");
         next.max_completion_tokens |=
-            request.max_output_tokens.is_some() && refusal.contains("max_completion_tokens");
-        (next != self).then_some(next)
+            request.max_output_tokens.is_some() && says("max_completion_tokens");
+        (refusal.kind == ErrorKind::BadRequest && next != self).then_some(next)
     }
 }
 
@@ -37,17 +37,11 @@ impl Dialects {
         self.known().get(model).copied().unwrap_or_default()
     }
 
-    /// The dialect to try after this one was refused, if the refusal was about it.
-    pub fn learn(
-        &self,
-        spoken: Dialect,
-        request: &ChatRequest<'_>,
-        error: &ProviderError,
-    ) -> Option<Dialect> {
-        let about_request = error.kind == ErrorKind::BadRequest;
-        let next = spoken.after(&error.message, request).filter(|_| about_request)?;
-        self.known().insert(request.model.to_owned(), next);
-        Some(next)
+    /// The server has understood this one.
+    pub fn keep(&self, model: &str, spoken: Dialect) {
+        if self.of(model) != spoken {
+            self.known().insert(model.to_owned(), spoken);
+        }
     }
 
     /// A panic elsewhere does not make what stands in it untrue.

@@ -30,7 +30,8 @@ pub enum Fault {
     NoAnswer(Vec<u8>),
     Server(ServerError),
     /// The server says that there will be no answer to this.
-    Refused(Refusal),
+    /// And the reason that the server gave for the end.
+    Refused(Refusal, Option<String>),
     /// The end came before the answer's.
     Ended,
 }
@@ -165,7 +166,7 @@ impl Draft {
         native: impl FnOnce(&[ToolCall]) -> Option<NativeTurn>,
     ) -> Result<ChatReply, Fault> {
         if let Some(refusal) = self.refusal {
-            return Err(Fault::Refused(refusal));
+            return Err(Fault::Refused(refusal, self.finish_reason));
         }
         if !self.saw_answer {
             return Err(Fault::NoAnswer(self.stranger));

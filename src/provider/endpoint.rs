@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::pin::Pin;
 use std::time::Duration;
 
 use futures::stream;
@@ -14,9 +13,9 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
-use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::timeout;
 
+use super::body::{Body, NoPiece};
 use super::failure::{self, ServerError};
 use super::http::{self, CONNECT_TIMEOUT, SetupError};
 use super::protocol::Protocol;
@@ -27,11 +26,6 @@ use crate::secret::Secrets;
 
 /// What is read of the body of an error.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
-
-/// How long, and how many bytes, the end of an answered call may take to come before its
-/// connection is given up.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
-const RELEASE_BYTES: usize = 64 * 1024;
 
 /// One model server. Shared by all agents that use it.
 #[derive(Debug)]
@@ -117,7 +111,7 @@ impl Endpoint {
             Err(_) => Err(self.lost(NoPiece::Silence(idle))),
             Ok(Err(error)) => Err(self.lost(NoPiece::Broken(error))),
             Ok(Ok(response)) if response.status().is_success() => Ok(Body::new(response, idle)),
-            Ok(Ok(response)) => Err(self.refusal(&url, Body::new(response, idle)).await),
+            Ok(Ok(response)) => Err(self.refusal(&url, response, idle).await),
         }
     }
 
@@ -129,6 +123,7 @@ impl Endpoint {
             message: format!("{}: {message}", self.name),
             retryable: false,
             retry_after: None,
+            finish_reason: None,
             effect: Effect::Call,
         }
     }
@@ -189,17 +184,17 @@ impl Endpoint {
     }
 
     /// The error of an answer that is no success.
-    async fn refusal(&self, url: &Url, mut body: Body) -> ProviderError {
-        let status = body.response.status();
-        let (headers, now) = (body.response.headers(), Timestamp::now());
+    async fn refusal(&self, url: &Url, mut answer: Response, idle: Duration) -> ProviderError {
+        let status = answer.status();
+        let (headers, now) = (answer.headers(), Timestamp::now());
         let wait = failure::retry_after(headers, now);
         let reset = reset::wait(headers, now);
         if status.is_redirection() {
-            return self.redirected(url, status, body.response.headers());
+            return self.redirected(url, status, answer.headers());
         }
         let mut bytes = Vec::new();
         let read = async {
-            while let Ok(Some(piece)) = body.response.chunk().await {
+            while let Ok(Some(piece)) = answer.chunk().await {
                 let room = ERROR_BODY_BYTES - bytes.len();
                 bytes.extend_from_slice(&piece[..piece.len().min(room)]);
                 if bytes.len() == ERROR_BODY_BYTES {
@@ -208,7 +203,7 @@ impl Endpoint {
             }
         };
         // Whatever cuts the body short: the status and what came of it say more than that.
-        let _ = timeout(body.idle, read).await;
+        let _ = timeout(idle, read).await;
         let error = ServerError::from_body(&bytes);
         let verdict = error.verdict(Some(status.as_u16()));
         let words = match &error.message {
@@ -288,6 +283,10 @@ fn key_advice(plan: &ProviderPlan) -> String {
     let sent = plan.headers.iter().chain(&plan.query).find(|(name, _)| is_telling(name));
     match sent {
         Some((place, _)) => format!("check {place} under providers"),
+        // A built-in one has no place for a key.
+        None if plan.name == "ollama" => {
+            "no key was sent: declare the server under providers, by another name".to_owned()
+        }
         None => "no key was sent: name its variable in api_key_env".to_owned(),
     }
 }
@@ -326,66 +325,6 @@ fn headers(
         insert(name, value)?;
     }
     Ok(headers)
-}
-
-/// The body of a success, in pieces.
-#[derive(Debug)]
-pub struct Body {
-    response: Response,
-    idle: Duration,
-    /// One for all pieces: to set one for each takes longer than to read the piece. It rings when
-    /// the first silence may be too long, and is set anew if another has begun since.
-    alarm: Pin<Box<Sleep>>,
-}
-
-/// Why there is no next piece.
-#[derive(Debug)]
-pub enum NoPiece {
-    /// For as long as the request allows.
-    Silence(Duration),
-    Broken(reqwest::Error),
-}
-
-impl Body {
-    fn new(response: Response, idle: Duration) -> Self {
-        Self { response, idle, alarm: Box::pin(sleep(idle)) }
-    }
-
-    /// The next piece as it arrives, `None` at the end. Bounds each silence, not the whole.
-    pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, NoPiece> {
-        // What little arrives can unpack to much, all of it without a wait: the others, and the
-        // signals, get their turn between the pieces.
-        tokio::task::coop::consume_budget().await;
-        let end = Instant::now() + self.idle;
-        let mut piece = std::pin::pin!(self.response.chunk());
-        loop {
-            tokio::select! {
-                biased;
-                piece = &mut piece => return piece.map_err(NoPiece::Broken),
-                () = unconstrained(self.alarm.as_mut()) => {}
-            }
-            if self.alarm.deadline() >= end {
-                return Err(NoPiece::Silence(self.idle));
-            }
-            self.alarm.as_mut().reset(end);
-        }
-    }
-
-    /// Reads what follows the last event, so that the connection can serve the next call. Nobody
-    /// waits for it: a server may hold the connection for as long as it likes.
-    pub fn release(mut self) {
-        tokio::spawn(async move {
-            let rest = async {
-                let mut room = RELEASE_BYTES;
-                while let Ok(Some(piece)) = self.response.chunk().await
-                    && piece.len() <= room
-                {
-                    room -= piece.len();
-                }
-            };
-            let _ = timeout(RELEASE_TIMEOUT, rest).await;
-        });
-    }
 }
 
 struct StatusLine(StatusCode);

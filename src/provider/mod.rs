@@ -4,6 +4,7 @@
 //! agent's; a call is cancelled by dropping its future, which closes its connection.
 
 pub(crate) mod anthropic;
+mod body;
 pub(crate) mod calls;
 pub(crate) mod dialect;
 pub(crate) mod draft;
@@ -118,7 +119,7 @@ impl ChatRequest<'_> {
         }
     }
 
-    /// What the call will hardly go over. `longest`: output tokens of the longest answer so far.
+    /// What the call will hardly go over. `longest`: output tokens of the model's longest answer so far.
     pub fn at_most(&self, estimate: TokenUsage, longest: u64) -> TokenUsage {
         let unbounded = || longest.max(Self::LONG_OUTPUT);
         TokenUsage {
@@ -238,6 +239,8 @@ pub struct ProviderError {
     pub retryable: bool,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
+    /// How the server ended an answer that it, or the model, withheld or spoilt.
+    pub finish_reason: Option<String>,
     pub effect: Effect,
 }
 

@@ -74,6 +74,7 @@ fn data(schema: &Schema, max_answer: usize) -> Result<String, ProviderError> {
         ),
         retryable: false,
         retry_after: None,
+        finish_reason: None,
         effect: Effect::Call,
     })
 }

@@ -4,10 +4,11 @@
 use futures::future::{BoxFuture, FutureExt as _};
 use reqwest::Client;
 
+use super::body::Body;
 use super::calls::MAX_CALLS;
 use super::dialect::{Dialect, Dialects};
 use super::draft::{Fault, OnDelta};
-use super::endpoint::{Body, Endpoint};
+use super::endpoint::Endpoint;
 use super::format::Formats;
 use super::http::SetupError;
 use super::protocol::Protocol;
@@ -82,28 +83,33 @@ impl Remote {
     ) -> Result<Body, ProviderError> {
         let mut dialect = self.dialects.of(request.model);
         loop {
-            let sent = self.send(request, by, dialect, on_delta).await;
-            let Err(error) = &sent else { return sent };
-            let Some(next) = self.dialects.learn(dialect, request, error) else { return sent };
+            let body = self.body(request, by, dialect)?;
+            let url = self.protocol.url(self.endpoint.base(), request.model);
+            let on_sent = || on_delta(ChatDelta::Sent);
+            let sent = self.endpoint.post(url, body, request.idle_timeout, on_sent).await;
+            let Err(error) = &sent else {
+                self.dialects.keep(request.model, dialect);
+                return sent;
+            };
+            let Some(next) = dialect.after(error, request) else { return sent };
+            // Not every protocol, nor every server, has other words.
+            if self.body(request, by, next)? == self.body(request, by, dialect)? {
+                return sent;
+            }
             dialect = next;
         }
     }
 
-    async fn send(
+    fn body(
         &self,
         request: &ChatRequest<'_>,
         by: &str,
         dialect: Dialect,
-        on_delta: OnDelta<'_>,
-    ) -> Result<Body, ProviderError> {
-        let base = self.endpoint.base();
-        let body = self.protocol.request(base, request, by, dialect).map_err(|error| {
+    ) -> Result<Vec<u8>, ProviderError> {
+        self.protocol.request(self.endpoint.base(), request, by, dialect).map_err(|error| {
             self.endpoint
                 .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
-        })?;
-        let url = self.protocol.url(base, request.model);
-        let on_sent = || on_delta(ChatDelta::Sent);
-        self.endpoint.post(url, body, request.idle_timeout, on_sent).await
+        })
     }
 
     async fn read(
@@ -158,8 +164,9 @@ impl Remote {
                 quoted(&start)
             )),
             Fault::Server(error) => self.endpoint.told(&error),
-            Fault::Refused(refusal) => ProviderError {
+            Fault::Refused(refusal, finish_reason) => ProviderError {
                 retryable: refusal.retryable,
+                finish_reason,
                 ..self.endpoint.error(
                     refusal.kind,
                     format_args!(

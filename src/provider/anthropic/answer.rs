@@ -268,12 +268,15 @@ fn finish(reason: &str, draft: &mut Draft) {
         "end_turn" | "stop_sequence" => draft.finish("stop"),
         "max_tokens" | "model_context_window_exceeded" => draft.finish("length"),
         "tool_use" => draft.finish("tool_calls"),
-        "refusal" => draft.refuse(Refusal {
-            kind: ErrorKind::InvalidResponse,
-            retryable: false,
-            what: "the model refused to answer",
-            words: "stop_reason: refusal".into(),
-        }),
+        "refusal" => {
+            draft.finish("content_filter");
+            draft.refuse(Refusal {
+                kind: ErrorKind::InvalidResponse,
+                retryable: false,
+                what: "the model refused to answer",
+                words: "stop_reason: refusal".into(),
+            });
+        }
         other => draft.finish(other),
     }
 }

@@ -70,7 +70,7 @@ fn stop_reasons() {
         assert_eq!(reply.unwrap_or_default().finish_reason.as_deref(), Some(expected));
     }
     let (reply, told) = read(&[START, TEXT, HI, &stopped("refusal"), STOP]);
-    assert!(matches!(reply, Err(Fault::Refused(refusal)) if !refusal.retryable));
+    assert!(matches!(reply, Err(Fault::Refused(refusal, Some(_))) if !refusal.retryable));
     assert_eq!(told.text, "hé");
 }
 

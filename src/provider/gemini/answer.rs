@@ -147,6 +147,7 @@ fn blocked(feedback: &PromptFeedback<'_>, draft: &mut Draft) -> Result<(), Stop>
     }
     let words = told("blockReason", &reason, &json::text(feedback.block_reason_message)?);
     let what = "the server blocked the prompt";
+    draft.finish("content_filter");
     draft.refuse(Refusal { kind: ErrorKind::BadRequest, retryable: false, what, words });
     Ok(())
 }
@@ -169,8 +170,12 @@ fn finish(reason: &str, words: &str, draft: &mut Draft) {
         | "IMAGE_SAFETY"
         | "IMAGE_PROHIBITED_CONTENT"
         | "IMAGE_RECITATION"
-        | "MODEL_ARMOR" => draft.refuse(refusal("the server blocked the answer", false)),
+        | "MODEL_ARMOR" => {
+            draft.finish("content_filter");
+            draft.refuse(refusal("the server blocked the answer", false));
+        }
         "MISSING_THOUGHT_SIGNATURE" => {
+            draft.finish(&reason.to_ascii_lowercase());
             draft.refuse(refusal("the server gave up the answer", false));
         }
         // Slips of the model, which it may not make again.
@@ -178,7 +183,10 @@ fn finish(reason: &str, words: &str, draft: &mut Draft) {
         | "UNEXPECTED_TOOL_CALL"
         | "TOO_MANY_TOOL_CALLS"
         | "MALFORMED_RESPONSE"
-        | "OTHER" => draft.refuse(refusal("the server gave up the answer", true)),
+        | "OTHER" => {
+            draft.finish(&reason.to_ascii_lowercase());
+            draft.refuse(refusal("the server gave up the answer", true));
+        }
         other => draft.finish(&other.to_ascii_lowercase()),
     }
 }

@@ -69,7 +69,8 @@ fn finish_reasons() {
         ("OTHER", true),
     ] {
         let (reply, told) = read(&[text("hi"), end(reason)]);
-        let Err(Fault::Refused(refusal)) = reply else { panic!("{reason}: {reply:?}") };
+        let Err(Fault::Refused(refusal, finish)) = reply else { panic!("{reason}: {reply:?}") };
+        assert!(finish.is_some());
         assert_eq!((refusal.kind, refusal.retryable), (ErrorKind::InvalidResponse, retryable));
         assert!(refusal.words.contains(reason), "{refusal:?}");
         assert_eq!(told.text, "hi");
@@ -77,7 +78,8 @@ fn finish_reasons() {
     let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"},
         "usageMetadata": {"promptTokenCount": 4}});
     let (reply, told) = read(&[blocked]);
-    let Err(Fault::Refused(refusal)) = reply else { panic!("{reply:?}") };
+    let Err(Fault::Refused(refusal, finish)) = reply else { panic!("{reply:?}") };
+    assert_eq!(finish.as_deref(), Some("content_filter"));
     assert_eq!((refusal.kind, told.usage.input_tokens), (ErrorKind::BadRequest, 4));
 }
 

@@ -23,6 +23,7 @@ fn error(effect: Effect, retry_after: Option<Duration>) -> ProviderError {
         message: "mock: no".into(),
         retryable: true,
         retry_after,
+        finish_reason: None,
         effect,
     }
 }

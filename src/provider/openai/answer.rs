@@ -116,6 +116,7 @@ fn finish(draft: &mut Draft, reason: &str) -> Result<(), Fault> {
             return Err(Fault::Server(ServerError::from_error(error)));
         }
         "content_filter" => {
+            draft.finish(reason);
             refuse(draft, "the server blocked the answer", "finish_reason: content_filter");
         }
         reason => draft.finish(reason),

@@ -15,9 +15,7 @@ pub fn line(event: &Event, board: &Board, verbose: bool) -> Option<String> {
             (agent, format!("model call, turn {turn}"))
         }
         Event::ModelCallStarted { .. } | Event::Tokens { .. } => return None,
-        Event::Queued { agent, reason } => {
-            (agent, format!("waiting for its model's server ({reason})"))
-        }
+        Event::Queued { agent, reason } => (agent, format!("waiting for its turn ({reason})")),
         Event::FellBack { agent, from, to, error } => {
             let (from, to) = (board::detail(from), board::detail(to));
             (agent, format!("{from} failed, asking {to} ({})", board::detail(error)))
