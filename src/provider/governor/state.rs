@@ -5,8 +5,9 @@
 //!
 //! - A call is *proven* when something of an answer has come, or when no refusal has for so long
 //!   that none is to be expected. Only so many unproven ones are out at once as have been proven
-//!   before, and twice as many as have been open: calls double until something is wrong, and then
-//!   hardly more are wrong than are right. Where many wait, a few more may be wrong.
+//!   before, and in all twice as many as were seen to be held at once: calls double until
+//!   something is wrong, and then hardly more are wrong than are right. Where many wait, a few more
+//!   may be wrong.
 //! - A refusal (429, 529) closes the *window* to as many as were open without those that are refused,
 //!   pauses the endpoint for as long as the server says, and has the ramp begin again with one call.
 //! - What was refused together is one *episode*: it says the same once.
@@ -81,11 +82,10 @@ pub enum Distance {
 pub struct State {
     most: usize,
     quota: Quota,
-    open: usize,
-    /// The most that were open when one was proven.
+    open: BTreeSet<CallId>,
+    /// The most that the server has been seen to hold at once.
     reached: usize,
-    /// And when each was sent.
-    unproven: HashMap<CallId, Option<Instant>>,
+    unproven: HashMap<CallId, Unproven>,
     /// Those that have been sent, the first one first.
     silent: BTreeSet<(Instant, CallId)>,
     distance: Distance,
@@ -104,12 +104,19 @@ pub struct State {
     answered: u64,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Unproven {
+    sent: Option<Instant>,
+    /// Calls that were unproven when it was started, itself among them.
+    among: usize,
+}
+
 impl State {
     pub fn new(limits: RateLimits, distance: Distance) -> Self {
         Self {
             most: limits.max_concurrency.unwrap_or(usize::MAX),
             quota: Quota::new(limits),
-            open: 0,
+            open: BTreeSet::new(),
             reached: 0,
             unproven: HashMap::new(),
             silent: BTreeSet::new(),
@@ -129,16 +136,16 @@ impl State {
 
     /// Whether a call that takes about so many tokens may start now, while so many wait.
     pub fn ask(&mut self, tokens: u64, waiting: usize, now: Instant) -> Answer {
-        let wanted = self.open + waiting;
+        let wanted = self.open.len() + waiting;
         self.prove_old(wanted, now);
         if let Some(until) = self.paused_until.filter(|until| now < *until) {
             return Answer::At(until, Reason::Pause);
         }
-        if self.open >= self.most.min(self.window.size) {
+        if self.open.len() >= self.most.min(self.window.size) {
             return Answer::Later;
         }
         let daring = if self.episode == 0 { wanted / DARING } else { 0 };
-        let taken = self.open - self.unproven.len();
+        let taken = self.open.len() - self.unproven.len();
         let doubled = (2 * self.reached).saturating_sub(taken);
         if self.unproven.len() >= self.proven.min(doubled).max(self.first_calls).max(daring) {
             let Some((sent, _)) = self.silent.first() else { return Answer::Later };
@@ -163,15 +170,16 @@ impl State {
     pub fn start(&mut self, tokens: u64, now: Instant) -> CallId {
         let call = self.next;
         self.next += 1;
-        self.open += 1;
-        self.unproven.insert(call, None);
+        self.open.insert(call);
+        let among = self.unproven.len() + 1;
+        self.unproven.insert(call, Unproven { sent: None, among });
         self.quota.take(call, tokens, now);
         call
     }
 
     /// The request has left: from now on its server may refuse it.
     pub fn sent(&mut self, call: CallId, now: Instant) {
-        if let Some(sent @ None) = self.unproven.get_mut(&call) {
+        if let Some(Unproven { sent: sent @ None, .. }) = self.unproven.get_mut(&call) {
             *sent = Some(now);
             self.silent.insert((now, call));
         }
@@ -179,19 +187,18 @@ impl State {
 
     /// Something of an answer has come.
     pub fn prove(&mut self, call: CallId) {
-        if self.forget(call) {
-            self.proven += 1;
-            self.reached = self.reached.max(self.open);
+        if let Some(unproven) = self.forget(call) {
+            self.count_proven(call, unproven);
         }
     }
 
-    /// Whether the call was unproven.
-    fn forget(&mut self, call: CallId) -> bool {
-        let known = self.unproven.remove(&call);
-        if let Some(Some(sent)) = known {
+    /// What was known of a call that was unproven.
+    fn forget(&mut self, call: CallId) -> Option<Unproven> {
+        let unproven = self.unproven.remove(&call)?;
+        if let Some(sent) = unproven.sent {
             self.silent.remove(&(sent, call));
         }
-        known.is_some()
+        Some(unproven)
     }
 
     /// The call has its answer.
@@ -199,8 +206,8 @@ impl State {
         self.prove(call);
         self.answered += 1;
         self.episodes = 0;
-        self.window.answered(self.open);
-        self.open -= 1;
+        self.window.answered(self.open.len());
+        self.open.remove(&call);
     }
 
     /// The server takes no call now; it may have said for how long.
@@ -211,10 +218,10 @@ impl State {
             self.episodes += 1;
             self.proven = 0;
             self.first_calls = 1;
-            self.window.begin_episode(self.open);
+            self.window.begin_episode(self.open.len());
         }
-        self.open -= 1;
-        self.window.refused();
+        self.open.remove(&call);
+        self.window.refused(self.open.len());
         let again = self.episodes.saturating_sub(1);
         let own = FIRST_PAUSE.saturating_mul(1 << again.min(16)).min(LONGEST_PAUSE);
         // A server that is wrong about its own wait is not asked all the time.
@@ -225,7 +232,7 @@ impl State {
     /// The call ended in a way that says nothing of the endpoint's limits.
     pub fn end(&mut self, call: CallId) {
         self.forget(call);
-        self.open -= 1;
+        self.open.remove(&call);
     }
 
     /// What a call took in place of what was thought.
@@ -255,17 +262,27 @@ impl State {
     }
 
     fn prove_old(&mut self, wanted: usize, now: Instant) {
-        let silence = self.silence(wanted);
+        let (silence, listening) = (self.silence(wanted), self.listening);
         let is_taken = |sent: Instant| {
             now >= sent + silence * DEAF
-                || self.listening.is_some_and(|(since, now)| now >= sent.max(since) + silence)
+                || listening.is_some_and(|(since, now)| now >= sent.max(since) + silence)
         };
         while let Some(&(sent, call)) = self.silent.first().filter(|(sent, _)| is_taken(*sent)) {
             self.silent.remove(&(sent, call));
-            self.unproven.remove(&call);
-            self.proven += 1;
-            self.reached = self.reached.max(self.open);
+            if let Some(unproven) = self.unproven.remove(&call) {
+                self.count_proven(call, unproven);
+            }
         }
+    }
+
+    /// One more is proven, and still open.
+    fn count_proven(&mut self, call: CallId, unproven: Unproven) {
+        self.proven += 1;
+        // With those before it that are still open; of later ones nothing is known. Where answers
+        // are short, these are none, though many were sent.
+        let is_news = self.open.len() > self.reached;
+        let held = if is_news { self.open.range(..=call).count() } else { 0 };
+        self.reached = self.reached.max(held).max(unproven.among);
     }
 }
 
@@ -300,9 +317,11 @@ impl Window {
         (self.trying, self.step, self.credit) = (false, 1, 0);
     }
 
-    fn refused(&mut self) {
+    /// Of the calls that were taken, some may have been answered before this one came, and some
+    /// between: the server takes at least half as many, and at most as many.
+    fn refused(&mut self, open: usize) {
         self.taken = self.taken.saturating_sub(1);
-        self.size = self.size.min(self.taken.max(1));
+        self.size = self.size.min(open.max(self.taken / 2).max(1));
     }
 
     fn answered(&mut self, open: usize) {
