@@ -9,6 +9,7 @@ use rmcp::service::{Peer, RoleClient};
 use serde_json::{Map, Value};
 use tokio::task::yield_now;
 
+use super::failure::Trouble;
 use crate::structured::Schema;
 
 /// No server has anywhere near as many, and no model could choose among them.
@@ -40,7 +41,7 @@ pub struct Offered {
 ///
 /// # Errors
 /// It does not answer properly, or without end.
-pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, String> {
+pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, Trouble> {
     let mut listing = Listing::default();
     let mut cursor = None;
     for _ in 0..MOST_PAGES {
@@ -56,7 +57,7 @@ pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, String> {
             return Ok(listing.offered);
         }
     }
-    Err(format!("listed its tools on more than {MOST_PAGES} pages"))
+    Err(format!("listed its tools on more than {MOST_PAGES} pages").into())
 }
 
 #[derive(Default)]
@@ -96,6 +97,8 @@ impl Listing {
     }
 }
 
+const NO_TOOLS: &str = "did not list its tools: the answer holds none";
+
 struct Page {
     tools: Vec<Listed>,
     next: Option<String>,
@@ -107,15 +110,17 @@ enum Listed {
     Misshapen(Offered),
 }
 
-async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, String> {
+async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, Trouble> {
     let params = PaginatedRequestParams::default().with_cursor(cursor);
     let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
     let result = peer.send_request(request).await.map_err(|error| match error {
-        ServiceError::TransportClosed => "ended while it listed its tools".to_owned(),
-        ServiceError::McpError(error) => {
-            format!("did not list its tools: {} ({})", error.message, error.code.0)
+        ServiceError::TransportClosed => {
+            Trouble::Ended(" while it listed its tools", String::new())
         }
-        error => format!("did not list its tools: {error}"),
+        ServiceError::McpError(error) => {
+            format!("did not list its tools: {} ({})", error.message, error.code.0).into()
+        }
+        error => format!("did not list its tools: {error}").into(),
     })?;
     match result {
         ServerResult::ListToolsResult(page) => {
@@ -125,11 +130,11 @@ async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, S
         // Something of it is not as it should be: that need not cost the others.
         ServerResult::CustomResult(page) => {
             let tools = page.0.get("tools").and_then(Value::as_array);
-            let tools = tools.ok_or("did not list its tools: the answer holds none")?;
+            let tools = tools.ok_or_else(|| NO_TOOLS.to_owned())?;
             let next = page.0.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
             Ok(Page { tools: tools.iter().filter_map(misshapen).collect(), next })
         }
-        _ => Err("did not list its tools: the answer holds none".to_owned()),
+        _ => Err(NO_TOOLS.to_owned().into()),
     }
 }
 
