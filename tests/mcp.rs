@@ -170,10 +170,12 @@ fn a_tool_that_cannot_be_used_is_left_out_unless_it_is_asked_for() {
     let report = ended.report(0);
     assert_eq!(calls(&report).len(), 1);
     let notes = report["agents"]["a"]["notes"].as_array().unwrap();
-    assert_eq!(notes.len(), 3, "{notes:?}");
+    assert_eq!(notes.len(), 4, "{notes:?}");
     assert!(notes[0].as_str().unwrap().contains("fx.bad_type"), "{notes:?}");
     assert!(ended.stderr.contains("fx.bad_schema"), "{}", ended.stderr);
     assert!(notes[2].as_str().unwrap().contains("too many parts"), "{notes:?}");
+    assert!(notes[3].as_str().unwrap().contains("too large with those before it"), "{notes:?}");
+    assert!(ended.peak_memory < 96 << 20, "{} bytes", ended.peak_memory);
 
     let report = offline("misshapen", "", "fx.bad_schema").run().report(1);
     let message = report["agents"]["a"]["error"]["message"].as_str().unwrap().to_owned();
@@ -267,7 +269,8 @@ fn a_server_that_dies_costs_the_call_and_is_started_once_more() {
     for dead in [&calls[0], &calls[2]] {
         assert_eq!(dead["status"], "failed");
         let text = text(dead);
-        assert!(text.contains("exit code 7") && text.contains("out of cheese"), "{text}");
+        assert!(text.contains("ended in mid-call (exit code 7)"), "{text}");
+        assert!(text.contains("out of cheese"), "{text}");
     }
     assert_eq!(calls[1]["output"], "back");
     assert_eq!(calls[3]["status"], "failed");
@@ -281,7 +284,8 @@ fn floods_are_borne_and_what_is_too_large_ends_the_connection() {
         ("flood", "succeeded", "dry again"),
         ("nag", "succeeded", "done nagging"),
         ("huge", "failed", "more than 4 MiB"),
-        ("wide", "failed", "too many values"),
+        // The words of a server are left as they are.
+        ("wide", "failed", "too many values; it last wrote:\nthe last one ended well"),
     ] {
         let tools = format!("fx.{tool}");
         let ended = offline("", "    timeout: 60s\n", &tools).run();

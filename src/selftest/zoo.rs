@@ -143,20 +143,7 @@ pub fn live(animal: Animal, den: &Path) -> io::Result<()> {
                 return wait_for(den, 1);
             }
         }
-        Animal::Server | Animal::DeafServer | Animal::DyingServer => {
-            if animal == Animal::DeafServer {
-                ignore_signals();
-            }
-            if !mcp::serve_until_called()? {
-                return Ok(());
-            }
-            if animal != Animal::Server && forked() {
-                return become_daemon(den);
-            }
-            if animal == Animal::DyingServer {
-                return wait_for(den, 1);
-            }
-        }
+        Animal::Server | Animal::DeafServer | Animal::DyingServer => return serve(animal, den),
         Animal::Bomb => return go_off(den),
         Animal::Writer => {
             enter(den)?;
@@ -170,6 +157,23 @@ pub fn live(animal: Animal, den: &Path) -> io::Result<()> {
             wait_for(den, 1)?;
             return kill_parent(den, true);
         }
+    }
+    enter(den)?;
+    rest()
+}
+
+fn serve(animal: Animal, den: &Path) -> io::Result<()> {
+    if animal == Animal::DeafServer {
+        ignore_signals();
+    }
+    if !mcp::serve_until_called()? {
+        return Ok(());
+    }
+    if animal != Animal::Server && forked() {
+        return become_daemon(den);
+    }
+    if animal == Animal::DyingServer {
+        return wait_for(den, 1);
     }
     enter(den)?;
     rest()

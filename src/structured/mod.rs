@@ -8,14 +8,16 @@
 mod extract;
 mod faults;
 mod meter;
+mod patterns;
 mod types;
 
 use std::sync::Arc;
 
-use jsonschema::{PatternOptions, ValidationError, Validator};
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 pub use faults::SchemaFault;
+pub use patterns::Allowance;
 
 /// Of a schema's complaints, how many the model is told.
 const MOST_COMPLAINTS: usize = 5;
@@ -24,19 +26,12 @@ const LONGEST_COMPLAINT: usize = 300;
 /// Steps up to which the checker is asked what exactly is wrong: that takes far longer than to see
 /// that something is.
 const EXPLAINED_STEPS: usize = 10_000;
-/// Steps of one pattern with look-around on one text; all others take as many as the text is long.
-const BACKTRACKS: usize = 10_000;
-/// Bytes of one compiled pattern of the crew's own.
-const LARGEST_PATTERN: usize = 2 << 20;
-/// Of a server's: it may have thousands of them.
-const LARGEST_FOREIGN_PATTERN: usize = 64 << 10;
 
 /// A JSON Schema that an answer or the arguments of a call have to fit.
 #[derive(Debug)]
 pub struct Schema {
     schema: Arc<Value>,
     validator: Validator,
-    patterns: usize,
 }
 
 impl Schema {
@@ -44,7 +39,7 @@ impl Schema {
     /// It is no JSON Schema, or not one that can be checked in bounded time: everything that is
     /// wrong with it.
     pub fn new(schema: Value) -> Result<Self, Vec<SchemaFault>> {
-        Self::with_patterns_of(LARGEST_PATTERN, schema)
+        Self::foreign(schema, &mut Allowance::default())
     }
 
     /// One of answers: servers take it in their own way only if it says the type of everything.
@@ -56,27 +51,15 @@ impl Schema {
         Self::new(schema)
     }
 
-    /// One that does not come from the crew's own files.
+    /// One of many from the same stranger, whose patterns all come out of one allowance.
     ///
     /// # Errors
     /// As those of [`Schema::new`].
-    pub fn foreign(schema: Value) -> Result<Self, Vec<SchemaFault>> {
-        Self::with_patterns_of(LARGEST_FOREIGN_PATTERN, schema)
-    }
-
-    fn with_patterns_of(bytes: usize, schema: Value) -> Result<Self, Vec<SchemaFault>> {
-        let patterns = faults::check(&schema)?;
-        let options = PatternOptions::fancy_regex()
-            .backtrack_limit(BACKTRACKS)
-            .size_limit(bytes)
-            .dfa_size_limit(bytes);
-        let validator = jsonschema::options()
-            .with_pattern_options(options)
-            // What some drafts only note and others check. A pattern says it for all of them.
-            .should_validate_formats(false)
-            .build(&schema)
-            .map_err(|error| vec![SchemaFault::from(&error)])?;
-        Ok(Self { schema: Arc::new(schema), validator, patterns })
+    pub fn foreign(schema: Value, allowance: &mut Allowance) -> Result<Self, Vec<SchemaFault>> {
+        faults::check(&schema)?;
+        let limits = allowance.limits(&schema).map_err(|why| vec![SchemaFault::whole(why)])?;
+        let validator = limits.build(&schema).map_err(|error| vec![SchemaFault::from(&error)])?;
+        Ok(Self { schema: Arc::new(schema), validator })
     }
 
     pub fn schema(&self) -> &Value {
@@ -85,11 +68,6 @@ impl Schema {
 
     pub fn shared(&self) -> Arc<Value> {
         self.schema.clone()
-    }
-
-    /// How many regular expressions are in it.
-    pub fn patterns(&self) -> usize {
-        self.patterns
     }
 
     /// What the model is told of it.

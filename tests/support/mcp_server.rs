@@ -130,7 +130,7 @@ impl Fixture {
 
     fn call(&self, message: &Value) {
         let (id, params) = (&message["id"], &message["params"]);
-        let text = |text: &str| answer(id, json!({"content": [{"type": "text", "text": text}]}));
+        let text = |text: &str| say(id, text);
         note("calls", params["name"].as_str().unwrap());
         match params["name"].as_str().unwrap() {
             "echo" => text(params["arguments"]["text"].as_str().unwrap()),
@@ -145,20 +145,6 @@ impl Fixture {
                 Err(_) => "denied",
             }),
             "media" => answer(id, media()),
-            "garbled" => {
-                let mut line =
-                    json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text",
-                    "text": "gr?n"}]}})
-                    .to_string()
-                    .into_bytes();
-                line.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xfc);
-                line.push(b'\n');
-                std::io::stdout().write_all(&line).unwrap();
-            }
-            "abyss" => {
-                let (down, up) = ("[".repeat(500), "]".repeat(500));
-                println!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{down}{up}}}");
-            }
             "long" => text(&format!("first{}last", "x".repeat(300_000))),
             "fail" => answer(
                 id,
@@ -167,45 +153,12 @@ impl Fixture {
             ),
             "never" => {}
             "progress" => self.progress(params),
-            "die" => {
-                eprintln!("out of cheese");
-                std::process::exit(7);
-            }
-            "flood" => {
-                let logged = json!({"jsonrpc": "2.0", "method": "notifications/message",
-                    "params": {"level": "info", "data": "x"}});
-                (0..FLOOD).for_each(|_| send(&logged));
-                text("dry again");
-            }
-            "nag" => {
-                for id in 0..FLOOD {
-                    send(&json!({"jsonrpc": "2.0", "id": format!("n{id}"), "method": "ping"}));
-                }
-                text("done nagging");
-            }
-            "huge" => {
-                let mut stdout = std::io::stdout().lock();
-                let piece = [b'x'; 1 << 16];
-                (0..HUGE / piece.len())
-                    .try_for_each(|_| stdout.write_all(&piece))
-                    .unwrap_or_default();
-            }
-            "wide" => {
-                let zeros = "0,".repeat(1 << 20);
-                println!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":[{zeros}0]}}");
-            }
             "grandchild" => {
-                let script = "sh -c 'trap \"\" TERM; echo $$ >\"$DIR/grandchild\"; \
-                              while :; do sleep 1000; done' </dev/null >/dev/null 2>&1 &";
-                Command::new("sh").args(["-c", script]).process_group(0).status().unwrap();
-                let written = Path::new(&std::env::var_os("DIR").unwrap()).join("grandchild");
-                while std::fs::read_to_string(&written).unwrap_or_default().is_empty() {
-                    thread::sleep(Duration::from_millis(2));
-                }
+                bear();
                 text("born");
             }
             "ask" => text(&self.ask_everything().to_string()),
-            _ => {}
+            other => misbehave(other, id),
         }
     }
 
@@ -252,6 +205,64 @@ impl Fixture {
     }
 }
 
+/// Answers as no server should, or with far too much.
+fn misbehave(tool: &str, id: &Value) {
+    match tool {
+        "garbled" => {
+            let mut line =
+                json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text",
+                "text": "gr?n"}]}})
+                .to_string()
+                .into_bytes();
+            line.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xfc);
+            line.push(b'\n');
+            std::io::stdout().write_all(&line).unwrap();
+        }
+        "abyss" => {
+            let (down, up) = ("[".repeat(500), "]".repeat(500));
+            println!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{down}{up}}}");
+        }
+        "die" => {
+            eprintln!("out of cheese");
+            std::process::exit(7);
+        }
+        "flood" => {
+            let logged = json!({"jsonrpc": "2.0", "method": "notifications/message",
+                "params": {"level": "info", "data": "x"}});
+            (0..FLOOD).for_each(|_| send(&logged));
+            say(id, "dry again");
+        }
+        "nag" => {
+            for id in 0..FLOOD {
+                send(&json!({"jsonrpc": "2.0", "id": format!("n{id}"), "method": "ping"}));
+            }
+            say(id, "done nagging");
+        }
+        "huge" => {
+            let mut stdout = std::io::stdout().lock();
+            let piece = [b'x'; 1 << 16];
+            (0..HUGE / piece.len()).try_for_each(|_| stdout.write_all(&piece)).unwrap_or_default();
+        }
+        "wide" => {
+            eprintln!("the last one ended well");
+            let zeros = "0,".repeat(1 << 20);
+            println!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":[{zeros}0]}}");
+        }
+        _ => {}
+    }
+}
+
+/// Starts a process that outlives the one that started it, and ignores SIGTERM.
+fn bear() {
+    let script = "sh -c 'trap \"\" TERM; echo $$ >\"$DIR/grandchild\"; \
+                  while :; do sleep 1000; done' </dev/null >/dev/null 2>&1 &";
+    Command::new("sh").args(["-c", script]).process_group(0).status().unwrap();
+    let written = Path::new(&std::env::var_os("DIR").unwrap()).join("grandchild");
+    while std::fs::read_to_string(&written).unwrap_or_default().is_empty() {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 fn tools(misshapen: bool) -> Vec<Value> {
     let none = json!({"type": "object"});
     let names = [
@@ -292,6 +303,7 @@ fn tools(misshapen: bool) -> Vec<Value> {
         tools.insert(2, json!({"name": "bad_schema", "inputSchema": "none"}));
         tools.insert(3, json!({"name": "bad_maze", "inputSchema": maze()}));
         tools.insert(4, json!({"name": "hall", "inputSchema": hall()}));
+        tools.insert(5, json!({"name": "bad_pattern", "inputSchema": many_in_one()}));
     }
     tools
 }
@@ -305,6 +317,13 @@ fn maze() -> Value {
     let mut rooms: serde_json::Map<String, Value> = (1..60).map(fork).collect();
     rooms.insert("59".to_owned(), json!({}));
     json!({"type": "object", "$ref": "#/$defs/0", "$defs": rooms})
+}
+
+/// A schema with one pattern, each part of which is not too large.
+fn many_in_one() -> Value {
+    let part = |at| format!(r"(?=x{at}((\w{{50}}){{50}}){{5}})");
+    let parts: String = (0..200).map(part).collect();
+    json!({"properties": {"a": {"type": "string", "pattern": format!("^{parts}")}}})
 }
 
 /// A schema whose ways double with each level of a value.
@@ -322,6 +341,10 @@ fn media() -> Value {
         {"type": "image", "mimeType": "image/png", "data": "AAECAw=="},
         {"type": "resource_link", "uri": "file:///log", "name": "log"},
     ]})
+}
+
+fn say(id: &Value, text: &str) {
+    answer(id, json!({"content": [{"type": "text", "text": text}]}));
 }
 
 fn answer(id: &Value, result: Value) {

@@ -1,6 +1,7 @@
 //! Why a server could not be asked, in words that name neither its path nor a secret.
 
 use std::error::Error;
+use std::fmt::{self, Display, Formatter};
 
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
@@ -9,6 +10,50 @@ use crate::tool::capture::Capture;
 
 /// Bytes of a message that a server had a part in.
 const LONGEST_MESSAGE: usize = 2000;
+
+/// What is wrong with a server, in words that go after its name. Some of them can be the server's own, so
+/// nothing is ever looked for in them.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// It ended: at what time, and how.
+    Ended(&'static str, String),
+    Other(String),
+}
+
+impl Trouble {
+    pub const ENDED: Self = Self::Ended("", String::new());
+
+    /// With something more to be said of it.
+    pub fn and(self, more: &str) -> Self {
+        match self {
+            Self::Ended(when, how) => Self::Ended(when, how + more),
+            Self::Other(words) => Self::Other(words + more),
+        }
+    }
+
+    /// The same, when a call was waiting for its result.
+    pub fn in_mid_call(&self) -> String {
+        match self {
+            Self::Ended(_, how) => format!("ended in mid-call{how}"),
+            Self::Other(words) => words.clone(),
+        }
+    }
+}
+
+impl From<String> for Trouble {
+    fn from(words: String) -> Self {
+        Self::Other(words)
+    }
+}
+
+impl Display for Trouble {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(when, how) => write!(f, "ended{when}{how}"),
+            Self::Other(words) => f.write_str(words),
+        }
+    }
+}
 
 /// What went wrong with a connection.
 pub fn of_transport(error: &(dyn Error + Send + Sync + 'static)) -> String {

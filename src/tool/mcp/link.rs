@@ -19,6 +19,7 @@ use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
 use super::client::Client;
+use super::failure::Trouble;
 use super::transport::{Bounded, Fault, MAX_MESSAGE, Pipes};
 use crate::plan::{McpAccess, McpServerPlan};
 use crate::provider::http;
@@ -126,27 +127,25 @@ impl Link {
 
     /// How a server ended or failed, with its exit status and the end of its stderr as far as there
     /// are any. Takes at most a fifth of a second.
-    pub async fn last_words(&mut self, otherwise: &str) -> String {
-        let fault = self.fault.get().cloned();
-        let Some(line) = &mut self.line else {
-            return fault.unwrap_or_else(|| otherwise.to_owned());
-        };
+    pub async fn last_words(&mut self, otherwise: Trouble) -> Trouble {
+        let fault = self.fault.get().cloned().map(Trouble::Other);
+        let Some(line) = &mut self.line else { return fault.unwrap_or(otherwise) };
         // The pipe may have closed first.
         if let Ok(Err(error)) = timeout(LAST_WORDS, line.ended()).await {
-            return could_not_start(&self.program, self.confined, &error);
+            return could_not_start(&self.program, self.confined, &error).into();
         }
         let _ = timeout(LAST_WORDS, line.drained()).await;
-        let mut message = match (fault, line.status()) {
+        let mut trouble = match (fault, line.status()) {
             (Some(fault), _) => fault,
             // That it left in peace is news only if nobody had sent it away.
-            (None, Some(status)) if status.success() && !otherwise.starts_with("ended") => {
-                otherwise.to_owned()
+            (None, Some(status)) if status.success() && matches!(otherwise, Trouble::Other(_)) => {
+                otherwise
             }
             (None, Some(status)) if self.confined => {
-                format!("{otherwise} ({}, in a sandbox)", exit(status))
+                otherwise.and(&format!(" ({}, in a sandbox)", exit(status)))
             }
-            (None, Some(status)) => format!("{otherwise} ({})", exit(status)),
-            (None, None) => otherwise.to_owned(),
+            (None, Some(status)) => otherwise.and(&format!(" ({})", exit(status))),
+            (None, None) => otherwise,
         };
         let stderr = line.take_output();
         // Where the middle was left out, the tail begins within a line.
@@ -156,10 +155,9 @@ impl Link {
         let lines: Vec<&str> = whole.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
         if !last.is_empty() {
-            message.push_str("; it last wrote:\n");
-            message.push_str(&last.join("\n"));
+            trouble = trouble.and(&format!("; it last wrote:\n{}", last.join("\n")));
         }
-        message
+        trouble
     }
 }
 

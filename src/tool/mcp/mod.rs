@@ -33,7 +33,7 @@ use crate::cancel::Cancellation;
 use crate::plan::{CrewPlan, McpGrant, McpToolPlan, ToolKind, ToolPlan};
 use crate::provider::ToolSpec;
 use crate::report::{CancelKind, OfferedTool, ToolCallReport, ToolStatus};
-use failure::cut;
+use failure::{Trouble, cut};
 use offer::Offered;
 use result::Shown;
 pub use server::LEAVE;
@@ -287,8 +287,7 @@ async fn broken(
         }
         ServiceError::TransportClosed => {
             let how = timeout(REASON, life.ended.wait()).await;
-            let how = how.map_or("ended", |how| how);
-            format!("MCP server {server} {}", how.replacen("ended", "ended in mid-call", 1))
+            format!("MCP server {server} {}", how.unwrap_or(&Trouble::ENDED).in_mid_call())
         }
         ServiceError::TransportSend(error) => {
             // It may have gone before it could be asked.

@@ -9,7 +9,8 @@ use rmcp::service::{Peer, RoleClient};
 use serde_json::{Map, Value};
 use tokio::task::yield_now;
 
-use crate::structured::Schema;
+use super::failure::Trouble;
+use crate::structured::{Allowance, Schema};
 
 /// No server has anywhere near as many, and no model could choose among them.
 const MOST_TOOLS: usize = 1000;
@@ -17,8 +18,6 @@ const MOST_TOOLS: usize = 1000;
 const MOST_PAGES: usize = 1000;
 /// Bytes of all tools together, as they would be sent to a model.
 const MOST_BYTES: usize = 4 << 20;
-/// Regular expressions in the schemas of all tools together.
-const MOST_PATTERNS: usize = 1000;
 /// Bytes of a name; those that the protocol allows are shorter.
 const LONGEST_NAME: usize = 256;
 /// Bytes of a description.
@@ -40,7 +39,7 @@ pub struct Offered {
 ///
 /// # Errors
 /// It does not answer properly, or without end.
-pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, String> {
+pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, Trouble> {
     let mut listing = Listing::default();
     let mut cursor = None;
     for _ in 0..MOST_PAGES {
@@ -56,7 +55,7 @@ pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, String> {
             return Ok(listing.offered);
         }
     }
-    Err(format!("listed its tools on more than {MOST_PAGES} pages"))
+    Err(format!("listed its tools on more than {MOST_PAGES} pages").into())
 }
 
 #[derive(Default)]
@@ -64,19 +63,18 @@ struct Listing {
     offered: Vec<Offered>,
     known: HashSet<String>,
     bytes: usize,
-    patterns: usize,
+    patterns: Allowance,
 }
 
 impl Listing {
     fn add(&mut self, tool: Listed) -> Result<(), String> {
         let mut tool = match tool {
-            Listed::Whole(tool) => whole(*tool),
+            Listed::Whole(tool) => whole(*tool, &mut self.patterns),
             Listed::Misshapen(tool) => tool,
         };
         let schema = tool.usable.as_ref().ok();
         self.bytes += tool.name.len() + tool.description.len();
         self.bytes += schema.map_or(0, |schema| schema.schema().to_string().len());
-        self.patterns += schema.map_or(0, |schema| schema.patterns());
         if tool.name.len() > LONGEST_NAME {
             tool.name.truncate(tool.name.floor_char_boundary(LONGEST_NAME));
             tool.usable = Err("its name is too long".to_owned());
@@ -89,12 +87,11 @@ impl Listing {
             let most = MOST_BYTES >> 20;
             return Err(format!("listed more than {MOST_TOOLS} tools or {most} MiB of them"));
         }
-        if self.patterns > MOST_PATTERNS {
-            return Err(format!("listed schemas with more than {MOST_PATTERNS} patterns"));
-        }
         Ok(())
     }
 }
+
+const NO_TOOLS: &str = "did not list its tools: the answer holds none";
 
 struct Page {
     tools: Vec<Listed>,
@@ -107,15 +104,17 @@ enum Listed {
     Misshapen(Offered),
 }
 
-async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, String> {
+async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, Trouble> {
     let params = PaginatedRequestParams::default().with_cursor(cursor);
     let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
     let result = peer.send_request(request).await.map_err(|error| match error {
-        ServiceError::TransportClosed => "ended while it listed its tools".to_owned(),
-        ServiceError::McpError(error) => {
-            format!("did not list its tools: {} ({})", error.message, error.code.0)
+        ServiceError::TransportClosed => {
+            Trouble::Ended(" while it listed its tools", String::new())
         }
-        error => format!("did not list its tools: {error}"),
+        ServiceError::McpError(error) => {
+            format!("did not list its tools: {} ({})", error.message, error.code.0).into()
+        }
+        error => format!("did not list its tools: {error}").into(),
     })?;
     match result {
         ServerResult::ListToolsResult(page) => {
@@ -125,11 +124,11 @@ async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, S
         // Something of it is not as it should be: that need not cost the others.
         ServerResult::CustomResult(page) => {
             let tools = page.0.get("tools").and_then(Value::as_array);
-            let tools = tools.ok_or("did not list its tools: the answer holds none")?;
+            let tools = tools.ok_or_else(|| NO_TOOLS.to_owned())?;
             let next = page.0.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
             Ok(Page { tools: tools.iter().filter_map(misshapen).collect(), next })
         }
-        _ => Err("did not list its tools: the answer holds none".to_owned()),
+        _ => Err(NO_TOOLS.to_owned().into()),
     }
 }
 
@@ -149,7 +148,7 @@ fn misshapen(tool: &Value) -> Option<Listed> {
     Some(Listed::Misshapen(Offered { name, description, read_only, destructive, usable }))
 }
 
-fn whole(tool: Tool) -> Offered {
+fn whole(tool: Tool, patterns: &mut Allowance) -> Offered {
     let mut description = tool.description.unwrap_or_default().into_owned();
     description.truncate(description.floor_char_boundary(LONGEST_DESCRIPTION));
     let hints = tool.annotations.unwrap_or_default();
@@ -158,7 +157,7 @@ fn whole(tool: Tool) -> Offered {
         description,
         read_only: hints.read_only_hint,
         destructive: hints.destructive_hint,
-        usable: checked(object_schema((*tool.input_schema).clone())),
+        usable: checked(object_schema((*tool.input_schema).clone()), patterns),
     }
 }
 
@@ -170,11 +169,11 @@ fn object_schema(mut schema: Map<String, Value>) -> Value {
 }
 
 /// A schema as strange as its server: it is checked, and so is what will be checked with it.
-fn checked(schema: Value) -> Result<Arc<Schema>, String> {
+fn checked(schema: Value, patterns: &mut Allowance) -> Result<Arc<Schema>, String> {
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err("its inputSchema does not describe an object".to_owned());
     }
-    Schema::foreign(schema).map(Arc::new).map_err(|faults| {
+    Schema::foreign(schema, patterns).map(Arc::new).map_err(|faults| {
         let fault = faults.into_iter().next().map(|fault| fault.message).unwrap_or_default();
         format!("its inputSchema cannot be used: {fault}")
     })
@@ -224,12 +223,24 @@ mod tests {
         let date = r"^(?:\d{4})-(?:0[1-9]|1[0-2])-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z$";
         assert!(usable(pattern(date)).is_ok());
         assert!(usable(pattern(r"^((\w{60}){60}){60}$")).is_err());
-        let two = json!({"properties": {"a": {"pattern": "^a$"}, "b": {"pattern": "^b$"}}});
+        let (ahead, behind) = (r"(?=x((\w{50}){50}){50}x)", r"(?<!((\w{50}){50}){50}y)");
+        assert!(usable(pattern(&format!("^{}$", ahead.repeat(2000)))).is_err());
+        assert!(usable(pattern(&format!("^(?=x){}$", behind.repeat(2000)))).is_err());
+        for ordinary in [r"^\p{L}[\p{L}\p{N} '-]*$", r"^[^/]{1,255}/[^/]{1,255}$"] {
+            assert!(usable(pattern(ordinary)).is_ok(), "{ordinary}");
+        }
         let mut listing = Listing::default();
-        let many = (0..=MOST_PATTERNS / 2).try_for_each(|number| {
-            let tool = json!({"name": number.to_string(), "inputSchema": two});
-            listing.add(misshapen(&tool).unwrap())
-        });
-        assert!(many.unwrap_err().contains("patterns"));
+        let mut list = |name: String, of: &str| {
+            let tool = json!({"name": name, "inputSchema": pattern(of)});
+            listing.add(misshapen(&tool).unwrap()).unwrap();
+            listing.offered.last().unwrap().usable.is_ok()
+        };
+        // Each costs only its own tool, and one for all costs nothing.
+        assert!((0..400).all(|number| list(format!("a{number}"), date)));
+        assert!((0..400).all(|number| list(format!("b{number}"), &format!("^{number}(a|b)+$"))));
+        let large = |number: usize| format!("^x{number}.{{300}}$");
+        assert!(list("c".to_owned(), &large(0)));
+        assert!(!(1..50).all(|number| list(format!("c{number}"), &large(number))));
+        assert!(list("d".to_owned(), date));
     }
 }

@@ -79,16 +79,19 @@ fn push_structured<'a>(
 }
 
 /// Whether the texts say all of it. SDKs put what is no object into one, as `{"result": …}`, and give
-/// each entry of a list a text.
+/// each entry of a list a text. Of an empty list that leaves nothing at all, and the name of another
+/// key may say what the texts do not.
 fn repeats(texts: &[&str], content: &Value) -> bool {
     let is = |text: &str, value: &Value| {
         value.as_str() == Some(text)
             || serde_json::from_str::<Value>(text).is_ok_and(|text| text == *value)
     };
     let inside = content.as_object().filter(|entries| entries.len() == 1);
-    let inside = inside.and_then(|entries| entries.values().next());
+    let inside = inside.and_then(|entries| entries.get("result"));
     let is_listed = |items: &Vec<Value>| {
-        items.len() == texts.len() && texts.iter().zip(items).all(|(text, item)| is(text, item))
+        !items.is_empty()
+            && items.len() == texts.len()
+            && texts.iter().zip(items).all(|(text, item)| is(text, item))
     };
     texts.iter().any(|text| is(text, content) || inside.is_some_and(|value| is(text, value)))
         || inside.and_then(Value::as_array).is_some_and(is_listed)
@@ -183,6 +186,20 @@ mod tests {
                 texts.iter().map(|text| json!({"type": "text", "text": text})).collect();
             let wrapped = json!({"content": content, "structuredContent": {"result": result}});
             assert_eq!(shown(wrapped).0, texts.join("\n"));
+        }
+        let image = json!({"type": "image", "mimeType": "image/png", "data": "AAECAw=="});
+        for (content, structured, expected) in [
+            (json!([]), json!({"result": []}), r#"{"result":[]}"#),
+            (
+                json!([image]),
+                json!({"matches": []}),
+                "[image: image/png, 4 bytes]\n{\"matches\":[]}",
+            ),
+            (text("7"), json!({"deleted": 7}), "7\n{\"deleted\":7}"),
+            (text("a"), json!({"deleted": ["a"]}), "a\n{\"deleted\":[\"a\"]}"),
+        ] {
+            let result = json!({"content": content, "structuredContent": structured});
+            assert_eq!(shown(result).0, expected);
         }
         let both = json!({"content": text("two"), "structuredContent": data});
         assert_eq!(shown(both).0, "two\n{\"a\":[1,2]}");

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::Client;
-use super::failure;
+use super::failure::{self, Trouble};
 use super::link::Link;
 use super::offer::{self, Offered};
 use crate::cancel::Cancellation;
@@ -66,7 +66,7 @@ pub struct Life {
     /// Why it could not be started, after its name.
     pub started: SetOnce<Result<Session, String>>,
     /// How it ended, after its name.
-    pub ended: SetOnce<String>,
+    pub ended: SetOnce<Trouble>,
     /// Those that must be able to say goodbye before it is stopped.
     pub calls: TaskTracker,
 }
@@ -109,7 +109,7 @@ impl Server {
                     // Nobody must wait for it any more.
                     let fault = "cannot be talked to by crew's own fault, please report it";
                     let _ = life.started.set(Err(fault.to_owned()));
-                    let _ = life.ended.set(fault.to_owned());
+                    let _ = life.ended.set(fault.to_owned().into());
                 }
             }
         });
@@ -137,7 +137,8 @@ async fn live(plan: &McpServerPlan, shared: &Shared, life: &Life) {
             serve(service, shared, life, &mut link).await;
         }
         Err(why) => {
-            let _ = life.started.set(Err(last_words(shared, &mut link, &why).await));
+            let why = last_words(shared, &mut link, why).await;
+            let _ = life.started.set(Err(why.to_string()));
         }
     }
     if let Some(line) = &mut link.line {
@@ -152,7 +153,7 @@ async fn start(
     plan: &McpServerPlan,
     shared: &Shared,
     link: &mut Link,
-) -> Result<(Service, Vec<Offered>), String> {
+) -> Result<(Service, Vec<Offered>), Trouble> {
     let serving = link.serve(&plan.roots);
     let mut starting = std::pin::pin!(async {
         let service = serving.await.map_err(|error| handshake_failed(&error))?;
@@ -161,34 +162,35 @@ async fn start(
     });
     tokio::select! {
         biased;
-        () = shared.over() => Err(STOPPED.to_owned()),
+        () = shared.over() => Err(STOPPED.to_owned().into()),
         started = &mut starting => started,
         ended = link.ended() => match ended {
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
             // What it had to say may still be on its way.
-            Ok(()) => timeout(AFTERWORDS, starting).await.unwrap_or_else(|_| Err(ENDED.to_owned())),
+            Ok(()) => timeout(AFTERWORDS, starting).await.unwrap_or(Err(ENDED)),
         },
         () = unconstrained(sleep(plan.start_timeout)) => {
-            Err(format!("did not start within {:?}", plan.start_timeout))
+            Err(format!("did not start within {:?}", plan.start_timeout).into())
         }
     }
 }
 
 /// How it ended or failed; nothing is waited for once the run is stopped.
-async fn last_words(shared: &Shared, link: &mut Link, otherwise: &str) -> String {
+async fn last_words(shared: &Shared, link: &mut Link, otherwise: Trouble) -> Trouble {
+    let instead = otherwise.clone();
     tokio::select! {
         biased;
-        () = shared.over() => otherwise.to_owned(),
+        () = shared.over() => instead,
         words = link.last_words(otherwise) => words,
     }
 }
 
 const STOPPED: &str = "was stopped before it had started";
-const ENDED: &str = "ended while it started";
+const ENDED: Trouble = Trouble::Ended(" while it started", String::new());
 
-fn handshake_failed(error: &ClientInitializeError) -> String {
-    match error {
-        ClientInitializeError::ConnectionClosed(_) => ENDED.to_owned(),
+fn handshake_failed(error: &ClientInitializeError) -> Trouble {
+    let words = match error {
+        ClientInitializeError::ConnectionClosed(_) => return ENDED,
         ClientInitializeError::TransportError { error, .. } => {
             format!("could not be asked: {}", failure::of_transport(&*error.error))
         }
@@ -199,7 +201,8 @@ fn handshake_failed(error: &ClientInitializeError) -> String {
             "answered the handshake with something else".to_owned()
         }
         error => format!("did not keep to the handshake: {error}"),
-    }
+    };
+    words.into()
 }
 
 /// From the handshake to the end: the server's own, or the run's.
@@ -223,7 +226,7 @@ async fn serve(service: Service, shared: &Shared, life: &Life, link: &mut Link) 
         life.calls.close();
         let _ = timeout(GOODBYE, life.calls.wait()).await;
     } else {
-        let _ = life.ended.set(last_words(shared, link, "ended").await);
+        let _ = life.ended.set(last_words(shared, link, Trouble::ENDED).await);
     }
     close.cancel();
     let in_peace = is_over && !shared.cancel.is_cancelled();
