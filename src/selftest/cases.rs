@@ -171,6 +171,7 @@ pub const CASES: &[Case] = &[
     Case {
         steps: &[
             Step::Gone(Animal::DyingServer),
+            Step::Says("dying-server: succeeded"),
             Step::Alive(Animal::Sleeper),
             Step::Signal(Signal::SIGINT),
         ],
