@@ -187,9 +187,13 @@ impl State {
 
     /// Something of an answer has come.
     pub fn prove(&mut self, call: CallId) {
-        if let Some(unproven) = self.forget(call) {
-            self.count_proven(call, unproven);
-        }
+        let Some(unproven) = self.forget(call) else { return };
+        self.proven += 1;
+        // With those before it that are still open; of later ones nothing is known. Where answers
+        // are short, these are none, though many were sent.
+        let is_news = self.open.len() > self.reached;
+        let held = if is_news { self.open.range(..=call).count() } else { 0 };
+        self.reached = self.reached.max(held).max(unproven.among);
     }
 
     /// What was known of a call that was unproven.
@@ -267,22 +271,9 @@ impl State {
             now >= sent + silence * DEAF
                 || listening.is_some_and(|(since, now)| now >= sent.max(since) + silence)
         };
-        while let Some(&(sent, call)) = self.silent.first().filter(|(sent, _)| is_taken(*sent)) {
-            self.silent.remove(&(sent, call));
-            if let Some(unproven) = self.unproven.remove(&call) {
-                self.count_proven(call, unproven);
-            }
+        while let Some(&(_, call)) = self.silent.first().filter(|(sent, _)| is_taken(*sent)) {
+            self.prove(call);
         }
-    }
-
-    /// One more is proven, and still open.
-    fn count_proven(&mut self, call: CallId, unproven: Unproven) {
-        self.proven += 1;
-        // With those before it that are still open; of later ones nothing is known. Where answers
-        // are short, these are none, though many were sent.
-        let is_news = self.open.len() > self.reached;
-        let held = if is_news { self.open.range(..=call).count() } else { 0 };
-        self.reached = self.reached.max(held).max(unproven.among);
     }
 }
 
