@@ -124,12 +124,7 @@ pub fn rejected(
     run_started: Instant,
 ) -> ToolCallReport {
     let name = find(tools, call).map_or(&*call.name, |tool| tool.label());
-    ToolCallReport {
-        arguments: rejection.arguments,
-        status: ToolStatus::Rejected,
-        output: format!("[not run: {}]", rejection.message),
-        ..unfinished(name, Value::Null, run_started)
-    }
+    refused(unfinished(name, rejection.arguments, run_started), &rejection.message)
 }
 
 /// The report of a call that has started, until it is replaced by how it ended.
