@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{ChatRequest, ProviderError};
+use super::{ChatRequest, ProviderError, format};
 use crate::report::ErrorKind;
 
 /// How a request is put. The default is what most servers understand best.
@@ -14,6 +14,8 @@ pub struct Dialect {
     pub no_stream_options: bool,
     /// The limit of output tokens goes under its newer name.
     pub max_completion_tokens: bool,
+    /// A structured answer is asked for in the messages only.
+    pub no_format: bool,
 }
 
 impl Dialect {
@@ -24,6 +26,7 @@ impl Dialect {
         next.no_stream_options |= says("stream_options") || says("include_usage");
         next.max_completion_tokens |=
             request.max_output_tokens.is_some() && says("max_completion_tokens");
+        next.no_format |= request.output_schema.is_some() && format::is_meant(&refusal.message);
         (refusal.kind == ErrorKind::BadRequest && next != self).then_some(next)
     }
 }

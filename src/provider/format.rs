@@ -1,16 +1,11 @@
 //! Asking for an answer that fits a schema in a protocol's own way, beside what the messages say.
 //!
 //! Not every server has one. Most of those that do not pass over it, and the model goes by the
-//! messages; some refuse the call, which is then made again without it, and so are all later ones of
-//! that model.
-
-use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! messages; some refuse the call: see [`Dialect`](super::dialect::Dialect).
 
 use serde_json::Value;
 
-use super::{ChatRequest, ProviderError};
-use crate::report::ErrorKind;
+use super::ChatRequest;
 
 /// Servers at which a format keeps no model from calling its tools. Elsewhere it often does.
 const BESIDE_TOOLS: [&str; 3] = ["openai", "openrouter", "anthropic"];
@@ -34,42 +29,16 @@ const NAMES: [&str; 13] = [
 /// Levels of a schema that OpenAI's strict mode takes.
 const STRICT_LEVELS: usize = 5;
 
-/// Whether one endpoint is asked so.
-#[derive(Debug)]
-pub struct Formats {
-    beside_tools: bool,
-    /// Models that it was refused for.
-    refused: Mutex<HashSet<String>>,
+/// Whether the provider with this name is asked so, where there is something to ask for.
+pub fn may_ask(provider: &str, request: &ChatRequest<'_>) -> bool {
+    request.output_schema.is_some()
+        && (request.tools.is_empty() || BESIDE_TOOLS.contains(&provider))
 }
 
-impl Formats {
-    /// Of the provider with this name.
-    pub fn new(provider: &str) -> Self {
-        Self { beside_tools: BESIDE_TOOLS.contains(&provider), refused: Mutex::default() }
-    }
-
-    /// Whether there is something to ask for, and the server may take it.
-    pub fn may_ask(&self, request: &ChatRequest<'_>) -> bool {
-        request.output_schema.is_some()
-            && (self.beside_tools || request.tools.is_empty())
-            && !self.refused().contains(request.model)
-    }
-
-    /// Whether the call was refused because of the format. It is not asked for again then.
-    pub fn is_refused(&self, model: &str, error: &ProviderError) -> bool {
-        let message = error.message.to_ascii_lowercase();
-        let refused =
-            error.kind == ErrorKind::BadRequest && NAMES.iter().any(|name| message.contains(name));
-        if refused {
-            self.refused().insert(model.to_owned());
-        }
-        refused
-    }
-
-    /// A panic elsewhere does not make what stands in it untrue.
-    fn refused(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Whether a refusal in these words is about the format.
+pub fn is_meant(refusal: &str) -> bool {
+    let refusal = refusal.to_ascii_lowercase();
+    NAMES.iter().any(|name| refusal.contains(name))
 }
 
 /// Whether the answer is to be an object: some protocols know no others.

@@ -9,11 +9,10 @@ use super::calls::MAX_CALLS;
 use super::dialect::{Dialect, Dialects};
 use super::draft::{Fault, OnDelta};
 use super::endpoint::Endpoint;
-use super::format::Formats;
 use super::http::SetupError;
 use super::protocol::Protocol;
 use super::reading::Reading;
-use super::{ChatDelta, ChatReply, ChatRequest, Provider, ProviderError};
+use super::{ChatDelta, ChatReply, ChatRequest, Provider, ProviderError, format};
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
 
@@ -21,7 +20,6 @@ use crate::report::ErrorKind;
 pub struct Remote {
     endpoint: Endpoint,
     protocol: Box<dyn Protocol>,
-    formats: Formats,
     dialects: Dialects,
 }
 
@@ -32,8 +30,7 @@ impl Remote {
         protocol: Box<dyn Protocol>,
     ) -> Result<Self, SetupError> {
         let endpoint = Endpoint::new(plan, client, &*protocol)?;
-        let formats = Formats::new(&plan.name);
-        Ok(Self { endpoint, protocol, formats, dialects: Dialects::default() })
+        Ok(Self { endpoint, protocol, dialects: Dialects::default() })
     }
 
     async fn call(
@@ -56,26 +53,9 @@ impl Remote {
         result.map_err(|error| ProviderError { retryable: error.retryable && !begun, ..error })
     }
 
-    /// The body of the answer. A server that only refuses how a structured answer is asked for has
-    /// not been asked yet.
+    /// Sends the request in the words that its server understands: the body of the answer. Each
+    /// refusal teaches one of few, so this ends.
     async fn post(
-        &self,
-        request: &ChatRequest<'_>,
-        by: &str,
-        on_delta: OnDelta<'_>,
-    ) -> Result<Body, ProviderError> {
-        if self.formats.may_ask(request) {
-            match self.put(request, by, on_delta).await {
-                Err(error) if self.formats.is_refused(request.model, &error) => {}
-                sent => return sent,
-            }
-        }
-        self.put(&ChatRequest { output_schema: None, ..request.clone() }, by, on_delta).await
-    }
-
-    /// Sends the request in the words that its server understands. Each refusal teaches one of
-    /// few, so this ends.
-    async fn put(
         &self,
         request: &ChatRequest<'_>,
         by: &str,
@@ -106,6 +86,9 @@ impl Remote {
         by: &str,
         dialect: Dialect,
     ) -> Result<Vec<u8>, ProviderError> {
+        let asks = !dialect.no_format && format::may_ask(self.endpoint.name(), request);
+        let output_schema = request.output_schema.filter(|_| asks);
+        let request = &ChatRequest { output_schema, ..request.clone() };
         self.protocol.request(self.endpoint.base(), request, by, dialect).map_err(|error| {
             self.endpoint
                 .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
