@@ -14,7 +14,9 @@ pub trait Protocol: Send + Sync {
     fn key_header(&self) -> (HeaderName, &'static str);
 
     /// Headers that every request has, unless the file gives them another value.
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)>;
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        Vec::new()
+    }
 
     /// Where calls of this model go.
     fn url(&self, base: &Url, model: &str) -> Url;

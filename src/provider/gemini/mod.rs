@@ -8,7 +8,7 @@ mod schema;
 mod tests;
 
 use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::HeaderName;
 
 use super::ChatRequest;
 use super::dialect::Dialect;
@@ -25,10 +25,6 @@ impl Protocol for Gemini {
     /// Never in the address, which others log.
     fn key_header(&self) -> (HeaderName, &'static str) {
         (HeaderName::from_static("x-goog-api-key"), "")
-    }
-
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        Vec::new()
     }
 
     fn url(&self, base: &Url, model: &str) -> Url {

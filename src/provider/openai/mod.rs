@@ -8,7 +8,7 @@ mod request;
 mod tests;
 
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderName};
 
 use self::request::TokenLimitKey;
 use super::ChatRequest;
@@ -21,10 +21,6 @@ pub struct OpenAi;
 impl Protocol for OpenAi {
     fn key_header(&self) -> (HeaderName, &'static str) {
         (AUTHORIZATION, "Bearer ")
-    }
-
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        Vec::new()
     }
 
     fn url(&self, base: &Url, _model: &str) -> Url {
