@@ -225,5 +225,5 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
-    crate::plan::quantity::timeout(text)
+    crate::units::timeout(text)
 }

@@ -14,13 +14,14 @@ use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::agent::budget::{Budget, LongestAnswers};
+use crate::agent::ledger::{End, Ledger};
 use crate::agent::{self, RunContext};
-use crate::budget::{Budget, LongestAnswers};
+use crate::approval::Consent;
 use crate::cancel::Cancellation;
-use crate::consent::Consent;
 use crate::exit;
-use crate::ledger::{End, Ledger};
 use crate::plan::{CrewPlan, Limits, OnFailure};
+use crate::process::processes::{Farewell, Processes};
 use crate::provider::{Provider, governor};
 use crate::report::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
@@ -29,7 +30,6 @@ use crate::report::{
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
 use crate::tool::mcp::{self, Servers};
-use crate::tool::process::{Farewell, Processes};
 
 /// What stopping may take beyond the grace: killing, reaping and the last bytes of output.
 const MARGIN: Duration = Duration::from_millis(300);

@@ -6,29 +6,27 @@
 //! of a run can be tried out by everybody (`selftest`).
 
 pub mod agent;
-pub mod budget;
+pub mod approval;
 pub mod cancel;
+pub mod chat;
 pub mod cli;
+pub mod commands;
 pub mod config;
-pub mod consent;
-pub mod conversation;
 pub mod engine;
 pub mod exit;
-pub mod fallback;
-pub mod input;
-pub mod ledger;
-pub mod open_files;
-pub mod output;
+pub mod net;
 pub mod plan;
+pub mod process;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod provider;
-pub mod reader;
 pub mod render;
 pub mod report;
-pub mod sandbox;
 pub mod secret;
 pub mod selftest;
 pub mod signal;
 pub mod structured;
+pub mod template;
+pub mod text;
 pub mod tool;
+pub mod units;

@@ -13,9 +13,6 @@ use serde_json::Value;
 /// The version of the JSON report. It only grows: fields keep their names and meanings.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// In a tool's output, what stands before and after the number of bytes that were left out.
-pub const LEFT_OUT: (&str, &str) = ("\n[… ", " bytes left out …]\n");
-
 /// The whole result of one run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {

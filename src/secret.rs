@@ -4,9 +4,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::plan::template::Template;
-use crate::plan::{CrewPlan, McpAccess, ToolKind, ToolPlan, is_telling};
-use crate::report::LEFT_OUT;
+use crate::text::LEFT_OUT;
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
 /// its own, and that only if it looks like no word and no number. `none`, `ollama` and the like are what people
@@ -18,37 +16,11 @@ const SHORTEST: usize = 4;
 const SHORTEST_HALF: usize = 4;
 const REDACTED: &str = "[redacted]";
 
-/// From now on no other process of the same user may look into this one: its environment holds keys, and a
-/// tool that runs as the user could read them in /proc. Root can all the same.
-pub fn keep_private() {
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_dumpable(false);
-}
-
 /// API keys and the secret values of headers and queries.
 #[derive(Debug, Default)]
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    pub fn of(plan: &CrewPlan) -> Self {
-        let keys = plan.providers.iter().filter_map(|provider| provider.api_key.as_ref());
-        let servers = plan.mcp_servers.iter().flat_map(|server| match &server.access {
-            McpAccess::Process { env, .. } => env,
-            McpAccess::Http { headers, .. } => headers,
-        });
-        let providers = plan.providers.iter();
-        let named = providers
-            .flat_map(|provider| provider.headers.iter().chain(&provider.query))
-            .chain(servers);
-        let named = named.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
-        let tools = plan.tools().into_iter().flat_map(of_tool);
-        let mut secrets = Self::default();
-        keys.chain(&plan.secrets).chain(named).for_each(|key| secrets.add(key.expose_secret()));
-        let tools = tools.filter(|(name, _)| is_telling(name));
-        tools.for_each(|(_, value)| secrets.add(value.source()));
-        secrets
-    }
-
     /// A value to be taken out, unless it cannot be one.
     pub fn add(&mut self, value: &str) {
         // `Bearer KEY`: it may be repeated without its scheme.
@@ -154,14 +126,6 @@ fn half_at_start(text: &str, secret: &str) -> Option<usize> {
     (SHORTEST_HALF..secret.len()).rev().find(fits)
 }
 
-/// Headers and parameters of a tool's requests that are the same in each of them.
-fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
-    let ToolKind::Http(http) = &tool.kind else { return Vec::new() };
-    let headers = http.headers.iter().map(|header| (header.name.as_str(), &header.value));
-    let query = http.query.iter().map(|(name, value)| (name.as_str(), value));
-    headers.chain(query).filter(|(_, value)| value.is_literal()).collect()
-}
-
 /// As it is sent in a query.
 fn in_query(value: &str) -> Option<String> {
     let mut url = Url::parse("http://h/").ok()?;
@@ -188,6 +152,30 @@ fn redact_alone(text: &str, secret: &str) -> String {
         }
     }
     redacted + &text[from..]
+}
+
+/// Parts of names whose values are secrets; others name a team or a version.
+const TELLING: [&str; 8] =
+    ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
+
+/// What the names of variables end with that say where a secret is, or whose.
+const NO_SECRETS: [&str; 4] = ["_path", "_file", "_dir", "_name"];
+
+/// Whether what bears this name is likely to be a secret.
+pub fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    TELLING.iter().any(|part| name.contains(part))
+}
+
+/// Whether a variable of this name is likely to hold a secret. Its words tell, not parts of them:
+/// `BOT_TOKEN` and `APIKEY`, but neither `AUTHOR`, `MAX_TOKENS` nor `SSH_KEY_PATH`.
+pub fn names_a_secret(variable: &str) -> bool {
+    let variable = variable.to_ascii_lowercase();
+    let is_place = NO_SECRETS.iter().any(|end| variable.ends_with(end));
+    let tells = |word: &str| {
+        TELLING.iter().any(|part| word.strip_suffix('s').unwrap_or(word).ends_with(part))
+    };
+    !is_place && variable.split('_').any(|word| word != "tokens" && tells(word))
 }
 
 #[cfg(test)]

@@ -1,81 +1,58 @@
-//! Who may use whom: the `use crate::` lines held against the table of `docs/design.md`.
+//! The layers of the source: a module uses only modules below it.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A module, and the modules of ours it may use besides itself.
-const MAY_USE: [(&str, &[&str]); 31] = [
-    ("report", &[]),
-    // The durations it takes are the file's.
-    ("cli", &["plan"]),
-    ("config", &["report"]),
-    ("plan", &["config", "provider", "report", "sandbox", "structured"]),
-    ("sandbox", &[]),
-    ("secret", &["plan", "report"]),
-    ("cancel", &["report"]),
-    ("signal", &["cancel", "report"]),
-    ("reader", &["cancel", "report"]),
-    ("exit", &["report"]),
-    ("input", &[]),
-    ("consent", &[]),
-    ("open_files", &[]),
-    ("output", &[]),
-    ("fallback", &[]),
-    ("structured", &[]),
-    ("conversation", &["provider", "structured"]),
-    ("provider", &["plan", "report", "secret", "structured"]),
-    ("tool", &["cancel", "plan", "provider", "report", "sandbox", "structured"]),
-    ("budget", &["plan", "provider"]),
-    ("ledger", &["plan", "report"]),
-    (
-        "agent",
-        &[
-            "budget",
-            "cancel",
-            "consent",
-            "conversation",
-            "ledger",
-            "plan",
-            "provider",
-            "report",
-            "secret",
-            "tool",
-        ],
-    ),
-    (
-        "engine",
-        &[
-            "agent", "budget", "cancel", "consent", "exit", "ledger", "plan", "provider", "report",
-            "secret", "tool",
-        ],
-    ),
-    // The plan and the file's faults only for `crew check`.
-    ("render", &["config", "consent", "plan", "report", "secret", "selftest"]),
-    // It knows crew from outside only, as a program.
-    ("selftest", &["report"]),
-    ("lib", &[]),
-    // For tests and fuzzers only.
-    ("properties", &["*"]),
-    // The program itself, which is a crate of its own.
-    ("main", &[]),
-    ("check", &["*"]),
-    ("run", &["*"]),
-    ("delivery", &[]),
+/// The modules of `src/` from the ground up: one total order, without exceptions.
+const ORDER: [&str; 27] = [
+    // Ground: vocabulary and helpers.
+    "text",
+    "units",
+    "secret",
+    "chat",
+    "net",
+    "report",
+    "exit",
+    "cancel",
+    "signal",
+    "approval",
+    // From the file to a plan.
+    "structured",
+    "template",
+    "config",
+    "process",
+    "plan",
+    // What agents work with, the agents, and the run.
+    "provider",
+    "tool",
+    "services",
+    "agent",
+    "engine",
+    // The program around the run.
+    "selftest",
+    "render",
+    "cli",
+    "commands",
+    // Property tests see everything; the crates' roots name everything.
+    "properties",
+    "lib",
+    "main",
 ];
 
 #[test]
-fn every_module_uses_only_what_the_table_allows() {
+fn every_module_uses_only_modules_below_it() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let place = |name: &str| ORDER.iter().position(|known| *known == name);
     let mut faults = Vec::new();
     for file in rust_files(&source) {
         let module = module_of(file.strip_prefix(&source).unwrap());
-        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
-            faults.push(format!("{module} is not in the table"));
+        let Some(own) = place(&module) else {
+            faults.push(format!("{module} is not in the order"));
             continue;
         };
         for used in used_by(&std::fs::read_to_string(&file).unwrap()) {
-            if used != module && !allowed.contains(&used.as_str()) && !allowed.contains(&"*") {
+            if used != module && place(&used).is_none_or(|used| used >= own) {
                 faults.push(format!("{}: {module} may not use {used}", file.display()));
             }
         }
@@ -97,13 +74,38 @@ fn module_of(file: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The top-level modules a text names as `crate::module`, outside comments.
+/// The top-level modules that a text names as `crate::module` or `crate::{module, …}`, outside
+/// comments.
 fn used_by(text: &str) -> BTreeSet<String> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    let names = code.flat_map(|line| {
-        line.split("crate::").skip(1).map(|rest| {
-            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
-        })
+    let code = code.collect::<Vec<_>>().join("\n");
+    let name = |text: &str| {
+        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let names = code.split("crate::").skip(1).flat_map(|rest| match rest.strip_prefix('{') {
+        None => vec![name(rest)],
+        Some(list) => top_level(list).into_iter().map(name).collect(),
     });
-    names.filter(|name| !name.is_empty()).collect()
+    names.filter(|name: &String| !name.is_empty()).collect()
+}
+
+/// The entries of a use list up to its closing brace, without those of inner lists.
+fn top_level(list: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut entries) = (0, 0, Vec::new());
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                entries.push(&list[from..at]);
+                return entries;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                entries.push(&list[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    entries
 }

@@ -7,11 +7,10 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crew::chat::{ChatReply, Message, ToolSpec};
+use crew::net::SetupError;
 use crew::plan::{Api, ProviderPlan, RateLimits};
-use crew::provider::{
-    ChatDelta, ChatReply, ChatRequest, Message, Provider, ProviderError, SetupError, ToolSpec,
-    connect,
-};
+use crew::provider::{ChatDelta, ChatRequest, Provider, ProviderError, connect};
 use crew::report::{ErrorKind, Scope};
 use futures::future::join_all;
 use serde_json::json;

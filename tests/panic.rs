@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
+use crew::approval::Consent;
 use crew::cancel::Cancellation;
-use crew::consent::Consent;
+use crew::chat::ChatReply;
 use crew::engine::{self, Services};
 use crew::plan::{self, Overrides};
-use crew::provider::{ChatDelta, ChatReply, ChatRequest, Provider, ProviderError};
+use crew::provider::{ChatDelta, ChatRequest, Provider, ProviderError};
 use crew::report::{AgentStatus, ErrorKind};
 use crew::secret::Secrets;
 use crew::tool::http::HttpClients;

@@ -56,7 +56,7 @@ mod kept {
     use std::net::TcpListener;
     use std::path::Path;
 
-    use crew::sandbox::Sandbox;
+    use crew::process::sandbox::Sandbox;
     use nix::sys::signal::Signal;
     use serde_json::{Value, json};
 

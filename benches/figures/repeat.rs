@@ -6,13 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use crew::approval::Consent;
 use crew::cancel::Cancellation;
-use crew::consent::Consent;
 use crew::engine::{self, Services};
 use crew::plan::{self, Overrides};
 use crew::provider;
 use crew::report::RunStatus;
-use crew::secret::Secrets;
 use crew::tool::http::HttpClients;
 
 use crate::launch;
@@ -39,7 +38,7 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
         consent: Consent::Nobody,
         http: HttpClients::default(),
         providers: provider::connect(&plan.providers)?,
-        secrets: Secrets::of(&plan),
+        secrets: plan.secrets(),
         events: Arc::new(drop),
         open_files: None,
     };

@@ -8,11 +8,13 @@ use tokio::time::{Instant, timeout};
 
 use super::model::{Call, Failure};
 use super::{Driver, failed};
-use crate::budget::{self, Amount, Reservation};
-use crate::ledger::{End, Ledger};
+use crate::agent::budget;
+use crate::agent::budget::{Amount, Reservation};
+use crate::agent::ledger::{End, Ledger};
+use crate::chat::{ChatReply, TokenUsage};
 use crate::plan::Price;
 use crate::provider::governor::{Governor, Permit};
-use crate::provider::{ChatDelta, ChatReply, ChatRequest, Effect, ProviderError, TokenUsage};
+use crate::provider::{ChatDelta, ChatRequest, Effect, ProviderError};
 use crate::report::{ErrorKind, Event, Usage, millis};
 
 /// A shorter wait for a turn is not worth telling.

@@ -1,8 +1,8 @@
 //! The models of one agent: the one that is asked, and those that stand in for it.
 
 use super::Driver;
-use crate::conversation::{Conversation, Ending};
-use crate::ledger::End;
+use crate::agent::conversation::{Conversation, Ending};
+use crate::agent::ledger::End;
 use crate::plan::{AgentPlan, ModelPlan};
 use crate::report::{AgentError, Event, FailedModel};
 

@@ -2,7 +2,10 @@
 //! side. What it learns goes into its [`Ledger`] at once, so that nothing is lost however it ends.
 
 mod attempt;
+pub mod budget;
+pub mod conversation;
 mod fallback;
+pub mod ledger;
 mod model;
 mod tools;
 
@@ -13,21 +16,22 @@ use std::sync::atomic::AtomicU64;
 use tokio::time::{Instant, timeout_at};
 
 use self::fallback::Models;
-use crate::budget::{Budget, LongestAnswers};
+use crate::agent::budget::{Budget, LongestAnswers};
+use crate::agent::conversation::{Conversation, Ending, Step};
+use crate::agent::ledger::{End, Ledger};
+use crate::approval::Consent;
 use crate::cancel::Cancellation;
-use crate::consent::Consent;
-use crate::conversation::{Conversation, Ending, Step};
-use crate::ledger::{End, Ledger};
-use crate::plan::template::{Answer, Template, TemplateError, agent_context};
+use crate::chat::ToolSpec;
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
+use crate::process::processes::Processes;
+use crate::provider::Provider;
 use crate::provider::governor::Governor;
 use crate::provider::offline::Offline;
-use crate::provider::{Provider, ToolSpec};
 use crate::report::{AgentError, CancelKind, ErrorKind, Event, EventSink};
 use crate::secret::Secrets;
+use crate::template::{Answer, Template, TemplateError, agent_context};
 use crate::tool::http::HttpClients;
 use crate::tool::mcp::Servers;
-use crate::tool::process::Processes;
 
 /// What the agents of one run share.
 pub struct RunContext<'a> {

@@ -7,11 +7,12 @@ use tokio::time::{Instant, sleep};
 
 use super::Driver;
 use super::fallback::Models;
-use crate::conversation::Conversation;
-use crate::ledger::End;
+use crate::agent::conversation::Conversation;
+use crate::agent::ledger::End;
+use crate::chat::{ChatReply, ToolSpec};
 use crate::plan::ModelPlan;
 use crate::provider::governor::Governor;
-use crate::provider::{ChatReply, Effect, ProviderError, ToolSpec};
+use crate::provider::{Effect, ProviderError};
 use crate::report::{AgentError, Event};
 
 /// The first pause between two attempts; each next one is twice as long, plus jitter.

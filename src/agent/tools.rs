@@ -7,10 +7,10 @@ use futures::future::join_all;
 use serde_json::Value;
 
 use super::{Driver, failed};
-use crate::consent::{Question, Verdict};
-use crate::ledger::End;
+use crate::agent::ledger::End;
+use crate::approval::{Question, Verdict};
+use crate::chat::ToolCall;
 use crate::plan::ToolPlan;
-use crate::provider::ToolCall;
 use crate::report::{ErrorKind, Event, ToolCallReport};
 use crate::tool::{self, CheckedCall, ToolContext};
 

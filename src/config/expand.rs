@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use super::faults::FaultLog;
 use super::node::Node;
 use super::place::{Path, Segment};
+use crate::secret;
 
 mod template;
 
@@ -186,7 +187,7 @@ impl Kind {
     fn makes_secret(self, variable: &str) -> bool {
         match self {
             Self::ToolHeader | Self::ServerHeader => true,
-            Self::ToolCall | Self::Setting => names_a_secret(variable),
+            Self::ToolCall | Self::Setting => secret::names_a_secret(variable),
             _ => false,
         }
     }
@@ -250,30 +251,6 @@ pub fn variables(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Parts of names whose values are secrets; others name a team or a version.
-const TELLING: [&str; 8] =
-    ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
-
-/// What the names of variables end with that say where a secret is, or whose.
-const NO_SECRETS: [&str; 4] = ["_path", "_file", "_dir", "_name"];
-
-/// Whether what bears this name is likely to be a secret.
-pub fn is_telling(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    TELLING.iter().any(|part| name.contains(part))
-}
-
-/// Whether a variable of this name is likely to hold a secret. Its words tell, not parts of them:
-/// `BOT_TOKEN` and `APIKEY`, but neither `AUTHOR`, `MAX_TOKENS` nor `SSH_KEY_PATH`.
-fn names_a_secret(variable: &str) -> bool {
-    let variable = variable.to_ascii_lowercase();
-    let is_place = NO_SECRETS.iter().any(|end| variable.ends_with(end));
-    let tells = |word: &str| {
-        TELLING.iter().any(|part| word.strip_suffix('s').unwrap_or(word).ends_with(part))
-    };
-    !is_place && variable.split('_').any(|word| word != "tokens" && tells(word))
-}
-
 /// As a shell would take it: `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn is_variable_name(name: &str) -> bool {
     let mut chars = name.chars();
@@ -299,10 +276,10 @@ mod tests {
     #[test]
     fn what_variables_hold_secrets() {
         for name in ["TOKEN", "BOT_TOKEN", "api_keys", "APIKEY", "OAUTH_SECRET", "DB_PASSWORD"] {
-            assert!(names_a_secret(name), "{name}");
+            assert!(secret::names_a_secret(name), "{name}");
         }
         for name in ["AUTHOR", "MAX_TOKENS", "KEYBOARD", "SSH_KEY_PATH", "SECRET_NAME", "CITY"] {
-            assert!(!names_a_secret(name), "{name}");
+            assert!(!secret::names_a_secret(name), "{name}");
         }
     }
 

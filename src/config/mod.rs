@@ -67,7 +67,7 @@ fn keys(node: &Node, known: &[&str]) -> HashSet<String> {
             keys.insert(text.clone());
         }
         let Some(Node::Map(headers)) = provider.get("headers") else { continue };
-        for (_, value) in headers.iter().filter(|(name, _)| expand::is_telling(name)) {
+        for (_, value) in headers.iter().filter(|(name, _)| crate::secret::is_telling(name)) {
             if let Node::Text { text, .. } = value {
                 keys.extend(expand::variables(text).map(str::to_owned));
             }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::scope::{Scope, Structured};
-use super::template::{INPUT, Template, Vars};
 use super::{AgentPlan, BudgetPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
 use crate::config::place::Path;
 use crate::structured::Schema;
+use crate::template::{INPUT, Template, Vars};
 
 /// How an agent works, and within which limits.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,6 @@ use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::known::Known;
 use super::output_schema::OutputSchemas;
-use super::template::Vars;
 use super::tools::Surroundings;
 use super::{
     AgentPlan, BudgetPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, Prices, ProviderPlan,
@@ -27,6 +26,7 @@ use crate::config::file::{
     AgentConfig, CrewFile, Entries, LimitsConfig, OnFailureConfig, ToolConfig,
 };
 use crate::config::place::Path;
+use crate::template::Vars;
 
 /// What a file, the command line and the environment together say.
 pub struct Builder<'a> {

@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::quantity;
 use crate::config::faults::FaultLog;
 use crate::config::file::{DurationText, SizeText};
 use crate::config::place::Path;
+use crate::units;
 
 /// Where a value came from: the file, or an option of the command line.
 pub enum Origin<'a> {
@@ -58,7 +58,7 @@ pub fn timeout(
     path: &Path<'_>,
     log: &FaultLog,
 ) -> Duration {
-    noted(text.map(|text| quantity::timeout(&text.0)), default, path, log)
+    noted(text.map(|text| units::timeout(&text.0)), default, path, log)
 }
 
 /// As [`timeout`], but none at all is possible too.
@@ -68,7 +68,7 @@ pub fn grace(
     path: &Path<'_>,
     log: &FaultLog,
 ) -> Duration {
-    noted(text.map(|text| quantity::duration(&text.0)), default, path, log)
+    noted(text.map(|text| units::duration(&text.0)), default, path, log)
 }
 
 pub fn size(
@@ -78,7 +78,7 @@ pub fn size(
     path: &Path<'_>,
     log: &FaultLog,
 ) -> usize {
-    let size = |text: &str| quantity::size(text, *bounds.start(), *bounds.end());
+    let size = |text: &str| units::size(text, *bounds.start(), *bounds.end());
     noted(text.map(|text| size(&text.0)), default, path, log)
 }
 

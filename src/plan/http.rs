@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use super::hosts::{Host, Hosts, check_address};
 use super::scope::Scope;
-use super::template::Template;
 use super::{check, declared};
 use crate::config::faults::FaultLog;
 use crate::config::file::HttpConfig;
 use crate::config::place::Path;
+use crate::template::Template;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const EXPECTED: &str = "expected an address such as https://api.example.com/users/{{ id }}";

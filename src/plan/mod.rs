@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::chat::ToolSpec;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::{self, find};
-use crate::provider::ToolSpec;
 use crate::structured::Schema;
+use crate::template::{Template, Vars};
 use build::Builder;
-use template::{Template, Vars};
 
-pub use crate::config::expand::is_telling;
 pub use crate::config::faults::Faults;
 pub use agents::AgentSettings;
 pub use budget::{BudgetPlan, Price, Prices};
@@ -33,18 +32,16 @@ mod build;
 mod check;
 mod declared;
 mod endpoint;
-mod grammar;
 mod graph;
 pub mod hosts;
 mod http;
 mod known;
 mod mcp;
 mod output_schema;
-pub mod quantity;
 mod rate;
 mod sandbox;
 mod scope;
-pub mod template;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod tools;

@@ -6,7 +6,7 @@ use super::check;
 use crate::config::faults::FaultLog;
 use crate::config::file::{NetworkConfig, SandboxConfig, UnsupportedConfig};
 use crate::config::place::Path;
-use crate::sandbox::Sandbox;
+use crate::process::sandbox::Sandbox;
 
 /// A sandbox to start a program in.
 #[derive(Debug)]

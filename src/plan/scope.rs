@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::template::{Answer, Template, Vars, agent_context, tool_context};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 use crate::structured::Schema;
+use crate::template::{Answer, Template, Vars, agent_context, tool_context};
 
 /// The agents whose answers have `data`, and what is known of it.
 pub type Structured<'a> = HashMap<&'a str, Option<Arc<Schema>>>;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::template::agent_context;
 use super::*;
+use crate::template::agent_context;
 
 fn env(name: &str) -> Option<String> {
     match name {

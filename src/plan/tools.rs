@@ -7,14 +7,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::scope::{Scope, ToolScope};
-use super::template::{Template, Vars};
 use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http, output_schema, sandbox};
+use crate::chat::ToolSpec;
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::ToolConfig;
 use crate::config::place::Path;
-use crate::provider::ToolSpec;
 use crate::structured::{Schema, SchemaFault};
+use crate::template::{Template, Vars};
 
 /// Bytes of a tool's output that the model gets.
 pub const MAX_OUTPUT: usize = 64 << 10;

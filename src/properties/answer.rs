@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 
 use super::pieces;
+use crate::chat::ChatReply;
+use crate::provider::ChatDelta;
 use crate::provider::anthropic::Anthropic;
 use crate::provider::calls::{Calls, MAX_CALLS, Piece};
 use crate::provider::draft::Fault;
@@ -12,7 +14,6 @@ use crate::provider::openai::OpenAi;
 use crate::provider::protocol::Protocol;
 use crate::provider::reading::Reading;
 use crate::provider::sse::{Decoder, Flow, Item, TooLong};
-use crate::provider::{ChatDelta, ChatReply};
 
 /// Small, so that small inputs reach it.
 const MOST_OF_AN_EVENT: usize = 200;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::template;
 use crate::config::faults::Faults;
 use crate::config::find;
-use crate::plan::template::Answer;
 use crate::plan::{self, CrewPlan, HttpPlan, Overrides, ToolCommand, ToolKind};
 use crate::render::{self, Look};
 use crate::report::InvalidReport;
+use crate::template::Answer;
 
 /// Of the file.
 const LARGEST: usize = 1 << 20;
@@ -91,14 +91,14 @@ fn check_plan(plan: &CrewPlan) {
             .needs
             .iter()
             .map(|&need| (plan.agents[need].name.as_str(), Answer::new("92%", None)));
-        let context = plan::template::agent_context("slow", &plan.vars, outputs);
+        let context = crate::template::agent_context("slow", &plan.vars, outputs);
         for template in agent.system.iter().chain([&agent.prompt]) {
             template::rendered(template, context.clone());
         }
         for tool in &agent.tools {
             assert!((1 << 10..=64 << 20).contains(&tool.max_output));
             let arguments = serde_json::Map::new();
-            let context = plan::template::tool_context("slow", &plan.vars, &arguments);
+            let context = crate::template::tool_context("slow", &plan.vars, &arguments);
             match &tool.kind {
                 ToolKind::Process(process) => {
                     let argv = match &process.command {

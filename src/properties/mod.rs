@@ -6,8 +6,8 @@
 
 pub mod answer;
 pub mod file;
-pub mod quantity;
 pub mod template;
+pub mod units;
 
 #[cfg(test)]
 mod tests;

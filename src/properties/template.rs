@@ -8,7 +8,7 @@ use crate::config::expand::Expansion;
 use crate::config::faults::FaultLog;
 use crate::config::node::Node;
 use crate::config::place::Path;
-use crate::plan::template::{Answer, LARGEST, Template, Vars, agent_context};
+use crate::template::{Answer, LARGEST, Template, Vars, agent_context};
 
 /// Any text parses or does not, and is filled in or is not, within the limits.
 pub fn template(source: &str) {

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{answer, file, quantity, template};
+use super::{answer, file, template, units};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..20)
@@ -225,11 +225,11 @@ proptest! {
 
     #[test]
     fn quantities(text in "[0-9.msh KiMB-]{0,24}|.{0,24}|([0-9]{1,4}(h|m|s|ms|us)){1,3}") {
-        quantity::text(&text);
+        units::text(&text);
     }
 
     #[test]
     fn numbers_with_units(number in any::<u32>()) {
-        quantity::number(number);
+        units::number(number);
     }
 }

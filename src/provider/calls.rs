@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::ToolCall;
+use crate::chat::ToolCall;
 
 /// Tool calls in one turn; no honest answer has more.
 pub const MAX_CALLS: usize = 128;

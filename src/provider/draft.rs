@@ -1,9 +1,10 @@
 //! What has come of an answer, in whatever protocol: counted against `max_answer`, and told as it
 //! comes.
 
+use super::ChatDelta;
 use super::calls::{Calls, Piece};
 use super::failure::ServerError;
-use super::{ChatDelta, ChatReply, NativeTurn, TokenUsage, ToolCall};
+use crate::chat::{ChatReply, NativeTurn, TokenUsage, ToolCall};
 use crate::report::ErrorKind;
 
 /// What of an unreadable body is kept to be quoted.

@@ -17,15 +17,27 @@ use tokio::time::timeout;
 
 use super::body::{Body, NoPiece};
 use super::failure::{self, ServerError};
-use super::http::{self, CONNECT_TIMEOUT, SetupError};
 use super::protocol::Protocol;
 use super::{Effect, ProviderError, reset};
-use crate::plan::{ProviderPlan, is_telling};
+use crate::net;
+use crate::net::{CONNECT_TIMEOUT, SetupError};
+use crate::plan::ProviderPlan;
 use crate::report::{ErrorKind, Scope};
 use crate::secret::Secrets;
+use crate::secret::is_telling;
 
 /// What is read of the body of an error.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
+
+/// The plan's base URL, checked.
+pub fn base_url(plan: &ProviderPlan) -> Result<Url, SetupError> {
+    let fault = |what: &str| SetupError(format!("provider {}: base_url {what}", plan.name));
+    let url = Url::parse(&plan.base_url).map_err(|error| fault(&format!("is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(fault("must start with http:// or https://"));
+    }
+    Ok(url)
+}
 
 /// One model server. Shared by all agents that use it.
 #[derive(Debug)]
@@ -46,7 +58,7 @@ impl Endpoint {
         client: Client,
         protocol: &dyn Protocol,
     ) -> Result<Self, SetupError> {
-        let mut base = http::base_url(plan)?;
+        let mut base = base_url(plan)?;
         let mut secrets = Secrets::default();
         secrets.add(base.password().unwrap_or_default());
         for (name, value) in &plan.query {
@@ -172,7 +184,7 @@ impl Endpoint {
             };
         }
         // Its query may hold a secret, in a spelling of its own.
-        let cause = self.secrets.quote(&http::innermost(&error.without_url()));
+        let cause = self.secrets.quote(&net::innermost(&error.without_url()));
         let message = if is_connect {
             format!("could not connect to {place}: {cause}")
         } else {

@@ -13,7 +13,6 @@ mod failure;
 mod format;
 pub(crate) mod gemini;
 pub mod governor;
-pub mod http;
 mod json;
 pub mod offline;
 pub(crate) mod openai;
@@ -27,17 +26,15 @@ pub(crate) mod sse;
 mod testing;
 mod wire;
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use serde_json::Value;
 
+use crate::chat::{ChatReply, Message, TokenUsage, ToolSpec};
+use crate::net::{self, SetupError};
 use crate::report::{ErrorKind, Scope};
 use crate::structured::Schema;
-
-pub use http::SetupError;
 
 use self::protocol::Protocol;
 use crate::plan::{Api, ProviderPlan};
@@ -47,7 +44,8 @@ pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupEr
     if plans.is_empty() {
         return Ok(Vec::new());
     }
-    let client = http::client(plans)?;
+    let urls = plans.iter().map(endpoint::base_url).collect::<Result<Vec<_>, _>>()?;
+    let client = net::build(net::builder(&urls)?)?;
     let connect = |plan: &ProviderPlan| {
         let remote = remote::Remote::new(plan, client.clone(), speaker(plan.api))?;
         Ok(Arc::new(remote) as Arc<dyn Provider>)
@@ -136,65 +134,6 @@ impl ChatRequest<'_> {
     }
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub enum Message {
-    System(String),
-    User(String),
-    Assistant {
-        text: String,
-        tool_calls: Vec<ToolCall>,
-        native: Option<NativeTurn>,
-    },
-    /// The result of one tool call. Those of one turn follow their assistant message in order.
-    Tool {
-        call: ToolCall,
-        output: String,
-    },
-}
-
-impl Message {
-    /// A turn of which text and calls say it all.
-    pub fn assistant(text: String, tool_calls: Vec<ToolCall>) -> Self {
-        Self::Assistant { text, tool_calls, native: None }
-    }
-}
-
-/// A turn as its server sent it, for servers that want it back just so: reasoning with its
-/// signatures, in its place among text and calls. Never shown to anybody else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NativeTurn {
-    /// The provider and the model that sent it, as a user writes them. No other understands it.
-    pub by: Arc<str>,
-    pub parts: Arc<[NativePart]>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NativePart {
-    /// What it means is the protocol's.
-    Json(String),
-    /// Where it stands in the turn's text, which is not held twice.
-    Text(Range<usize>),
-}
-
-/// What the model is told of a tool.
-#[derive(Debug, Clone)]
-pub struct ToolSpec {
-    pub name: String,
-    pub description: String,
-    /// JSON Schema of an object: `type`, `properties`, `required`, `additionalProperties: false`.
-    pub parameters: Arc<Value>,
-}
-
-/// A tool call as a model asked for it. Nothing of it has been checked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ToolCall {
-    /// The server's id, or one made up where it sent none; unique within its turn.
-    pub id: String,
-    pub name: String,
-    /// The text of a JSON object, as far as the model kept to the protocol.
-    pub arguments: String,
-}
-
 #[derive(Debug, Clone, Copy)]
 pub enum ChatDelta<'a> {
     /// The whole request has left; told before anything else, where there is a server at all.
@@ -202,29 +141,6 @@ pub enum ChatDelta<'a> {
     Text(&'a str),
     /// Tokens of this call so far: each replaces the one before.
     Usage(TokenUsage),
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TokenUsage {
-    /// All that was read, from a cache or not.
-    pub input_tokens: u64,
-    /// All that was written, reasoning included.
-    pub output_tokens: u64,
-    /// Of `input_tokens`, those read from the server's cache.
-    pub cached_input_tokens: u64,
-    /// Of `output_tokens`, those of reasoning, where the server counts them apart.
-    pub reasoning_tokens: u64,
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ChatReply {
-    /// Whether any text was told.
-    pub has_text: bool,
-    pub tool_calls: Vec<ToolCall>,
-    /// In the words of OpenAI's protocol where they have one for it.
-    pub finish_reason: Option<String>,
-    pub usage: TokenUsage,
-    pub native: Option<NativeTurn>,
 }
 
 /// Why a call failed. `message` carries the server's own words and no secret.

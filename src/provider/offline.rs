@@ -12,9 +12,8 @@ use futures::future::{BoxFuture, FutureExt as _, ready};
 use crate::report::ErrorKind;
 use crate::structured::Schema;
 
-use super::{
-    ChatDelta, ChatReply, ChatRequest, Effect, Message, Provider, ProviderError, ToolCall, ToolSpec,
-};
+use super::{ChatDelta, ChatRequest, Effect, Provider, ProviderError};
+use crate::chat::{ChatReply, Message, ToolCall, ToolSpec};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Offline;

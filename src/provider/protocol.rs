@@ -4,9 +4,10 @@
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use super::ChatRequest;
 use super::dialect::Dialect;
 use super::draft::{Draft, OnDelta, Stop};
-use super::{ChatRequest, NativePart, ToolCall};
+use crate::chat::{NativePart, ToolCall};
 
 /// One way of speaking to a model server.
 pub trait Protocol: Send + Sync {

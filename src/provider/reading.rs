@@ -7,7 +7,7 @@ use super::draft::{Draft, Fault, OnDelta, Stop, excerpt};
 use super::failure::ServerError;
 use super::protocol::Parser;
 use super::sse::{Decoder, Flow, Item};
-use super::{ChatReply, NativeTurn};
+use crate::chat::{ChatReply, NativeTurn};
 
 /// JSON may write a byte as six (`\u0000`), and has keys around the text.
 const ESCAPE_FACTOR: usize = 6;

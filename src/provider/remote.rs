@@ -9,10 +9,11 @@ use super::calls::MAX_CALLS;
 use super::dialect::{Dialect, Dialects};
 use super::draft::{Fault, OnDelta};
 use super::endpoint::Endpoint;
-use super::http::SetupError;
 use super::protocol::Protocol;
 use super::reading::Reading;
-use super::{ChatDelta, ChatReply, ChatRequest, Provider, ProviderError, format};
+use super::{ChatDelta, ChatRequest, Provider, ProviderError, format};
+use crate::chat::ChatReply;
+use crate::net::SetupError;
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::draft::Fault;
 use super::protocol::Protocol;
 use super::reading::Reading;
-use super::{ChatDelta, ChatReply, ChatRequest, Message, TokenUsage, ToolSpec};
+use super::{ChatDelta, ChatRequest};
+use crate::chat::{ChatReply, Message, TokenUsage, ToolSpec};
 
 /// The provider and model that the tests' answers are by.
 pub const BY: &str = "here/m";

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::{Message, NativePart, NativeTurn};
+use crate::chat::{Message, NativePart, NativeTurn};
 
 /// In place of a prompt without any text, which some servers refuse.
 pub const NO_TEXT: &str = "(empty)";

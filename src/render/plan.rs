@@ -36,7 +36,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         }
     }
     write_table(&agents, out)?;
-    let secrets = Secrets::of(plan);
+    let secrets = plan.secrets();
     let tools = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets));
     section(["tool", "runs", "timeout", "sandbox", "asks"], tools.collect(), look, out)?;
     let providers = plan.providers.iter().map(provider_row);

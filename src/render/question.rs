@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fit;
 use super::sanitize::{inline, is_bidi_control};
-use crate::consent::Question;
+use crate::approval::Question;
 
 /// Characters of one argument that are shown, and how many of them are from its end.
 const LONGEST: usize = 800;

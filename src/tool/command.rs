@@ -4,12 +4,13 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value};
 
-use super::process::{self, Finished};
-use super::protocol::Invocation;
 use super::{ToolContext, note, status_of_stop};
-use crate::plan::template::{Template, tool_context};
 use crate::plan::{ProcessPlan, ToolCommand};
+use crate::process::processes;
+use crate::process::processes::Finished;
+use crate::process::protocol::Invocation;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus};
+use crate::template::{Template, tool_context};
 
 /// What every tool gets of crew's environment, and nothing else of it: no key is among them.
 const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TERM"];
@@ -60,7 +61,7 @@ pub fn could_not_start(program: &str, confined: bool, error: &std::io::Error) ->
 fn settle(report: &mut ToolCallReport, finished: Finished<CancelKind>) {
     let Finished { status, output, leaked, stopped_by } = finished;
     report.exit_code = status.and_then(|status| status.code());
-    report.signal = status.and_then(process::signal_name);
+    report.signal = status.and_then(processes::signal_name);
     report.truncated = output.truncated;
     report.output = output.text;
     report.leaked = leaked;

@@ -1,16 +1,8 @@
 //! One tool call, from what the model wrote to what it gets to see.
 
-pub mod capture;
 mod command;
-mod family;
-pub mod guardian;
 pub mod http;
-pub mod line;
 pub mod mcp;
-pub mod process;
-mod protocol;
-mod reaper;
-mod sys;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +12,13 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
 
 use crate::cancel::Cancellation;
-use crate::plan::template::Vars;
+use crate::chat::ToolCall;
 use crate::plan::{ToolKind, ToolPlan};
-use crate::provider::ToolCall;
+use crate::process::processes::Processes;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus, millis};
+use crate::template::Vars;
 use http::HttpClients;
 use mcp::Servers;
-use process::Processes;
 
 /// A call that may run: its tool is known and its arguments fit.
 #[derive(Debug)]

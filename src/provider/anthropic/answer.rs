@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use super::event::{self, Block, Counts, Delta, Event, MAX_BLOCKS, Start};
 use super::request;
+use crate::chat::{NativePart, ToolCall};
 use crate::provider::calls::Piece;
 use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json::{self, Raw, is_given, number};
 use crate::provider::protocol::Parser;
-use crate::provider::{NativePart, ToolCall};
 use crate::report::ErrorKind;
 
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::provider::TokenUsage;
+use crate::chat::TokenUsage;
 use crate::provider::json::{Few, Raw, number, object};
 
 /// Parts of one answer; no honest one has more.

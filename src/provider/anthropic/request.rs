@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::chat::{Message, ToolCall, ToolSpec};
+use crate::provider::ChatRequest;
 use crate::provider::format;
 use crate::provider::wire::{self, NO_TEXT, Part};
-use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
 
 /// The protocol asks for a limit. Enough for a long answer with its reasoning, and within what
 /// every current model, and most local ones, can give.

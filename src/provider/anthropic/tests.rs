@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Anthropic;
+use crate::chat::{ChatReply, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec};
+use crate::provider::ChatRequest;
 use crate::provider::calls::MAX_CALLS;
 use crate::provider::dialect::Dialect;
 use crate::provider::draft::Fault;
 use crate::provider::protocol::Protocol;
 use crate::provider::testing::{self, BY, Told, request};
-use crate::provider::{
-    ChatReply, ChatRequest, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec,
-};
 
 const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","content":[],"model":"m","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":25,"cache_creation_input_tokens":100,"cache_read_input_tokens":50,"output_tokens":1}}}"#;
 const PING: &str = r#"{"type": "ping"}"#;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::provider::TokenUsage;
+use crate::chat::TokenUsage;
 use crate::provider::json::{Few, Raw, number, object};
 
 /// Only one is asked for.

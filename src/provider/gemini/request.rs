@@ -7,9 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::schema;
+use crate::chat::{Message, ToolCall, ToolSpec};
+use crate::provider::ChatRequest;
 use crate::provider::format::{has_references, is_object};
 use crate::provider::wire::{self, NO_TEXT, Part};
-use crate::provider::{ChatRequest, Message, ToolCall, ToolSpec};
 use crate::structured::Schema;
 
 /// What the ids begin with that are made up for calls without one: such a call is answered without

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Gemini, schema};
+use crate::chat::{ChatReply, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec};
+use crate::provider::ChatRequest;
 use crate::provider::calls::MAX_CALLS;
 use crate::provider::dialect::Dialect;
 use crate::provider::draft::Fault;
 use crate::provider::protocol::Protocol;
 use crate::provider::testing::{self, BY, Told, request};
-use crate::provider::{
-    ChatReply, ChatRequest, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec,
-};
 use crate::report::ErrorKind;
 
 fn read(data: &[Value]) -> (Result<ChatReply, Fault>, Told) {

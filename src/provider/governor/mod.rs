@@ -19,7 +19,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use self::state::{Answer, CallId, Distance, Reason, State};
-use super::{Effect, ProviderError, http};
+use super::{Effect, ProviderError};
+use crate::net;
 use crate::plan::ProviderPlan;
 
 /// Headers that carry a key where no `api_key_env` does.
@@ -60,8 +61,8 @@ fn are_one(one: &ProviderPlan, other: &ProviderPlan) -> bool {
 }
 
 fn distance(plan: &ProviderPlan) -> Distance {
-    match http::base_url(plan) {
-        Ok(url) if http::is_loopback(&url) => Distance::Near,
+    match super::endpoint::base_url(plan) {
+        Ok(url) if net::is_loopback(&url) => Distance::Near,
         _ => Distance::Far,
     }
 }

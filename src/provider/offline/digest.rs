@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::provider::ToolCall;
+use crate::chat::ToolCall;
 use crate::provider::quote::{cut, one_line};
 
 const TOOLS: usize = 32;

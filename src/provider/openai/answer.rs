@@ -3,12 +3,12 @@
 use serde_json::value::RawValue;
 
 use super::chunk::{self, Chunk, Delta};
+use crate::chat::{NativePart, ToolCall};
 use crate::provider::calls::Piece;
 use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, Stop};
 use crate::provider::failure::ServerError;
 use crate::provider::json;
 use crate::provider::protocol::Parser;
-use crate::provider::{NativePart, ToolCall};
 use crate::report::ErrorKind;
 
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::provider::TokenUsage;
+use crate::chat::TokenUsage;
 use crate::provider::calls::MAX_CALLS;
 use crate::provider::json::{Few, Raw, number, object};
 

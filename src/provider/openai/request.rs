@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::chat::{Message, NativeTurn, ToolCall, ToolSpec};
+use crate::provider::ChatRequest;
 use crate::provider::format;
 use crate::provider::wire::{self, Part};
-use crate::provider::{ChatRequest, Message, NativeTurn, ToolCall, ToolSpec};
 
 /// Where Azure serves OpenAI's models.
 const AZURE: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
@@ -190,7 +191,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::NativePart;
+    use crate::chat::NativePart;
     use crate::provider::testing::{BY, request};
 
     fn body(request: &ChatRequest<'_>, limit: TokenLimitKey) -> Value {

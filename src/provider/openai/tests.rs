@@ -1,8 +1,8 @@
 //! What the chunks of an answer say beside its text and calls.
 
 use super::OpenAi;
+use crate::chat::{ChatReply, NativePart, TokenUsage};
 use crate::provider::testing::{self, Told};
-use crate::provider::{ChatReply, NativePart, TokenUsage};
 
 fn read(data: &[&str]) -> (ChatReply, Told) {
     let (reply, told) = testing::read(&OpenAi, &testing::events(data), 100);

@@ -20,7 +20,7 @@ use console::Term;
 use tokio::sync::oneshot;
 
 use super::question;
-use crate::consent::{Prompter, Question};
+use crate::approval::{Prompter, Question};
 use crate::report::{Event, EventSink};
 use board::Board;
 use drawing::Drawing;

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url};
 
+use crate::net;
+use crate::net::SetupError;
 use crate::plan::hosts::{Hosts, check_address};
 use crate::plan::{CrewPlan, ToolKind};
-use crate::provider::SetupError;
-use crate::provider::http;
 
 /// One pool of connections for all tools that may connect to the same addresses.
 #[derive(Debug, Default)]
@@ -96,8 +96,8 @@ impl Pool {
     fn build(&self, scheme: &str) -> Result<Client, SetupError> {
         let urls =
             self.hosts.iter().filter_map(|host| Url::parse(&format!("{scheme}://{host}/")).ok());
-        let builder = http::builder(&urls.collect::<Vec<_>>())?;
-        http::build(builder.dns_resolver(Guarded { listed: self.listed.clone() }))
+        let builder = net::builder(&urls.collect::<Vec<_>>())?;
+        net::build(builder.dns_resolver(Guarded { listed: self.listed.clone() }))
     }
 }
 

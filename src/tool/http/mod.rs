@@ -13,8 +13,8 @@ use serde_json::Value;
 pub use client::HttpClients;
 
 use super::{ToolContext, note, status_of_stop};
+use crate::net::{CONNECT_TIMEOUT, innermost};
 use crate::plan::HttpPlan;
-use crate::provider::http::{CONNECT_TIMEOUT, innermost};
 use crate::report::{CancelKind, ToolCallReport, ToolStatus};
 use received::{Received, status_line};
 use request::Request;

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
 
-use crate::tool::capture::{Capture, Captured};
+use crate::process::capture::{Capture, Captured};
 
 /// Bytes that are read of an answer, unpacked.
 const MOST_READ: u64 = 64 << 20;

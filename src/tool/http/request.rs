@@ -5,8 +5,8 @@ use reqwest::{Method, Url};
 use serde_json::{Map, Value};
 
 use crate::plan::hosts::Host;
-use crate::plan::template::{Template, TemplateError, tool_context};
 use crate::plan::{BodyPlan, HttpPlan, is_dots};
+use crate::template::{Template, TemplateError, tool_context};
 use crate::tool::ToolContext;
 
 /// Bytes of an address. Servers take far less.

@@ -5,8 +5,8 @@ use std::fmt::{self, Display, Formatter};
 
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
-use crate::provider::http;
-use crate::tool::capture::Capture;
+use crate::net;
+use crate::process::capture::Capture;
 
 /// Bytes of a message that a server had a part in.
 const LONGEST_MESSAGE: usize = 2000;
@@ -103,7 +103,7 @@ fn of_answer(answer: &str) -> String {
 fn of_request(error: &reqwest::Error) -> String {
     match (error.status(), error.source()) {
         (Some(status), _) => format!("HTTP {status}"),
-        (None, Some(_)) => http::innermost(error),
+        (None, Some(_)) => net::innermost(error),
         (None, None) => "the connection broke".to_owned(),
     }
 }

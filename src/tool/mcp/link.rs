@@ -21,13 +21,13 @@ use tokio::time::timeout;
 use super::client::Client;
 use super::failure::Trouble;
 use super::transport::{Bounded, Fault, MAX_MESSAGE, Pipes};
+use crate::net;
 use crate::plan::{McpAccess, McpServerPlan};
-use crate::provider::http;
-use crate::report::LEFT_OUT;
+use crate::process::line::Line;
+use crate::process::processes::{Processes, signal_name};
+use crate::process::protocol::Invocation;
+use crate::text::LEFT_OUT;
 use crate::tool::command::{could_not_start, inherited};
-use crate::tool::line::Line;
-use crate::tool::process::{Processes, signal_name};
-use crate::tool::protocol::Invocation;
 
 /// Bytes kept of what a server writes to stderr.
 const MAX_STDERR: usize = 8 << 10;
@@ -80,7 +80,7 @@ impl Link {
             McpAccess::Http { url, headers } => {
                 let parsed =
                     Url::parse(url).map_err(|error| format!("has no usable url: {error}"))?;
-                let client = http::builder(&[parsed]).and_then(http::build);
+                let client = net::builder(&[parsed]).and_then(net::build);
                 let client = client.map_err(|error| error.to_string())?;
                 let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
                     .custom_headers(header_map(headers)?)

@@ -27,11 +27,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::process::Processes;
 use super::{ToolContext, note, status_of_stop};
 use crate::cancel::Cancellation;
+use crate::chat::ToolSpec;
 use crate::plan::{CrewPlan, McpGrant, McpToolPlan, ToolKind, ToolPlan};
-use crate::provider::ToolSpec;
+use crate::process::processes::Processes;
 use crate::report::{CancelKind, OfferedTool, ToolCallReport, ToolStatus};
 use failure::{Trouble, cut};
 use offer::Offered;

@@ -3,7 +3,7 @@
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents, ServerResult};
 use serde_json::Value;
 
-use crate::tool::capture::{Capture, Captured};
+use crate::process::capture::{Capture, Captured};
 
 /// A result as text, and whether the tool calls it an error.
 #[derive(Debug)]

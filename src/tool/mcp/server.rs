@@ -19,7 +19,7 @@ use super::link::Link;
 use super::offer::{self, Offered};
 use crate::cancel::Cancellation;
 use crate::plan::McpServerPlan;
-use crate::tool::process::Processes;
+use crate::process::processes::Processes;
 
 /// Starts of one server: the first, and one more when it has died.
 const MOST_STARTS: usize = 2;

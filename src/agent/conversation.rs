@@ -1,0 +1,219 @@
+//! What an agent does next. No IO and no clock: the driver does what a [`Step`] says and tells the
+//! conversation what came of it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::chat::{ChatReply, Message, NativeTurn, ToolCall};
+use crate::structured::Schema;
+
+/// One agent's exchange with its model.
+#[derive(Debug)]
+pub struct Conversation {
+    messages: Vec<Message>,
+    turns: u32,
+    max_turns: u32,
+    expected: Option<Expected>,
+    next: Step,
+}
+
+/// What the answer has to fit, and how many more times the model may be told that it does not.
+#[derive(Debug)]
+struct Expected {
+    schema: Arc<Schema>,
+    corrections: u32,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Send [`Conversation::messages`] to the model, then tell its reply.
+    CallModel,
+    /// As [`Step::CallModel`]: the answer did not fit, for this reason, and the model was told so.
+    CallModelAgain(String),
+    /// Run these side by side, then tell their outputs in this order.
+    CallTools(Vec<ToolCall>),
+    Done(Ending),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// The text of the last reply.
+    Answer,
+    /// The text of the last reply, and the value in it that was asked for.
+    Data(Value),
+    /// The last reply holds no value that fits, for this reason.
+    Misfit(String),
+    /// The model wanted to go on after its last turn.
+    OutOfTurns,
+}
+
+impl Conversation {
+    /// `max_turns`: model calls, at least 1.
+    pub fn new(system: Option<String>, prompt: String, max_turns: u32) -> Self {
+        let messages = system.map(Message::System).into_iter().chain([Message::User(prompt)]);
+        Self {
+            messages: messages.collect(),
+            turns: 0,
+            max_turns,
+            expected: None,
+            next: Step::CallModel,
+        }
+    }
+
+    /// The answer has to fit this schema. Where it does not the model is told why, up to so many
+    /// times.
+    pub fn expecting(self, schema: Arc<Schema>, corrections: u32) -> Self {
+        Self { expected: Some(Expected { schema, corrections }), ..self }
+    }
+
+    pub fn next(&self) -> Step {
+        self.next.clone()
+    }
+
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// `text` is that of this reply; only what the model is to be sent again is kept of it. Whether
+    /// a reply asks for tools decides, not its `finish_reason`: servers get that wrong.
+    pub fn model_replied(&mut self, text: &str, reply: ChatReply) {
+        self.turns += 1;
+        self.next = if reply.tool_calls.is_empty() {
+            self.answered(text, reply.native)
+        } else if self.turns >= self.max_turns {
+            // Nobody would read what the tools say.
+            Step::Done(Ending::OutOfTurns)
+        } else {
+            let tool_calls = reply.tool_calls.clone();
+            let (text, native) = (text.to_owned(), reply.native);
+            self.messages.push(Message::Assistant { text, tool_calls, native });
+            Step::CallTools(reply.tool_calls)
+        };
+    }
+
+    fn answered(&mut self, text: &str, native: Option<NativeTurn>) -> Step {
+        let Some(expected) = &mut self.expected else { return Step::Done(Ending::Answer) };
+        let complaint = match expected.schema.read(text) {
+            Ok(value) => return Step::Done(Ending::Data(value)),
+            Err(complaint) => complaint,
+        };
+        if expected.corrections == 0 || self.turns >= self.max_turns {
+            return Step::Done(Ending::Misfit(complaint));
+        }
+        expected.corrections -= 1;
+        let correction = format!(
+            "Your answer could not be used: {complaint}. Answer again, with one JSON value that \
+             fits the schema and nothing else."
+        );
+        let (text, tool_calls) = (text.to_owned(), Vec::new());
+        self.messages.push(Message::Assistant { text, tool_calls, native });
+        self.messages.push(Message::User(correction));
+        Step::CallModelAgain(complaint)
+    }
+
+    /// Another model is to answer in place of the last, and may be corrected as often as that one.
+    /// False if there is no turn left for it.
+    pub fn ask_another(&mut self, corrections: u32) -> bool {
+        let may_go_on = self.turns < self.max_turns;
+        if may_go_on {
+            self.expected.iter_mut().for_each(|expected| expected.corrections = corrections);
+            self.next = Step::CallModel;
+        }
+        may_go_on
+    }
+
+    /// The outputs of the calls that were asked for, in their order.
+    pub fn tools_returned(&mut self, outputs: Vec<String>) {
+        if let Step::CallTools(calls) = std::mem::replace(&mut self.next, Step::CallModel) {
+            let results = calls.into_iter().zip(outputs);
+            self.messages.extend(results.map(|(call, output)| Message::Tool { call, output }));
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::agent::conversation::*;
+
+    fn reply(tools: &[&str]) -> ChatReply {
+        let call = |name: &&str| ToolCall {
+            id: format!("id-{name}"),
+            name: (*name).to_owned(),
+            arguments: "{}".to_owned(),
+        };
+        ChatReply { tool_calls: tools.iter().map(call).collect(), ..ChatReply::default() }
+    }
+
+    #[test]
+    fn an_answer_ends_it() {
+        let mut conversation = Conversation::new(Some("s".into()), "p".into(), 3);
+        assert_eq!(conversation.next(), Step::CallModel);
+        assert_eq!(conversation.messages().len(), 2);
+        conversation.model_replied("42", reply(&[]));
+        assert_eq!(conversation.next(), Step::Done(Ending::Answer));
+    }
+
+    #[test]
+    fn results_follow_their_calls_in_order() {
+        let mut conversation = Conversation::new(None, "p".into(), 3);
+        let asked = reply(&["a", "b"]);
+        conversation.model_replied("let me look", asked.clone());
+        assert_eq!(conversation.next(), Step::CallTools(asked.tool_calls.clone()));
+        conversation.tools_returned(vec!["from a".into(), "from b".into()]);
+        assert_eq!(conversation.next(), Step::CallModel);
+        let [_, _, Message::Tool { call, output }, Message::Tool { output: second, .. }] =
+            conversation.messages()
+        else {
+            panic!("{:?}", conversation.messages());
+        };
+        assert_eq!(
+            (call.name.as_str(), output.as_str(), second.as_str()),
+            ("a", "from a", "from b")
+        );
+    }
+
+    #[test]
+    fn the_last_turn_runs_no_tools() {
+        let mut conversation = Conversation::new(None, "p".into(), 1);
+        conversation.model_replied("", reply(&["a"]));
+        assert_eq!(conversation.next(), Step::Done(Ending::OutOfTurns));
+    }
+
+    fn expecting_a_number(max_turns: u32, corrections: u32) -> Conversation {
+        let schema = Schema::new(serde_json::json!({"type": "integer"})).unwrap();
+        Conversation::new(None, "p".into(), max_turns).expecting(Arc::new(schema), corrections)
+    }
+
+    #[test]
+    fn an_answer_that_does_not_fit_is_asked_for_again_with_the_reason() {
+        let mut conversation = expecting_a_number(5, 1);
+        conversation.model_replied("many", reply(&["count"]));
+        conversation.tools_returned(vec!["3".into()]);
+        assert_eq!(conversation.next(), Step::CallModel);
+        conversation.model_replied("three", reply(&[]));
+        let Step::CallModelAgain(complaint) = conversation.next() else {
+            panic!("{conversation:?}")
+        };
+        let [.., Message::Assistant { text, .. }, Message::User(correction)] =
+            conversation.messages()
+        else {
+            panic!("{:?}", conversation.messages());
+        };
+        assert!(text == "three" && correction.contains(&complaint), "{correction}");
+        conversation.model_replied("3", reply(&[]));
+        assert_eq!(conversation.next(), Step::Done(Ending::Data(3.into())));
+    }
+
+    #[test]
+    fn it_is_asked_for_again_within_the_turns_and_corrections_only() {
+        for (max_turns, corrections) in [(5, 0), (1, 3)] {
+            let mut conversation = expecting_a_number(max_turns, corrections);
+            conversation.model_replied("three", reply(&[]));
+            let Step::Done(Ending::Misfit(_)) = conversation.next() else {
+                panic!("{conversation:?}")
+            };
+        }
+    }
+}

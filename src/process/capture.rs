@@ -1,0 +1,106 @@
+//! What is kept of a tool's output: its head and its tail, never more than the limit.
+
+use std::collections::VecDeque;
+
+use crate::text::LEFT_OUT;
+
+/// Collects bytes up to a limit, half of it from the beginning and half from the end.
+#[derive(Debug)]
+pub struct Capture {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    head_limit: usize,
+    tail_limit: usize,
+    left_out: u64,
+}
+
+/// The text kept, and whether something was left out of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Captured {
+    pub text: String,
+    pub truncated: bool,
+}
+
+impl Capture {
+    /// `limit` in bytes.
+    pub fn new(limit: usize) -> Self {
+        let head_limit = limit.div_ceil(2);
+        Self {
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            head_limit,
+            tail_limit: limit - head_limit,
+            left_out: 0,
+        }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        let (head, rest) = bytes.split_at(bytes.len().min(self.head_limit - self.head.len()));
+        self.head.extend_from_slice(head);
+        // Of one long piece only its end can survive in the tail.
+        let (skipped, rest) = rest.split_at(rest.len().saturating_sub(self.tail_limit));
+        let overflow = (self.tail.len() + rest.len()).saturating_sub(self.tail_limit);
+        self.tail.drain(..overflow);
+        self.tail.extend(rest);
+        self.left_out += (skipped.len() + overflow) as u64;
+    }
+
+    /// The output as text. What is not UTF-8 becomes the replacement character.
+    pub fn finish(self) -> Captured {
+        let mut bytes = self.head;
+        if self.left_out == 0 {
+            bytes.extend(self.tail);
+            return Captured { text: into_text(bytes), truncated: false };
+        }
+        let tail = into_text(self.tail.into());
+        let (before, after) = LEFT_OUT;
+        let text = format!("{}{before}{}{after}{tail}", into_text(bytes), self.left_out);
+        Captured { text, truncated: true }
+    }
+}
+
+fn into_text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::process::capture::*;
+
+    fn captured(limit: usize, pieces: &[&[u8]]) -> Captured {
+        let mut capture = Capture::new(limit);
+        for piece in pieces {
+            capture.push(piece);
+        }
+        capture.finish()
+    }
+
+    #[test]
+    fn what_fits_is_kept_whole_however_it_arrives() {
+        let whole = Captured { text: "0123456789".into(), truncated: false };
+        assert_eq!(captured(10, &[b"0123456789"]), whole);
+        assert_eq!(captured(10, &[b"0123", b"", b"456", b"789"]), whole);
+    }
+
+    #[test]
+    fn what_goes_over_loses_its_middle() {
+        let cut = Captured { text: "012\n[… 4 bytes left out …]\n789".into(), truncated: true };
+        assert_eq!(captured(6, &[b"0123456789"]), cut);
+        assert_eq!(captured(6, &[b"01", b"2345", b"6", b"789"]), cut);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_become_the_replacement_character() {
+        assert_eq!(captured(9, &[b"a\xffb"]).text, "a\u{fffd}b");
+    }
+
+    #[test]
+    fn memory_stays_within_the_limit() {
+        let mut capture = Capture::new(1000);
+        for _ in 0..10_000 {
+            capture.push(&[b'x'; 997]);
+        }
+        assert!(capture.head.capacity() + capture.tail.capacity() <= 4096);
+    }
+}
