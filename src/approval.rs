@@ -222,7 +222,7 @@ fn is_passing(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::approval::*;
+    use super::*;
 
     #[test]
     fn only_a_clear_yes_is_one() {

@@ -17,6 +17,10 @@ pub struct SetupError(pub String);
 
 /// What every client of crew has in common, for these addresses.
 pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Refused only if another thread has just installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
     let proxies = proxies(urls, |name| std::env::var(name).ok())?;
     let mut builder = Client::builder()
         .user_agent(concat!("crew/", env!("CARGO_PKG_VERSION")))
@@ -120,7 +124,7 @@ pub fn innermost(error: &reqwest::Error) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use crate::net::*;
+    use super::*;
 
     fn found(endpoints: &[&str], variables: &[(&str, &str)]) -> Result<Vec<String>, SetupError> {
         let urls: Vec<Url> = endpoints.iter().filter_map(|url| Url::parse(url).ok()).collect();

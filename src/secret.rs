@@ -4,7 +4,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::text::LEFT_OUT;
+use crate::text::{LEFT_OUT, one_line, truncate};
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
 /// its own, and that only if it looks like no word and no number. `none`, `ollama` and the like are what people
@@ -14,6 +14,12 @@ const SHORT: usize = 8;
 const SHORTEST: usize = 4;
 /// What is taken for a part of one.
 const SHORTEST_HALF: usize = 4;
+/// The longest quote of a stranger's words in a message, in characters.
+const MAX_QUOTE: usize = 400;
+/// The longest excerpt of bytes that could not be understood, in characters.
+const MAX_EXCERPT: usize = 160;
+/// How many bytes are looked at for a quote.
+const MAX_QUOTE_SOURCE: usize = 64 * 1024;
 const REDACTED: &str = "[redacted]";
 
 /// API keys and the secret values of headers and queries.
@@ -97,6 +103,19 @@ impl Secrets {
             clean.push_str(&self.without_end(rest, pieces.peek().is_some()));
         }
         clean
+    }
+
+    /// One line of what a stranger said, for a message: at most [`MAX_QUOTE`] characters, redacted
+    /// before it is cut, so that no part of a secret is left at its end.
+    pub fn quote(&self, words: &str) -> String {
+        let head = &words[..words.floor_char_boundary(MAX_QUOTE_SOURCE)];
+        truncate(self.redact(one_line(head)), MAX_QUOTE)
+    }
+
+    /// A short excerpt of bytes that could not be understood.
+    pub fn quote_bytes(&self, bytes: &[u8]) -> String {
+        let head = &bytes[..bytes.len().min(MAX_QUOTE_SOURCE)];
+        truncate(self.quote(&String::from_utf8_lossy(head)), MAX_EXCERPT)
     }
 
     fn without_end(&self, piece: &str, is_cut: bool) -> String {
@@ -258,5 +277,44 @@ mod tests {
         assert_eq!(cut(&forged), marked("x [redacted]", &marked("y [redacted]", "[redacted]")));
         assert_eq!(cut("0123"), "0123");
         assert_eq!(secrets.redact_output(marked("0123", ""), false), marked("0123", ""));
+    }
+
+    fn secrets_of(values: &[&str]) -> Secrets {
+        let mut secrets = Secrets::default();
+        for value in values {
+            secrets.add(value);
+        }
+        secrets
+    }
+
+    #[test]
+    fn secrets_are_replaced_wherever_they_stand() {
+        let secrets = secrets_of(&["sk-abc", "sk-abcdef", "Bearer other-key", "ab"]);
+        assert_eq!(
+            secrets.quote("keys sk-abcdef, sk-abc and other-key; ab"),
+            "keys [redacted], [redacted] and [redacted]; ab"
+        );
+    }
+
+    #[test]
+    fn a_control_character_does_not_hide_a_secret() {
+        assert_eq!(secrets_of(&["sk-abcdef"]).quote("sk-\u{1b}abc\u{202e}def"), "[redacted]");
+    }
+
+    #[test]
+    fn a_secret_at_the_cut_leaves_nothing_of_itself() {
+        let key = "sk-0123456789";
+        let words = format!("{} {key}", "x".repeat(MAX_QUOTE - 6));
+        let quoted = secrets_of(&[key]).quote(&words);
+        assert!(!quoted.contains("sk-"), "{quoted}");
+        assert!(quoted.chars().count() <= MAX_QUOTE);
+    }
+
+    #[test]
+    fn quotes_are_one_bounded_line() {
+        let quoted = Secrets::default().quote(&"two\r\nlines \u{1b}[31m\t".repeat(10_000));
+        assert!(quoted.starts_with("two lines [31m two"));
+        assert_eq!(quoted.chars().count(), MAX_QUOTE);
+        assert!(quoted.ends_with('…'));
     }
 }

@@ -66,7 +66,7 @@ fn show(bytes: usize) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use crate::units::*;
+    use super::*;
 
     #[test]
     fn durations() {

@@ -135,7 +135,7 @@ impl Conversation {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::agent::conversation::*;
+    use super::*;
 
     fn reply(tools: &[&str]) -> ChatReply {
         let call = |name: &&str| ToolCall {

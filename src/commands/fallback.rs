@@ -34,7 +34,7 @@ pub fn keep(path: &Path, render: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    use crate::commands::fallback::*;
+    use super::*;
 
     #[test]
     fn it_is_private_and_whole_or_not_there() {

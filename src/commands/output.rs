@@ -207,7 +207,7 @@ mod tests {
     use nix::sys::stat::Mode;
     use tempfile::TempDir;
 
-    use crate::commands::output::*;
+    use super::*;
 
     fn folder() -> TempDir {
         TempDir::new().unwrap()

@@ -17,7 +17,7 @@ use crate::process::own;
 use crate::render::progress::{self, Progress};
 use crate::report::{CancelKind, Report};
 use crate::tool::http::HttpClients;
-use crate::{exit, provider, render, signal};
+use crate::{exit, provider, render, signal, text};
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
@@ -108,7 +108,7 @@ impl Prepared {
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
         let progress = Progress::start(&names, options, screen).context("cannot start a thread")?;
         for warning in plan.warnings() {
-            progress.say(format!("warning: {}", render::inline(&warning)));
+            progress.say(format!("warning: {}", text::inline(&warning)));
         }
         let services = Services {
             providers,

@@ -13,6 +13,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use super::faults::FaultLog;
 use super::node::Node;
 use super::place::Path;
+use crate::text::quoted;
 
 /// The one size type of the file, which may also be written as a bare number.
 pub const SIZE: &str = "a size such as 64KiB";
@@ -279,8 +280,7 @@ impl<'a> Decoder<'a> {
             .log
             .nearest(key, fields.iter().copied())
             .unwrap_or_else(|| format!("known here: {}", fields.join(", ")));
-        let shown: String = key.chars().take(64).collect();
-        self.log.key(&path, format!("unknown key {shown:?}"), Some(hint));
+        self.log.key(&path, format!("unknown key {}", quoted(key)), Some(hint));
     }
 }
 

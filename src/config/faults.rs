@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::place::{Inside, Mark, Path, Place};
 use crate::report::{Fault, InvalidReport, RunStatus, SCHEMA_VERSION};
+use crate::text::truncate;
 
 /// More than anybody reads; without a bound a hostile file could make the report far larger than
 /// itself.
@@ -216,24 +217,15 @@ impl FaultLog {
     }
 
     fn push(&self, mut fault: Fault) {
-        cut(&mut fault.message);
-        if let Some(hint) = &mut fault.hint {
-            cut(hint);
-        }
+        // Names and texts of the file are repeated in faults, and each can be as long as the file.
+        fault.message = truncate(fault.message, LONGEST_TEXT);
+        fault.hint = fault.hint.map(|hint| truncate(hint, LONGEST_TEXT));
         let mut faults = self.faults.borrow_mut();
         if faults.len() < MOST_FAULTS {
             faults.push(fault);
         } else {
             self.left_out.set(self.left_out.get() + 1);
         }
-    }
-}
-
-/// Names and texts of the file are repeated in faults, and each can be as long as the file.
-fn cut(text: &mut String) {
-    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
-        text.truncate(end);
-        text.push('…');
     }
 }
 

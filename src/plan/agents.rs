@@ -13,6 +13,7 @@ use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
 use crate::config::place::Path;
 use crate::structured::Schema;
 use crate::template::{INPUT, Template, Vars};
+use crate::text::quoted;
 
 /// How an agent works, and within which limits.
 #[derive(Debug, Clone, Copy)]
@@ -127,7 +128,7 @@ fn models(texts: &ModelTexts, path: &Path<'_>, endpoints: &Endpoints, log: &Faul
         let item = path.index(at);
         let path = if texts.is_list { &item } else { path };
         if texts.texts[..at].contains(text) {
-            log.value(path, format!("{} is listed twice", check::shown(text)), None);
+            log.value(path, format!("{} is listed twice", quoted(text)), None);
         }
         endpoints.model(text, &Origin::File(path), log)
     };

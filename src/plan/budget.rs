@@ -5,6 +5,7 @@ use super::{AgentPlan, ModelPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{BudgetConfig, Entries, PriceConfig};
 use crate::config::place::Path;
+use crate::text::quoted;
 
 /// `None`: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -81,7 +82,7 @@ impl Prices {
             };
             if config.input.is_none() || config.output.is_none() {
                 let hint = "such as {input: 0.15, output: 0.6}, per million tokens".to_owned();
-                let message = format!("the price of {} is not whole", check::shown(pattern));
+                let message = format!("the price of {} is not whole", quoted(pattern));
                 log.key(&path, message, Some(hint));
             }
             let input = amount("input", config.input);
@@ -127,7 +128,7 @@ impl Prices {
                     continue;
                 }
                 noted.push(label);
-                let message = format!("max_cost needs a price for {}", check::shown(label));
+                let message = format!("max_cost needs a price for {}", quoted(label));
                 let hint = format!("such as prices: {{{label}: {{input: 0.15, output: 0.6}}}}");
                 let limits = Path::Root.key("limits");
                 if run.max_cost.is_some() {

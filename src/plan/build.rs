@@ -27,6 +27,7 @@ use crate::config::file::{
 };
 use crate::config::place::Path;
 use crate::template::Vars;
+use crate::text::quoted;
 
 /// What a file, the command line and the environment together say.
 pub struct Builder<'a> {
@@ -101,7 +102,7 @@ impl Builder<'_> {
                         .log
                         .nearest(name, names)
                         .unwrap_or_else(|| "the file's vars: says which there are".to_owned());
-                    let message = format!("--var: there is no variable {}", check::shown(name));
+                    let message = format!("--var: there is no variable {}", quoted(name));
                     self.log.unplaced(message, Some(hint));
                 }
             }
@@ -220,7 +221,7 @@ impl Builder<'_> {
                 }
             } else {
                 let names = self.agent_entries().iter().map(|(name, _)| name.as_str());
-                let message = format!("there is no agent {}", check::shown(need));
+                let message = format!("there is no agent {}", quoted(need));
                 self.log.value(&path, message, self.log.nearest(need, names));
             }
         }
@@ -259,7 +260,7 @@ impl Builder<'_> {
                 Some(found) => wanted.push(found),
                 None => {
                     let names = agents.iter().map(|(name, _)| name.as_str());
-                    let message = format!("--agents: there is no agent {}", check::shown(name));
+                    let message = format!("--agents: there is no agent {}", quoted(name));
                     self.log.unplaced(message, self.log.nearest(name, names));
                 }
             }

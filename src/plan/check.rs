@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::faults::FaultLog;
 use crate::config::file::{DurationText, SizeText};
 use crate::config::place::Path;
+use crate::text::quoted;
 use crate::units;
 
 /// Where a value came from: the file, or an option of the command line.
@@ -23,13 +24,6 @@ impl Origin<'_> {
     }
 }
 
-/// In quotes and of readable length.
-pub fn shown(text: &str) -> String {
-    let cut: String = text.chars().take(64).collect();
-    let more = if cut.len() < text.len() { "…" } else { "" };
-    format!("{:?}", cut + more)
-}
-
 /// A name of an agent, tool or provider.
 pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
     let mut chars = name.chars();
@@ -38,7 +32,7 @@ pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
         && name.len() <= 64;
     if !good {
         let hint = "a letter, then letters, digits, _ or -, 64 at most".to_owned();
-        log.key(path, format!("{} cannot be the name of {of}", shown(name)), Some(hint));
+        log.key(path, format!("{} cannot be the name of {of}", quoted(name)), Some(hint));
     }
 }
 

@@ -6,11 +6,12 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::{Api, ProviderPlan, RateLimits, check, rate};
+use super::{Api, ProviderPlan, RateLimits, rate};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{ApiConfig, Entries, ProviderConfig};
 use crate::config::place::Path;
+use crate::text::quoted;
 
 /// An endpoint of the file; its key has not been looked up.
 #[derive(Debug, Default)]
@@ -122,7 +123,7 @@ pub fn headers(
         let path = path.key(name);
         log.hide(&path);
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-            log.key(&path, format!("{} is not a header's name", check::shown(name)), None);
+            log.key(&path, format!("{} is not a header's name", quoted(name)), None);
             continue;
         };
         let lower = header.as_str().to_owned();

@@ -10,6 +10,7 @@ use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, ProviderConfig};
 use crate::config::place::Path;
+use crate::text::quoted;
 
 /// Variables that hold the keys of well-known providers, whether a run uses them or not: none of
 /// them is a tool's business.
@@ -120,7 +121,7 @@ impl Endpoints {
             } else {
                 "write provider/model, such as openai/gpt-4o-mini, or offline"
             };
-            let message = format!("{} does not name a model", check::shown(text));
+            let message = format!("{} does not name a model", quoted(text));
             origin.fault(log, message, Some(hint.to_owned()));
             return None;
         };
@@ -132,7 +133,7 @@ impl Endpoints {
                 let known: Vec<&str> = names().take(10).collect();
                 format!("known: {}; others go under providers:", known.join(", "))
             });
-            let message = format!("there is no provider {}", check::shown(provider));
+            let message = format!("there is no provider {}", quoted(provider));
             origin.fault(log, message, Some(hint));
             return None;
         }

@@ -7,13 +7,14 @@ use reqwest::{Method, Url};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
+use super::declared;
 use super::hosts::{Host, Hosts, check_address};
 use super::scope::Scope;
-use super::{check, declared};
 use crate::config::faults::FaultLog;
 use crate::config::file::HttpConfig;
 use crate::config::place::Path;
 use crate::template::Template;
+use crate::text::quoted;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const EXPECTED: &str = "expected an address such as https://api.example.com/users/{{ id }}";
@@ -92,7 +93,7 @@ impl Surroundings<'_> {
         if !METHODS.contains(&upper.as_str()) {
             let hint = self.log.nearest(&upper, METHODS);
             let hint = hint.unwrap_or_else(|| format!("known: {}", METHODS.join(", ")));
-            self.log.value(&key, format!("there is no method {}", check::shown(text)), Some(hint));
+            self.log.value(&key, format!("there is no method {}", quoted(text)), Some(hint));
         } else if matches!(upper.as_str(), "GET" | "HEAD") && config.body.is_some() {
             let hint = "write query: instead, or method: POST".to_owned();
             self.log.value(&key, format!("{upper} sends no body"), Some(hint));
@@ -158,7 +159,7 @@ impl Surroundings<'_> {
             match Host::parse(text) {
                 Some(host) => hosts.push(host),
                 None => {
-                    let message = format!("{} is not a host", check::shown(text));
+                    let message = format!("{} is not a host", quoted(text));
                     let hint = "write each by itself, such as cdn.example.com or 127.0.0.1:8080";
                     self.log.value(&path.index(at), message, Some(hint.to_owned()));
                 }

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{McpGrant, McpServerPlan, ToolPlan, check, mcp};
+use super::{McpGrant, McpServerPlan, ToolPlan, mcp};
 use crate::config::faults::FaultLog;
 use crate::config::file::AgentConfig;
 use crate::config::place::Path;
+use crate::text::quoted;
 
 pub struct Known<'a> {
     /// In no order; `None` for a tool that no plan can be made of.
@@ -44,9 +45,9 @@ impl Known<'_> {
     fn unknown(&self, name: &str, path: &Path<'_>) {
         let (server, rest) = name.split_once('.').map_or((name, None), |(s, r)| (s, Some(r)));
         let message = match rest {
-            Some("") => format!("{} names no tool of a server", check::shown(name)),
-            Some(_) => format!("there is no MCP server {}", check::shown(server)),
-            None => format!("there is no tool {}", check::shown(name)),
+            Some("") => format!("{} names no tool of a server", quoted(name)),
+            Some(_) => format!("there is no MCP server {}", quoted(server)),
+            None => format!("there is no tool {}", quoted(name)),
         };
         let servers = self.servers.iter().map(|known| match rest {
             Some(rest) => format!("{}.{rest}", known.name),

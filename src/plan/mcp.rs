@@ -15,6 +15,7 @@ use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, McpServerConfig};
 use crate::config::place::Path;
+use crate::text::quoted;
 
 /// What starting one may take: its process, the handshake and the list of its tools.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -210,7 +211,7 @@ impl Surroundings<'_> {
         let cwd = config.cwd.as_ref().map(|text| {
             let folder = self.base_dir.join(text);
             if !folder.is_dir() {
-                let message = format!("there is no folder {}", check::shown(text));
+                let message = format!("there is no folder {}", quoted(text));
                 let hint = "a relative path starts at the crew's file".to_owned();
                 log.value(&path.key("cwd"), message, Some(hint));
             }
@@ -230,7 +231,7 @@ impl Surroundings<'_> {
             self.log.hide(&path);
             if !is_variable_name(name) {
                 let message =
-                    format!("{} is not the name of an environment variable", check::shown(name));
+                    format!("{} is not the name of an environment variable", quoted(name));
                 self.log.key(&path, message, None);
             }
             no_nul(value, &path, self.log);

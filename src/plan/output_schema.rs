@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::check;
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 use crate::config::value;
 use crate::structured::{Schema, SchemaFault};
+use crate::text::quoted;
 
 /// Bytes of a file with a schema; the schema itself has a limit of its own.
 const LARGEST_FILE: u64 = 256 << 10;
@@ -58,7 +58,7 @@ impl<'a> OutputSchemas<'a> {
 
     fn read(&self, file: &str) -> Result<Arc<Schema>, Notes> {
         if file.trim().is_empty() || file.contains('\0') {
-            let message = format!("{} is not the path of a file", check::shown(file));
+            let message = format!("{} is not the path of a file", quoted(file));
             return Err(vec![(message, None)]);
         }
         let place = self.folder.join(file);

@@ -2,11 +2,11 @@
 
 use std::path::{self, PathBuf};
 
-use super::check;
 use crate::config::faults::FaultLog;
 use crate::config::file::{NetworkConfig, SandboxConfig, UnsupportedConfig};
 use crate::config::place::Path;
 use crate::process::sandbox::Sandbox;
+use crate::text::quoted;
 
 /// A sandbox to start a program in.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Surroundings<'_> {
         if self.log.is_broken(path) {
             return None;
         }
-        let shown = check::shown(text);
+        let shown = quoted(text);
         let (message, hint) = if text.is_empty() {
             ("the path is empty".to_owned(), "the folder of the crew's file is `.`")
         } else if text.contains("{{") {

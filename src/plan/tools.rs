@@ -15,6 +15,7 @@ use crate::config::file::ToolConfig;
 use crate::config::place::Path;
 use crate::structured::{Schema, SchemaFault};
 use crate::template::{Template, Vars};
+use crate::text::quoted;
 
 /// Bytes of a tool's output that the model gets.
 pub const MAX_OUTPUT: usize = 64 << 10;
@@ -160,7 +161,7 @@ impl Surroundings<'_> {
     fn parameter_names(&self, names: &[&str], config: &ToolConfig, path: &Path<'_>) {
         let passed_on = config.env.as_deref().unwrap_or_default();
         for &name in names {
-            let (path, shown) = (path.key(name), check::shown(name));
+            let (path, shown) = (path.key(name), quoted(name));
             if !is_variable_name(name) {
                 let hint = "a letter or _, then letters, digits or _".to_owned();
                 let message = format!("{shown} cannot be the name of a parameter");
@@ -181,7 +182,7 @@ impl Surroundings<'_> {
         let template = scope.template(text, path, self.log);
         // What a template makes of it is only known when the tool is called.
         if template.is_literal() && !self.base_dir.join(text).is_dir() {
-            let message = format!("there is no folder {}", check::shown(text));
+            let message = format!("there is no folder {}", quoted(text));
             let hint = "a relative path starts at the crew's file".to_owned();
             self.log.value(path, message, Some(hint));
         }
@@ -194,7 +195,7 @@ impl Surroundings<'_> {
             let path = path.index(at);
             if !is_variable_name(name) {
                 let message =
-                    format!("{} is not the name of an environment variable", check::shown(name));
+                    format!("{} is not the name of an environment variable", quoted(name));
                 let hint = "env: names variables to pass on; it gives them no values".to_owned();
                 self.log.value(&path, message, Some(hint));
             } else if self.secrets.contains(name) {

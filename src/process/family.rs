@@ -211,7 +211,7 @@ fn command(_pid: Pid) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use crate::process::family::*;
+    use super::*;
 
     #[test]
     fn children_are_found_with_the_kernels_lists_and_without() {

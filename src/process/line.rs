@@ -17,8 +17,8 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::cancel::Cancellation;
-use crate::process::capture::{Capture, Captured};
 use crate::process::protocol::{Invocation, Notice, Order, encode, take};
+use crate::text::{Excerpt, HeadTail};
 
 /// How long what a tool had started may take to end after it before it counts as left behind.
 pub const AFTERMATH: Duration = Duration::from_millis(20);
@@ -61,7 +61,7 @@ pub struct Line {
     ends: (u64, u64),
     /// `None` at its end.
     pipe: Option<pipe::Receiver>,
-    capture: Capture,
+    capture: HeadTail,
 }
 
 impl Line {
@@ -85,7 +85,7 @@ impl Line {
             status: None,
             ends: (0, 0),
             pipe: Some(pipe),
-            capture: Capture::new(max_output),
+            capture: HeadTail::new(max_output),
         })
     }
 
@@ -208,8 +208,8 @@ impl Line {
     }
 
     /// What has been read so far.
-    pub fn take_output(&mut self) -> Captured {
-        std::mem::replace(&mut self.capture, Capture::new(0)).finish()
+    pub fn take_output(&mut self) -> Excerpt {
+        std::mem::replace(&mut self.capture, HeadTail::new(0)).finish()
     }
 }
 
@@ -233,7 +233,7 @@ fn receive(control: &UnixStream, arrived: &mut Vec<u8>) -> bool {
 }
 
 /// Reads one piece of output; waits for ever once there is none to come. Cancel safe.
-async fn read(pipe: &mut Option<pipe::Receiver>, capture: &mut Capture) {
+async fn read(pipe: &mut Option<pipe::Receiver>, capture: &mut HeadTail) {
     let Some(receiver) = pipe else { return std::future::pending().await };
     let mut buffer = [0; 8 * 1024];
     match receiver.read(&mut buffer).await {

@@ -1,7 +1,6 @@
 //! Child processes of crew, contained: started, heard, stopped and proven gone with everything
 //! they start.
 
-pub mod capture;
 mod family;
 pub mod guardian;
 pub mod line;

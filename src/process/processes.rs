@@ -25,12 +25,12 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::cancel::Cancellation;
-use crate::process::capture::Captured;
 use crate::process::family;
 use crate::process::guardian::{Dismissal, Guardian};
 use crate::process::line::{AFTERMATH, Known, Line};
 use crate::process::protocol::Invocation;
 use crate::report::Survivor;
+use crate::text::Excerpt;
 
 /// How long the output of a tool that has ended is still read. Whoever holds its pipe longer than
 /// that is a process left behind.
@@ -47,7 +47,7 @@ const SWEEP_AGAIN: Duration = Duration::from_millis(5);
 pub struct Finished<Reason> {
     /// `None` if crew never heard of its end.
     pub status: Option<ExitStatus>,
-    pub output: Captured,
+    pub output: Excerpt,
     /// It left processes behind, which are being stopped.
     pub leaked: bool,
     pub stopped_by: Option<Reason>,

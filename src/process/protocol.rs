@@ -68,7 +68,7 @@ pub fn take<T: DeserializeOwned>(arrived: &mut Vec<u8>) -> Option<T> {
 mod tests {
     use std::os::unix::ffi::OsStringExt;
 
-    use crate::process::protocol::*;
+    use super::*;
 
     #[test]
     fn messages_arrive_whole_however_they_are_cut_and_whatever_they_hold() {

@@ -17,7 +17,6 @@ mod json;
 pub mod offline;
 pub(crate) mod openai;
 pub(crate) mod protocol;
-mod quote;
 pub(crate) mod reading;
 mod remote;
 mod reset;

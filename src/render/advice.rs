@@ -2,7 +2,7 @@
 
 use crate::report::{AgentError, ErrorKind, Scope};
 
-use super::sanitize::inline;
+use crate::text::inline;
 
 /// One sentence for the user of the agent that ran on `model`.
 pub fn advice(error: &AgentError, model: &str) -> String {

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::sanitize::{inline, sanitize};
 use super::words::count;
 use super::{Look, fit};
 use crate::config::faults::Faults;
 use crate::report::Fault;
+use crate::text::{inline, sanitize};
 
 /// Columns of a line of the file that are shown.
 const WIDEST_LINE: usize = 160;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, PrettyFormatter, Serializer};
 
 use super::fit;
-use super::sanitize::is_bidi_control;
+use crate::text::is_bidi_control;
 
 /// Writes a [`Report`](crate::report::Report), or what takes its place when nothing ran, and a
 /// newline. It is streamed: nothing is held twice.

@@ -1,10 +1,10 @@
 //! What a run and its agents may use up, and what it costs, for `crew check`.
 
-use super::sanitize::inline;
 use super::words::{self, count, limit};
 use crate::plan::{
     AgentPlan, BudgetPlan, CrewPlan, ModelPlan, OnFailure, ProviderPlan, RateLimits,
 };
+use crate::text::inline;
 
 /// Begins each line but the first.
 const INDENT: &str = "\n        ";

@@ -7,7 +7,6 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use super::paint::{BAD, paint};
-use super::sanitize::inline;
 use super::words::{count, limit, yes_or_no};
 use super::{Look, fit, limits};
 use crate::plan::{
@@ -16,6 +15,7 @@ use crate::plan::{
 };
 use crate::report::{Offer, OfferedTool};
 use crate::secret::Secrets;
+use crate::text::inline;
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;

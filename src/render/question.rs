@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::fit;
-use super::sanitize::{inline, is_bidi_control};
 use crate::approval::Question;
+use crate::text::{inline, is_bidi_control};
 
 /// Characters of one argument that are shown, and how many of them are from its end.
 const LONGEST: usize = 800;

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use super::paint::{BAD, FAINT, GOOD, Line, PLAIN, STRONG, WARN, paint};
-use super::sanitize::inline;
 use super::words::{count, millis};
 use super::{Look, fit};
 use crate::selftest::{CaseReport, CaseStatus, SelftestReport, SelftestStatus};
+use crate::text::inline;
 
 /// Columns of what was tried, where there is room; and where there is none.
 const WIDEST_TITLE: usize = 46;

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 
 use super::advice::advice;
 use super::paint::{BAD, FAINT, GOOD, PLAIN, STRONG, WARN, paint};
-use super::sanitize::inline;
 use super::table::table;
 use super::{Look, fit, words};
 use crate::report::{
     AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, Report, RunStatus,
 };
+use crate::text::inline;
 
 /// Agents that are named in one line before it says `and 4 more`.
 const MOST_NAMES: usize = 8;
@@ -343,6 +343,6 @@ crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded,
         let coloured = shown(&report, Look { colour: true, ..LOOK });
         let plain = shown(&report, LOOK);
         assert!(coloured.contains("\u{1b}[") && !plain.contains('\u{1b}'));
-        assert_eq!(crate::render::sanitize(&coloured), plain);
+        assert_eq!(crate::text::sanitize(&coloured), plain);
     }
 }

@@ -1,8 +1,8 @@
 //! The agents at a glance, as a table as wide as the terminal allows.
 
-use super::sanitize::inline;
 use super::{fit, words};
 use crate::report::AgentReport;
+use crate::text::inline;
 
 /// Between two columns.
 const GAP: usize = 2;

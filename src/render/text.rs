@@ -5,9 +5,9 @@ use std::io::{self, Write};
 
 use super::json::json;
 use super::paint::{BAD, FAINT, Line, PLAIN, STRONG, WARN, paint};
-use super::sanitize::{inline, sanitize};
 use super::{Look, fit, words};
 use crate::report::{AgentReport, AgentStatus, Report, ToolCallReport, ToolStatus};
+use crate::text::{inline, sanitize};
 
 /// Lines of a tool's output that are shown of each of its two ends.
 const EXCERPT_LINES: usize = 8;

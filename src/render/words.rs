@@ -5,10 +5,10 @@ use std::time::Duration;
 use anstyle::Style;
 
 use super::paint::{BAD, GOOD, WARN};
-use super::sanitize::inline;
 use crate::report::{
     AgentError, AgentStatus, CancelKind, CancelReason, ErrorKind, Scope, ToolStatus, Usage,
 };
+use crate::text::inline;
 
 pub fn agent_status(status: AgentStatus) -> &'static str {
     match status {

@@ -3,8 +3,8 @@
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
-/// Lists, mappings and what is in them: parsed they take many times the memory of their text.
-const MOST_VALUES: usize = 200_000;
+use crate::text::{MAX_JSON_VALUES, has_few_values};
+
 /// Places of a text where a value is tried to be read.
 const MOST_STARTS: usize = 100;
 
@@ -14,22 +14,25 @@ const MOST_STARTS: usize = 100;
 /// There is none; why, for the model.
 pub fn values(answer: &str) -> Result<Vec<Value>, String> {
     let answer = answer.trim_start_matches('\u{feff}').trim();
-    let values = answer.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
-    if values > MOST_VALUES {
-        return Err(format!("it has more than {MOST_VALUES} values"));
-    }
-    let error = match serde_json::from_str(answer) {
+    let why = match parse(answer) {
         Ok(value) => return Ok(vec![value]),
-        Err(error) => error,
+        Err(why) => why,
     };
     let said = without_thoughts(answer);
-    if let Some(value) = fenced(said).and_then(|inside| serde_json::from_str(inside).ok()) {
+    if let Some(value) = fenced(said).and_then(|inside| parse(inside).ok()) {
         return Ok(vec![value]);
     }
     match embedded(said) {
-        none if none.is_empty() => Err(format!("it is not JSON: {error}")),
+        none if none.is_empty() => Err(why),
         found => Ok(found),
     }
+}
+
+fn parse(json: &str) -> Result<Value, String> {
+    if !has_few_values(json.as_bytes()) {
+        return Err(format!("it has more than {MAX_JSON_VALUES} values"));
+    }
+    serde_json::from_str(json).map_err(|error| format!("it is not JSON: {error}"))
 }
 
 /// What comes after the thoughts that some servers leave in a model's answer.
@@ -63,7 +66,7 @@ fn embedded(text: &str) -> Vec<Value> {
             match length(&text[start..]) {
                 Some(length) => {
                     at = start + length;
-                    found.extend(serde_json::from_str(&text[start..at]).ok());
+                    found.extend(parse(&text[start..at]).ok());
                 }
                 None => open = 1,
             }

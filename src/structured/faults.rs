@@ -3,7 +3,8 @@
 use jsonschema::ValidationError;
 use serde_json::{Map, Value};
 
-use super::{cut, meter};
+use super::{LONGEST_COMPLAINT, meter};
+use crate::text::truncate;
 
 /// Bytes of the schema as JSON: it goes out with every call of the model.
 const LARGEST: usize = 64 << 10;
@@ -62,7 +63,10 @@ impl From<&ValidationError<'_>> for SchemaFault {
         let pointer = error.instance_path().to_string();
         let keys = pointer.split('/').skip(1);
         let place = keys.map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
-        let message = format!("this is not a valid JSON Schema: {}", cut(error.to_string()));
+        let message = format!(
+            "this is not a valid JSON Schema: {}",
+            truncate(error.to_string(), LONGEST_COMPLAINT)
+        );
         Self { place, message, hint: None }
     }
 }
@@ -159,7 +163,10 @@ impl Search<'_> {
                 ("$ref", Value::String(reference))
                     if meter::target(self.root, reference).is_none() =>
                 {
-                    let message = format!("{} is not in this schema", cut(reference.clone()));
+                    let message = format!(
+                        "{} is not in this schema",
+                        truncate(reference.clone(), LONGEST_COMPLAINT)
+                    );
                     self.fault(key, message, Some(LOCAL));
                 }
                 ("$anchor" | "$dynamicAnchor" | "$dynamicRef" | "$recursiveRef", _) => {

@@ -13,6 +13,8 @@ mod types;
 
 use std::sync::Arc;
 
+use crate::text::truncate;
+
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
@@ -140,17 +142,9 @@ fn complaint(error: &ValidationError<'_>) -> String {
         text = error.masked_with("the value").to_string();
     }
     match error.instance_path().to_string() {
-        path if path.is_empty() => cut(text),
-        path => cut(format!("{path}: {text}")),
+        path if path.is_empty() => truncate(text, LONGEST_COMPLAINT),
+        path => truncate(format!("{path}: {text}"), LONGEST_COMPLAINT),
     }
-}
-
-fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(LONGEST_COMPLAINT) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use std::collections::HashSet;
 use jsonschema::{PatternCache, PatternOptions, ValidationError, Validator};
 use serde_json::{Value, json};
 
-use super::cut;
+use super::LONGEST_COMPLAINT;
+use crate::text::truncate;
 
 /// Steps of one pattern with look-around on one text; all others take as many as the text is long.
 const BACKTRACKS: usize = 10_000;
@@ -107,7 +108,7 @@ impl Allowance {
         // A whole one that is none, or too large, is found by whoever compiles it.
         let is_bounded = spent == LARGEST + BYTE * pattern.len() && whole == pattern;
         if !(is_enough || is_bounded) {
-            let pattern = cut(pattern.to_owned());
+            let pattern = truncate(pattern.to_owned(), LONGEST_COMPLAINT);
             return Err(format!("it is no pattern, or too large with those before it: {pattern}"));
         }
         self.known.insert(pattern.to_owned());

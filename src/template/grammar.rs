@@ -142,7 +142,7 @@ fn is_number(tokens: &[Token<'_>], sign: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::template::grammar::*;
+    use super::*;
 
     #[test]
     fn what_says_things_passes() {

@@ -66,7 +66,7 @@ mod tests {
 
     use serde_json::json;
 
-    use crate::template::places::*;
+    use super::*;
     use crate::template::{Vars, tool_context};
 
     fn context() -> Value {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use proptest::prelude::*;
 
-use crate::template::*;
+use super::*;
 
 fn render(source: &str) -> Result<String, TemplateError> {
     let vars = Vars::new(json!({

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::chat::ToolCall;
-use crate::provider::quote::{cut, one_line};
+use crate::text::{one_line, truncate};
 
 const TOOLS: usize = 32;
 const LINES: usize = 6;
@@ -21,7 +21,7 @@ pub fn of(prompt: &str, results: &[(&ToolCall, &str)]) -> String {
             }
         }
         if let Some(line) = prompt.lines().find(|line| !line.trim().is_empty()) {
-            let _ = write!(text, "\n  {}", cut(one_line(line), LINE_CHARS));
+            let _ = write!(text, "\n  {}", truncate(one_line(line), LINE_CHARS));
         }
         return text;
     }
@@ -32,7 +32,7 @@ pub fn of(prompt: &str, results: &[(&ToolCall, &str)]) -> String {
         let _ = write!(
             text,
             "\n\n  {}",
-            cut(one_line(&format!("{} {arguments}", call.name)), LINE_CHARS)
+            truncate(one_line(&format!("{} {arguments}", call.name)), LINE_CHARS)
         );
         excerpt(output, &mut text);
     }
@@ -51,7 +51,7 @@ fn excerpt(output: &str, text: &mut String) {
     let mut write = |line: &str| {
         // Columns are kept: only what a terminal would act on goes.
         let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let _ = write!(text, "\n    {}", cut(line.trim_end().to_owned(), LINE_CHARS));
+        let _ = write!(text, "\n    {}", truncate(line.trim_end().to_owned(), LINE_CHARS));
     };
     let left = lines.len().saturating_sub(LINES);
     for line in lines.iter().take(LINES) {

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::render::fit;
-use crate::render::sanitize::inline;
 use crate::report::{AgentStatus, Event, Usage};
+use crate::text::inline;
 
 use super::lines;
 

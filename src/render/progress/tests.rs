@@ -11,8 +11,9 @@ use serde_json::json;
 use super::board::Board;
 use super::frame::frame;
 use super::*;
-use crate::render::{fit, sanitize};
+use crate::render::fit;
 use crate::report::{AgentStatus, CancelKind, CancelReason, Event, ToolStatus, Usage};
+use crate::text::sanitize;
 
 const PLAIN: Options = Options { draw: false, colour: false, verbose: false, quiet: false };
 

@@ -16,6 +16,7 @@ use super::{ToolContext, note, status_of_stop};
 use crate::net::{CONNECT_TIMEOUT, innermost};
 use crate::plan::HttpPlan;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus};
+use crate::text::truncate;
 use received::{Received, status_line};
 use request::Request;
 
@@ -51,7 +52,7 @@ pub async fn call(
         }
         Err(message) => Err(message),
     };
-    settle(report, received, ended.map_err(cut));
+    settle(report, received, ended.map_err(|why| truncate(why, LONGEST_MESSAGE)));
 }
 
 /// Requests until one is answered by something other than a redirect.
@@ -136,12 +137,5 @@ fn settle(report: &mut ToolCallReport, received: Received, ended: Result<(), Str
             note(report, &status_line(status));
         }
         _ => {}
-    }
-}
-
-fn cut(message: String) -> String {
-    match message.char_indices().nth(LONGEST_MESSAGE) {
-        Some((end, _)) => format!("{}…", &message[..end]),
-        None => message,
     }
 }

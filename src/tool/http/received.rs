@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
 
-use crate::process::capture::{Capture, Captured};
+use crate::text::{Excerpt, HeadTail};
 
 /// Bytes that are read of an answer, unpacked.
 const MOST_READ: u64 = 64 << 20;
@@ -17,7 +17,7 @@ pub struct Received {
     media_type: String,
     sniffed: Vec<u8>,
     read: u64,
-    capture: Capture,
+    capture: HeadTail,
 }
 
 impl Received {
@@ -28,7 +28,7 @@ impl Received {
             media_type: String::new(),
             sniffed: Vec::new(),
             read: 0,
-            capture: Capture::new(limit),
+            capture: HeadTail::new(limit),
         }
     }
 
@@ -63,7 +63,7 @@ impl Received {
     }
 
     /// What there is of it, and whether it was read to its end.
-    pub fn finish(self) -> (Captured, bool) {
+    pub fn finish(self) -> (Excerpt, bool) {
         let is_whole = self.has_room();
         if self.is_text() {
             return (self.capture.finish(), is_whole);
@@ -73,7 +73,7 @@ impl Received {
             known => known,
         };
         let text = format!("[binary: {media_type}, {} bytes]", self.read);
-        (Captured { text, truncated: false }, is_whole)
+        (Excerpt { text, truncated: false }, is_whole)
     }
 
     fn is_text(&self) -> bool {

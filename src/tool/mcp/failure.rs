@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
 use crate::net;
-use crate::process::capture::Capture;
+use crate::text::HeadTail;
 
 /// Bytes of a message that a server had a part in.
 const LONGEST_MESSAGE: usize = 2000;
@@ -119,7 +119,7 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 
 /// A message of readable length.
 pub fn cut(message: &str) -> String {
-    let mut capture = Capture::new(LONGEST_MESSAGE);
+    let mut capture = HeadTail::new(LONGEST_MESSAGE);
     capture.push(message.as_bytes());
     capture.finish().text
 }

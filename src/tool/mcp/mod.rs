@@ -12,7 +12,6 @@ mod offer;
 mod result;
 mod server;
 mod transport;
-mod values;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -3,18 +3,18 @@
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents, ServerResult};
 use serde_json::Value;
 
-use crate::process::capture::{Capture, Captured};
+use crate::text::{Excerpt, HeadTail};
 
 /// A result as text, and whether the tool calls it an error.
 #[derive(Debug)]
 pub struct Shown {
-    pub output: Captured,
+    pub output: Excerpt,
     pub is_error: bool,
 }
 
 /// `max_output` in bytes; of what goes over, head and tail are kept.
 pub fn show(result: ServerResult, max_output: usize) -> Shown {
-    let mut output = Output { capture: Capture::new(max_output), is_empty: true };
+    let mut output = Output { capture: HeadTail::new(max_output), is_empty: true };
     let is_error = match result {
         ServerResult::CallToolResult(result) => typed(&result, &mut output),
         ServerResult::CustomResult(result) => untyped(&result.0, &mut output),
@@ -25,7 +25,7 @@ pub fn show(result: ServerResult, max_output: usize) -> Shown {
 }
 
 struct Output {
-    capture: Capture,
+    capture: HeadTail,
     is_empty: bool,
 }
 

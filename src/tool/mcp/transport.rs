@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
 
-use super::values;
+use crate::text::has_few_values;
 
 /// Bytes of one message. The SDK's own limit is four times that, and drops what goes over without
 /// a word, so that a call would wait until its time is up.
@@ -85,7 +85,7 @@ impl Transport<RoleClient> for Pipes {
         loop {
             self.rest_of_line().await?;
             let line = std::mem::take(&mut self.line);
-            if !values::are_few(&line) {
+            if !has_few_values(&line) {
                 let _ = self.fault.set("sent a message of too many values".to_owned());
                 return None;
             }

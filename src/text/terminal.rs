@@ -61,8 +61,9 @@ fn is_stripped(character: char) -> bool {
     (character.is_control() && !matches!(character, '\n' | '\t')) || is_bidi_control(character)
 }
 
-/// Also for formats that escape such characters rather than strip them.
-pub(super) fn is_bidi_control(character: char) -> bool {
+/// Whether a character changes the direction of the text around it. Formats that can escape such
+/// characters do so instead of stripping them.
+pub fn is_bidi_control(character: char) -> bool {
     matches!(character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

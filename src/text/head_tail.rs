@@ -1,12 +1,13 @@
-//! What is kept of a tool's output: its head and its tail, never more than the limit.
+//! Long output within a limit: its head and its tail.
 
 use std::collections::VecDeque;
 
-use crate::text::LEFT_OUT;
+/// The marker between head and tail, before and after the number of bytes left out.
+pub const LEFT_OUT: (&str, &str) = ("\n[… ", " bytes left out …]\n");
 
 /// Collects bytes up to a limit, half of it from the beginning and half from the end.
 #[derive(Debug)]
-pub struct Capture {
+pub struct HeadTail {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     head_limit: usize,
@@ -14,14 +15,14 @@ pub struct Capture {
     left_out: u64,
 }
 
-/// The text kept, and whether something was left out of it.
+/// The text that was kept, and whether its middle was left out.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Captured {
+pub struct Excerpt {
     pub text: String,
     pub truncated: bool,
 }
 
-impl Capture {
+impl HeadTail {
     /// `limit` in bytes.
     pub fn new(limit: usize) -> Self {
         let head_limit = limit.div_ceil(2);
@@ -46,16 +47,16 @@ impl Capture {
     }
 
     /// The output as text. What is not UTF-8 becomes the replacement character.
-    pub fn finish(self) -> Captured {
+    pub fn finish(self) -> Excerpt {
         let mut bytes = self.head;
         if self.left_out == 0 {
             bytes.extend(self.tail);
-            return Captured { text: into_text(bytes), truncated: false };
+            return Excerpt { text: into_text(bytes), truncated: false };
         }
         let tail = into_text(self.tail.into());
         let (before, after) = LEFT_OUT;
         let text = format!("{}{before}{}{after}{tail}", into_text(bytes), self.left_out);
-        Captured { text, truncated: true }
+        Excerpt { text, truncated: true }
     }
 }
 
@@ -66,10 +67,10 @@ fn into_text(bytes: Vec<u8>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::process::capture::*;
+    use super::*;
 
-    fn captured(limit: usize, pieces: &[&[u8]]) -> Captured {
-        let mut capture = Capture::new(limit);
+    fn captured(limit: usize, pieces: &[&[u8]]) -> Excerpt {
+        let mut capture = HeadTail::new(limit);
         for piece in pieces {
             capture.push(piece);
         }
@@ -78,14 +79,14 @@ mod tests {
 
     #[test]
     fn what_fits_is_kept_whole_however_it_arrives() {
-        let whole = Captured { text: "0123456789".into(), truncated: false };
+        let whole = Excerpt { text: "0123456789".into(), truncated: false };
         assert_eq!(captured(10, &[b"0123456789"]), whole);
         assert_eq!(captured(10, &[b"0123", b"", b"456", b"789"]), whole);
     }
 
     #[test]
     fn what_goes_over_loses_its_middle() {
-        let cut = Captured { text: "012\n[… 4 bytes left out …]\n789".into(), truncated: true };
+        let cut = Excerpt { text: "012\n[… 4 bytes left out …]\n789".into(), truncated: true };
         assert_eq!(captured(6, &[b"0123456789"]), cut);
         assert_eq!(captured(6, &[b"01", b"2345", b"6", b"789"]), cut);
     }
@@ -97,7 +98,7 @@ mod tests {
 
     #[test]
     fn memory_stays_within_the_limit() {
-        let mut capture = Capture::new(1000);
+        let mut capture = HeadTail::new(1000);
         for _ in 0..10_000 {
             capture.push(&[b'x'; 997]);
         }
