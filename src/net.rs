@@ -1,6 +1,6 @@
 //! HTTP clients: one connection pool each, no retries and no redirects of their own.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -104,8 +104,8 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 /// The last cause of an error, in plain words.
-pub fn innermost(error: &reqwest::Error) -> String {
-    let Some(mut cause) = error.source() else { return error.to_string() };
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }

@@ -311,24 +311,6 @@ pub struct Fault {
     pub hint: Option<String>,
 }
 
-/// What an MCP server offers, for `crew check --tools`.
-#[derive(Debug, Clone)]
-pub struct Offer {
-    pub server: String,
-    pub tools: Vec<OfferedTool>,
-    /// Why it does not start, or does not offer what an agent is to have.
-    pub faults: Vec<String>,
-}
-
-#[derive(Debug, Clone)]
-pub struct OfferedTool {
-    pub name: String,
-    pub description: String,
-    /// What the server says of it, if anything; nobody checks it.
-    pub read_only: Option<bool>,
-    pub destructive: Option<bool>,
-}
-
 /// What happens during a run, told as it happens. `agent` is an index into the plan's agents.
 #[derive(Debug, Clone)]
 pub enum Event {

@@ -179,7 +179,7 @@ fn a_tool_that_cannot_be_used_is_left_out_unless_it_is_asked_for() {
 
     let report = offline("misshapen", "", "fx.bad_schema").run().report(1);
     let message = report["agents"]["a"]["error"]["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("bad_schema") && message.contains("no JSON Schema"), "{message}");
+    assert!(message.contains("bad_schema") && message.contains("not a JSON Schema"), "{message}");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn whatever_a_tool_returns_becomes_text() {
     let call = only_call(&offline("", "", "fx.media").run());
     assert_eq!(
         text(&call),
-        "[image: image/png, 4 bytes]\n[link to a resource: file:///log (log)]\n{\"count\":2}"
+        "[image: image/png, 4 bytes]\n[resource link: file:///log (log)]\n{\"count\":2}"
     );
     let call = only_call(&offline("", "", "fx.fail").run());
     assert_eq!((text(&call), &call["status"]), ("disk on fire", &json!("failed")));
@@ -204,7 +204,7 @@ fn whatever_a_tool_returns_becomes_text() {
     assert_eq!((text(&call), &call["status"]), ("gr\u{fffd}n", &json!("succeeded")));
     let call = only_call(&offline("", "", "fx.abyss").run());
     assert_eq!(call["status"], "failed");
-    assert!(text(&call).contains("it sent an answer that cannot be read"), "{call}");
+    assert!(text(&call).contains("the response is not a valid message"), "{call}");
     let call = only_call(&offline("", "    max_output: 1KiB\n", "fx.long").run());
     assert_eq!(call["truncated"], true);
     assert!(text(&call).starts_with("firstx") && text(&call).ends_with("xlast"));
@@ -269,7 +269,7 @@ fn a_server_that_dies_costs_the_call_and_is_started_once_more() {
     for dead in [&calls[0], &calls[2]] {
         assert_eq!(dead["status"], "failed");
         let text = text(dead);
-        assert!(text.contains("ended in mid-call (exit code 7)"), "{text}");
+        assert!(text.contains("exited during the call (exit code 7)"), "{text}");
         assert!(text.contains("out of cheese"), "{text}");
     }
     assert_eq!(calls[1]["output"], "back");
@@ -283,9 +283,9 @@ fn floods_are_borne_and_what_is_too_large_ends_the_connection() {
     for (tool, status, expected) in [
         ("flood", "succeeded", "dry again"),
         ("nag", "succeeded", "done nagging"),
-        ("huge", "failed", "more than 4 MiB"),
+        ("huge", "failed", "larger than 4 MiB"),
         // The words of a server are left as they are.
-        ("wide", "failed", "too many values; it last wrote:\nthe last one ended well"),
+        ("wide", "failed", "(limit 200000); last lines of stderr:\nthe last one ended well"),
     ] {
         let tools = format!("fx.{tool}");
         let ended = offline("", "    timeout: 60s\n", &tools).run();
@@ -347,7 +347,7 @@ fn the_example_of_the_readme_works() {
         .collect();
     assert_eq!(tools, ["files.read.file", "files.echo"]);
     // It is not on this machine.
-    assert_eq!(agent["notes"], json!(["left out the tools of MCP server wiki: --offline"]));
+    assert_eq!(agent["notes"], json!(["skipped the tools of MCP server wiki: --offline"]));
 }
 
 #[test]

@@ -157,15 +157,18 @@ fn a_server_that_is_not_there_is_an_error_of_the_agent() {
 
 #[test]
 fn an_address_that_is_no_servers_is_said_to_be_none() {
-    const WHERE: &str = "is this the address where it speaks streamable HTTP?";
+    const WHERE: &str = "is this the URL of a streamable HTTP endpoint?";
     let page = "<html>no such page";
     for (answer, expected) in [
         (whole(404, &[], page), format!("HTTP 404 Not Found ({WHERE})")),
         (whole(405, &[], "Use GET"), format!("HTTP 405 Method Not Allowed: Use GET ({WHERE})")),
-        (whole(200, &[("content-type", "text/html")], page), format!("text/html: {WHERE}")),
-        (whole(401, &[("www-authenticate", "Bearer")], ""), "authorization in its head".to_owned()),
+        (whole(200, &[("content-type", "text/html")], page), format!("text/html ({WHERE})")),
+        (
+            whole(401, &[("www-authenticate", "Bearer")], ""),
+            "require an authorization header".to_owned(),
+        ),
         (script::redirect(302, "/elsewhere"), "redirects are not followed".to_owned()),
-        (script::json_body(200, &json!({"a": 1})), "no message of the protocol".to_owned()),
+        (script::json_body(200, &json!({"a": 1})), "not an MCP message".to_owned()),
     ] {
         let report = crew(&ModelServer::always(answer).origin(), "").run().report(1);
         let message = report["agents"]["a"]["error"]["message"].as_str().unwrap().to_owned();

@@ -10,9 +10,8 @@ use crate::config::faults::Faults;
 use crate::plan::{self, CrewPlan, Overrides};
 use crate::process::own;
 use crate::process::processes::Processes;
-use crate::report::{Offer, OfferedTool};
 use crate::tool::http::HttpClients;
-use crate::tool::mcp::Servers;
+use crate::tool::mcp::{Offer, OfferedTool, Servers};
 use crate::{exit, provider, render};
 use futures::future::join_all;
 

@@ -13,9 +13,9 @@ use crate::plan::{
     AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, ProviderPlan, SandboxPlan,
     ToolCommand, ToolKind, ToolPlan,
 };
-use crate::report::{Offer, OfferedTool};
 use crate::secret::Secrets;
 use crate::text::inline;
+use crate::tool::mcp::{Offer, OfferedTool};
 
 /// Columns of what a tool runs.
 const WIDEST_COMMAND: usize = 60;

@@ -1,5 +1,6 @@
 //! The result of one tool call, the same for every kind of tool.
 
+use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ToolStatus};
 use crate::text::Excerpt;
 
@@ -13,6 +14,11 @@ pub enum ToolEnd {
 }
 
 impl ToolEnd {
+    /// The end of a call whose scope was cancelled.
+    pub fn stopped_in(scope: &Cancellation) -> Self {
+        Self::Stopped(stop_reason(scope))
+    }
+
     pub fn status(self) -> ToolStatus {
         match self {
             Self::Succeeded => ToolStatus::Succeeded,
@@ -30,6 +36,11 @@ impl ToolEnd {
             Self::Succeeded | Self::Failed => None,
         }
     }
+}
+
+/// The reason a scope was cancelled for.
+pub fn stop_reason(scope: &Cancellation) -> CancelKind {
+    scope.reason().map_or(CancelKind::Interrupted, |reason| reason.kind)
 }
 
 /// The result of a call that was started.

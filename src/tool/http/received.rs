@@ -77,7 +77,7 @@ impl Received {
             known => known,
         };
         let text = format!("[binary: {media_type}, {} bytes]", self.read);
-        (Excerpt { text, truncated: false }, is_whole)
+        (Excerpt::whole(text), is_whole)
     }
 
     fn is_text(&self) -> bool {

@@ -1,6 +1,7 @@
-//! How a server is reached: the pipes of a process that crew has started, or HTTP.
+//! The link to a server: the pipes of a process that crew starts, or HTTP.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -19,34 +20,35 @@ use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
 use super::client::Client;
-use super::failure::Trouble;
-use super::transport::{Bounded, Fault, MAX_MESSAGE, Pipes};
+use super::failure::ServerFailure;
+use super::transport::{Bounded, MAX_MESSAGE, Pipes, Violation};
 use crate::net;
 use crate::plan::{McpAccess, McpServerPlan};
 use crate::process::line::Line;
 use crate::process::processes::{Processes, signal_name};
 use crate::process::protocol::Invocation;
-use crate::text::LEFT_OUT;
+use crate::text::Excerpt;
 use crate::tool::command::{could_not_start, inherited};
 
-/// Bytes kept of what a server writes to stderr.
+/// Bytes kept of a server's stderr.
 const MAX_STDERR: usize = 8 << 10;
-/// Of that, what is shown when it fails.
-const LAST_LINES: usize = 8;
-/// How long its last words may take to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Lines of stderr that a failure shows.
+const MAX_STDERR_LINES: usize = 8;
+/// The limit for learning the exit status, and again for reading the rest of stderr.
+const DIAGNOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub struct Link {
-    /// `None` for a server that is no process of crew's.
+    /// `None` for a server that crew does not start.
     pub line: Option<Line>,
     program: String,
-    /// It was started in a sandbox.
+    /// The process runs in a sandbox.
     confined: bool,
-    way: Option<Way>,
-    fault: Fault,
+    /// Taken by the handshake.
+    channel: Option<Channel>,
+    violation: Violation,
 }
 
-enum Way {
+enum Channel {
     Pipes(pipe::Sender, pipe::Receiver),
     Http(Box<StreamableHttpClientTransportConfig>, reqwest::Client),
 }
@@ -58,9 +60,9 @@ impl Link {
     /// Starts the process, or prepares the HTTP client.
     ///
     /// # Errors
-    /// As a message that goes after the server's name.
+    /// A message that goes after the server's name.
     pub fn open(plan: &McpServerPlan, processes: &Processes) -> Result<Self, String> {
-        let fault = Fault::default();
+        let violation = Violation::default();
         match &plan.access {
             McpAccess::Process { program, args, env, cwd, sandbox } => {
                 let invocation = Invocation {
@@ -70,38 +72,39 @@ impl Link {
                     cwd: cwd.clone(),
                     sandbox: sandbox.as_ref().map(|plan| plan.sandbox.clone()),
                 };
-                let (program, confined) =
-                    (program.to_string_lossy().into_owned(), sandbox.is_some());
+                let program = program.to_string_lossy().into_owned();
+                let confined = sandbox.is_some();
                 let served = processes.serve(invocation, MAX_STDERR);
                 let served = served.map_err(|error| could_not_start(&program, confined, &error))?;
-                let way = Some(Way::Pipes(served.stdin, served.stdout));
-                Ok(Self { line: Some(served.line), program, confined, way, fault })
+                let channel = Some(Channel::Pipes(served.stdin, served.stdout));
+                Ok(Self { line: Some(served.line), program, confined, channel, violation })
             }
             McpAccess::Http { url, headers } => {
                 let parsed =
-                    Url::parse(url).map_err(|error| format!("has no usable url: {error}"))?;
+                    Url::parse(url).map_err(|error| format!("has an invalid url: {error}"))?;
                 let client = net::builder(&[parsed]).and_then(net::build);
                 let client = client.map_err(|error| error.to_string())?;
                 let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
                     .custom_headers(header_map(headers)?)
                     .max_sse_event_size(MAX_MESSAGE)
                     .max_json_response_size(MAX_MESSAGE);
-                let way = Some(Way::Http(Box::new(config), client));
-                Ok(Self { line: None, program: String::new(), confined: false, way, fault })
+                let channel = Some(Channel::Http(Box::new(config), client));
+                let program = String::new();
+                Ok(Self { line: None, program, confined: false, channel, violation })
             }
         }
     }
 
-    /// Begins the handshake; to be called once. `roots` are absolute paths.
+    /// Makes the handshake. To be called once. `roots` are absolute paths.
     pub fn serve(&mut self, roots: &[PathBuf]) -> Serving {
         let client = Client::new(roots);
         let mode = ClientLifecycleMode::Initialize;
-        match self.way.take() {
-            Some(Way::Pipes(stdin, stdout)) => {
-                let pipes = Bounded::new(Pipes::new(stdin, stdout, self.fault.clone()));
+        match self.channel.take() {
+            Some(Channel::Pipes(stdin, stdout)) => {
+                let pipes = Bounded::new(Pipes::new(stdin, stdout, self.violation.clone()));
                 async move { client.serve_with_lifecycle(pipes, mode).await }.boxed()
             }
-            Some(Way::Http(config, http)) => async move {
+            Some(Channel::Http(config, http)) => async move {
                 let http = StreamableHttpClientTransport::with_client(http, *config);
                 client.serve_with_lifecycle(Bounded::new(http), mode).await
             }
@@ -110,11 +113,11 @@ impl Link {
         }
     }
 
-    /// Completes when the server's own process has ended; never, if it has none. Its stderr is
-    /// read meanwhile. Cancel safe.
+    /// Completes when the server's process has exited; never, if crew did not start it. Reads
+    /// stderr meanwhile. Cancel safe.
     ///
     /// # Errors
-    /// It could not be started.
+    /// The process could not be started.
     pub async fn ended(&mut self) -> Result<(), String> {
         match &mut self.line {
             Some(line) => {
@@ -125,51 +128,47 @@ impl Link {
         }
     }
 
-    /// How a server ended or failed, with its exit status and the end of its stderr as far as there
-    /// are any. Takes at most a fifth of a second.
-    pub async fn last_words(&mut self, otherwise: Trouble) -> Trouble {
-        let fault = self.fault.get().cloned().map(Trouble::Other);
-        let Some(line) = &mut self.line else { return fault.unwrap_or(otherwise) };
-        // The pipe may have closed first.
-        if let Ok(Err(error)) = timeout(LAST_WORDS, line.ended()).await {
+    /// Returns the failure with its cause, the exit status and the end of stderr, as far as they
+    /// are known. Takes at most twice [`DIAGNOSE_TIMEOUT`].
+    pub async fn diagnose(&mut self, failure: ServerFailure) -> ServerFailure {
+        let violation = self.violation.get().cloned().map(ServerFailure::from);
+        let Some(line) = &mut self.line else { return violation.unwrap_or(failure) };
+        // The pipe may close before the process exits.
+        if let Ok(Err(error)) = timeout(DIAGNOSE_TIMEOUT, line.ended()).await {
             return could_not_start(&self.program, self.confined, &error).into();
         }
-        let _ = timeout(LAST_WORDS, line.drained()).await;
-        let mut trouble = match (fault, line.status()) {
-            (Some(fault), _) => fault,
-            // That it left in peace is news only if nobody had sent it away.
-            (None, Some(status)) if status.success() && matches!(otherwise, Trouble::Other(_)) => {
-                otherwise
-            }
-            (None, Some(status)) if self.confined => {
-                otherwise.and(&format!(" ({}, in a sandbox)", exit(status)))
-            }
-            (None, Some(status)) => otherwise.and(&format!(" ({})", exit(status))),
-            (None, None) => otherwise,
+        let _ = timeout(DIAGNOSE_TIMEOUT, line.drained()).await;
+        let failure = match (violation, line.status()) {
+            (Some(violation), _) => violation,
+            // Exit status 0 does not explain a failure that has another cause.
+            (None, Some(status)) if status.success() && failure.has_cause() => failure,
+            (None, Some(status)) => failure.with_exit(exit(status, self.confined)),
+            (None, None) => failure,
         };
-        let stderr = line.take_output();
-        // Where the middle was left out, the tail begins within a line.
-        let tail = stderr.text.rsplit_once(LEFT_OUT.1).and_then(|(_, tail)| tail.split_once('\n'));
-        let whole =
-            tail.filter(|_| stderr.truncated).map_or(stderr.text.as_str(), |(_, tail)| tail);
-        let lines: Vec<&str> = whole.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-        if !last.is_empty() {
-            trouble = trouble.and(&format!("; it last wrote:\n{}", last.join("\n")));
-        }
-        trouble
+        failure.with_stderr(last_lines(&line.take_output()))
     }
 }
 
-fn exit(status: ExitStatus) -> String {
-    match status.code() {
+fn exit(status: ExitStatus, confined: bool) -> String {
+    let status = match status.code() {
         Some(code) => format!("exit code {code}"),
-        None => signal_name(status).unwrap_or_else(|| "for no known reason".to_owned()),
-    }
+        None => signal_name(status).unwrap_or_else(|| "unknown exit status".to_owned()),
+    };
+    if confined { format!("{status}, in a sandbox") } else { status }
 }
 
-/// What every tool gets, and what the file gives this server.
-fn environment(given: &[(String, SecretString)]) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+fn last_lines(stderr: &Excerpt) -> String {
+    let mut tail = &stderr.text[stderr.tail_start..];
+    if stderr.truncated {
+        // The tail begins in the middle of a line.
+        tail = tail.split_once('\n').map_or(tail, |(_, rest)| rest);
+    }
+    let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(MAX_STDERR_LINES)..].join("\n")
+}
+
+/// The environment of every tool, and the variables that the file gives this server.
+fn environment(given: &[(String, SecretString)]) -> Vec<(OsString, OsString)> {
     let mut environment = inherited(&[]);
     environment.retain(|(name, _)| !given.iter().any(|(given, _)| name == given.as_str()));
     environment.extend(
@@ -185,7 +184,7 @@ fn header_map(
         let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
         let value = HeaderValue::from_str(value.expose_secret()).ok();
         let (name, mut value) =
-            parsed.zip(value).ok_or_else(|| format!("has a header {name} that cannot be sent"))?;
+            parsed.zip(value).ok_or_else(|| format!("has an invalid header {name}"))?;
         value.set_sensitive(true);
         Ok((name, value))
     };

@@ -1,5 +1,5 @@
-//! The bounds around an MCP connection: how large a message may be, how much of what nobody asked
-//! for is taken in, and how many questions of a server's are answered at once.
+//! The bounds of an MCP connection: the size of a message, and the number of the server's requests
+//! that crew answers at once. Notifications are dropped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,33 +15,34 @@ use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
 
-use crate::text::has_few_values;
+use crate::text::{MAX_JSON_VALUES, has_few_values};
 
-/// Bytes of one message. The SDK's own limit is four times that, and drops what goes over without
-/// a word, so that a call would wait until its time is up.
+/// Bytes of one message. The SDK's own limit is four times as large, and silently drops a message
+/// that exceeds it, so a call would wait until its timeout.
 pub const MAX_MESSAGE: usize = 4 << 20;
-/// Questions of a server's that are answered at once. Who asks more and takes no answers is not heard.
-const MOST_QUESTIONS: usize = 16;
+/// Pending requests from the server. Further ones are dropped, so that a server that does not read
+/// its responses cannot fill crew's memory.
+const MAX_REQUESTS: usize = 16;
 
-/// Why a connection was given up, as far as it was the server's fault.
-pub type Fault = Arc<OnceLock<String>>;
+/// The violation for which crew closed a connection, to be shown after the server's name.
+pub type Violation = Arc<OnceLock<String>>;
 
-/// One message a line, over the pipes of a process.
+/// One message per line, over the pipes of a process.
 pub struct Pipes {
     stdin: Arc<Mutex<Option<pipe::Sender>>>,
     stdout: BufReader<pipe::Receiver>,
-    /// The line that is being read. It outlives a read that was dropped.
+    /// The start of the next line. It is kept when a read is cancelled.
     line: Vec<u8>,
-    fault: Fault,
+    violation: Violation,
 }
 
 impl Pipes {
-    pub fn new(stdin: pipe::Sender, stdout: pipe::Receiver, fault: Fault) -> Self {
+    pub fn new(stdin: pipe::Sender, stdout: pipe::Receiver, violation: Violation) -> Self {
         let stdin = Arc::new(Mutex::new(Some(stdin)));
-        Self { stdin, stdout: BufReader::new(stdout), line: Vec::new(), fault }
+        Self { stdin, stdout: BufReader::new(stdout), line: Vec::new(), violation }
     }
 
-    /// Reads on until the line is whole; `None` at the end of the stream. Cancel safe.
+    /// Reads the rest of the line; `None` at the end of the stream. Cancel safe.
     async fn rest_of_line(&mut self) -> Option<()> {
         loop {
             let arrived = self.stdout.fill_buf().await.ok().filter(|bytes| !bytes.is_empty())?;
@@ -49,7 +50,7 @@ impl Pipes {
             let taken = end.map_or(arrived.len(), |end| end + 1);
             if self.line.len() + taken > MAX_MESSAGE {
                 let limit = MAX_MESSAGE >> 20;
-                let _ = self.fault.set(format!("sent a message of more than {limit} MiB"));
+                let _ = self.violation.set(format!("sent a message larger than {limit} MiB"));
                 return None;
             }
             self.line.extend_from_slice(&arrived[..taken]);
@@ -57,7 +58,7 @@ impl Pipes {
             if end.is_some() {
                 return Some(());
             }
-            // A line that never ends must not keep anything else from being polled.
+            // A line without end must not block other tasks.
             yield_now().await;
         }
     }
@@ -86,7 +87,9 @@ impl Transport<RoleClient> for Pipes {
             self.rest_of_line().await?;
             let line = std::mem::take(&mut self.line);
             if !has_few_values(&line) {
-                let _ = self.fault.set("sent a message of too many values".to_owned());
+                let _ = self.violation.set(format!(
+                    "sent a message with too many JSON values (limit {MAX_JSON_VALUES})"
+                ));
                 return None;
             }
             if let Some(message) = message(&line) {
@@ -102,41 +105,42 @@ impl Transport<RoleClient> for Pipes {
     }
 }
 
-/// The answer or the question in a line. What is no message is what servers print although the pipe
-/// is not for that.
+/// Parses a response or a request. Returns `None` for notifications and for text that servers print
+/// to stdout although it is not a message.
 fn message(line: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
-    /// To read a message as a whole takes far longer than to see that it is for nobody, and servers
-    /// send thousands of those.
+    /// Skipping a notification this way is much faster than parsing it, and some servers send
+    /// thousands.
     #[derive(Deserialize)]
     struct Envelope {
         id: Option<RequestId>,
         method: Option<IgnoredAny>,
-        /// One that cannot say what it answers may be the answer to the handshake.
+        /// An error without an id may be the response to the handshake.
         error: Option<IgnoredAny>,
     }
-    // Not all of them write UTF-8.
+    // Some servers do not write UTF-8.
     let text = String::from_utf8_lossy(line);
     let Envelope { id, method, error } = serde_json::from_str(&text).ok()?;
     if id.is_none() && error.is_none() {
         return None;
     }
     serde_json::from_str(&text).ok().or_else(|| {
-        // Nobody is to wait any longer for an answer that was given, such as it is.
+        // An invalid response still ends the call that waits for it.
         let id = id.filter(|_| method.is_none())?;
-        let fault = ErrorData::parse_error("it sent an answer that cannot be read", None);
-        Some(JsonRpcMessage::Error(JsonRpcError::new(Some(id), fault)))
+        let error = ErrorData::parse_error("the response is not a valid message", None);
+        Some(JsonRpcMessage::Error(JsonRpcError::new(Some(id), error)))
     })
 }
 
-/// Any connection, without what crew does not listen to.
+/// A transport without notifications, and with at most [`MAX_REQUESTS`] pending requests from the
+/// server.
 pub struct Bounded<T> {
     inner: T,
-    questions: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl<T> Bounded<T> {
     pub fn new(inner: T) -> Self {
-        Self { inner, questions: Arc::default() }
+        Self { inner, requests: Arc::default() }
     }
 }
 
@@ -147,13 +151,13 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Bounded<T> {
         &mut self,
         message: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let is_answer = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
-        let questions = self.questions.clone();
+        let is_response = matches!(message, JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_));
+        let requests = self.requests.clone();
         let sending = self.inner.send(message);
         async move {
             let sent = sending.await;
-            if is_answer {
-                questions.fetch_sub(1, Ordering::Relaxed);
+            if is_response {
+                requests.fetch_sub(1, Ordering::Relaxed);
             }
             sent
         }
@@ -165,12 +169,12 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Bounded<T> {
             match &message {
                 JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => return Some(message),
                 JsonRpcMessage::Request(_) => {
-                    if self.questions.load(Ordering::Relaxed) < MOST_QUESTIONS {
-                        self.questions.fetch_add(1, Ordering::Relaxed);
+                    if self.requests.load(Ordering::Relaxed) < MAX_REQUESTS {
+                        self.requests.fetch_add(1, Ordering::Relaxed);
                         return Some(message);
                     }
                 }
-                // Progress, log lines, changes: the SDK would start a task for each.
+                // Progress, logs and changes: the SDK would spawn a task for each.
                 JsonRpcMessage::Notification(_) => {}
             }
             yield_now().await;

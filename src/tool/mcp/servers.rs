@@ -1,0 +1,112 @@
+//! The MCP servers of a run, each started when an agent first needs it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::failure::excerpt;
+use super::grants::GrantedTools;
+use super::offer::OfferedTool;
+use super::server::{Server, Session, Shared};
+use crate::cancel::Cancellation;
+use crate::plan::{CrewPlan, McpGrant};
+use crate::process::processes::Processes;
+
+/// The servers of one run, in the order of [`CrewPlan::mcp_servers`].
+#[derive(Debug)]
+pub struct Servers {
+    servers: Vec<Server>,
+    shared: Arc<Shared>,
+}
+
+impl Servers {
+    /// Starts no server. `cancel` is the run's.
+    pub fn new(plan: &CrewPlan, processes: Arc<Processes>, cancel: Cancellation) -> Self {
+        let servers = plan.mcp_servers.iter().cloned().map(Server::new).collect();
+        let (over, tasks) = (CancellationToken::new(), TaskTracker::new());
+        Self { servers, shared: Arc::new(Shared { processes, cancel, over, tasks }) }
+    }
+
+    /// Starts the servers of these grants that are not running yet, all at once, and returns the
+    /// tools that the grants cover. `taken_names` are the names of the agent's other tools.
+    ///
+    /// Takes at most as long as the servers' start timeouts.
+    ///
+    /// # Errors
+    /// A server does not start, or does not offer a granted tool. One line for each server.
+    pub async fn equip(
+        &self,
+        grants: &[McpGrant],
+        taken_names: HashSet<String>,
+    ) -> Result<GrantedTools, String> {
+        let mut granted = GrantedTools::new(taken_names);
+        let mut needed = BTreeSet::new();
+        for server in grants.iter().map(|grant| grant.server).collect::<BTreeSet<_>>() {
+            let plan = &self.servers[server].plan;
+            if plan.out_of_reach {
+                let note = format!("skipped the tools of MCP server {}: --offline", plan.name);
+                granted.notes.push(note);
+            } else {
+                needed.insert(server);
+            }
+        }
+        let sessions = self.sessions(&needed).await?;
+        for grant in grants {
+            if let Some(session) = sessions.get(&grant.server) {
+                granted.add(grant, &self.servers[grant.server].plan, &session.tools)?;
+            }
+        }
+        Ok(granted)
+    }
+
+    async fn sessions(
+        &self,
+        servers: &BTreeSet<usize>,
+    ) -> Result<BTreeMap<usize, Arc<Session>>, String> {
+        let started = join_all(servers.iter().map(|&server| self.session(server))).await;
+        let mut sessions = BTreeMap::new();
+        let mut failures = Vec::new();
+        for (&server, started) in servers.iter().zip(started) {
+            match started {
+                Ok(session) => _ = sessions.insert(server, session),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if failures.is_empty() { Ok(sessions) } else { Err(failures.join("\n")) }
+    }
+
+    /// Returns all tools that a server offers, after starting it if it is not running. `server` is
+    /// an index into [`CrewPlan::mcp_servers`].
+    ///
+    /// # Errors
+    /// The server does not start.
+    pub async fn offer(&self, server: usize) -> Result<Vec<OfferedTool>, String> {
+        Ok(self.session(server).await?.tools.clone())
+    }
+
+    /// The connection to a server, which is started if it is not running.
+    ///
+    /// # Errors
+    /// The server does not start.
+    pub async fn session(&self, server: usize) -> Result<Arc<Session>, String> {
+        let server = &self.servers[server];
+        let session = server.session(&self.shared).await;
+        session.map_err(|why| excerpt(&format!("MCP server {} {why}", server.plan.name)).text)
+    }
+
+    /// The name of a server in the crew's file.
+    pub fn name(&self, server: usize) -> &str {
+        &self.servers[server].plan.name
+    }
+
+    /// Closes the input of all servers, and stops those that do not exit. Takes at most the grace
+    /// and half a second more.
+    pub async fn end(&self) {
+        self.shared.over.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}
