@@ -61,7 +61,12 @@ pub async fn call(
     };
     match response {
         Ok(result) => finished(result, input.max_output),
-        Err(error) => failed(&explain(server, &session, error).await),
+        // A stopped run closes the connection, perhaps before this task is told to stop.
+        Err(error) => tokio::select! {
+            biased;
+            message = explain(server, &session, error) => failed(&message),
+            reason = stop => stopped(reason),
+        },
     }
 }
 
