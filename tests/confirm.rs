@@ -202,7 +202,7 @@ fn ctrl_c_at_the_question_stops_the_run_in_good_order() {
             (&call["status"], &call["stopped_by"]),
             (&json!("cancelled"), &json!("interrupted"))
         );
-        assert!(call["output"].as_str().unwrap().contains("waiting for a confirmation"), "{call}");
+        assert!(call["output"].as_str().unwrap().contains("waiting for approval"), "{call}");
     }
     assert_eq!(written(ended.path()), "");
     assert!(before == terminal.settings());

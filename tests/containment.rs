@@ -53,7 +53,7 @@ fn a_lack_of_descriptors_is_a_tools_error_and_not_crews_end() {
     assert!(!done.is_empty() && !failed.is_empty(), "{} did not fail", done.len());
     for call in failed {
         let output = call["output"].as_str().unwrap();
-        assert!(output.contains("could not start") && output.contains("open files"), "{output}");
+        assert!(output.contains("cannot start") && output.contains("open files"), "{output}");
     }
 }
 

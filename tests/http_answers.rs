@@ -76,7 +76,7 @@ fn an_answer_without_end_ends_in_bounded_memory() {
         let ended = crew(&server, "http: {url: '${URL}/x'}\ntimeout: 20s").run();
         let call = call_of(&ended);
         assert_eq!((&call["truncated"], &call["status"]), (&json!(true), &json!("succeeded")));
-        assert!(output(&call).contains("[the rest of the answer was not read"), "{call:#}");
+        assert!(output(&call).contains("[the rest of the response was not read"), "{call:#}");
         assert!(output(&call).len() < 65 * 1024);
         assert!(ended.peak_memory < 64 << 20, "{} bytes", ended.peak_memory);
     }
@@ -142,7 +142,7 @@ fn a_redirect_leads_to_listed_hosts_only_and_takes_no_credentials_there() {
 
     let tool = format!("http: {{url: '${{URL}}/307', body: {{x: 1}}, {allow}}}");
     let call = call_of(&crew(&server, &tool).run());
-    assert!(output(&call).contains("a POST is not repeated elsewhere"), "{call:#}");
+    assert!(output(&call).contains("crew does not repeat a POST there"), "{call:#}");
     assert_eq!(other.requests().len(), 1);
 }
 
@@ -150,7 +150,10 @@ fn a_redirect_leads_to_listed_hosts_only_and_takes_no_credentials_there() {
 fn redirects_without_end_end() {
     let server = ModelServer::always(redirect(302, "/again"));
     let call = call_of(&crew(&server, "http: {url: '${URL}/'}").run());
-    assert_eq!((output(&call), &call["status"]), ("[more than 5 redirects]", &json!("failed")));
+    assert_eq!(
+        (output(&call), &call["status"]),
+        ("[too many redirects (limit 5)]", &json!("failed"))
+    );
     assert_eq!(server.requests().len(), 6);
 }
 
@@ -165,7 +168,7 @@ fn a_redirect_to_where_nobody_should_go_is_refused_before_it_is_tried() {
         ("http://100.100.100.200/", "an address of a cloud's metadata"),
         ("http://localhost:1/", "localhost:1, which allow_hosts does not list"),
         ("file:///etc/passwd", "neither http nor https"),
-        ("http://[", "what is no address"),
+        ("http://[", "an invalid URL"),
     ] {
         let server = ModelServer::always(redirect(302, location));
         let started = Instant::now();
@@ -187,7 +190,7 @@ fn a_tool_that_takes_too_long_is_stopped_and_what_came_is_kept() {
             (&call["status"], &call["stopped_by"]),
             (&json!("timed_out"), &json!("tool_timeout"))
         );
-        assert_eq!(output(&call), format!("{kept}[stopped: it had not ended within 700ms]"));
+        assert_eq!(output(&call), format!("{kept}[stopped: it exceeded its timeout of 700ms]"));
         assert!(call["duration_ms"].as_u64().unwrap() < 1500);
         server.wait_for("the connection to be closed", |state| state.open_connections == 0);
     }
@@ -226,15 +229,15 @@ fn a_server_that_is_not_there_or_goes_away_is_a_result() {
         .env("URL", &format!("http://{free}"))
         .run();
     let call = call_of(&ended);
-    assert_eq!(output(&call), format!("[could not connect to {free}: connection refused]"));
+    assert_eq!(output(&call), format!("[cannot connect to {free}: connection refused]"));
     assert_eq!(call["status"], "failed");
 
     for (answer, start) in [
         (script::garbage("no HTTP\r\n\r\n"), "[the connection to 127.0.0.1:"),
-        (script::head(200, &TEXT).raw("begun").cut(), "begun\n[the answer of 127.0.0.1:"),
+        (script::head(200, &TEXT).raw("begun").cut(), "begun\n[the response from 127.0.0.1:"),
         (
             whole(200, &[("content-type", "text/plain"), ("content-encoding", "gzip")], "no gzip"),
-            "[the answer of 127.0.0.1:",
+            "[the response from 127.0.0.1:",
         ),
     ] {
         let server = ModelServer::always(answer);

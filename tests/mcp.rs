@@ -85,7 +85,7 @@ fn arguments_are_checked_before_the_server_is_asked() {
     let calls = calls(&ended.report(0));
     assert_eq!((&calls[0]["tool"], &calls[0]["status"]), (&json!("fx.echo"), &json!("rejected")));
     assert_eq!(calls[1]["status"], "rejected");
-    assert!(model.requests()[1].contents("tool")[0].contains("do not fit"));
+    assert!(model.requests()[1].contents("tool")[0].contains("do not match the schema"));
     assert!(lines(&ended, "calls").is_empty());
 }
 
@@ -254,7 +254,7 @@ fn a_call_that_takes_too_long_is_cancelled_and_the_agent_goes_on() {
         assert_eq!(call["status"], "timed_out", "{tool}");
         assert_eq!(call["stopped_by"], "tool_timeout");
         assert!(call["duration_ms"].as_u64().unwrap() < 1500, "{call:#}");
-        assert!(text(&call).contains("had not ended within 300ms"));
+        assert!(text(&call).contains("exceeded its timeout of 300ms"));
         assert_eq!(lines(&ended, "cancelled").len(), 1, "{tool}");
     }
 }

@@ -23,7 +23,7 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallRep
     let limit = tool.timeout.unwrap_or(context.default_timeout);
     let mut outcome = run(&tool, &report.arguments, &context, limit).await;
     if outcome.end == ToolEnd::Stopped(CancelKind::ToolTimeout) {
-        outcome.add_note(&format!("stopped: it had not ended within {limit:?}"));
+        outcome.add_note(&format!("stopped: it exceeded its timeout of {limit:?}"));
     }
     ToolCallReport {
         status: outcome.end.status(),
@@ -52,7 +52,7 @@ async fn run(
         tokio::select! {
             biased;
             () = context.scope.cancelled() => stop_reason(context.scope),
-            // Unconstrained: a tool that never stops writing must not keep its time limit from firing.
+            // Unconstrained: a tool that never stops writing must not delay its own timeout.
             () = unconstrained(sleep(limit)) => CancelKind::ToolTimeout,
         }
     };

@@ -7,26 +7,27 @@ use serde_json::{Map, Value};
 use crate::chat::ToolCall;
 use crate::plan::{ToolKind, ToolPlan};
 
-/// A call that may run: its tool is known and its arguments fit.
+/// A call of a known tool with valid arguments.
 #[derive(Debug)]
 pub struct CheckedCall {
     pub tool: Arc<ToolPlan>,
-    /// An object, since no schema of a tool allows anything else.
+    /// An object, with defaults filled in.
     pub arguments: Value,
 }
 
-/// A call that may not run, and what to tell the model so that it can mend it.
+/// A call that may not run.
 #[derive(Debug, PartialEq)]
 pub struct Rejection {
-    /// As far as they are JSON; else the text itself.
+    /// The arguments, or their text if they are not valid JSON.
     pub arguments: Value,
+    /// The reason, for the model.
     pub message: String,
 }
 
 /// Finds the tool and checks the arguments against its schema. Nothing runs.
 ///
 /// # Errors
-/// There is no such tool, or the arguments do not fit it.
+/// The tool is unknown or out of reach with `--offline`, or the arguments are invalid.
 pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Rejection> {
     let reject = |arguments: Value, message: String| Err(Rejection { arguments, message });
     let parsed = match call.arguments.trim() {
@@ -46,18 +47,21 @@ pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Re
     if let Some(arguments) = arguments.as_object_mut() {
         fill_in_defaults(&tool.spec.parameters, arguments);
     }
-    match tool.schema.fit(&arguments) {
-        Ok(()) if is_out_of_reach(tool) => reject(arguments, "--offline".to_owned()),
-        Ok(()) => Ok(CheckedCall { tool: tool.clone(), arguments }),
-        Err(why) => reject(arguments, format!("the arguments do not fit: {why}")),
+    if let Err(why) = tool.schema.fit(&arguments) {
+        return reject(arguments, format!("the arguments do not match the schema: {why}"));
     }
+    if is_out_of_reach(tool) {
+        return reject(arguments, "--offline".to_owned());
+    }
+    Ok(CheckedCall { tool: tool.clone(), arguments })
 }
 
+/// The tool that a call names.
 pub fn find<'a>(tools: &'a [Arc<ToolPlan>], call: &ToolCall) -> Option<&'a Arc<ToolPlan>> {
     tools.iter().find(|tool| tool.spec.name == call.name)
 }
 
-/// With `--offline` nothing but this machine is asked.
+/// With `--offline`, HTTP tools may reach this machine only. MCP servers are skipped earlier.
 fn is_out_of_reach(tool: &ToolPlan) -> bool {
     matches!(&tool.kind, ToolKind::Http(http) if http.hosts.is_out_of_reach())
 }
@@ -65,16 +69,16 @@ fn is_out_of_reach(tool: &ToolPlan) -> bool {
 fn unknown_tool(tools: &[Arc<ToolPlan>]) -> String {
     let names: Vec<&str> = tools.iter().map(|tool| tool.spec.name.as_str()).collect();
     match names.as_slice() {
-        [] => "there is no such tool: this agent has none".to_owned(),
-        names => format!("there is no such tool; there are: {}", names.join(", ")),
+        [] => "there is no such tool: this agent has no tools".to_owned(),
+        names => format!("there is no such tool; available tools: {}", names.join(", ")),
     }
 }
 
 fn fill_in_defaults(schema: &Value, arguments: &mut Map<String, Value>) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     for (name, property) in properties {
-        if let (Some(default), false) = (property.get("default"), arguments.contains_key(name)) {
-            arguments.insert(name.clone(), default.clone());
+        if let Some(default) = property.get("default") {
+            arguments.entry(name.clone()).or_insert_with(|| default.clone());
         }
     }
 }

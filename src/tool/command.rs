@@ -1,10 +1,11 @@
-//! One call of a tool that is a process: arguments, environment, folder, and how it ended.
+//! One call of a tool that is a program: its arguments, environment, working directory and end.
 
 use std::ffi::OsString;
 
 use serde_json::Value;
 
 use super::context::CallInput;
+use super::launch::{inherited_environment, start_error};
 use super::outcome::{ToolEnd, ToolOutcome};
 use crate::plan::{ProcessPlan, ToolCommand};
 use crate::process::processes;
@@ -12,11 +13,6 @@ use crate::process::processes::Finished;
 use crate::process::protocol::Invocation;
 use crate::report::CancelKind;
 use crate::template::Template;
-
-/// What every tool gets of crew's environment, and nothing else of it: no key is among them.
-const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TERM"];
-/// And those whose names begin so.
-const PASSED_ON_PREFIX: &str = "LC_";
 
 /// Runs the program until it exits or `stop` completes with the reason to stop it.
 pub async fn call(
@@ -29,22 +25,10 @@ pub async fn call(
         Err(message) => return ToolOutcome::failed(&message),
     };
     let program = invocation.program.to_string_lossy().into_owned();
-    let confined = invocation.sandbox.is_some();
+    let sandboxed = invocation.sandbox.is_some();
     match input.context.processes.run(invocation, input.max_output, stop).await {
         Ok(finished) => outcome(finished),
-        Err(error) => ToolOutcome::failed(&could_not_start(&program, confined, &error)),
-    }
-}
-
-pub fn could_not_start(program: &str, confined: bool, error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::PermissionDenied if confined => {
-            format!("could not start {program}: {error}; its sandbox may lack its interpreter")
-        }
-        std::io::ErrorKind::NotFound => {
-            format!("could not start {program}: it, or its working directory, does not exist")
-        }
-        _ => format!("could not start {program}: {error}"),
+        Err(error) => ToolOutcome::failed(&start_error(&program, sandboxed, &error)),
     }
 }
 
@@ -62,22 +46,22 @@ fn outcome(finished: Finished<CancelKind>) -> ToolOutcome {
         outcome.add_note(&match (exit_code, &signal) {
             (Some(code), _) => format!("exit code {code}"),
             (None, Some(signal)) => format!("ended by {signal}"),
-            (None, None) => "killed: the process that watched over it was killed".to_owned(),
+            (None, None) => "killed: the process that supervised it was killed".to_owned(),
         });
     }
     ToolOutcome { exit_code, signal, leaked, ..outcome }
 }
 
 /// # Errors
-/// A template that cannot be filled in, or a value no process can be given, as a message for the
-/// model.
+/// A template that cannot be rendered, or a value that cannot be passed to a process. The message
+/// is for the model.
 fn invocation(tool: &ProcessPlan, input: &CallInput<'_>) -> Result<Invocation, String> {
     let values = input.template_values();
     let fill = |template: &Template| {
         let text = template.render(values.clone()).map_err(|error| error.to_string())?;
         no_nul(text)
     };
-    let mut environment = inherited(&tool.env);
+    let mut environment = inherited_environment(&tool.env);
     let (program, rest) = match &tool.command {
         ToolCommand::Argv(templates) => {
             let mut argv = templates.iter().map(fill).collect::<Result<Vec<_>, _>>()?.into_iter();
@@ -94,25 +78,14 @@ fn invocation(tool: &ProcessPlan, input: &CallInput<'_>) -> Result<Invocation, S
         Some(template) => Some(tool.base_dir.join(fill(template)?)),
         None => None,
     };
-    // A path of the file's starts at the file; a bare name is looked up in PATH.
-    let program = match program.contains('/') {
-        true => tool.base_dir.join(program).into_os_string(),
-        false => program.into(),
+    // A path is relative to the crew file; a bare name is looked up in PATH.
+    let program = if program.contains('/') {
+        tool.base_dir.join(program).into_os_string()
+    } else {
+        program.into()
     };
     let sandbox = tool.sandbox.as_ref().map(|plan| plan.sandbox.clone());
     Ok(Invocation { program, arguments: rest, environment, cwd, sandbox })
-}
-
-/// What a tool is given of crew's environment.
-pub fn inherited(extra: &[String]) -> Vec<(OsString, OsString)> {
-    let wanted = |name: &OsString| {
-        name.to_str().is_some_and(|name| {
-            PASSED_ON.contains(&name)
-                || name.starts_with(PASSED_ON_PREFIX)
-                || extra.iter().any(|extra| extra == name)
-        })
-    };
-    std::env::vars_os().filter(|(name, _)| wanted(name)).collect()
 }
 
 /// Strings as they are, everything else as JSON.
@@ -125,7 +98,9 @@ fn as_text(value: &Value) -> String {
 
 fn no_nul(text: String) -> Result<String, String> {
     if text.contains('\0') {
-        return Err("an argument contains a NUL character, which no process can be given".into());
+        return Err(
+            "an argument contains a NUL character, which cannot be passed to a program".into()
+        );
     }
     Ok(text)
 }

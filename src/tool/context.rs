@@ -11,17 +11,18 @@ use crate::cancel::Cancellation;
 use crate::process::processes::Processes;
 use crate::template::{Vars, tool_context};
 
-/// The surroundings of a call: shared resources, limits, and values for templates.
+/// The environment of a call: shared resources, limits, and values for templates.
 #[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
     pub processes: &'a Processes,
     pub http: &'a HttpClients,
     pub servers: &'a Servers,
-    /// The agent's scope.
+    /// The agent's scope. Cancelling it stops the call.
     pub scope: &'a Cancellation,
-    /// The limit of tools that have none of their own.
+    /// The timeout of tools that have none of their own.
     pub default_timeout: Duration,
     pub run_started: Instant,
+    /// The input of the run, for templates.
     pub input: &'a str,
     pub vars: &'a Vars,
 }

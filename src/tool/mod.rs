@@ -5,6 +5,7 @@ mod check;
 mod command;
 mod context;
 pub mod http;
+mod launch;
 pub mod mcp;
 mod outcome;
 mod report;

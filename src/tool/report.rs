@@ -23,7 +23,7 @@ pub fn rejected(
     refused(unfinished(name, rejection.arguments, run_started), &rejection.message)
 }
 
-/// The report of a call that has started, until it is replaced by how it ended.
+/// The report of a call that has not ended, to be replaced when it does.
 pub fn unfinished(tool: &str, arguments: Value, run_started: Instant) -> ToolCallReport {
     ToolCallReport {
         tool: tool.to_owned(),
@@ -41,15 +41,15 @@ pub fn unfinished(tool: &str, arguments: Value, run_started: Instant) -> ToolCal
     }
 }
 
-/// The report of a call that somebody would not have run.
+/// The report of a call that was denied.
 pub fn refused(unfinished: ToolCallReport, why: &str) -> ToolCallReport {
     let output = format!("[not run: {why}]");
     ToolCallReport { status: ToolStatus::Rejected, output, ..unfinished }
 }
 
-/// The report of a call that was still waiting for leave to run when its scope was stopped.
+/// The report of a call whose scope was stopped while it waited for approval.
 pub fn unanswered(unfinished: ToolCallReport, scope: &Cancellation) -> ToolCallReport {
     let end = ToolEnd::stopped_in(scope);
-    let output = "[not run: it was still waiting for a confirmation]".to_owned();
+    let output = "[not run: stopped while waiting for approval]".to_owned();
     ToolCallReport { status: end.status(), stopped_by: end.stopped_by(), output, ..unfinished }
 }

@@ -1,11 +1,11 @@
-//! One call of an HTTP tool: a request and what it leads to, never anywhere but where the file says.
+//! One call of an HTTP tool: a request and its redirects.
 //!
 //! The call is one future. Dropping it closes its connection, so stopping it takes no time.
 
 use reqwest::{Method, Response};
 
 use super::client::HttpClients;
-use super::received::{Received, status_line};
+use super::received::{MAX_BODY, Received, status_line};
 use super::redirect;
 use super::request::{self, Request};
 use crate::net::{CONNECT_TIMEOUT, innermost};
@@ -15,10 +15,10 @@ use crate::text::truncate;
 use crate::tool::context::CallInput;
 use crate::tool::outcome::{ToolEnd, ToolOutcome};
 
-/// Redirects that are followed in one call.
-const MOST_REDIRECTS: usize = 5;
-/// Characters of a message that others had a part in.
-const LONGEST_MESSAGE: usize = 300;
+/// Redirects that one call follows.
+const MAX_REDIRECTS: usize = 5;
+/// Characters of a message that may quote the server.
+const MAX_MESSAGE: usize = 300;
 
 /// Makes the request and follows its redirects, until it ends or `stop` completes with the reason
 /// to drop it.
@@ -29,7 +29,7 @@ pub async fn call(
 ) -> ToolOutcome {
     let request = match request::fill(plan, &input) {
         Ok(request) => request,
-        Err(message) => return ToolOutcome::failed(&truncate(message, LONGEST_MESSAGE)),
+        Err(message) => return ToolOutcome::failed(&truncate(message, MAX_MESSAGE)),
     };
     let clients = input.context.http;
     let mut received = Received::new(input.max_output);
@@ -46,34 +46,34 @@ pub async fn call(
     match exchanged {
         Ok(()) if received.is_success() => outcome(received, ToolEnd::Succeeded, None),
         Ok(()) => outcome(received, ToolEnd::Failed, None),
-        Err(message) => {
-            outcome(received, ToolEnd::Failed, Some(truncate(message, LONGEST_MESSAGE)))
-        }
+        Err(message) => outcome(received, ToolEnd::Failed, Some(truncate(message, MAX_MESSAGE))),
     }
 }
 
-/// Requests until one is answered by something other than a redirect.
+/// Sends the request, follows redirects, and reads the final response.
 ///
 /// # Errors
-/// What went wrong, for the model to read.
+/// A message for the model.
 async fn exchange(
     plan: &HttpPlan,
     mut request: Request,
     clients: &HttpClients,
     received: &mut Received,
 ) -> Result<(), String> {
-    plan.hosts.permit(&request.url).map_err(|why| format!("not sent: it leads to {why}"))?;
-    for _ in 0..=MOST_REDIRECTS {
-        let client = clients.of(&plan.hosts, &request.url)?;
+    plan.hosts.permit(&request.url).map_err(|why| format!("not sent to {why}"))?;
+    for _ in 0..=MAX_REDIRECTS {
+        let client = clients.get(&plan.hosts, &request.url).map_err(|error| error.to_string())?;
         let response = client.execute(request.to_reqwest()).await;
-        let response = response.map_err(|error| broken(error, &request, false))?;
-        received.status = Some(response.status());
-        let led_on = redirect::follow(&mut request, &response, &plan.hosts);
-        if !led_on.map_err(|why| format!("{}: {why}", status_line(response.status())))? {
-            return read(response, &request, received).await;
+        let response = response.map_err(|error| request_error(error, &request))?;
+        let status = response.status();
+        received.status = Some(status);
+        match redirect::next_request(&request, &response, &plan.hosts) {
+            Ok(Some(next)) => request = next,
+            Ok(None) => return read(response, &request, received).await,
+            Err(why) => return Err(format!("{}: {why}", status_line(status))),
         }
     }
-    Err(format!("more than {MOST_REDIRECTS} redirects"))
+    Err(format!("too many redirects (limit {MAX_REDIRECTS})"))
 }
 
 async fn read(
@@ -87,30 +87,32 @@ async fn read(
         return Ok(());
     }
     while received.has_room() {
-        // What little arrives can unpack to much, all of it without a wait: the others, and what
-        // may stop this, get their turn between the pieces.
+        // A small compressed body can expand to a large one without any wait. Other tasks, and the
+        // timeout of this one, need their turn meanwhile.
         tokio::task::coop::consume_budget().await;
         match response.chunk().await {
             Ok(Some(piece)) => received.push(&piece),
             Ok(None) => break,
-            Err(error) => return Err(broken(error, request, true)),
+            Err(error) => {
+                let cause = innermost(&error.without_url());
+                return Err(format!("the response from {} broke off: {cause}", request.host()));
+            }
         }
     }
     Ok(())
 }
 
-/// The connection could not be made, or did not last.
-fn broken(error: reqwest::Error, request: &Request, answered: bool) -> String {
-    // An address can hold a secret; its host is enough.
+/// Describes why a request has no response. Leaves out the URL, which can hold a secret.
+fn request_error(error: reqwest::Error, request: &Request) -> String {
     let error = error.without_url();
     let host = request.host();
-    let cause = innermost(&error);
-    match (answered, error.is_connect(), error.is_timeout()) {
-        (true, ..) => format!("the answer of {host} broke off: {cause}"),
-        (_, true, true) => format!("could not connect to {host} within {CONNECT_TIMEOUT:?}"),
-        (_, true, false) => format!("could not connect to {host}: {cause}"),
-        (_, false, _) => format!("the connection to {host} broke: {cause}"),
+    if !error.is_connect() {
+        return format!("the connection to {host} failed: {}", innermost(&error));
     }
+    if error.is_timeout() {
+        return format!("cannot connect to {host} within {CONNECT_TIMEOUT:?}");
+    }
+    format!("cannot connect to {host}: {}", innermost(&error))
 }
 
 fn outcome(received: Received, end: ToolEnd, failure: Option<String>) -> ToolOutcome {
@@ -119,7 +121,10 @@ fn outcome(received: Received, end: ToolEnd, failure: Option<String>) -> ToolOut
     let mut outcome = ToolOutcome::new(end, output);
     outcome.http_status = status.map(|status| status.as_u16());
     if !is_whole {
-        outcome.add_note("the rest of the answer was not read: it is too long");
+        outcome.add_note(&format!(
+            "the rest of the response was not read: it exceeds {} MiB",
+            MAX_BODY >> 20
+        ));
     }
     match (failure, status) {
         (Some(message), _) => outcome.add_note(&message),

@@ -1,4 +1,4 @@
-//! HTTP tools: one request and its redirects, only to hosts that the crew's file allows.
+//! HTTP tools: one request and its redirects, only to hosts that the crew file allows.
 
 mod call;
 mod client;

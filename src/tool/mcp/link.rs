@@ -28,7 +28,7 @@ use crate::process::line::Line;
 use crate::process::processes::{Processes, signal_name};
 use crate::process::protocol::Invocation;
 use crate::text::Excerpt;
-use crate::tool::command::{could_not_start, inherited};
+use crate::tool::launch::{inherited_environment, start_error};
 
 /// Bytes kept of a server's stderr.
 const MAX_STDERR: usize = 8 << 10;
@@ -41,8 +41,7 @@ pub struct Link {
     /// `None` for a server that crew does not start.
     pub line: Option<Line>,
     program: String,
-    /// The process runs in a sandbox.
-    confined: bool,
+    sandboxed: bool,
     /// Taken by the handshake.
     channel: Option<Channel>,
     violation: Violation,
@@ -73,11 +72,11 @@ impl Link {
                     sandbox: sandbox.as_ref().map(|plan| plan.sandbox.clone()),
                 };
                 let program = program.to_string_lossy().into_owned();
-                let confined = sandbox.is_some();
+                let sandboxed = sandbox.is_some();
                 let served = processes.serve(invocation, MAX_STDERR);
-                let served = served.map_err(|error| could_not_start(&program, confined, &error))?;
+                let served = served.map_err(|error| start_error(&program, sandboxed, &error))?;
                 let channel = Some(Channel::Pipes(served.stdin, served.stdout));
-                Ok(Self { line: Some(served.line), program, confined, channel, violation })
+                Ok(Self { line: Some(served.line), program, sandboxed, channel, violation })
             }
             McpAccess::Http { url, headers } => {
                 let parsed =
@@ -90,7 +89,7 @@ impl Link {
                     .max_json_response_size(MAX_MESSAGE);
                 let channel = Some(Channel::Http(Box::new(config), client));
                 let program = String::new();
-                Ok(Self { line: None, program, confined: false, channel, violation })
+                Ok(Self { line: None, program, sandboxed: false, channel, violation })
             }
         }
     }
@@ -122,7 +121,7 @@ impl Link {
         match &mut self.line {
             Some(line) => {
                 let ended = line.ended().await;
-                ended.map_err(|error| could_not_start(&self.program, self.confined, &error))
+                ended.map_err(|error| start_error(&self.program, self.sandboxed, &error))
             }
             None => std::future::pending().await,
         }
@@ -135,26 +134,26 @@ impl Link {
         let Some(line) = &mut self.line else { return violation.unwrap_or(failure) };
         // The pipe may close before the process exits.
         if let Ok(Err(error)) = timeout(DIAGNOSE_TIMEOUT, line.ended()).await {
-            return could_not_start(&self.program, self.confined, &error).into();
+            return start_error(&self.program, self.sandboxed, &error).into();
         }
         let _ = timeout(DIAGNOSE_TIMEOUT, line.drained()).await;
         let failure = match (violation, line.status()) {
             (Some(violation), _) => violation,
             // Exit status 0 does not explain a failure that has another cause.
             (None, Some(status)) if status.success() && failure.has_cause() => failure,
-            (None, Some(status)) => failure.with_exit(exit(status, self.confined)),
+            (None, Some(status)) => failure.with_exit(exit(status, self.sandboxed)),
             (None, None) => failure,
         };
         failure.with_stderr(last_lines(&line.take_output()))
     }
 }
 
-fn exit(status: ExitStatus, confined: bool) -> String {
+fn exit(status: ExitStatus, sandboxed: bool) -> String {
     let status = match status.code() {
         Some(code) => format!("exit code {code}"),
         None => signal_name(status).unwrap_or_else(|| "unknown exit status".to_owned()),
     };
-    if confined { format!("{status}, in a sandbox") } else { status }
+    if sandboxed { format!("{status}, in a sandbox") } else { status }
 }
 
 fn last_lines(stderr: &Excerpt) -> String {
@@ -169,7 +168,7 @@ fn last_lines(stderr: &Excerpt) -> String {
 
 /// The environment of every tool, and the variables that the file gives this server.
 fn environment(given: &[(String, SecretString)]) -> Vec<(OsString, OsString)> {
-    let mut environment = inherited(&[]);
+    let mut environment = inherited_environment(&[]);
     environment.retain(|(name, _)| !given.iter().any(|(given, _)| name == given.as_str()));
     environment.extend(
         given.iter().map(|(name, value)| (name.into(), value.expose_secret().to_owned().into())),

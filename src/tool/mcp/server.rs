@@ -61,7 +61,7 @@ impl Shared {
     }
 }
 
-/// One server of the crew's file, running or not.
+/// One server of the crew file, running or not.
 #[derive(Debug)]
 pub struct Server {
     pub plan: Arc<McpServerPlan>,

@@ -97,7 +97,7 @@ impl Servers {
         session.map_err(|why| excerpt(&format!("MCP server {} {why}", server.plan.name)).text)
     }
 
-    /// The name of a server in the crew's file.
+    /// The name of a server in the crew file.
     pub fn name(&self, server: usize) -> &str {
         &self.servers[server].plan.name
     }
