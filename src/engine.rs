@@ -21,7 +21,7 @@ use crate::approval::Consent;
 use crate::cancel::Cancellation;
 use crate::exit;
 use crate::plan::{CrewPlan, Limits, OnFailure};
-use crate::process::processes::{Farewell, Processes};
+use crate::process::processes::{CleanupOutcome, Processes};
 use crate::provider::{Provider, governor};
 use crate::report::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
@@ -53,6 +53,7 @@ pub struct Services {
 /// A run: what its agents share, and what holds them together.
 struct Run<'a> {
     context: RunContext<'a>,
+    processes: Arc<Processes>,
     /// Set when the agent of that index has ended and its ledger is closed.
     ended: Vec<SetOnce<()>>,
     /// For `max_parallel`.
@@ -69,8 +70,8 @@ pub async fn run(
 ) -> Report {
     let clock = jiff::Timestamp::now();
     let started = Instant::now();
-    let processes = Processes::new(cancel.clone(), plan.limits.grace, services.open_files);
-    let processes = Arc::new(processes);
+    let processes = Arc::new(Processes::new(services.open_files));
+    let run_processes = Arc::new(processes.for_run(cancel.clone(), plan.limits.grace));
     let run = Run {
         context: RunContext {
             plan,
@@ -79,8 +80,8 @@ pub async fn run(
             started,
             deadline: started + plan.limits.timeout,
             ledgers: plan.agents.iter().map(Ledger::new).collect(),
-            servers: Servers::new(plan, processes.clone(), cancel.clone()),
-            processes,
+            servers: Servers::new(plan, run_processes.clone(), cancel.clone()),
+            processes: run_processes,
             http: &services.http,
             providers: &services.providers,
             governors: governor::of(&plan.providers),
@@ -91,17 +92,18 @@ pub async fn run(
             budget: Budget::of_run(plan.budget),
             longest_answers: LongestAnswers::default(),
         },
+        processes,
         ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),
     };
-    let (farewell, took) = run.join().await;
-    run.report(clock, farewell, took)
+    let (outcome, took) = run.join().await;
+    run.report(clock, outcome, took)
 }
 
 impl Run<'_> {
     /// Runs every agent to its end, and stops them when that is called for. Returns what is left
     /// of their tools, and how long what came after the agents' work took.
-    async fn join(&self) -> (Farewell, Duration) {
+    async fn join(&self) -> (CleanupOutcome, Duration) {
         let Limits { timeout: limit, grace, .. } = self.context.plan.limits;
         let cancel = self.context.cancel;
         let agents = (0..self.context.plan.agents.len()).map(|index| self.one(index));
@@ -131,8 +133,8 @@ impl Run<'_> {
         let servers = if undisturbed { deadline + mcp::LEAVE } else { deadline };
         self.until(servers, self.context.servers.end()).await;
         self.until(deadline, self.context.processes.ended()).await;
-        let farewell = self.context.processes.close().await;
-        (farewell, work_ended.elapsed())
+        let outcome = self.processes.close().await;
+        (outcome, work_ended.elapsed())
     }
 
     /// Waits for `work`, but not beyond the deadline, and hardly at all once the run is abandoned.
@@ -234,7 +236,7 @@ impl Run<'_> {
     fn report(
         mut self,
         clock: jiff::Timestamp,
-        farewell: Farewell,
+        outcome: CleanupOutcome,
         cleanup_took: Duration,
     ) -> Report {
         let ledgers = std::mem::take(&mut self.context.ledgers);
@@ -245,7 +247,7 @@ impl Run<'_> {
             .collect();
         let context = &self.context;
         let reason = context.cancel.reason();
-        let Farewell { mut survivors, guardian_lost } = farewell;
+        let CleanupOutcome { mut survivors, guardian_lost } = outcome;
         for survivor in &mut survivors {
             survivor.command = context.secrets.redact(std::mem::take(&mut survivor.command));
         }

@@ -23,7 +23,7 @@ use crate::approval::Consent;
 use crate::cancel::Cancellation;
 use crate::chat::ToolSpec;
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
-use crate::process::processes::Processes;
+use crate::process::run_processes::RunProcesses;
 use crate::provider::Provider;
 use crate::provider::governor::Governor;
 use crate::provider::offline::Offline;
@@ -43,7 +43,7 @@ pub struct RunContext<'a> {
     pub deadline: Instant,
     /// One for each agent, in the plan's order.
     pub ledgers: Vec<Ledger>,
-    pub processes: Arc<Processes>,
+    pub processes: Arc<RunProcesses>,
     pub servers: Servers,
     pub http: &'a HttpClients,
     /// In the order of [`CrewPlan::providers`].

@@ -66,9 +66,9 @@ pub fn check(args: &CheckArgs) -> ExitCode {
 
 /// Starts all servers at once, asks what they offer, and ends them.
 async fn offers(plan: &CrewPlan, cancel: &Cancellation) -> Vec<Offer> {
-    let processes = Processes::new(cancel.clone(), plan.limits.grace, own::raise_open_files());
-    let processes = Arc::new(processes);
-    let servers = Servers::new(plan, processes.clone(), cancel.clone());
+    let processes = Arc::new(Processes::new(own::raise_open_files()));
+    let run = Arc::new(processes.for_run(cancel.clone(), plan.limits.grace));
+    let servers = Servers::new(plan, run.clone(), cancel.clone());
     let asked = join_all((0..plan.mcp_servers.len()).map(|server| offer(&servers, plan, server)));
     let offers = tokio::select! {
         biased;
@@ -76,7 +76,7 @@ async fn offers(plan: &CrewPlan, cancel: &Cancellation) -> Vec<Offer> {
         offers = asked => offers,
     };
     servers.end().await;
-    processes.ended().await;
+    run.ended().await;
     processes.close().await;
     offers
 }

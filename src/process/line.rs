@@ -27,18 +27,18 @@ const KILLED: Duration = Duration::from_millis(250);
 
 /// The reapers, and the sessions of the tools, of which crew has not heard that nothing is left.
 #[derive(Debug, Clone, Default)]
-pub struct Known(Arc<Mutex<BTreeSet<Pid>>>);
+pub struct LivePids(Arc<Mutex<BTreeSet<Pid>>>);
 
-impl Known {
+impl LivePids {
     fn lock(&self) -> MutexGuard<'_, BTreeSet<Pid>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a process that crew had to adopt is of a tool.
     pub fn holds(&self, process: Pid) -> bool {
-        let known = self.lock();
-        known.contains(&process)
-            || getsid(Some(process)).is_ok_and(|session| known.contains(&session))
+        let live = self.lock();
+        live.contains(&process)
+            || getsid(Some(process)).is_ok_and(|session| live.contains(&session))
     }
 }
 
@@ -54,7 +54,7 @@ pub struct Line {
     reaper: Option<Pid>,
     /// The tool's own process, whose number is that of its session.
     leader: Option<Pid>,
-    known: Known,
+    live: LivePids,
     /// That of the tool's own process, once it has ended.
     status: Option<ExitStatus>,
     /// How many processes ended when asked to, and how many were killed.
@@ -72,7 +72,7 @@ impl Line {
         invocation: Invocation,
         pipe: pipe::Receiver,
         max_output: usize,
-        known: Known,
+        live: LivePids,
     ) -> io::Result<Self> {
         Ok(Self {
             control: Some(control),
@@ -81,7 +81,7 @@ impl Line {
             arrived: Vec::new(),
             reaper: None,
             leader: None,
-            known,
+            live,
             status: None,
             ends: (0, 0),
             pipe: Some(pipe),
@@ -193,15 +193,15 @@ impl Line {
             Notice::Started { reaper, leader } => {
                 self.reaper = Some(Pid::from_raw(reaper));
                 self.leader = Some(Pid::from_raw(leader));
-                self.known.lock().extend([reaper, leader].map(Pid::from_raw));
+                self.live.lock().extend([reaper, leader].map(Pid::from_raw));
             }
             Notice::CouldNotStart { .. } => {}
             Notice::Ended { status } => self.status = Some(ExitStatus::from_raw(status)),
             Notice::Gone { stopped, killed } => {
                 self.ends = (stopped, killed);
-                let mut known = self.known.lock();
+                let mut live = self.live.lock();
                 for gone in [self.reaper, self.leader].into_iter().flatten() {
-                    known.remove(&gone);
+                    live.remove(&gone);
                 }
             }
         }

@@ -8,5 +8,6 @@ pub mod own;
 pub mod processes;
 pub mod protocol;
 mod reaper;
+pub mod run_processes;
 pub mod sandbox;
 mod sys;

@@ -6,9 +6,8 @@ use serde_json::{Map, Value};
 
 use super::{ToolContext, note, status_of_stop};
 use crate::plan::{ProcessPlan, ToolCommand};
-use crate::process::processes;
-use crate::process::processes::Finished;
 use crate::process::protocol::Invocation;
+use crate::process::run_processes::{Finished, signal_name};
 use crate::report::{CancelKind, ToolCallReport, ToolStatus};
 use crate::template::{Template, tool_context};
 
@@ -61,7 +60,7 @@ pub fn could_not_start(program: &str, confined: bool, error: &std::io::Error) ->
 fn settle(report: &mut ToolCallReport, finished: Finished<CancelKind>) {
     let Finished { status, output, leaked, stopped_by } = finished;
     report.exit_code = status.and_then(|status| status.code());
-    report.signal = status.and_then(processes::signal_name);
+    report.signal = status.and_then(signal_name);
     report.truncated = output.truncated;
     report.output = output.text;
     report.leaked = leaked;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::cancel::Cancellation;
 use crate::chat::ToolCall;
 use crate::plan::{ToolKind, ToolPlan};
-use crate::process::processes::Processes;
+use crate::process::run_processes::RunProcesses;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus, millis};
 use crate::template::Vars;
 use http::HttpClients;
@@ -39,7 +39,7 @@ pub struct Rejection {
 /// What a call needs besides its arguments.
 #[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
-    pub processes: &'a Processes,
+    pub processes: &'a RunProcesses,
     pub http: &'a HttpClients,
     pub servers: &'a Servers,
     /// The agent's scope.

@@ -24,8 +24,8 @@ use super::transport::{Bounded, Fault, MAX_MESSAGE, Pipes};
 use crate::net;
 use crate::plan::{McpAccess, McpServerPlan};
 use crate::process::line::Line;
-use crate::process::processes::{Processes, signal_name};
 use crate::process::protocol::Invocation;
+use crate::process::run_processes::{RunProcesses, signal_name};
 use crate::text::LEFT_OUT;
 use crate::tool::command::{could_not_start, inherited};
 
@@ -59,7 +59,7 @@ impl Link {
     ///
     /// # Errors
     /// As a message that goes after the server's name.
-    pub fn open(plan: &McpServerPlan, processes: &Processes) -> Result<Self, String> {
+    pub fn open(plan: &McpServerPlan, processes: &RunProcesses) -> Result<Self, String> {
         let fault = Fault::default();
         match &plan.access {
             McpAccess::Process { program, args, env, cwd, sandbox } => {

@@ -30,7 +30,7 @@ use super::{ToolContext, note, status_of_stop};
 use crate::cancel::Cancellation;
 use crate::chat::ToolSpec;
 use crate::plan::{CrewPlan, McpGrant, McpToolPlan, ToolKind, ToolPlan};
-use crate::process::processes::Processes;
+use crate::process::run_processes::RunProcesses;
 use crate::report::{CancelKind, OfferedTool, ToolCallReport, ToolStatus};
 use failure::{Trouble, cut};
 use offer::Offered;
@@ -60,7 +60,7 @@ pub struct Equipment {
 }
 
 impl Servers {
-    pub fn new(plan: &CrewPlan, processes: Arc<Processes>, cancel: Cancellation) -> Self {
+    pub fn new(plan: &CrewPlan, processes: Arc<RunProcesses>, cancel: Cancellation) -> Self {
         let servers = plan.mcp_servers.iter().cloned().map(Server::new).collect();
         let (over, tasks) = (CancellationToken::new(), TaskTracker::new());
         Self { servers, shared: Arc::new(Shared { processes, cancel, over, tasks }) }

@@ -19,7 +19,7 @@ use super::link::Link;
 use super::offer::{self, Offered};
 use crate::cancel::Cancellation;
 use crate::plan::McpServerPlan;
-use crate::process::processes::Processes;
+use crate::process::run_processes::RunProcesses;
 
 /// Starts of one server: the first, and one more when it has died.
 const MOST_STARTS: usize = 2;
@@ -36,7 +36,7 @@ pub const LEAVE: Duration = Duration::from_millis(120);
 /// What all servers of a run share.
 #[derive(Debug)]
 pub struct Shared {
-    pub processes: Arc<Processes>,
+    pub processes: Arc<RunProcesses>,
     /// The run's.
     pub cancel: Cancellation,
     /// Cancelled when no agent needs a server any more.
