@@ -130,7 +130,7 @@ async fn what_may_be_tried_again() {
         let server = ModelServer::always(script);
         let failure = ask_server(&server, LONG).await.expect_err(name);
         let found = (failure.kind, failure.scope, failure.retryable, failure.retry_after);
-        assert_eq!(found, (kind, None, retryable, after), "{name}: {failure}");
+        assert_eq!(found, (kind, None, retryable, after), "{name}: {failure:?}");
         assert_eq!(server.requests().len(), 1, "{name}: the provider makes one attempt");
     }
 }
@@ -147,7 +147,7 @@ async fn silence_ends_a_call_and_any_byte_breaks_it() {
         let failure = ask_server(&server, SHORT).await.expect_err(name);
         let found = (failure.kind, failure.scope, failure.retryable);
         assert_eq!(found, (ErrorKind::Timeout, Some(Scope::Model), false), "{name}");
-        assert!(failure.message.contains("200ms"), "{name}: {failure}");
+        assert!(failure.message.contains("200ms"), "{name}: {failure:?}");
         until(&server, |state| state.hang_ups.len() == 1).await;
     }
     // An error's body has no longer than a silence, however it comes.
@@ -260,7 +260,7 @@ async fn a_server_that_is_not_there_is_named() {
     let failure = ask(&*provider, LONG, 1024).await.0.unwrap_err();
     assert_eq!((failure.kind, failure.retryable), (ErrorKind::Network, true));
     let message = format!("mock: could not connect to 127.0.0.1:{port}: connection refused");
-    assert_eq!(failure.message, message);
+    assert_eq!(failure.message.to_its_source(), message);
 }
 
 #[test]
@@ -310,8 +310,8 @@ async fn whatever_is_sent_memory_follows_from_max_answer() {
         let provider = provider(plan(&server.base_url()));
         let (result, told) = ask(&*provider, LONG, 10_000).await;
         let failure = result.expect_err(name);
-        assert!(failure.message.contains(words), "{name}: {failure}");
-        assert!(told.len() <= 10_000 && failure.message.len() < 1000, "{name}");
+        assert!(failure.message.contains(words), "{name}: {failure:?}");
+        assert!(told.len() <= 10_000 && failure.message.to_its_source().len() < 1000, "{name}");
     }
     let most = peak_memory();
     assert!(most.is_none_or(|bytes| bytes < 200 << 20), "{most:?} bytes");
@@ -371,7 +371,7 @@ async fn tools_are_told_and_called() {
         idle_timeout: LONG,
     };
     let reply = provider(plan(&server.base_url())).chat(request, &mut |_| {}).await.unwrap();
-    let call = &reply.tool_calls[0];
+    let call = reply.tool_calls[0].to_its_source();
     assert_eq!((&*call.id, &*call.name, &*call.arguments), ("7", "df", "{\"path\":\"/\"}"));
     let body = server.requests().remove(0).body;
     assert_eq!(body["tools"][0]["function"]["name"], "df");

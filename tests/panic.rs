@@ -4,15 +4,13 @@
 
 use std::sync::Arc;
 
-use crew::approval::Consent;
 use crew::cancel::Cancellation;
 use crew::chat::ChatReply;
-use crew::engine::{self, Services};
+use crew::engine;
 use crew::plan::{self, Overrides};
 use crew::provider::{ChatDelta, ChatRequest, Provider, ProviderError};
-use crew::report::{AgentStatus, ErrorKind};
-use crew::secret::Secrets;
-use crew::tool::http::HttpClients;
+use crew::report::{AgentStatus, ErrorKind, EventSink};
+use crew::services::Services;
 use futures::future::BoxFuture;
 
 /// Says something, then panics where the model is called `bad`.
@@ -41,15 +39,11 @@ async fn an_agent_that_panics_is_one_failed_agent() {
     let overrides =
         Overrides { on_failure: Some(plan::OnFailure::Continue), ..Overrides::default() };
     let plan = plan::load(Some(&file), &overrides, &|_| None).unwrap();
-    let services = Services {
-        consent: Consent::Nobody,
-        providers: vec![Arc::new(Panics)],
-        http: HttpClients::default(),
-        secrets: Secrets::default(),
-        events: Arc::new(|_| {}),
-        open_files: None,
-    };
-    let report = engine::run(&plan, "go", &Cancellation::new(), &services).await;
+    let cancel = Cancellation::new();
+    let mut services = Services::connect(&plan, &cancel, None).unwrap();
+    services.providers = vec![Arc::new(Panics)];
+    let events: EventSink = Arc::new(drop);
+    let report = engine::run(&plan, "go", &services, &cancel, &events).await;
     let [bad, good] = &report.agents[..] else { panic!("{report:?}") };
     assert_eq!((bad.status, good.status), (AgentStatus::Failed, AgentStatus::Succeeded));
     let error = bad.error.as_ref().unwrap();

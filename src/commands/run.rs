@@ -11,13 +11,13 @@ use crate::commands::input::Source;
 use crate::commands::output::OutputFile;
 use crate::commands::reader;
 use crate::config::faults::Faults;
-use crate::engine::{self, Services};
+use crate::engine;
 use crate::plan::{self, CrewPlan, OnFailure, Overrides};
 use crate::process::own;
 use crate::render::progress::{self, Progress};
 use crate::report::{CancelKind, Report};
-use crate::tool::http::HttpClients;
-use crate::{exit, provider, render, signal, text};
+use crate::services::Services;
+use crate::{exit, render, signal, text};
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
 
@@ -100,8 +100,7 @@ impl Prepared {
         if file.is_none() {
             reader::watch(&cancel).context("cannot watch standard output")?;
         }
-        let providers = provider::connect(&plan.providers)?;
-        let http = HttpClients::connect(&plan)?;
+        let mut services = Services::connect(&plan, &cancel, own::raise_open_files())?;
         let input = input(source, &plan, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
         let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();
@@ -110,15 +109,10 @@ impl Prepared {
         for warning in plan.warnings() {
             progress.say(format!("warning: {}", text::inline(&warning)));
         }
-        let services = Services {
-            providers,
-            http,
-            secrets: plan.secrets(),
-            events: progress.sink(),
-            consent: if yes { Consent::Given } else { Consent::of(terminal, progress.prompter()) },
-            open_files: own::raise_open_files(),
-        };
-        let report = engine::run(&plan, &input, &cancel, &services).await;
+        services.approval =
+            if yes { Consent::Given } else { Consent::of(terminal, progress.prompter()) };
+        let mut report = engine::run(&plan, &input, &services, &cancel, &progress.sink()).await;
+        engine::settle(&mut report, services.close().await);
         // The connections of dropped calls are closed by tasks of their own: now, not after the report.
         tokio::task::yield_now().await;
         Ok((report, progress, file))

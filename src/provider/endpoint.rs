@@ -25,6 +25,7 @@ use crate::plan::ProviderPlan;
 use crate::report::{ErrorKind, Scope};
 use crate::secret::Secrets;
 use crate::secret::is_telling;
+use crate::untrusted::Untrusted;
 
 /// What is read of the body of an error.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
@@ -132,7 +133,7 @@ impl Endpoint {
         ProviderError {
             kind,
             scope: None,
-            message: format!("{}: {message}", self.name),
+            message: Untrusted::new(format!("{}: {message}", self.name)),
             retryable: false,
             retry_after: None,
             finish_reason: None,

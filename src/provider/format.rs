@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::ChatRequest;
+use crate::untrusted::Untrusted;
 
 /// Servers at which a format keeps no model from calling its tools. Elsewhere it often does.
 const BESIDE_TOOLS: [&str; 3] = ["openai", "openrouter", "anthropic"];
@@ -36,8 +37,8 @@ pub fn may_ask(provider: &str, request: &ChatRequest<'_>) -> bool {
 }
 
 /// Whether a refusal in these words is about the format.
-pub fn is_meant(refusal: &str) -> bool {
-    let refusal = refusal.to_ascii_lowercase();
+pub fn is_meant(refusal: &Untrusted) -> bool {
+    let refusal = refusal.to_its_source().to_ascii_lowercase();
     NAMES.iter().any(|name| refusal.contains(name))
 }
 

@@ -34,6 +34,7 @@ use crate::chat::{ChatReply, Message, TokenUsage, ToolSpec};
 use crate::net::{self, SetupError};
 use crate::report::{ErrorKind, Scope};
 use crate::structured::Schema;
+use crate::untrusted::Untrusted;
 
 use self::protocol::Protocol;
 use crate::plan::{Api, ProviderPlan};
@@ -142,20 +143,20 @@ pub enum ChatDelta<'a> {
     Usage(TokenUsage),
 }
 
-/// Why a call failed. `message` carries the server's own words and no secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderError {
     pub kind: ErrorKind,
     /// For timeouts.
     pub scope: Option<Scope>,
-    pub message: String,
+    /// Holds the server's own words.
+    pub message: Untrusted,
     /// Another attempt may succeed, and nothing of an answer had arrived.
     pub retryable: bool,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
     /// How the server ended an answer that it, or the model, withheld or spoilt.
-    pub finish_reason: Option<String>,
+    pub finish_reason: Option<Untrusted>,
     pub effect: Effect,
 }
 

@@ -16,6 +16,7 @@ use crate::chat::ChatReply;
 use crate::net::SetupError;
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
+use crate::untrusted::Untrusted;
 
 /// One endpoint and the protocol it speaks.
 pub struct Remote {
@@ -150,7 +151,7 @@ impl Remote {
             Fault::Server(error) => self.endpoint.told(&error),
             Fault::Refused(refusal, finish_reason) => ProviderError {
                 retryable: refusal.retryable,
-                finish_reason,
+                finish_reason: finish_reason.map(Untrusted::new),
                 ..self.endpoint.error(
                     refusal.kind,
                     format_args!(

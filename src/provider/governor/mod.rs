@@ -176,7 +176,10 @@ impl Governor {
     fn obstacle(&self, model: &str, deadline: Instant) -> Result<(), ProviderError> {
         let shared = self.open();
         if let Some(error) = shared.stopped.as_ref().or_else(|| shared.models.get(model)) {
-            let message = format!("not asked, since another call got: {}", error.message);
+            let message = error
+                .message
+                .clone()
+                .map(|message| format!("not asked, since another call got: {message}"));
             return Err(ProviderError { message, retryable: false, ..error.clone() });
         }
         let (Some(until), Some(error)) = (shared.state.paused_until(), &shared.refusal) else {
@@ -186,10 +189,12 @@ impl Governor {
             return Ok(());
         }
         let wait = until.saturating_duration_since(Instant::now()).as_secs_f64();
-        let message = format!(
-            "{} (not tried again: the next attempt is due in {wait:.1}s, after the time limit)",
-            error.message
-        );
+        let message = error.message.clone().map(|message| {
+            format!(
+                "{message} (not tried again: the next attempt is due in {wait:.1}s, after the time \
+                 limit)"
+            )
+        });
         Err(ProviderError { message, retryable: false, ..error.clone() })
     }
 

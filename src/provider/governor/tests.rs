@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::plan::{Api, RateLimits};
 use crate::report::ErrorKind;
+use crate::untrusted::Untrusted;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const RTT: Duration = Duration::from_millis(20);
@@ -240,7 +241,7 @@ async fn what_no_call_can_get_past_ends_all_that_wait() {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         let ended: Vec<_> =
             ended.into_iter().map(|one| one.map_err(|error| error.message)).collect();
-        let same = Err("not asked, since another call got: mock: no".to_owned());
+        let same = Err(Untrusted::from("not asked, since another call got: mock: no"));
         assert_eq!(ended, [if other_goes_on { Ok(()) } else { same.clone() }, same.clone(), same]);
     }
 }
@@ -271,7 +272,7 @@ async fn a_pause_beyond_the_time_limit_is_not_waited_for() {
     let (one, other, ()) = futures::join!(short(), short(), refuse);
     for ended in [one, other] {
         let error = ended.unwrap_err();
-        assert!(error.message.contains("not tried again") && !error.retryable, "{error}");
+        assert!(error.message.contains("not tried again") && !error.retryable, "{error:?}");
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);
     governor.admit("m", 0, begun + HOUR).await.unwrap();
