@@ -107,7 +107,7 @@ fn long() -> String {
 #[test]
 fn a_reader_that_does_not_read_does_not_keep_crew_from_ending() {
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let running = with_own_tmpdir(Crew::new(&long()).stdout(writer.into())).start();
+    let running = with_own_tmpdir(Crew::new(long()).stdout(writer.into())).start();
     // Once the first byte is there, the report is being written; the rest does not fit the pipe.
     reader.read_exact(&mut [0]).unwrap();
     running.signal(Signal::SIGTERM);
@@ -121,7 +121,7 @@ fn nor_does_it_when_the_signal_came_before_the_report() {
     let yaml = format!("{}  b: {{model: offline, tools: [endless]}}\n", long());
     let endless = "tools:\n  endless: {description: x, shell: exec sleep 1000}\n";
     let (_reader, writer) = std::io::pipe().unwrap();
-    let crew = Crew::new(&yaml.replace("tools:\n", endless)).stdout(writer.into());
+    let crew = Crew::new(yaml.replace("tools:\n", endless)).stdout(writer.into());
     let running = with_own_tmpdir(crew).start();
     for agent in ["a0", "a1", "a2", "a3"] {
         running.wait_for_stderr(&format!("{agent}: succeeded"));
@@ -135,7 +135,7 @@ fn nor_does_it_when_the_signal_came_before_the_report() {
 #[test]
 fn a_slow_reader_gets_the_whole_report_in_spite_of_a_signal() {
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let running = with_own_tmpdir(Crew::new(&long()).stdout(writer.into())).start();
+    let running = with_own_tmpdir(Crew::new(long()).stdout(writer.into())).start();
     let mut report = vec![0];
     reader.read_exact(&mut report).unwrap();
     running.signal(Signal::SIGTERM);

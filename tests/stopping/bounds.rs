@@ -18,7 +18,7 @@ const MOST_MEMORY: u64 = 64 << 20;
 const GIB: u64 = 1 << 30;
 
 fn crew_at(base_url: &str, agent: &str) -> Crew {
-    Crew::new(&format!(
+    Crew::new(format!(
         "providers:\n  mock: {{api: openai, base_url: '{base_url}'}}\n\
          agents:\n  a: {{model: mock/m, retries: 0, {agent}}}\n"
     ))

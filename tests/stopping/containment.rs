@@ -58,7 +58,7 @@ fn a_lack_of_descriptors_is_a_tools_error_and_not_crews_end() {
 fn what_crew_was_started_with_stays_with_crew() {
     let look = "[ -e /dev/fd/9 ] && echo 'fd 9'; kill -0 $(cat \"$DIR/pid\") && echo alive\ntrue";
     let preparation = "{ sleep 1000 >/dev/null 2>&1 & echo $! >\"$DIR/pid\"; exec 9</dev/null; }";
-    let running = Crew::new(&one_tool(look)).through(preparation).start();
+    let running = Crew::new(one_tool(look)).through(preparation).start();
     let other = running.pid_from("pid");
     let report = running.wait().report(0);
     assert_eq!(output_of(&report), "alive\n");
@@ -73,7 +73,7 @@ fn what_crew_was_started_with_stays_with_crew() {
 fn neither_is_it_touched_when_crew_has_to_clean_up_by_itself() {
     let tool = "echo $PPID >\"$DIR/reaper\"; trap '' TERM; while :; do sleep 1000; done";
     let preparation = "{ sleep 1000 >/dev/null 2>&1 & echo $! >\"$DIR/pid\"; }";
-    let running = Crew::new(&one_tool(tool)).through(preparation).start();
+    let running = Crew::new(one_tool(tool)).through(preparation).start();
     let (other, reaper) = (running.pid_from("pid"), running.pid_from("reaper"));
     // Both at once, so that the tool falls to crew: neither may act on the other's death.
     let guardian = parent_of(reaper);
@@ -103,7 +103,7 @@ fn parent_of(pid: Pid) -> Pid {
 fn a_tool_that_paralyses_what_watches_over_it_gains_nothing() {
     let tool =
         "trap '' TERM\necho $$ >\"$DIR/pid\"\nkill -STOP $PPID\nwhile :; do sleep 1000; done";
-    let running = Crew::new(&one_tool(tool)).start();
+    let running = Crew::new(one_tool(tool)).start();
     let tool = running.pid_from("pid");
     running.signal(Signal::SIGINT);
     let report = running.wait().json();
@@ -162,7 +162,7 @@ agents:
 fn it_does_not_matter_what_crew_was_started_with() {
     let leave = "(sleep 1000 >/dev/null 2>&1 &)\necho done";
     for preparation in ["trap '' CHLD", "exec <&- 2>&-", "exec 3</dev/null 4<&3 9<&3"] {
-        let report = Crew::new(&one_tool(leave)).through(preparation).run().report(0);
+        let report = Crew::new(one_tool(leave)).through(preparation).run().report(0);
         assert_eq!(output_of(&report), "done\n", "{preparation}");
         assert_eq!(report["agents"]["a"]["tool_calls"][0]["leaked"], true, "{preparation}");
         assert_eq!(report["cleanup"]["survivors"], json!([]), "{preparation}");

@@ -64,7 +64,7 @@ fn each_signal_stops_the_tool_and_is_what_crew_dies_of() {
 
 #[test]
 fn a_tool_that_ignores_its_signal_is_killed_after_the_grace() {
-    let running = Crew::new(&deaf()).start();
+    let running = Crew::new(deaf()).start();
     let tool = running.pid_from("pid");
     running.signal(Signal::SIGINT);
     let asked = Instant::now();
@@ -79,7 +79,7 @@ fn a_tool_that_ignores_its_signal_is_killed_after_the_grace() {
 
 #[test]
 fn a_second_signal_calls_off_the_grace() {
-    let running = Crew::new(&deaf().replace("500ms", "60s")).start();
+    let running = Crew::new(deaf().replace("500ms", "60s")).start();
     let tool = running.pid_from("pid");
     running.signal(Signal::SIGINT);
     running.wait_for_stderr("stopping");

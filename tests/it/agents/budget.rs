@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::README;
 use crate::support::crew::Crew;
 use crate::support::faults;
 use crate::support::mock_model::{ModelServer, Request};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 fn crew(server: &ModelServer, yaml: &str) -> Crew {
     let provider = "providers:\n  mock: {api: openai, base_url: '${URL}'}\n\
                     tools:\n  t: {description: x, command: [echo, hi]}\n";
-    Crew::new(&format!("{provider}{yaml}")).env("URL", &server.base_url())
+    Crew::new(format!("{provider}{yaml}")).env("URL", &server.base_url())
 }
 
 fn agents(count: usize, agent: &str) -> String {
@@ -267,16 +268,13 @@ fn faults_of_limits_and_prices() {
 
 #[test]
 fn check_shows_what_a_run_and_its_agents_may_use_up_and_what_it_costs() {
-    let folder = faults::folder(
+    let shown = |yaml: &str| Crew::check(yaml).run_as_is().stdout;
+    let text = shown(
         "limits: {max_tokens: 5000, max_model_calls: 1}\nproviders: {ollama: {max_concurrency: 2, \
          requests_per_minute: 60}}\nprices: {ollama/x: {input: 1.5, output: 2}}\n\
          defaults: {model: ollama/x, limits: {max_tool_calls: 3}}\n\
          agents:\n  a: {limits: {max_cost: 0.5}}\n  b: {}\n  c: {model: [offline, ollama/x]}\n",
     );
-    let shown = |file: &tempfile::TempDir| {
-        String::from_utf8(faults::crew(file.path(), &["check"], &[]).stdout).unwrap()
-    };
-    let text = shown(&folder);
     assert!(text.contains("at most 5000 tokens, 1 model call\n"), "{text}");
     assert!(text.contains("\n        agent a: at most a cost of 0.5, 3 tool calls\n"), "{text}");
     assert!(text.contains("\n        each of b, c: at most 3 tool calls\n"), "{text}");
@@ -287,28 +285,24 @@ fn check_shows_what_a_run_and_its_agents_may_use_up_and_what_it_costs() {
     };
     assert_eq!(price(&text), ["1.5", "1.5", "2"], "{text}");
     // A pattern that fits nothing is seen.
-    let other = faults::folder(
+    let text = shown(
         "prices: {ollama/y: {input: 1.5, output: 2}}\ndefaults: {limits: {max_tokens: 7}}\n\
          agents: {a: {model: ollama/x}, b: {model: ollama/x}}\n",
     );
-    let text = shown(&other);
     assert_eq!(price(&text), ["unknown"], "{text}");
     assert!(text.contains("\n        each agent: at most 7 tokens\n"), "{text}");
 }
 
 #[test]
 fn the_example_of_the_readme_works() {
-    let readme = crate::support::README;
-    let mut blocks = readme.split("```yaml\n").filter_map(|block| block.split("```").next());
+    let mut blocks = README.split("```yaml\n").filter_map(|block| block.split("```").next());
     let example = blocks.find(|block| block.contains("\nprices:")).unwrap();
     let yaml = format!("defaults: {{model: [openai/gpt-4o-mini, ollama/x]}}\n{example}");
     let server = ModelServer::always(stream().text("x").finish("stop").usage(30, 20).done());
     let env = [("OPENAI_API_KEY", "sk-0123456789"), ("OPENAI_BASE_URL", &server.base_url())];
-    let crew = env.iter().fold(Crew::new(&yaml), |crew, (name, value)| crew.env(name, value));
-    let usage = &crew.run().report(0)["agents"]["disk"]["usage"];
+    let usage = &Crew::new(&yaml).envs(&env).run().report(0)["agents"]["disk"]["usage"];
     assert!((usage["cost"].as_f64().unwrap() - (30.0 * 0.15 + 20.0 * 0.6) / 1e6).abs() < 1e-12);
-    let text = faults::crew(faults::folder(&yaml).path(), &["check"], &env);
-    let text = String::from_utf8(text.stdout).unwrap();
+    let text = Crew::check(&yaml).envs(&env).run_as_is().stdout;
     for line in [
         "at most 200000 tokens, a cost of 0.5, 100 model calls, 50 tool calls",
         "each agent: at most 20000 tokens",

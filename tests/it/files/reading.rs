@@ -4,21 +4,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::faults::{
-    AGENT, OFFLINE, crew, expect, expect_good, expect_in, faults, folder, lines, run,
-};
+use crate::support::crew::Crew;
+use crate::support::faults::{AGENT, OFFLINE, expect, expect_good, expect_in, faults, lines, run};
 
 #[test]
 fn a_key_is_never_shown() {
-    let dir = folder(
+    let crew = Crew::new(
         "providers:\n  p: {base_url: http://h, api_key_env: sk-SECRET, api_key: SECRET, \
          headers: {authorization: SECRET}}\ndefaults: {model: openai/x}\nagents: {a: {}}\n",
     );
     let key = "bad\u{7f}SECRET";
-    let output = crew(dir.path(), &["run", "-i", "x"], &[("OPENAI_API_KEY", key)]);
-    let (stdout, stderr) =
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert_eq!(output.status.code(), Some(2));
+    let ended = crew.env("OPENAI_API_KEY", key).run();
+    let (stdout, stderr) = (&ended.stdout, &ended.stderr);
+    assert_eq!(ended.status.code(), Some(2));
     assert!(stdout.contains("looks like an API key"), "{stdout}");
     assert!(stdout.contains("no HTTP header can carry"), "{stdout}");
     assert!(!stdout.contains("SECRET") && !stderr.contains("SECRET"), "{stdout}{stderr}");
@@ -137,11 +135,11 @@ fn hostile_files_cost_nothing() {
         ("- ".repeat(100_000), "more than 32 levels"),
         ("x".repeat(50 << 20), "larger than 1 MiB"),
     ] {
-        let dir = folder(&yaml);
+        let crew = Crew::new(&yaml);
         let started = Instant::now();
-        let output = crew(dir.path(), &["run", "-i", "x"], &[]);
+        let ended = crew.run();
         let took = started.elapsed();
-        let found = lines(&faults(&output));
+        let found = lines(&faults(&ended));
         assert!(found.len() == 1 && found[0].contains(expected), "{found:#?}");
         assert!(took < Duration::from_secs(5), "{expected}: {took:?}");
     }
@@ -153,10 +151,9 @@ fn many_agents_in_a_row() {
         let agents = (1..5000).map(|n| format!("  a{n}: {{needs: [a{}]}}\n", n - 1));
         format!("{OFFLINE}agents:\n  a0: {{{first}}}\n{}", agents.collect::<String>())
     };
-    let dir = folder(chain(""));
-    let output = crew(dir.path(), &["check"], &[]);
-    assert_eq!(output.status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("a4999"));
+    let ended = Crew::check(chain("")).run_as_is();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stdout.contains("a4999"));
     expect(
         &chain("needs: [a4999]"),
         &[],
@@ -169,7 +166,7 @@ fn many_agents_in_a_row() {
 fn files_that_are_none() {
     let dir = tempfile::tempdir().unwrap();
     let here = dir.path();
-    let found = |args: &[&str]| lines(&faults(&crew(here, args, &[]))).join("\n");
+    let found = |args: &[&str]| lines(&faults(&Crew::at(here).args(args).run_as_is())).join("\n");
     let run = ["run", "-i", "x", "-c"];
     assert!(found(&run[..3]).contains("no crew here"));
     assert!(found(&[&run[..], &["no.yaml"]].concat()).contains("there is no such file"));
@@ -183,9 +180,8 @@ fn files_that_are_none() {
 fn where_a_file_is_looked_for() {
     let dir = tempfile::tempdir().unwrap();
     let name_of = |env: &[(&str, &str)]| {
-        let output = crew(dir.path(), &["run", "-i", "x", "-o", "json"], env);
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        report["crew"].as_str().unwrap().to_owned()
+        let crew = Crew::at(dir.path()).args(&["run", "-o", "json"]).envs(env);
+        crew.run().json()["crew"].as_str().unwrap().to_owned()
     };
     let write = |path: &str| {
         let path = dir.path().join(path);
@@ -205,14 +201,13 @@ fn where_a_file_is_looked_for() {
 
 #[test]
 fn people_see_the_line_and_what_to_do() {
-    let dir = folder(format!("{OFFLINE}agents:\n  disk:\n    tols: [x]\n    timeout: 5x\n"));
-    for command in ["check", "run"] {
-        let args: &[&str] =
-            if command == "run" { &["run", "-i", "x", "-o", "text"] } else { &["check"] };
-        let output = crew(dir.path(), args, &[]);
-        assert_eq!(output.status.code(), Some(2));
-        assert!(output.stdout.is_empty());
-        let stderr = String::from_utf8(output.stderr).unwrap();
+    let yaml = format!("{OFFLINE}agents:\n  disk:\n    tols: [x]\n    timeout: 5x\n");
+    let run = Crew::new(&yaml).args(&["-i", "x", "-o", "text"]);
+    for crew in [Crew::check(&yaml), run] {
+        let ended = crew.run_as_is();
+        assert_eq!(ended.status.code(), Some(2));
+        assert!(ended.stdout.is_empty());
+        let stderr = ended.stderr;
         for piece in ["agents.yaml:4:5", "tols: [x]", "did you mean \"tools\"?", "agents.yaml:5:14"]
         {
             assert!(stderr.contains(piece), "{piece}: {stderr}");
@@ -222,27 +217,26 @@ fn people_see_the_line_and_what_to_do() {
 
 #[test]
 fn a_hostile_file_writes_no_escape_sequences() {
-    let dir = folder("agents:\n  \"\\e]0;owned\\a\": {\"\\e[2J\": 1}\nname: \"\\e[31m\u{9b}31m\n");
-    for yaml in [None, Some("agents: {\"\\e]0;x\\a\": {\"\\e[2J\": \u{85}1}}\n")] {
-        if let Some(yaml) = yaml {
-            std::fs::write(dir.path().join("agents.yaml"), yaml).unwrap();
-        }
-        let output = crew(dir.path(), &["check"], &[]);
-        assert_eq!(output.status.code(), Some(2));
-        let stderr = String::from_utf8(output.stderr).unwrap();
+    for yaml in [
+        "agents:\n  \"\\e]0;owned\\a\": {\"\\e[2J\": 1}\nname: \"\\e[31m\u{9b}31m\n",
+        "agents: {\"\\e]0;x\\a\": {\"\\e[2J\": \u{85}1}}\n",
+    ] {
+        let ended = Crew::check(yaml).run_as_is();
+        assert_eq!(ended.status.code(), Some(2));
+        let stderr = ended.stderr;
         assert!(!stderr.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{85}']), "{stderr:?}");
     }
 }
 
 #[test]
 fn check_shows_what_would_run() {
-    let dir = folder(
+    let crew = Crew::check(
         "defaults: {model: offline}\ntools: {df: {command: [df, -h]}}\n\
          agents: {late: {needs: [early]}, early: {tools: [df], timeout: 7s}}\n",
     );
-    let output = crew(dir.path(), &["check"], &[]);
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0));
+    let ended = crew.run_as_is();
+    let stdout = ended.stdout;
+    assert_eq!(ended.status.code(), Some(0));
     let at = |text: &str| stdout.find(text).unwrap_or_else(|| panic!("{text}: {stdout}"));
     assert!(at("early") < at("late"));
     assert!(stdout.contains("df -h") && stdout.contains("7s") && stdout.contains("offline"));
@@ -251,22 +245,22 @@ fn check_shows_what_would_run() {
 
 #[test]
 fn a_wrong_command_line_is_a_fault_too() {
-    let dir = folder(format!("{OFFLINE}{AGENT}"));
+    let yaml = format!("{OFFLINE}{AGENT}");
     for args in [
-        &["run", "--nope"][..],
-        &["run", "-i", "x", "--timeout", "5x"],
-        &["run", "-i", "x", "--input-file", "y"],
-        &["run", "-i", "x", "--max-parallel", "0"],
-        &["run", "-i", "x", "--var", "=x"],
-        &["run", "-i", "x", "-k", "--fail-fast"],
+        &["--nope"][..],
+        &["-i", "x", "--timeout", "5x"],
+        &["-i", "x", "--input-file", "y"],
+        &["-i", "x", "--max-parallel", "0"],
+        &["-i", "x", "--var", "=x"],
+        &["-i", "x", "-k", "--fail-fast"],
     ] {
-        let output = crew(dir.path(), args, &[]);
-        let found = faults(&output);
+        let ended = Crew::new(&yaml).args(args).run_as_is();
+        let found = faults(&ended);
         assert_eq!(found.len(), 1, "{args:?}");
         assert_eq!(found[0]["path"], Value::Null);
-        assert!(!output.stderr.is_empty(), "{args:?}");
+        assert!(!ended.stderr.is_empty(), "{args:?}");
     }
-    let output = crew(dir.path(), &["check", "--nope"], &[]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(output.stdout.is_empty());
+    let ended = Crew::check(&yaml).args(&["--nope"]).run_as_is();
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stdout.is_empty());
 }

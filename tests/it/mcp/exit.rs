@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// One agent that calls each of these tools once.
 fn crew(role: &str, more: &str, tools: &str) -> Crew {
     let servers = yaml(role, more);
-    Crew::new(&format!(
+    Crew::new(format!(
         "limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n"
     ))
 }
@@ -65,7 +65,7 @@ fn ctrl_c_tells_the_server_and_leaves_nothing_of_it_and_its_launcher() {
         .replace(&format!("command: {:?}", program.to_str().unwrap()), "command: sh")
         .replace(mcp_server::ARGS, &json!(["-c", script]).to_string());
     for servers in [direct, launched] {
-        let running = Crew::new(&format!(
+        let running = Crew::new(format!(
             "limits: {{grace: 700ms}}\nmcp_servers:\n{servers}\
              agents:\n  a: {{model: offline, tools: [fx.never]}}\n"
         ))
@@ -118,7 +118,7 @@ fn a_server_goes_when_crew_is_killed() {
 fn all_servers_of_an_agent_start_at_once() {
     let more = "    start_timeout: 600ms\n";
     let servers: String = (0..4).map(|n| server(&format!("s{n}"), "mute", more)).collect();
-    let ended = Crew::new(&format!(
+    let ended = Crew::new(format!(
         "mcp_servers:\n{servers}agents:\n  a: {{model: offline, tools: [s0, s1, s2, s3]}}\n"
     ))
     .run();
@@ -136,7 +136,7 @@ fn looking_what_servers_offer_leaves_nothing_behind() {
         ("refuses", "", 1),
     ] {
         let servers = yaml(role, more);
-        let ended = Crew::checking(&format!(
+        let ended = Crew::check(format!(
             "limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline}}\n"
         ))
         .args(&["--tools"])
@@ -146,7 +146,7 @@ fn looking_what_servers_offer_leaves_nothing_behind() {
     }
     let servers = yaml("mute stubborn", "");
     let yaml = format!("limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline}}\n");
-    let running = Crew::checking(&yaml).args(&["--tools"]).start_as_is();
+    let running = Crew::check(&yaml).args(&["--tools"]).start_as_is();
     running.wait_for_file("starts");
     running.signal(Signal::SIGINT);
     let ended = running.wait();

@@ -46,7 +46,7 @@ fn found(request: &Value) -> Value {
 }
 
 fn crew(url: &str, more: &str) -> Crew {
-    Crew::new(&format!(
+    Crew::new(format!(
         "mcp_servers:\n  web:\n    url: '{url}'\n    headers: {{authorization: 'Bearer ${{KEY}}'}}\n{more}\
          agents:\n  a: {{model: offline, tools: [web]}}\n"
     ))

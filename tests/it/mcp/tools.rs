@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::README;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mcp_server::{self, server, yaml};
 use crate::support::mock_model::ModelServer;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 /// One agent whose model is `offline`: it calls each of these tools of the server once.
 fn offline(role: &str, more: &str, tools: &str) -> Crew {
     let servers = yaml(role, more);
-    Crew::new(&format!("{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n"))
+    Crew::new(format!("{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n"))
 }
 
 /// One agent with all tools of the server, whose model calls these, one each turn.
@@ -19,7 +20,7 @@ fn calling(role: &str, more: &str, calls: &[(&str, Value)]) -> (Crew, ModelServe
     let turns = calls.iter().map(|(name, arguments)| script::tool_call(name, arguments));
     let model = ModelServer::sequence(turns.chain([script::text("done")]).collect::<Vec<_>>());
     let servers = yaml(role, more);
-    let crew = Crew::new(&format!(
+    let crew = Crew::new(format!(
         "providers:\n  mock: {{api: openai, base_url: '{}'}}\n{servers}\
          agents:\n  a: {{model: mock/m, tools: [fx]}}\n",
         model.base_url()
@@ -112,7 +113,7 @@ fn a_server_is_started_once_for_all_who_need_it_and_not_for_the_others() {
         (0..5).map(|n| format!("  b{n}: {{model: offline, tools: [fx.echo]}}\n")).collect();
     let last =
         "  last: {model: offline, tools: [fx.env], needs: [b0, b1]}\n  c: {model: offline}\n";
-    let ended = Crew::new(&format!("{servers}agents:\n{agents}{last}")).run();
+    let ended = Crew::new(format!("{servers}agents:\n{agents}{last}")).run();
     ended.report(0);
     assert_eq!(lines(&ended, "starts").len(), 1);
     assert_eq!(lines(&ended, "calls").len(), 6);
@@ -126,7 +127,7 @@ fn a_server_that_does_not_start_is_an_error_of_those_who_need_it() {
         ("endless", "", vec!["MCP server fx", "pages"]),
     ] {
         let servers = yaml(role, more);
-        let ended = Crew::new(&format!(
+        let ended = Crew::new(format!(
             "limits: {{on_failure: continue, grace: 300ms}}\n{servers}agents:\n  \
              a: {{model: offline, tools: [fx]}}\n  b: {{model: offline, tools: [fx.echo]}}\n  \
              c: {{model: offline}}\n"
@@ -235,7 +236,7 @@ fn a_call_that_takes_too_long_is_cancelled_and_the_agent_goes_on() {
     for tool in ["never", "progress"] {
         let servers = yaml("unhurried", "    timeout: 300ms\n");
         // The run goes on for a while, so that the server has its turn to hear of the end of a call.
-        let crew = Crew::new(&format!(
+        let crew = Crew::new(format!(
             "{servers}tools:\n  wait: {{description: x, command: [sleep, '2']}}\n\
              agents:\n  a: {{model: offline, tools: [fx.{tool}]}}\n  \
              b: {{model: offline, tools: [wait]}}\n"
@@ -309,8 +310,7 @@ fn a_server_gets_what_the_file_gives_it_and_no_secret() {
 
 #[test]
 fn the_example_of_the_readme_works() {
-    let readme = crate::support::README;
-    let example = readme.split("```yaml").find(|block| block.contains("mcp_servers:")).unwrap();
+    let example = README.split("```yaml").find(|block| block.contains("mcp_servers:")).unwrap();
     let example = example.split("```").next().unwrap();
     // The server of the example is played by the test's, whose tools have other names.
     let program = std::env::current_exe().unwrap();
@@ -321,7 +321,7 @@ fn the_example_of_the_readme_works() {
         .replace("LOG_LEVEL: info", "FIXTURE_ROLE: '', DIR: '${DIR}'")
         .replace("files.read_file", "files.read.file")
         .replace("files.*_directory", "files.*ho");
-    let ended = Crew::new(&format!("defaults: {{model: offline}}\n{here}"))
+    let ended = Crew::new(format!("defaults: {{model: offline}}\n{here}"))
         .env("FILES_TOKEN", "0123456789")
         .env("WIKI_TOKEN", "0123456789")
         .args(&["--offline"])
@@ -344,7 +344,7 @@ fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
     let crew = |tools: &str, args: &[&str]| {
         let servers = yaml("unhurried", "    confirm: true\n");
         let yaml = format!("{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n");
-        Crew::checking(&yaml).args(args).run_as_is()
+        Crew::check(&yaml).args(args).run_as_is()
     };
     let plain = crew("fx.echo", &[]);
     assert_eq!(plain.status.code(), Some(0), "{}", plain.stderr);

@@ -18,7 +18,7 @@ fn crew(server: &ModelServer, agent: &str) -> Crew {
 fn crew_of(server: &ModelServer, agents: &str) -> Crew {
     let provider =
         "providers:\n  mock: {api: openai, base_url: '${URL}', max_concurrency: '${MOST:-1000}'}\n";
-    Crew::new(&format!("{provider}agents:\n{agents}")).env("URL", &server.base_url())
+    Crew::new(format!("{provider}agents:\n{agents}")).env("URL", &server.base_url())
 }
 
 #[test]

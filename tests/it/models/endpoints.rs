@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use crate::support::README;
 use crate::support::api::Api;
 use crate::support::crew::{Crew, Ended};
-use crate::support::faults::{crew as program, expect_in, folder};
+use crate::support::faults::expect_in;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, Script, json_body};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ fn built_in(api: Api, server: &ModelServer, agent: &str) -> Ended {
     let (_, model, key, address) = BUILT_IN.into_iter().find(|row| row.0 == api).unwrap();
     // A slash at the end makes no difference.
     let url = format!("{}/", api.base_url(server));
-    let ended = Crew::new(&format!("agents:\n  a: {{model: {model}, retries: 0{agent}}}\n"))
+    let ended = Crew::new(format!("agents:\n  a: {{model: {model}, retries: 0{agent}}}\n"))
         .env(key, KEY)
         .env(address, &url)
         .args(&["-v"])
@@ -262,11 +263,9 @@ fn a_key_in_an_address_is_shown_nowhere() {
     let url = format!("http://{}", server.address());
     let secret = "another-0123456789";
     let keys = [("URL", &*url), ("GATE_TOKEN", KEY), ("MY_SECRET", secret)];
-    let crew = keys.iter().fold(Crew::new(yaml), |crew, (name, key)| crew.env(name, key));
-    let ended = crew.args(&["-v"]).run();
+    let ended = Crew::new(yaml).envs(&keys).args(&["-v"]).run();
     assert_eq!(server.requests()[0].path, format!("/{KEY}/v1/chat/completions?sig={secret}"));
-    let checked = program(folder(yaml).path(), &["check"], &keys);
-    let checked = String::from_utf8(checked.stdout).unwrap();
+    let checked = Crew::check(yaml).envs(&keys).run_as_is().stdout;
     assert!(checked.contains("/[redacted]/v1") && ended.stderr.contains("/[redacted]/v1"));
     for shown in [checked, ended.stdout, ended.stderr] {
         assert!(!shown.contains(KEY) && !shown.contains(secret), "{shown}");
@@ -319,23 +318,16 @@ fn faults_of_providers() {
     );
 }
 
-fn readme() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
-}
-
 #[test]
 fn the_readmes_providers_are_asked_as_it_says() {
-    let readme = readme();
-    let mut blocks = readme.split("```yaml\n").filter_map(|block| block.split("```").next());
+    let mut blocks = README.split("```yaml\n").filter_map(|block| block.split("```").next());
     let example = blocks.find(|block| block.starts_with("providers:")).unwrap();
     for api in ["api: openai ", "Or: anthropic ", "gemini (generateContent)"] {
         assert!(example.contains(api), "{api}");
     }
     let agents = "agents: {a: {model: local/x}, b: {model: azure/gpt-4o}, c: {model: openai/m}}\n";
     let keys = [("LOCAL_KEY", KEY), ("AZURE_OPENAI_API_KEY", KEY), ("OPENAI_API_KEY", KEY)];
-    let dir = folder(format!("{example}{agents}"));
-    let output = program(dir.path(), &["check"], &keys);
-    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stdout = Crew::check(format!("{example}{agents}")).envs(&keys).run_as_is().stdout;
     for limits in [
         "local: at most 8 calls at once, 500 requests a minute, 200000 tokens a minute",
         "openai: at most 500 requests a minute",
@@ -349,8 +341,8 @@ fn the_readmes_providers_are_asked_as_it_says() {
     let here = example
         .replace("http://127.0.0.1:8080", &origin)
         .replace("https://NAME.openai.azure.com", &origin);
-    let crew = Crew::new(&format!("{here}{agents}")).env("OPENAI_BASE_URL", &origin);
-    keys.iter().fold(crew, |crew, (name, key)| crew.env(name, key)).run().report(0);
+    let crew = Crew::new(format!("{here}{agents}")).env("OPENAI_BASE_URL", &origin);
+    crew.envs(&keys).run().report(0);
     let requests = server.requests();
     let to = |path: &str| requests.iter().find(|request| request.path == path).unwrap();
     let local = to("/v1/chat/completions");
@@ -363,14 +355,13 @@ fn the_readmes_providers_are_asked_as_it_says() {
 
 #[test]
 fn the_readmes_list_of_models_comes_to_its_second() {
-    let readme = readme();
-    let list = readme.split('`').find(|code| code.starts_with("model: [")).unwrap();
+    let list = README.split('`').find(|code| code.starts_with("model: [")).unwrap();
     let server = ModelServer::start(|request| match request.model() {
         "gpt-4o-mini" => script::error(404, "no such model"),
         _ => Api::OpenAi.text("x"),
     });
     let url = server.base_url();
-    let crew = Crew::new(&format!("agents: {{a: {{{list}}}}}\n")).env("OPENAI_API_KEY", KEY);
+    let crew = Crew::new(format!("agents: {{a: {{{list}}}}}\n")).env("OPENAI_API_KEY", KEY);
     let report = crew.env("OPENAI_BASE_URL", &url).env("OLLAMA_HOST", &url).run().report(0);
     let agent = &report["agents"]["a"];
     assert_eq!(agent["model"], "ollama/llama3.1:8b");
@@ -379,13 +370,13 @@ fn the_readmes_list_of_models_comes_to_its_second() {
 
 #[test]
 fn check_shows_where_calls_go() {
-    let dir = folder(
+    let checked = Crew::check(
         "providers: {gate: {api: gemini, base_url: 'http://h:1/', query: {token: hunter22}}}\n\
          agents: {a: {model: gate/x}, b: {model: anthropic/claude-x}}\n",
     );
-    let output = program(dir.path(), &["check"], &[("ANTHROPIC_API_KEY", KEY)]);
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    let ended = checked.env("ANTHROPIC_API_KEY", KEY).run_as_is();
+    let stdout = ended.stdout;
+    assert_eq!(ended.status.code(), Some(0), "{stdout}");
     let row = |words: [&str; 3]| {
         let has = |line: &str| line.split_whitespace().collect::<Vec<_>>() == words;
         assert!(stdout.lines().any(has), "{words:?}: {stdout}");

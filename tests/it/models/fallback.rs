@@ -1,7 +1,6 @@
 //! A list of models: who answers when the first cannot, and what the report says of it.
 
 use crate::support::crew::Crew;
-use crate::support::faults;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script, stream};
 use serde_json::{Value, json};
@@ -182,9 +181,8 @@ fn the_options_name_one_model_in_place_of_the_list() {
 
 #[test]
 fn check_shows_the_list() {
-    let folder = faults::folder("agents: {a: {model: [ollama/llama, offline]}}\n");
-    let output = faults::crew(folder.path(), &["check"], &[("COLUMNS", "200")]);
-    let text = String::from_utf8(output.stdout).unwrap();
+    let crew = Crew::check("agents: {a: {model: [ollama/llama, offline]}}\n");
+    let text = crew.env("COLUMNS", "200").run_as_is().stdout;
     assert!(text.contains("ollama/llama, then offline"), "{text}");
 }
 

@@ -16,7 +16,7 @@ fn yaml(agent: &str) -> String {
 }
 
 fn crew(server: &ModelServer, agent: &str) -> Crew {
-    Crew::new(&yaml(agent)).env("URL", &server.base_url()).env("MOCK_KEY", KEY)
+    Crew::new(yaml(agent)).env("URL", &server.base_url()).env("MOCK_KEY", KEY)
 }
 
 /// The one agent of a run against a server that always answers so.

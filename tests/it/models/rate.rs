@@ -17,7 +17,7 @@ const PROVIDERS: &str = "providers:
 ";
 
 fn crew(server: &ModelServer, yaml: &str) -> Crew {
-    let crew = Crew::new(&format!("{PROVIDERS}{yaml}"));
+    let crew = Crew::new(format!("{PROVIDERS}{yaml}"));
     crew.env("URL", &server.base_url()).env("MOCK_KEY", "sk-mock")
 }
 

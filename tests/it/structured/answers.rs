@@ -1,5 +1,6 @@
 //! Answers that have to fit a schema: how they are asked for, read, mended and handed on.
 
+use crate::support::README;
 use crate::support::api::Api;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::ModelServer;
@@ -255,8 +256,7 @@ fn text_shows_the_value_laid_out() {
 
 /// The first YAML below this heading of the README.
 fn readme_example(heading: &str) -> String {
-    let readme = crate::support::README;
-    let (_, section) = readme.split_once(heading).unwrap();
+    let (_, section) = README.split_once(heading).unwrap();
     let (_, block) = section.split_once("```yaml\n").unwrap();
     block.split_once("```").unwrap().0.to_owned()
 }

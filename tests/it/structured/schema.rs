@@ -2,7 +2,7 @@
 //! for by `offline`.
 
 use crate::support::crew::Crew;
-use crate::support::faults::{self, expect_in, folder, lines};
+use crate::support::faults::{expect_in, faults, lines};
 use serde_json::json;
 
 #[test]
@@ -89,10 +89,10 @@ fn a_file_of_its_own_is_as_good_and_as_bounded() {
     let yaml =
         "defaults: {model: offline}\nagents: {a: {output_schema: it}, b: {output_schema: it}}\n";
     let with = |name: &str, text: &str| {
-        let dir = folder(yaml.replace("it}", &format!("{name}}}")));
-        std::fs::create_dir(dir.path().join("sub")).unwrap();
-        std::fs::write(dir.path().join(name), text).unwrap();
-        dir
+        let crew = Crew::new(yaml.replace("it}", &format!("{name}}}")));
+        std::fs::create_dir(crew.path("sub")).unwrap();
+        std::fs::write(crew.path(name), text).unwrap();
+        crew
     };
     let schema = "{\n\t\"type\": \"object\",\n\t\"required\": [\"n\"],\n\t\"properties\": {\"n\": {\"const\": 7}}\n}";
     for (name, text) in [
@@ -100,12 +100,11 @@ fn a_file_of_its_own_is_as_good_and_as_bounded() {
         ("s.yaml", "type: object\nrequired: [n]\nproperties:\n  n: {const: 7}\n"),
     ] {
         // From elsewhere: the path starts at the crew's file.
-        let dir = with(name, text);
-        let file = dir.path().join("agents.yaml");
+        let crew = with(name, text);
+        let file = crew.path("agents.yaml");
         let elsewhere = tempfile::tempdir().unwrap();
         let args = ["run", "-c", file.to_str().unwrap(), "-i", "go", "-o", "json"];
-        let output = faults::crew(elsewhere.path(), &args, &[]);
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = Crew::at(elsewhere.path()).args(&args).run_as_is().json();
         assert_eq!(report["agents"]["b"]["data"], json!({"n": 7}), "{report:#}");
     }
     for (name, text, expected) in [
@@ -127,9 +126,7 @@ fn a_file_of_its_own_is_as_good_and_as_bounded() {
         ),
         ("s.yaml", "", "s.yaml: the file is empty"),
     ] {
-        let dir = with(name, text);
-        let args = ["run", "-i", "go", "-o", "json"];
-        let found = lines(&faults::faults(&faults::crew(dir.path(), &args, &[])));
+        let found = lines(&faults(&with(name, text).args(&["-o", "json"]).run()));
         let [a, b] = &found[..] else { panic!("{expected}: {found:#?}") };
         assert!(a.starts_with("agents.a.output_schema 2:") && a.contains(expected), "{a}");
         assert!(b.starts_with("agents.b.output_schema 2:") && b.contains(expected), "{b}");
@@ -169,8 +166,7 @@ agents:
 
 #[test]
 fn check_says_who_answers_so() {
-    let dir = folder("agents: {a: {model: offline}, b: {model: offline, output_schema: {}}}\n");
-    let output = faults::crew(dir.path(), &["check"], &[]);
-    let stdout = String::from_utf8_lossy(&output.stdout);
+    let yaml = "agents: {a: {model: offline}, b: {model: offline, output_schema: {}}}\n";
+    let stdout = Crew::check(yaml).run_as_is().stdout;
     assert!(stdout.contains("\nstructured answers: b\n"), "{stdout}");
 }

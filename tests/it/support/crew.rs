@@ -1,4 +1,4 @@
-//! Runs the program as its user would: in a folder with a crew's file, through pipes.
+//! Runs crew as its user would: in a folder with a crew's file, through pipes.
 
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -14,33 +14,51 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Far beyond what any test needs: whoever waits that long waits for ever.
+/// The limit of each wait, far beyond what any test needs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder with an `agents.yaml`, and how crew is to be run in it.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_crew");
+
+/// A command line of crew and the folder to run it in.
 pub struct Crew {
-    dir: TempDir,
+    folder: Folder,
     command: Command,
 }
 
+/// The working directory of a run.
+struct Folder {
+    path: PathBuf,
+    /// Removes the folder, unless the test made it.
+    _own: Option<TempDir>,
+}
+
 impl Crew {
-    pub fn new(yaml: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("agents.yaml"), yaml).unwrap();
-        let command = in_folder(Command::new(env!("CARGO_BIN_EXE_crew")), "run", dir.path());
-        Self { dir, command }
+    /// `crew run` in a new folder with this `agents.yaml`.
+    pub fn new(yaml: impl AsRef<[u8]>) -> Self {
+        Self::with_file(yaml).args(&["run"])
     }
 
-    /// `crew check` in place of `crew run`.
-    pub fn checking(yaml: &str) -> Self {
-        let mut crew = Self::new(yaml);
-        crew.command =
-            in_folder(Command::new(env!("CARGO_BIN_EXE_crew")), "check", crew.dir.path());
+    /// `crew check` in a new folder with this `agents.yaml`.
+    pub fn check(yaml: impl AsRef<[u8]>) -> Self {
+        Self::with_file(yaml).args(&["check"])
+    }
+
+    /// `crew` without arguments in a folder of the test's.
+    pub fn at(folder: &Path) -> Self {
+        let command = in_folder(Command::new(PROGRAM), folder);
+        Self { folder: Folder { path: folder.to_owned(), _own: None }, command }
+    }
+
+    fn with_file(yaml: impl AsRef<[u8]>) -> Self {
+        let own = tempfile::tempdir().unwrap();
+        std::fs::write(own.path().join("agents.yaml"), yaml).unwrap();
+        let mut crew = Self::at(own.path());
+        crew.folder._own = Some(own);
         crew
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.folder.path.join(name)
     }
 
     pub fn args(mut self, args: &[&str]) -> Self {
@@ -48,26 +66,31 @@ impl Crew {
         self
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.command.env(name, value);
+    pub fn env(self, name: &str, value: &str) -> Self {
+        self.envs(&[(name, value)])
+    }
+
+    pub fn envs(mut self, variables: &[(&str, &str)]) -> Self {
+        self.command.envs(variables.iter().copied());
         self
     }
 
-    /// Has a shell run this first and then become crew: to begin with before any other option.
+    /// `crew run`, started by a shell after it has run `preparation`. Replaces the command line:
+    /// call it before any other option.
     pub fn through(self, preparation: &str) -> Self {
         let script = format!("{preparation} && exec \"$0\" \"$@\"");
-        let mut command = Command::new("sh");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_crew")]);
-        Self { command: in_folder(command, "run", self.dir.path()), ..self }
+        let mut command = in_folder(Command::new("sh"), &self.folder.path);
+        command.args(["-c", &script, PROGRAM, "run"]);
+        Self { command, ..self }
     }
 
-    /// Has crew's process do this before it becomes crew; async-signal-safe calls only.
+    /// Calls `in_child` between fork and exec; async-signal-safe calls only.
     #[expect(unsafe_code, reason = "only code in the child can do this")]
     pub fn prepare(
         mut self,
         in_child: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Self {
-        // SAFETY: what is done is the caller's promise.
+        // SAFETY: the caller passes async-signal-safe code only.
         unsafe { self.command.pre_exec(in_child) };
         self
     }
@@ -92,10 +115,12 @@ impl Crew {
         self.args(&["--input", "go"]).run_as_is()
     }
 
+    /// Runs to the end.
     pub fn run_as_is(self) -> Ended {
         self.start_as_is().wait()
     }
 
+    /// Starts with `--input go`.
     pub fn start(self) -> Running {
         self.args(&["--input", "go"]).start_as_is()
     }
@@ -104,12 +129,12 @@ impl Crew {
         let mut child = self.command.spawn().unwrap();
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());
-        Running { dir: self.dir, child, stdout, stderr, started: Instant::now() }
+        Running { folder: self.folder, child, stdout, stderr, started: Instant::now() }
     }
 }
 
-/// Signals as a terminal's shell would leave them: whoever runs the tests may ignore some, as under
-/// nohup or in a script's background.
+/// Resets the signals to what a terminal's shell leaves: the process that runs the tests may ignore
+/// some, as under nohup or in the background of a script.
 #[expect(unsafe_code, reason = "only code in the child can do this")]
 fn with_usual_signals(mut command: Command) -> Command {
     // SAFETY: between fork and exec only async-signal-safe calls are allowed; sigaction is one.
@@ -124,8 +149,8 @@ fn with_usual_signals(mut command: Command) -> Command {
     command
 }
 
-/// This command of crew in this folder, with hardly anything in its environment.
-fn in_folder(command: Command, subcommand: &str, folder: &Path) -> Command {
+/// This command in this folder, with pipes and a minimal environment.
+fn in_folder(command: Command, folder: &Path) -> Command {
     let mut command = with_usual_signals(command);
     command
         .current_dir(folder)
@@ -133,14 +158,13 @@ fn in_folder(command: Command, subcommand: &str, folder: &Path) -> Command {
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("HOME", folder)
         .env("DIR", folder)
-        .arg(subcommand)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
 }
 
-/// What a pipe has brought so far, read by a thread until its end.
+/// The output of a pipe, read by a thread.
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
@@ -170,9 +194,9 @@ impl Collected {
     }
 }
 
-/// A run that has been started.
+/// A run in progress.
 pub struct Running {
-    dir: TempDir,
+    folder: Folder,
     pub child: Child,
     stdout: Collected,
     stderr: Collected,
@@ -181,15 +205,15 @@ pub struct Running {
 
 impl Running {
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.folder.path.join(name)
     }
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// The pid a tool wrote with `echo $$ > "$DIR/name"`, once its line is whole. No program but the
-    /// shell is needed for that: another one could still be there to be counted.
+    /// The pid that a tool wrote with `echo $$ > "$DIR/name"`, once its line is complete. Only the
+    /// shell does that: crew would count a further process if it were still running.
     pub fn pid_from(&self, name: &str) -> Pid {
         let path = self.path(name);
         let text = wait_for(&format!("{name} to be written"), || {
@@ -222,20 +246,20 @@ impl Running {
             peak_memory,
             stdout: self.stdout.whole(),
             stderr: self.stderr.whole(),
-            dir: self.dir,
+            folder: self.folder,
         }
     }
 }
 
-/// A run that has ended.
+/// A finished run.
 pub struct Ended {
     pub status: ExitStatus,
     pub took: Duration,
-    /// Bytes that were in memory at once.
+    /// The peak of its resident memory in bytes.
     pub peak_memory: u64,
     pub stdout: String,
     pub stderr: String,
-    dir: TempDir,
+    folder: Folder,
 }
 
 impl Ended {
@@ -246,7 +270,7 @@ impl Ended {
             .unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.stdout, self.stderr))
     }
 
-    /// The report of a run that exited with `code`, which must also stand in it.
+    /// The report of a run that exited with `code`; its own `exit_code` must agree.
     #[track_caller]
     pub fn report(&self, code: i32) -> Value {
         let report = self.json();
@@ -256,7 +280,7 @@ impl Ended {
     }
 
     pub fn path(&self) -> &Path {
-        self.dir.path()
+        &self.folder.path
     }
 }
 
@@ -267,9 +291,9 @@ fn peak_memory(child: &Child) -> Option<u64> {
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }
 
-/// How a child has ended and the most memory it took; `None` if it has not. The system counts from
-/// the fork on, so this is never less than what the test's own process took at the start of the run.
-#[expect(unsafe_code, reason = "nothing safe tells what a single child took")]
+/// The exit status of a child and its peak memory; `None` while it runs. The system counts from the
+/// fork on, so the peak includes what the test's own process had in memory at that moment.
+#[expect(unsafe_code, reason = "no safe wrapper returns the usage of a single child")]
 fn reap(child: &Child) -> Option<(ExitStatus, u64)> {
     let pid = child.id().try_into().unwrap();
     let mut status = 0;
@@ -285,20 +309,20 @@ fn reap(child: &Child) -> Option<(ExitStatus, u64)> {
     (reaped > 0).then(|| (ExitStatus::from_raw(status), peak))
 }
 
-/// Asks until there is an answer.
+/// Polls until there is a value.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(answer) = ask() {
-            return answer;
+        if let Some(value) = poll() {
+            return value;
         }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        assert!(Instant::now() < deadline, "gave up waiting for {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Whether a process runs; one that waits to be reaped does not.
+/// Whether a process runs; a zombie does not.
 pub fn is_alive(pid: Pid) -> bool {
     let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     let state = String::from_utf8_lossy(&output.stdout);

@@ -1,48 +1,23 @@
-//! Runs the program on a faulty file and reads what it says.
-
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+//! Runs crew on a faulty file and reads the faults it reports.
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-pub fn crew(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_crew"))
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("HOME", dir)
-        .envs(env.iter().copied())
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+use super::crew::{Crew, Ended};
+
+pub fn run(yaml: impl AsRef<[u8]>, more: &[&str], env: &[(&str, &str)]) -> Ended {
+    Crew::new(yaml).args(&["-o", "json"]).args(more).envs(env).run()
 }
 
-pub fn folder(yaml: impl AsRef<[u8]>) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("agents.yaml"), yaml).unwrap();
-    dir
-}
-
-pub fn run(yaml: impl AsRef<[u8]>, more: &[&str], env: &[(&str, &str)]) -> Output {
-    let dir = folder(yaml);
-    crew(dir.path(), &[&["run", "--input", "go", "-o", "json"], more].concat(), env)
-}
-
-/// The faults of a file, from the JSON document that stands in for the report.
+/// The faults of a file, from the JSON document that crew writes instead of a report.
 #[track_caller]
-pub fn faults(output: &Output) -> Vec<Value> {
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(2), "{stdout}");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+pub fn faults(ended: &Ended) -> Vec<Value> {
+    let report = ended.report(2);
     assert_eq!(report["schema_version"], 1);
     assert_eq!(report["status"], "invalid");
-    assert_eq!(report["exit_code"], 2);
     report["errors"].as_array().unwrap().clone()
 }
 
-/// `path line:column message | hint`, a line a fault.
+/// Each fault as `path line:column message | hint`.
 pub fn lines(faults: &[Value]) -> Vec<String> {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
@@ -59,8 +34,8 @@ pub fn lines(faults: &[Value]) -> Vec<String> {
         .collect()
 }
 
-/// Every line of `expected` is `path line:column`, then pieces of the message and hint, all
-/// separated by ` .. `; the file has these faults and no others.
+/// Asserts that the file has these faults and no others. Each of them is `path line:column`, then
+/// pieces of the message and of the hint, all separated by ` .. `.
 #[track_caller]
 pub fn expect(yaml: &str, more: &[&str], env: &[(&str, &str)], expected: &[&str]) {
     let found = lines(&faults(&run(yaml, more, env)));
@@ -75,17 +50,16 @@ pub fn expect(yaml: &str, more: &[&str], env: &[(&str, &str)], expected: &[&str]
 
 #[track_caller]
 pub fn expect_good(yaml: &str, more: &[&str], env: &[(&str, &str)]) -> Value {
-    let output = run(yaml, more, env);
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{yaml}\n{stdout}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    let ended = run(yaml, more, env);
+    assert_eq!(ended.status.code(), Some(0), "{yaml}\n{}", ended.stdout);
+    ended.json()
 }
 
 pub const OFFLINE: &str = "defaults: {model: offline}\n";
 pub const AGENT: &str = "agents: {a: {}}\n";
 
-/// Faults in a file whose first line makes `offline` the model, so that `yaml` begins in line 2; it
-/// is given an agent if it has none.
+/// As [`expect`], for a file whose first line makes `offline` the model: `yaml` begins in line 2. It
+/// gets an agent if it has none.
 #[track_caller]
 pub fn expect_in(yaml: &str, expected: &[&str]) {
     let agents = if yaml.contains("agents:") { "" } else { AGENT };

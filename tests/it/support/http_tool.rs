@@ -17,7 +17,7 @@ pub fn yaml(tool: &str) -> String {
 }
 
 pub fn crew(server: &ModelServer, tool: &str) -> Crew {
-    Crew::new(&yaml(tool)).env("URL", &server.origin())
+    Crew::new(yaml(tool)).env("URL", &server.origin())
 }
 
 #[track_caller]

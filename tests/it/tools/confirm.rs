@@ -2,8 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use crate::support::README;
 use crate::support::crew::Crew;
-use crate::support::faults::{crew as program, expect_in, folder};
+use crate::support::faults::expect_in;
 use crate::support::mcp_server;
 use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
@@ -20,7 +21,7 @@ fn crew(agents: &str) -> Crew {
 }
 
 fn crew_of(rest: &str) -> Crew {
-    Crew::new(&format!(
+    Crew::new(format!(
         "tools:\n  write:\n    description: x\n    confirm: true\n    env: [DIR, WAIT]\n    \
          shell: 'echo \"$what\" >> \"$DIR/written\"; [ -z \"$WAIT\" ] || until [ -e \"$DIR/$what\" ]; do sleep 0.01; done'\n    \
          parameters: {{what: {{type: string, default: something}}}}\n  \
@@ -291,7 +292,7 @@ fn calls_of_a_servers_tools_are_asked_about_by_their_names_in_the_file() {
     let terminal = Pty::open();
     let servers = mcp_server::yaml("", "    confirm: true\n");
     let agents = "agents: {a: {model: offline, tools: [fx.peek, fx.echo]}}\n";
-    let running = terminal.start(Crew::new(&format!("{servers}{agents}"))).start();
+    let running = terminal.start(Crew::new(format!("{servers}{agents}"))).start();
     for (times, tool, answer) in [(1, "fx.peek", "n\n"), (2, "fx.echo", "y\n")] {
         terminal.wait_for(ASKED, times);
         assert!(terminal.shown().contains(&format!("Let a run {tool} (")), "{}", terminal.shown());
@@ -325,8 +326,7 @@ fn the_plan_says_which_tools_ask() {
                 web: {description: x, confirm: true, http: {url: 'https://example.com'}}\n  \
                 free: {description: x, command: [id]}\n\
                 agents: {a: {model: offline, tools: [asks, web, free]}}\n";
-    let output = program(folder(yaml).path(), &["check"], &[("COLUMNS", "200")]);
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let shown = Crew::check(yaml).env("COLUMNS", "200").run_as_is().stdout;
     for (tool, asks) in [("asks", "yes"), ("web", "yes"), ("free", "no")] {
         let line = shown.lines().find(|line| line.trim_start().starts_with(tool));
         assert!(line.unwrap_or_default().trim_end().ends_with(asks), "{shown}");
@@ -339,14 +339,13 @@ fn the_plan_says_which_tools_ask() {
 
 #[test]
 fn the_example_of_the_readme_works() {
-    let readme = crate::support::README;
     let example =
-        readme.split("```yaml").find(|block| block.contains("    confirm: true")).unwrap();
+        README.split("```yaml").find(|block| block.contains("    confirm: true")).unwrap();
     let (example, rest) = example.split_once("```").unwrap();
     let question = rest.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
     let terminal = Pty::open();
     let agents = "agents: {services: {model: offline, tools: [restart]}}\n";
-    let running = terminal.start(Crew::new(&format!("{example}{agents}"))).start();
+    let running = terminal.start(Crew::new(format!("{example}{agents}"))).start();
     terminal.wait_for(ASKED, 1);
     terminal.type_in("n\n");
     assert_eq!(statuses(&running.wait().report(0), "services"), ["rejected"]);

@@ -219,7 +219,7 @@ fn ctrl_c_drops_every_request_at_once() {
 #[test]
 fn a_server_that_is_not_there_or_goes_away_is_a_result() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let ended = Crew::new(&yaml("http: {url: '${URL}/secret-path?k=v'}"))
+    let ended = Crew::new(yaml("http: {url: '${URL}/secret-path?k=v'}"))
         .env("URL", &format!("http://{free}"))
         .run();
     let call = call_of(&ended);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::README;
 use crate::support::crew::Crew;
 use crate::support::faults::{self, expect_in};
 use crate::support::http_tool::{call_of, crew, ok, one, output, yaml};
@@ -122,27 +123,20 @@ fn a_secret_reaches_its_host_and_nothing_else() {
     );
     let env = [("TOKEN", SECRETS[0]), ("TEAM", SECRETS[1]), ("OPENAI_API_KEY", SECRETS[2])];
     let crew = Crew::new(&yaml).env("URL", &server.origin()).args(&["-v"]);
-    let ended = env.iter().fold(crew, |crew, (name, value)| crew.env(name, value)).run();
+    let ended = crew.envs(&env).run();
     let request = one(&server);
     assert_eq!(request.header("authorization"), Some("Bearer s3cr3t-of-the-weather"));
     assert_eq!(request.header("x-team"), Some("{{ input }}-s3cr3t/text/plain"));
     assert_eq!(request.header("x-key"), Some("sk-for-another-host"));
     let expected = "you sent [redacted], [redacted]/text/plain\n[HTTP 404 Not Found]";
     assert_eq!(output(&call_of(&ended)), expected);
-    let dir = faults::folder(&yaml);
     let env = [&env[..], &[("URL", "http://h")]].concat();
-    let check = faults::crew(dir.path(), &["check"], &env);
+    let check = Crew::check(&yaml).envs(&env).run_as_is();
     assert_eq!(check.status.code(), Some(0));
     let broken = yaml.replace("api_key:", "x: '{{ nope }}', api_key:");
     let faulty = faults::run(broken.replace("Bearer", "Bearer {{ nope }}"), &[], &env);
     assert!(!faults::faults(&faulty).is_empty());
-    for said in [
-        ended.stdout,
-        ended.stderr,
-        String::from_utf8(check.stdout).unwrap(),
-        String::from_utf8(faulty.stdout).unwrap(),
-        String::from_utf8(faulty.stderr).unwrap(),
-    ] {
+    for said in [ended.stdout, ended.stderr, check.stdout, faulty.stdout, faulty.stderr] {
         assert!(!said.contains("s3cr3t") && !said.contains("sk-for"), "{said}");
     }
 }
@@ -202,7 +196,7 @@ fn offline_asks_nobody_but_this_machine() {
     // It is not even looked up.
     let started = Instant::now();
     let ended =
-        Crew::new(&yaml("http: {url: 'http://api.example.invalid/'}")).args(&["--offline"]).run();
+        Crew::new(yaml("http: {url: 'http://api.example.invalid/'}")).args(&["--offline"]).run();
     let call = call_of(&ended);
     assert_eq!((&call["status"], output(&call)), (&json!("rejected"), "[not run: --offline]"));
     assert!(started.elapsed() < Duration::from_secs(5));
@@ -213,7 +207,7 @@ fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
     let proxy = ModelServer::always(ok());
     let server = ModelServer::always(ok());
     for (url, asked) in [("http://tickets.example.invalid", &proxy), (&server.origin(), &server)] {
-        let ended = Crew::new(&yaml("http: {url: '${URL}/x'}"))
+        let ended = Crew::new(yaml("http: {url: '${URL}/x'}"))
             .env("http_proxy", &proxy.origin())
             .env("URL", url)
             .run();
@@ -221,19 +215,18 @@ fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
         assert!(one(asked).path.ends_with("/x"));
     }
     assert_eq!(one(&proxy).path, "http://tickets.example.invalid/x");
-    let check = faults::folder(yaml("http: {url: 'http://tickets.example.invalid/x'}"));
-    let output = faults::crew(check.path(), &["check"], &[("http_proxy", "socks5://p")]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("http_proxy names no http://"));
+    let crew = Crew::check(yaml("http: {url: 'http://tickets.example.invalid/x'}"));
+    let ended = crew.env("http_proxy", "socks5://p").run_as_is();
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stderr.contains("http_proxy names no http://"));
 }
 
 #[test]
 fn check_shows_method_and_hosts() {
-    let dir = faults::folder(yaml(
+    let crew = Crew::check(yaml(
         "http: {method: put, url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123', body: 1, allow_hosts: [cdn.example.com, '127.0.0.1:99', files.cdn.example.com]}",
     ));
-    let output = faults::crew(dir.path(), &["check"], &[]);
-    let shown = String::from_utf8(output.stdout).unwrap();
+    let shown = crew.run_as_is().stdout;
     for part in [
         "PUT http://example.com:8080 (redirects:",
         "cdn.example.com,",
@@ -329,13 +322,12 @@ fn faults_of_a_request_are_found_before_anything_runs() {
 
 #[test]
 fn the_example_of_the_readme_works() {
-    let readme = crate::support::README;
-    let example = readme.split("```yaml").find(|block| block.contains("    http:\n")).unwrap();
+    let example = README.split("```yaml").find(|block| block.contains("    http:\n")).unwrap();
     let example = example.split("```").next().unwrap();
     let server = ModelServer::always(whole(200, &[("content-type", "application/json")], "{}"));
     let here = example.replace("https://tickets.example.com", "${URL}");
     assert_ne!(here, example);
-    let ended = Crew::new(&format!("{here}agents:\n  a: {{model: offline, tools: [ticket]}}\n"))
+    let ended = Crew::new(format!("{here}agents:\n  a: {{model: offline, tools: [ticket]}}\n"))
         .env("URL", &server.origin())
         .env("TICKETS_TOKEN", "0123456789")
         .run();

@@ -1,6 +1,7 @@
 //! Sandboxes: what the kernel keeps from a tool and from everything the tool starts.
 
-use crate::support::faults::{crew, expect_in, folder};
+use crate::support::crew::Crew;
+use crate::support::faults::expect_in;
 
 #[test]
 fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
@@ -21,7 +22,7 @@ fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
 
 #[test]
 fn the_plan_says_what_a_tool_may_touch() {
-    let folder = folder(
+    let crew = Crew::check(
         "tools:\n  free: {description: x, command: [id]}\n  \
          kept: {description: x, command: [id], sandbox: {read: [/etc, .], write: [/tmp], network: none, if_unsupported: warn}}\n  \
          web: {description: x, http: {url: 'http://h/'}}\n\
@@ -30,9 +31,9 @@ fn the_plan_says_what_a_tool_may_touch() {
          far: {url: 'http://h/'}\n\
          agents: {a: {model: offline, tools: [free, kept, web, open, shut, far]}}\n",
     );
-    let output = crew(folder.path(), &["check"], &[("COLUMNS", "200")]);
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{text}");
+    let ended = crew.env("COLUMNS", "200").run_as_is();
+    let text = ended.stdout;
+    assert_eq!(ended.status.code(), Some(0), "{text}");
     let line = |tool: &str| text.lines().find(|line| line.trim_start().starts_with(tool)).unwrap();
     let ends = |tool: &str, end: [&str; 2]| {
         let words: Vec<_> = line(tool).split_whitespace().collect();
@@ -57,6 +58,7 @@ mod kept {
     use nix::sys::signal::Signal;
     use serde_json::{Value, json};
 
+    use crate::support::README;
     use crate::support::crew::{Crew, Ended, is_alive, wait_for};
     use crate::support::mcp_server;
 
@@ -77,7 +79,7 @@ mod kept {
 
     /// One agent that calls this shell tool once, in this sandbox. `$DIR` is the crew's folder.
     fn crew(sandbox: &str, shell: &str) -> Crew {
-        let crew = Crew::new(&format!(
+        let crew = Crew::new(format!(
             "limits: {{grace: 300ms}}\ntools:\n  t:\n    description: x\n    env: [DIR, PORT]\n    \
              sandbox: {sandbox}\n    shell: |\n      {}\nagents:\n  a: {{model: offline, tools: [t]}}\n",
             shell.replace('\n', "\n      ")
@@ -103,12 +105,11 @@ mod kept {
         if !is_kept(false) {
             return;
         }
-        let readme = crate::support::README;
         let example =
-            readme.split("```yaml").find(|block| block.contains("    sandbox:\n")).unwrap();
+            README.split("```yaml").find(|block| block.contains("    sandbox:\n")).unwrap();
         let example = example.split("```").next().unwrap();
         let crew =
-            Crew::new(&format!("{example}agents: {{a: {{model: offline, tools: [convert]}}}}\n"));
+            Crew::new(format!("{example}agents: {{a: {{model: offline, tools: [convert]}}}}\n"));
         for folder in ["in", "out"] {
             std::fs::create_dir(crew.path(folder)).unwrap();
         }
@@ -310,7 +311,7 @@ mod kept {
         let crew = |role: &str, sandbox: &str| {
             let servers = mcp_server::yaml(role, sandbox);
             let agent = "agents: {a: {model: offline, tools: [fx.peek]}}\n";
-            Crew::new(&format!("{servers}{agent}")).run()
+            Crew::new(format!("{servers}{agent}")).run()
         };
         assert_eq!(output_of(&crew("", "")), "seen");
         assert_eq!(output_of(&crew("", "    sandbox: {write: [.]}\n")), "denied");

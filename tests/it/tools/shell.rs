@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// One agent whose model is `offline`: it calls its one tool once.
 fn crew(tool: &str) -> Crew {
     let indented = tool.trim().replace('\n', "\n    ");
-    Crew::new(&format!(
+    Crew::new(format!(
         "tools:\n  t:\n    description: under test\n    {indented}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
     ))
 }
@@ -56,10 +56,8 @@ fn a_secret_among_the_arguments_is_not_shown() {
     let yaml = format!(
         "tools: {{t: {{description: x, {tool}}}}}\nagents: {{a: {{model: offline, tools: [t]}}}}\n"
     );
-    let checked = Crew::checking(&yaml)
-        .env("DB_PASSWORD", "hunter2-hunter2")
-        .env("DB_USER", "joe")
-        .run_as_is();
+    let checked =
+        Crew::check(&yaml).env("DB_PASSWORD", "hunter2-hunter2").env("DB_USER", "joe").run_as_is();
     assert!(checked.stdout.contains("echo --password=[redacted] joe "), "{}", checked.stdout);
 }
 
@@ -164,7 +162,7 @@ fn what_a_tool_leaves_behind_is_stopped_and_its_output_comes_at_once() {
         let tool = format!("shell: |\n  {}\nenv: [DIR]", script.replace('\n', "\n  "));
         let yaml_grace = "limits: {grace: 2s}\n";
         let indented = tool.replace('\n', "\n    ");
-        let ended = Crew::new(&format!(
+        let ended = Crew::new(format!(
             "{yaml_grace}tools:\n  t:\n    description: x\n    {indented}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
         ))
         .run();
