@@ -1,0 +1,12 @@
+//! What several modules share.
+
+pub mod api;
+pub mod crew;
+pub mod faults;
+pub mod http_tool;
+pub mod mcp_server;
+pub mod mock_model;
+pub mod pty;
+pub mod script;
+
+pub const README: &str = include_str!("../../../README.md");
