@@ -331,9 +331,10 @@ fn faults_of_a_request_are_found_before_anything_runs() {
 }
 
 #[test]
-fn the_example_of_the_readme_works() {
-    let readme = include_str!("../README.md");
-    let example = readme.split("```yaml").find(|block| block.contains("    http:\n")).unwrap();
+fn the_example_of_the_docs_works() {
+    let page = include_str!("../docs/tools.md");
+    let mut blocks = page.split("```yaml fragment\n");
+    let example = blocks.find(|block| block.contains("    http:\n")).unwrap();
     let example = example.split("```").next().unwrap();
     let server = ModelServer::always(whole(200, &[("content-type", "application/json")], "{}"));
     let here = example.replace("https://tickets.example.com", "${URL}");
