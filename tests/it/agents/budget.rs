@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::support::README;
 use crate::support::crew::Crew;
 use crate::support::faults;
 use crate::support::mock_model::{ModelServer, Request};
@@ -294,22 +293,24 @@ fn check_shows_what_a_run_and_its_agents_may_use_up_and_what_it_costs() {
 }
 
 #[test]
-fn the_example_of_the_readme_works() {
-    let mut blocks = README.split("```yaml\n").filter_map(|block| block.split("```").next());
-    let example = blocks.find(|block| block.contains("\nprices:")).unwrap();
-    let yaml = format!("defaults: {{model: [openai/gpt-4o-mini, ollama/x]}}\n{example}");
+fn the_example_of_the_docs_works() {
+    let page = include_str!("../../../docs/budgets.md");
+    let mut blocks = page.split("```yaml\n").filter_map(|block| block.split("```").next());
+    let yaml = blocks.find(|block| block.contains("\nprices:")).unwrap();
     let server = ModelServer::always(stream().text("x").finish("stop").usage(30, 20).done());
     let env = [("OPENAI_API_KEY", "sk-0123456789"), ("OPENAI_BASE_URL", &server.base_url())];
-    let usage = &Crew::new(&yaml).envs(&env).run().report(0)["agents"]["disk"]["usage"];
+    let usage = &Crew::new(yaml).envs(&env).run().report(0)["agents"]["disk"]["usage"];
     assert!((usage["cost"].as_f64().unwrap() - (30.0 * 0.15 + 20.0 * 0.6) / 1e6).abs() < 1e-12);
-    let text = Crew::check(&yaml).envs(&env).run_as_is().stdout;
+    let text = Crew::check(yaml).envs(&env).run_as_is().stdout;
     for line in [
         "at most 200000 tokens, a cost of 0.5, 100 model calls, 50 tool calls",
         "each agent: at most 20000 tokens",
     ] {
         assert!(text.lines().any(|shown| shown.trim() == line), "{text}");
     }
-    for price in [["openai/gpt-4o-mini", "0.15", "0.075", "0.6"], ["ollama/x", "0", "0", "0"]] {
+    for price in
+        [["openai/gpt-4o-mini", "0.15", "0.075", "0.6"], ["ollama/llama3.1:8b", "0", "0", "0"]]
+    {
         assert!(text.lines().any(|row| row.split_whitespace().eq(price)), "{text}");
     }
 }

@@ -1,6 +1,5 @@
 //! What crew says about the values of a faulty file: each with its place and what to do.
 
-use crate::support::README;
 use crate::support::faults::{AGENT, OFFLINE, expect, expect_good, expect_in};
 
 #[test]
@@ -263,8 +262,10 @@ fn models_and_providers() {
 }
 
 #[test]
-fn the_example_of_the_readme_works() {
-    let example = README.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+fn the_complete_example_of_the_docs_works() {
+    let page = include_str!("../../../docs/file.md");
+    let (_, section) = page.split_once("## A complete example").unwrap();
+    let example = section.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let report = expect_good(example, &[], &[]);
     assert_eq!(report["crew"], "it-support");
     assert_eq!(report["agents"]["disk"]["tool_calls"][0]["status"], "succeeded");

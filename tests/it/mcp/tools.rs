@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::support::README;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mcp_server::{self, server, yaml};
 use crate::support::mock_model::ModelServer;
@@ -309,8 +308,9 @@ fn a_server_gets_what_the_file_gives_it_and_no_secret() {
 }
 
 #[test]
-fn the_example_of_the_readme_works() {
-    let example = README.split("```yaml").find(|block| block.contains("mcp_servers:")).unwrap();
+fn the_example_of_the_docs_works() {
+    let page = include_str!("../../../docs/mcp.md");
+    let example = page.split("```yaml\n").find(|block| block.contains("mcp_servers:")).unwrap();
     let example = example.split("```").next().unwrap();
     // The server of the example is played by the test's, whose tools have other names.
     let program = std::env::current_exe().unwrap();
@@ -321,7 +321,7 @@ fn the_example_of_the_readme_works() {
         .replace("LOG_LEVEL: info", "FIXTURE_ROLE: '', DIR: '${DIR}'")
         .replace("files.read_file", "files.read.file")
         .replace("files.*_directory", "files.*ho");
-    let ended = Crew::new(format!("defaults: {{model: offline}}\n{here}"))
+    let ended = Crew::new(&here)
         .env("FILES_TOKEN", "0123456789")
         .env("WIKI_TOKEN", "0123456789")
         .args(&["--offline"])

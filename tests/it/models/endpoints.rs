@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::support::README;
 use crate::support::api::Api;
 use crate::support::crew::{Crew, Ended};
 use crate::support::faults::expect_in;
@@ -318,9 +317,15 @@ fn faults_of_providers() {
     );
 }
 
+fn page() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/models.md")).unwrap()
+}
+
 #[test]
-fn the_readmes_providers_are_asked_as_it_says() {
-    let mut blocks = README.split("```yaml\n").filter_map(|block| block.split("```").next());
+fn the_providers_of_the_docs_are_asked_as_they_say() {
+    let page = page();
+    let blocks = page.split("```yaml fragment\n");
+    let mut blocks = blocks.filter_map(|block| block.split("```").next());
     let example = blocks.find(|block| block.starts_with("providers:")).unwrap();
     for api in ["api: openai ", "Or: anthropic ", "gemini (generateContent)"] {
         assert!(example.contains(api), "{api}");
@@ -354,8 +359,9 @@ fn the_readmes_providers_are_asked_as_it_says() {
 }
 
 #[test]
-fn the_readmes_list_of_models_comes_to_its_second() {
-    let list = README.split('`').find(|code| code.starts_with("model: [")).unwrap();
+fn the_list_of_models_of_the_docs_comes_to_its_second() {
+    let page = page();
+    let list = page.split('`').find(|code| code.starts_with("model: [")).unwrap();
     let server = ModelServer::start(|request| match request.model() {
         "gpt-4o-mini" => script::error(404, "no such model"),
         _ => Api::OpenAi.text("x"),

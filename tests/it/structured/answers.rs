@@ -1,6 +1,5 @@
 //! Answers that have to fit a schema: how they are asked for, read, mended and handed on.
 
-use crate::support::README;
 use crate::support::api::Api;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::ModelServer;
@@ -254,17 +253,12 @@ fn text_shows_the_value_laid_out() {
     assert!(!ended.stdout.contains("Here:"), "{}", ended.stdout);
 }
 
-/// The first YAML below this heading of the README.
-fn readme_example(heading: &str) -> String {
-    let (_, section) = README.split_once(heading).unwrap();
-    let (_, block) = section.split_once("```yaml\n").unwrap();
-    block.split_once("```").unwrap().0.to_owned()
-}
-
 #[test]
-fn the_example_of_the_readme_runs() {
-    let example = readme_example("## Structured answers");
-    let report = Crew::new(&example).args(&["--offline"]).run().report(0);
+fn the_example_of_the_docs_runs() {
+    let page = include_str!("../../../docs/structured-answers.md");
+    let (_, block) = page.split_once("```yaml\n").unwrap();
+    let (example, _) = block.split_once("```").unwrap();
+    let report = Crew::new(example).args(&["--offline"]).run().report(0);
     assert_eq!(report["agents"]["triage"]["data"]["severity"], "low");
     let answer = report["agents"]["answer"]["output"].as_str().unwrap();
     assert!(answer.contains("Severity: low"), "{answer}");

@@ -8,5 +8,3 @@ pub mod mcp_server;
 pub mod mock_model;
 pub mod pty;
 pub mod script;
-
-pub const README: &str = include_str!("../../../README.md");

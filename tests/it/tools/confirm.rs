@@ -2,7 +2,6 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use crate::support::README;
 use crate::support::crew::Crew;
 use crate::support::faults::expect_in;
 use crate::support::mcp_server;
@@ -338,9 +337,10 @@ fn the_plan_says_which_tools_ask() {
 }
 
 #[test]
-fn the_example_of_the_readme_works() {
-    let example =
-        README.split("```yaml").find(|block| block.contains("    confirm: true")).unwrap();
+fn the_example_of_the_docs_works() {
+    let page = include_str!("../../../docs/tools.md");
+    let mut blocks = page.split("```yaml fragment\n");
+    let example = blocks.find(|block| block.contains("    confirm: true")).unwrap();
     let (example, rest) = example.split_once("```").unwrap();
     let question = rest.split("```text\n").nth(1).unwrap().split("\n```").next().unwrap();
     let terminal = Pty::open();

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::README;
 use crate::support::crew::Crew;
 use crate::support::faults::{self, expect_in};
 use crate::support::http_tool::{call_of, crew, ok, one, output, yaml};
@@ -321,8 +320,10 @@ fn faults_of_a_request_are_found_before_anything_runs() {
 }
 
 #[test]
-fn the_example_of_the_readme_works() {
-    let example = README.split("```yaml").find(|block| block.contains("    http:\n")).unwrap();
+fn the_example_of_the_docs_works() {
+    let page = include_str!("../../../docs/tools.md");
+    let mut blocks = page.split("```yaml fragment\n");
+    let example = blocks.find(|block| block.contains("    http:\n")).unwrap();
     let example = example.split("```").next().unwrap();
     let server = ModelServer::always(whole(200, &[("content-type", "application/json")], "{}"));
     let here = example.replace("https://tickets.example.com", "${URL}");

@@ -58,7 +58,6 @@ mod kept {
     use nix::sys::signal::Signal;
     use serde_json::{Value, json};
 
-    use crate::support::README;
     use crate::support::crew::{Crew, Ended, is_alive, wait_for};
     use crate::support::mcp_server;
 
@@ -101,20 +100,18 @@ mod kept {
     }
 
     #[test]
-    fn the_example_of_the_readme_works() {
+    fn the_example_of_the_docs_works() {
         if !is_kept(false) {
             return;
         }
-        let example =
-            README.split("```yaml").find(|block| block.contains("    sandbox:\n")).unwrap();
+        let page = include_str!("../../../docs/sandbox.md");
+        let mut blocks = page.split("```yaml fragment\n");
+        let example = blocks.find(|block| block.contains("    sandbox:\n")).unwrap();
         let example = example.split("```").next().unwrap();
         let crew =
-            Crew::new(format!("{example}agents: {{a: {{model: offline, tools: [convert]}}}}\n"));
-        for folder in ["in", "out"] {
-            std::fs::create_dir(crew.path(folder)).unwrap();
-        }
-        std::fs::write(crew.path("in/a"), "picture\n").unwrap();
-        let script = "#!/bin/sh\ncd \"${0%/*}\"\ncp in/a out/b && cat out/b; ls /proc";
+            Crew::new(&format!("{example}agents: {{a: {{model: offline, tools: [convert]}}}}\n"));
+        std::fs::write(crew.path("a"), "picture\n").unwrap();
+        let script = "#!/bin/sh\ncd \"${0%/*}\"\ncat a; ls /proc";
         std::fs::write(crew.path("convert.sh"), script).unwrap();
         make_executable(&crew.path("convert.sh"));
         let call = call_of(&crew.run());
