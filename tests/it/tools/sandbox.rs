@@ -109,7 +109,7 @@ mod kept {
         let example = blocks.find(|block| block.contains("    sandbox:\n")).unwrap();
         let example = example.split("```").next().unwrap();
         let crew =
-            Crew::new(&format!("{example}agents: {{a: {{model: offline, tools: [convert]}}}}\n"));
+            Crew::new(format!("{example}agents: {{a: {{model: offline, tools: [convert]}}}}\n"));
         std::fs::write(crew.path("a"), "picture\n").unwrap();
         let script = "#!/bin/sh\ncd \"${0%/*}\"\ncat a; ls /proc";
         std::fs::write(crew.path("convert.sh"), script).unwrap();
