@@ -28,6 +28,7 @@ mod models {
     mod rate;
 }
 mod output;
+mod secrets;
 mod structured {
     mod answers;
     mod schema;
