@@ -21,11 +21,11 @@ use crate::approval::Consent;
 use crate::cancel::Cancellation;
 use crate::exit;
 use crate::plan::{CrewPlan, Limits, OnFailure};
-use crate::process::processes::{CleanupOutcome, Processes};
+use crate::process::{self, CleanupOutcome, Processes};
 use crate::provider::{Provider, governor};
 use crate::report::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
-    EventSink, Report, SCHEMA_VERSION, Usage, millis,
+    EventSink, Report, SCHEMA_VERSION, Survivor, Usage, millis,
 };
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
@@ -247,10 +247,12 @@ impl Run<'_> {
             .collect();
         let context = &self.context;
         let reason = context.cancel.reason();
-        let CleanupOutcome { mut survivors, guardian_lost } = outcome;
-        for survivor in &mut survivors {
-            survivor.command = context.secrets.redact(std::mem::take(&mut survivor.command));
-        }
+        let CleanupOutcome { survivors, guardian_lost } = outcome;
+        let report = |survivor: process::Survivor| Survivor {
+            pid: survivor.pid,
+            command: context.secrets.redact(survivor.command),
+        };
+        let survivors: Vec<Survivor> = survivors.into_iter().map(report).collect();
         let kind = reason.as_ref().map(|reason| reason.kind);
         let (status, exit_code) = exit::verdict(kind, &agents, &survivors);
         let mut usage = Usage::default();

@@ -23,7 +23,7 @@ use crate::approval::Consent;
 use crate::cancel::Cancellation;
 use crate::chat::ToolSpec;
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
-use crate::process::run_processes::RunProcesses;
+use crate::process::RunProcesses;
 use crate::provider::Provider;
 use crate::provider::governor::Governor;
 use crate::provider::offline::Offline;

@@ -13,7 +13,7 @@ use crate::commands::reader;
 use crate::config::faults::Faults;
 use crate::engine::{self, Services};
 use crate::plan::{self, CrewPlan, OnFailure, Overrides};
-use crate::process::own;
+use crate::process;
 use crate::render::progress::{self, Progress};
 use crate::report::{CancelKind, Report};
 use crate::tool::http::HttpClients;
@@ -27,7 +27,7 @@ use crate::commands::delivery;
 pub fn run(args: &RunArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
     let json = is_json(args.output.output, args.output.output_file.is_some());
-    own::keep_private();
+    process::forbid_inspection();
     let cancel = Cancellation::new();
     // Signals first: one that comes while the file is read ends in a report, too.
     let prepared = runtime(&cancel).map_err(usage).and_then(|runtime| {
@@ -116,7 +116,7 @@ impl Prepared {
             secrets: plan.secrets(),
             events: progress.sink(),
             consent: if yes { Consent::Given } else { Consent::of(terminal, progress.prompter()) },
-            open_files: own::raise_open_files(),
+            open_files: process::raise_open_files(),
         };
         let report = engine::run(&plan, &input, &cancel, &services).await;
         // The connections of dropped calls are closed by tasks of their own: now, not after the report.
