@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use crew::cli::{Cli, Command};
 use crew::commands::{check, run, selftest, usage};
-use crew::process::guardian;
-use crew::signal;
+use crew::{process, signal};
 
 fn main() -> ExitCode {
-    if let Some(ended) = guardian::take_over() {
+    if let Some(ended) = process::run_as_guardian() {
         return ended;
     }
     signal::restore();

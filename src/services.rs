@@ -13,11 +13,10 @@ use crate::approval::Consent;
 use crate::cancel::Cancellation;
 use crate::net::SetupError;
 use crate::plan::CrewPlan;
-use crate::process::processes::Processes;
-use crate::process::run_processes::RunProcesses;
+use crate::process::{Processes, RunProcesses};
 use crate::provider::governor::{self, Governor};
 use crate::provider::{self, Provider};
-use crate::report::{Cleanup, millis};
+use crate::report::{Cleanup, Survivor, millis};
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
 use crate::tool::mcp::{self, Servers};
@@ -84,14 +83,14 @@ impl Services {
         self.cancel.wait_for(servers_deadline, self.servers.end()).await;
         self.cancel.wait_for(deadline, self.server_processes.ended()).await;
         let outcome = self.processes.close().await;
-        let mut survivors = outcome.survivors;
-        for survivor in &mut survivors {
-            survivor.command = self.secrets.redact(std::mem::take(&mut survivor.command));
-        }
+        let survivors = outcome.survivors.into_iter().map(|survivor| Survivor {
+            pid: survivor.pid,
+            command: self.secrets.redact(survivor.command),
+        });
         Cleanup {
             processes_stopped: self.server_processes.stopped(),
             processes_killed: self.server_processes.killed(),
-            survivors,
+            survivors: survivors.collect(),
             guardian_lost: outcome.guardian_lost,
             duration_ms: millis(began.elapsed()),
             ..Cleanup::default()

@@ -17,7 +17,7 @@ use std::time::Duration;
 use crew::cancel::Cancellation;
 use crew::engine;
 use crew::plan::{self, Overrides};
-use crew::process::guardian;
+use crew::process;
 use crew::report::{EventSink, Report, RunStatus};
 use crew::services::Services;
 use nix::unistd::Pid;
@@ -29,7 +29,7 @@ const ACCEPTED: usize = 4;
 const AGENTS: usize = 16;
 
 fn main() -> ExitCode {
-    if let Some(ended) = guardian::take_over() {
+    if let Some(ended) = process::run_as_guardian() {
         return ended;
     }
     the_second_run_on_the_same_services_relearns_nothing();

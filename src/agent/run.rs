@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::ledger::Ledger;
 use crate::cancel::Cancellation;
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
-use crate::process::run_processes::RunProcesses;
+use crate::process::RunProcesses;
 use crate::provider::Provider;
 use crate::provider::governor::Governor;
 use crate::provider::offline::Offline;

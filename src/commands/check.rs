@@ -8,8 +8,7 @@ use crate::cancel::Cancellation;
 use crate::cli::CheckArgs;
 use crate::config::faults::Faults;
 use crate::plan::{self, CrewPlan, Overrides};
-use crate::process::own;
-use crate::process::processes::Processes;
+use crate::process::{self, Processes};
 use crate::report::{Offer, OfferedTool};
 use crate::tool::http::HttpClients;
 use crate::tool::mcp::Servers;
@@ -46,7 +45,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
         return ExitCode::from(exit::SUCCESS);
     }
     let cancel = Cancellation::new();
-    own::keep_private();
+    process::forbid_inspection();
     let runtime = match run::runtime(&cancel) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -66,7 +65,7 @@ pub fn check(args: &CheckArgs) -> ExitCode {
 
 /// Starts all servers at once, asks what they offer, and ends them.
 async fn offers(plan: &CrewPlan, cancel: &Cancellation) -> Vec<Offer> {
-    let processes = Arc::new(Processes::new(own::raise_open_files()));
+    let processes = Arc::new(Processes::new(process::raise_open_files()));
     let run = Arc::new(processes.for_run(cancel.clone(), plan.limits.grace));
     let servers = Servers::new(plan, run.clone(), cancel.clone());
     let asked = join_all((0..plan.mcp_servers.len()).map(|server| offer(&servers, plan, server)));

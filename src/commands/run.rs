@@ -13,7 +13,7 @@ use crate::commands::reader;
 use crate::config::faults::Faults;
 use crate::engine;
 use crate::plan::{self, CrewPlan, OnFailure, Overrides};
-use crate::process::own;
+use crate::process;
 use crate::render::progress::{self, Progress};
 use crate::report::{CancelKind, Report};
 use crate::services::Services;
@@ -27,7 +27,7 @@ use crate::commands::delivery;
 pub fn run(args: &RunArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
     let json = is_json(args.output.output, args.output.output_file.is_some());
-    own::keep_private();
+    process::forbid_inspection();
     let cancel = Cancellation::new();
     // Signals first: one that comes while the file is read ends in a report, too.
     let prepared = runtime(&cancel).map_err(usage).and_then(|runtime| {
@@ -100,7 +100,7 @@ impl Prepared {
         if file.is_none() {
             reader::watch(&cancel).context("cannot watch standard output")?;
         }
-        let mut services = Services::connect(&plan, &cancel, own::raise_open_files())?;
+        let mut services = Services::connect(&plan, &cancel, process::raise_open_files())?;
         let input = input(source, &plan, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
         let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();

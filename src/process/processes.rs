@@ -1,55 +1,51 @@
-//! The processes that crew has started and not yet seen end, and the guardian above them.
+//! The guardian and everything below it, which outlive a run.
 //!
-//! This outlives a run: one guardian serves every run of a crew process. What belongs to one run
-//! (its grace, its cancellation, its counts) is in [`RunProcesses`].
+//! One guardian serves every run of a crew process. The part that belongs to a single run (its
+//! grace, its cancellation, its counts) is in [`RunProcesses`](crate::process::RunProcesses).
 
 use std::collections::BTreeSet;
 use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, getpid};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
-use tokio::time::{Instant, sleep};
 
-use crate::cancel::Cancellation;
-use crate::process::family;
-use crate::process::guardian::{Dismissal, Guardian};
-use crate::process::line::{Line, LivePids};
+use crate::process::guardian::{Guardian, GuardianExit};
+use crate::process::kill_loop::kill_children_until_gone;
+use crate::process::live_pids::LivePids;
+use crate::process::process_table::{self, GROUPS_ONLY};
+use crate::process::process_tree::{Survivor, survivors};
 use crate::process::protocol::Invocation;
-use crate::process::run_processes::RunProcesses;
-use crate::report::Survivor;
+use crate::process::tool_process::ToolProcess;
 
 /// How long the guardian may take to end once its socket is closed.
 const GUARDIAN_EXIT: Duration = Duration::from_millis(100);
-/// How long crew goes on killing the processes it had to adopt while their number does not fall,
-/// and how often it tries.
-const SWEPT: Duration = Duration::from_millis(100);
-const SWEEP_AGAIN: Duration = Duration::from_millis(5);
+/// How long crew goes on killing adopted processes while their number does not fall.
+const ADOPTED_EXIT: Duration = Duration::from_millis(100);
 
 /// The result of [`Processes::close`].
 #[derive(Debug, Default)]
 pub struct CleanupOutcome {
-    /// Processes that could not be killed.
+    /// The processes that could not be killed.
     pub survivors: Vec<Survivor>,
     /// Something other than crew killed the guardian.
     pub guardian_lost: bool,
 }
 
-/// The guardian and every live process below it.
+/// The guardian and every process below it.
 #[derive(Debug)]
 pub struct Processes {
     /// The soft limit on open files for tools; `None` leaves crew's own.
     open_files: Option<u64>,
     guardian: Mutex<Option<Guardian>>,
     guardian_lost: AtomicBool,
-    /// crew's children when the first guardian was started. crew did not start them and never
-    /// kills them.
+    /// The children that crew had when it started the first guardian. crew inherited them from the
+    /// program that it replaced, and leaves them alone.
     inherited: OnceLock<BTreeSet<Pid>>,
     live: LivePids,
 }
@@ -67,30 +63,27 @@ impl Processes {
         }
     }
 
-    /// The processes of one run. Tools get `grace` to end after SIGTERM, unless a kill of `cancel`
-    /// ends it early.
-    pub fn for_run(self: &Arc<Self>, cancel: Cancellation, grace: Duration) -> RunProcesses {
-        RunProcesses::new(self.clone(), cancel, grace)
-    }
-
-    /// Starts a process with these standard streams, and captures up to `limit` bytes from
-    /// `captured`.
+    /// Starts a process with these standard streams. Keeps up to `max_captured` bytes of what
+    /// arrives through `captured`.
+    ///
+    /// # Errors
+    /// There are too few descriptors, or the guardian could not be started.
     pub(super) fn launch(
         &self,
         invocation: Invocation,
         streams: [OwnedFd; 3],
         captured: PipeReader,
-        limit: usize,
-    ) -> io::Result<Line> {
-        let (control, theirs) = StdUnixStream::pair()?;
+        max_captured: usize,
+    ) -> io::Result<ToolProcess> {
+        let (control, reaper_end) = StdUnixStream::pair()?;
         control.set_nonblocking(true)?;
-        self.hand_over(&theirs, &streams)?;
+        self.hand_over(&reaper_end, &streams)?;
         let captured = pipe::Receiver::from_owned_fd(captured.into())?;
         let control = UnixStream::from_std(control)?;
-        Line::new(control, invocation, captured, limit, self.live.clone())
+        ToolProcess::new(control, invocation, captured, max_captured, self.live.clone())
     }
 
-    /// Passes a tool's descriptors to the guardian, starting one if there is none or it has died.
+    /// Passes a tool's descriptors to the guardian. Starts one if there is none or it has died.
     fn hand_over(&self, control: &StdUnixStream, streams: &[OwnedFd; 3]) -> io::Result<()> {
         let mut guardian = self.guardian.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(current) = &*guardian {
@@ -99,7 +92,7 @@ impl Processes {
                 done => return done,
             }
         }
-        self.inherited.get_or_init(|| family::children(getpid()).into_iter().collect());
+        self.inherited.get_or_init(|| process_table::children(getpid()).into_iter().collect());
         let current = guardian.insert(Guardian::start(self.open_files)?);
         current.hand_over(control, streams)
     }
@@ -109,50 +102,34 @@ impl Processes {
     pub async fn close(&self) -> CleanupOutcome {
         let guardian = self.guardian.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(guardian) = guardian else { return CleanupOutcome::default() };
-        let exit = guardian.dismiss(GUARDIAN_EXIT).await;
+        let exit = guardian.close(GUARDIAN_EXIT).await;
         let was_lost = self.guardian_lost.swap(false, Ordering::Relaxed);
-        let guardian_lost = was_lost || exit == Dismissal::Lost;
+        let guardian_lost = was_lost || exit == GuardianExit::Lost;
         let survivors = match exit {
-            Dismissal::AllGone if !guardian_lost => Vec::new(),
-            _ => self.sweep().await,
+            GuardianExit::AllGone if !guardian_lost => Vec::new(),
+            _ => self.kill_adopted().await,
         };
         CleanupOutcome { survivors, guardian_lost }
     }
 
-    /// Kills what crew has adopted because its guardian was killed, or could not end.
-    async fn sweep(&self) -> Vec<Survivor> {
+    /// Kills the processes that crew adopted when its guardian died. Returns those still alive.
+    async fn kill_adopted(&self) -> Vec<Survivor> {
         let Some(inherited) = self.inherited.get() else { return Vec::new() };
-        if !family::GROUPS_ONLY && !family::can_see() {
-            let command = "unknown: the list of processes in /proc can't be read".to_owned();
+        if !GROUPS_ONLY && !process_table::is_readable() {
+            let command = "unknown: cannot read the list of processes in /proc".to_owned();
             return vec![Survivor { pid: 0, command }];
         }
-        // What such children leave without a parent is adopted as well: then only those processes
-        // are a tool's that can be told to be.
+        // crew also adopts the orphans of inherited children. If there are inherited children, it
+        // kills only those processes that it can recognize as a tool's.
         let is_tools = |child: Pid| {
-            !inherited.contains(&child) && (inherited.is_empty() || self.live.holds(child))
+            !inherited.contains(&child) && (inherited.is_empty() || self.live.covers(child))
         };
-        let (mut last_progress, mut fewest) = (Instant::now(), usize::MAX);
-        loop {
-            let strays = family::kill_children(getpid(), is_tools);
-            if strays.is_empty() {
-                return Vec::new();
-            }
-            // The kernel may need its time for hundreds, but no time will do for an undying one.
-            if strays.len() < fewest {
-                (last_progress, fewest) = (Instant::now(), strays.len());
-            } else if last_progress.elapsed() > SWEPT {
-                return strays.into_iter().flat_map(family::survivors).collect();
-            }
-            sleep(SWEEP_AGAIN).await;
-            for stray in strays {
-                // By its number: there may be children of crew that are none of its business.
-                let _ = waitpid(stray, Some(WaitPidFlag::WNOHANG));
-            }
-        }
+        let remaining = kill_children_until_gone(is_tools, ADOPTED_EXIT).await;
+        remaining.into_iter().flat_map(survivors).collect()
     }
 }
 
-/// Whether an error of the guardian's socket means that it has died.
+/// Whether an error of the guardian's socket means that the guardian has died.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }

@@ -1,9 +1,4 @@
 //! The tools and servers of one run: started, awaited, stopped and counted.
-//!
-//! Each tool has a reaper, a child of the guardian. crew tells the reaper through a socket what to
-//! start, when to stop and when to kill. The reaper reports when the tool has ended and when no
-//! process of it is left. If the socket closes, the reaper kills everything, so dropping a future
-//! leaves no process behind.
 
 use std::fs::File;
 use std::io;
@@ -19,34 +14,43 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::cancel::Cancellation;
-use crate::process::line::{AFTERMATH, Line};
 use crate::process::processes::Processes;
 use crate::process::protocol::Invocation;
+use crate::process::tool_process::{EndCounts, LEFTOVER_EXIT, ToolProcess};
 use crate::text::Excerpt;
 
 /// How long crew still reads the output of a tool that has ended. A process that holds the pipe
 /// open for longer was left behind.
 const DRAIN: Duration = Duration::from_millis(200);
 
-/// How a tool's process ended.
+/// How a tool ended.
 #[derive(Debug)]
 pub struct Finished<Reason> {
-    /// `None` if crew did not learn the exit status.
+    /// The exit status of the tool's first process; `None` if its reaper was killed.
     pub status: Option<ExitStatus>,
     pub output: Excerpt,
-    /// It left processes behind, which are being stopped.
+    /// It left processes behind. crew is stopping them.
     pub leaked: bool,
     pub stopped_by: Option<Reason>,
 }
 
-/// The processes of one run, made by [`Processes::for_run`].
+/// A running server, with pipes to its standard input and output.
+#[derive(Debug)]
+pub struct ServerProcess {
+    /// Waiting for its end also reads the server's stderr.
+    pub process: ToolProcess,
+    pub stdin: pipe::Sender,
+    pub stdout: pipe::Receiver,
+}
+
+/// The processes of one run.
 #[derive(Debug)]
 pub struct RunProcesses {
     processes: Arc<Processes>,
     cancel: Cancellation,
     grace: Duration,
     counts: Arc<Counts>,
-    /// One task for each tool that has ended and left processes that are being stopped.
+    /// One task for each finished tool whose leftovers are being stopped.
     leftovers: TaskTracker,
 }
 
@@ -57,29 +61,30 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&self, (stopped, killed): (u64, u64)) {
-        self.stopped.fetch_add(stopped, Ordering::Relaxed);
-        self.killed.fetch_add(killed, Ordering::Relaxed);
+    fn add(&self, ends: EndCounts) {
+        self.stopped.fetch_add(ends.stopped, Ordering::Relaxed);
+        self.killed.fetch_add(ends.killed, Ordering::Relaxed);
     }
 }
 
-/// A server that runs.
-#[derive(Debug)]
-pub struct Served {
-    /// Poll [`Line::ended`]: it also reads the server's stderr.
-    pub line: Line,
-    pub stdin: pipe::Sender,
-    pub stdout: pipe::Receiver,
+impl Processes {
+    /// The processes of one run. Tools get `grace` to end after SIGTERM; a kill of `cancel` ends
+    /// the grace early.
+    pub fn for_run(self: &Arc<Self>, cancel: Cancellation, grace: Duration) -> RunProcesses {
+        RunProcesses {
+            processes: self.clone(),
+            cancel,
+            grace,
+            counts: Arc::default(),
+            leftovers: TaskTracker::new(),
+        }
+    }
 }
 
 impl RunProcesses {
-    pub(super) fn new(processes: Arc<Processes>, cancel: Cancellation, grace: Duration) -> Self {
-        Self { processes, cancel, grace, counts: Arc::default(), leftovers: TaskTracker::new() }
-    }
-
-    /// Runs a tool until it ends or `stop` completes, and then until it is gone. Takes at most the
-    /// grace and half a second more than the earlier of the two. Dropping it kills the tool. Of the
-    /// output `max_output` bytes are kept.
+    /// Runs a tool until it ends or `stop` completes, then until it is gone, which takes at most
+    /// the grace and half a second. Keeps `max_output` bytes of its output. Dropping the future
+    /// kills the tool.
     ///
     /// # Errors
     /// The process could not be started.
@@ -96,11 +101,11 @@ impl RunProcesses {
             reason = stop => Some(reason),
         };
         let leaked = if stopped_by.is_some() {
-            self.counts.add(tool.stop(self.grace, &self.cancel).await);
+            self.stop(&mut tool).await;
             false
         } else {
             let _held_open = timeout(DRAIN, tool.drained()).await;
-            timeout(AFTERMATH, tool.gone()).await.is_err()
+            timeout(LEFTOVER_EXIT, tool.gone()).await.is_err()
         };
         let (status, output) = (tool.status(), tool.take_output());
         if leaked {
@@ -110,55 +115,55 @@ impl RunProcesses {
         Ok(Finished { status, output, leaked, stopped_by })
     }
 
-    /// A tool hears nothing and writes into one pipe, so that the order of its outputs is kept.
-    fn start(&self, invocation: Invocation, max_output: usize) -> io::Result<Line> {
+    /// stdin is empty. stdout and stderr share one pipe, which keeps their order.
+    fn start(&self, invocation: Invocation, max_output: usize) -> io::Result<ToolProcess> {
         let (reader, writer) = io::pipe()?;
-        let nothing = File::open("/dev/null")?.into();
+        let stdin = File::open("/dev/null")?.into();
         let stderr = writer.try_clone()?.into();
-        self.processes.launch(invocation, [nothing, writer.into(), stderr], reader, max_output)
+        self.processes.launch(invocation, [stdin, writer.into(), stderr], reader, max_output)
     }
 
-    /// Starts a server that is talked to through its standard input and output; what it writes to
-    /// stderr is for messages when it fails, `max_stderr` bytes of it. Dropping the [`Line`] kills it.
+    /// Starts a server with pipes to its standard input and output. Keeps `max_stderr` bytes of its
+    /// stderr for error messages. Dropping the [`ToolProcess`] kills the server.
     ///
     /// # Errors
-    /// It could not be handed to the guardian.
-    pub fn serve(&self, invocation: Invocation, max_stderr: usize) -> io::Result<Served> {
+    /// The guardian could not be reached.
+    pub fn serve(&self, invocation: Invocation, max_stderr: usize) -> io::Result<ServerProcess> {
         let (stdin, to_server) = io::pipe()?;
         let (from_server, stdout) = io::pipe()?;
         let (reader, stderr) = io::pipe()?;
-        let ends = [stdin.into(), stdout.into(), stderr.into()];
-        Ok(Served {
-            line: self.processes.launch(invocation, ends, reader, max_stderr)?,
+        let streams = [stdin.into(), stdout.into(), stderr.into()];
+        Ok(ServerProcess {
+            process: self.processes.launch(invocation, streams, reader, max_stderr)?,
             stdin: pipe::Sender::from_owned_fd(to_server.into())?,
             stdout: pipe::Receiver::from_owned_fd(from_server.into())?,
         })
     }
 
-    /// Stops a server and everything it has started: as a tool that has run out of time.
-    pub async fn stop(&self, server: &mut Line) {
-        let ends = server.stop(self.grace, &self.cancel).await;
+    /// Stops a tool or server and everything it has started.
+    pub async fn stop(&self, process: &mut ToolProcess) {
+        let ends = process.stop(self.grace, &self.cancel).await;
         self.counts.add(ends);
     }
 
-    /// Completes when nothing of any tool is left to stop.
+    /// Completes when all leftovers of finished tools have been stopped.
     pub async fn ended(&self) {
         self.leftovers.close();
         self.leftovers.wait().await;
     }
 
-    /// Processes that ended when asked to.
+    /// The number of processes that ended after SIGTERM.
     pub fn stopped(&self) -> u64 {
         self.counts.stopped.load(Ordering::Relaxed)
     }
 
-    /// Processes that had to be killed.
+    /// The number of processes that had to be killed.
     pub fn killed(&self) -> u64 {
         self.counts.killed.load(Ordering::Relaxed)
     }
 }
 
-/// The signal that ended a process, by name.
+/// The name of the signal that ended a process.
 pub fn signal_name(status: ExitStatus) -> Option<String> {
     let number = status.signal()?;
     Some(Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |s| s.to_string()))

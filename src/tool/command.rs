@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{ToolContext, note, status_of_stop};
 use crate::plan::{ProcessPlan, ToolCommand};
-use crate::process::protocol::Invocation;
-use crate::process::run_processes::{Finished, signal_name};
+use crate::process::{Finished, Invocation, signal_name};
 use crate::report::{CancelKind, ToolCallReport, ToolStatus};
 use crate::template::{Template, tool_context};
 

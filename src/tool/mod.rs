@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::cancel::Cancellation;
 use crate::chat::ToolCall;
 use crate::plan::{ToolKind, ToolPlan};
-use crate::process::run_processes::RunProcesses;
+use crate::process::RunProcesses;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus, millis};
 use crate::template::Vars;
 use http::HttpClients;

@@ -23,9 +23,7 @@ use super::failure::Trouble;
 use super::transport::{Bounded, Fault, MAX_MESSAGE, Pipes};
 use crate::net;
 use crate::plan::{McpAccess, McpServerPlan};
-use crate::process::line::Line;
-use crate::process::protocol::Invocation;
-use crate::process::run_processes::{RunProcesses, signal_name};
+use crate::process::{Invocation, RunProcesses, ToolProcess, signal_name};
 use crate::text::LEFT_OUT;
 use crate::tool::command::{could_not_start, inherited};
 
@@ -38,7 +36,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 
 pub struct Link {
     /// `None` for a server that is no process of crew's.
-    pub line: Option<Line>,
+    pub process: Option<ToolProcess>,
     program: String,
     /// It was started in a sandbox.
     confined: bool,
@@ -75,7 +73,7 @@ impl Link {
                 let served = processes.serve(invocation, MAX_STDERR);
                 let served = served.map_err(|error| could_not_start(&program, confined, &error))?;
                 let way = Some(Way::Pipes(served.stdin, served.stdout));
-                Ok(Self { line: Some(served.line), program, confined, way, fault })
+                Ok(Self { process: Some(served.process), program, confined, way, fault })
             }
             McpAccess::Http { url, headers } => {
                 let parsed =
@@ -87,7 +85,7 @@ impl Link {
                     .max_sse_event_size(MAX_MESSAGE)
                     .max_json_response_size(MAX_MESSAGE);
                 let way = Some(Way::Http(Box::new(config), client));
-                Ok(Self { line: None, program: String::new(), confined: false, way, fault })
+                Ok(Self { process: None, program: String::new(), confined: false, way, fault })
             }
         }
     }
@@ -116,9 +114,9 @@ impl Link {
     /// # Errors
     /// It could not be started.
     pub async fn ended(&mut self) -> Result<(), String> {
-        match &mut self.line {
-            Some(line) => {
-                let ended = line.ended().await;
+        match &mut self.process {
+            Some(process) => {
+                let ended = process.ended().await;
                 ended.map_err(|error| could_not_start(&self.program, self.confined, &error))
             }
             None => std::future::pending().await,
@@ -129,13 +127,13 @@ impl Link {
     /// are any. Takes at most a fifth of a second.
     pub async fn last_words(&mut self, otherwise: Trouble) -> Trouble {
         let fault = self.fault.get().cloned().map(Trouble::Other);
-        let Some(line) = &mut self.line else { return fault.unwrap_or(otherwise) };
+        let Some(process) = &mut self.process else { return fault.unwrap_or(otherwise) };
         // The pipe may have closed first.
-        if let Ok(Err(error)) = timeout(LAST_WORDS, line.ended()).await {
+        if let Ok(Err(error)) = timeout(LAST_WORDS, process.ended()).await {
             return could_not_start(&self.program, self.confined, &error).into();
         }
-        let _ = timeout(LAST_WORDS, line.drained()).await;
-        let mut trouble = match (fault, line.status()) {
+        let _ = timeout(LAST_WORDS, process.drained()).await;
+        let mut trouble = match (fault, process.status()) {
             (Some(fault), _) => fault,
             // That it left in peace is news only if nobody had sent it away.
             (None, Some(status)) if status.success() && matches!(otherwise, Trouble::Other(_)) => {
@@ -147,7 +145,7 @@ impl Link {
             (None, Some(status)) => otherwise.and(&format!(" ({})", exit(status))),
             (None, None) => otherwise,
         };
-        let stderr = line.take_output();
+        let stderr = process.take_output();
         // Where the middle was left out, the tail begins within a line.
         let tail = stderr.text.rsplit_once(LEFT_OUT.1).and_then(|(_, tail)| tail.split_once('\n'));
         let whole =

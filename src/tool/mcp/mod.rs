@@ -30,7 +30,7 @@ use super::{ToolContext, note, status_of_stop};
 use crate::cancel::Cancellation;
 use crate::chat::ToolSpec;
 use crate::plan::{CrewPlan, McpGrant, McpToolPlan, ToolKind, ToolPlan};
-use crate::process::run_processes::RunProcesses;
+use crate::process::RunProcesses;
 use crate::report::{CancelKind, OfferedTool, ToolCallReport, ToolStatus};
 use failure::{Trouble, cut};
 use offer::Offered;

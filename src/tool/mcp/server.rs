@@ -19,7 +19,7 @@ use super::link::Link;
 use super::offer::{self, Offered};
 use crate::cancel::Cancellation;
 use crate::plan::McpServerPlan;
-use crate::process::run_processes::RunProcesses;
+use crate::process::RunProcesses;
 
 /// Starts of one server: the first, and one more when it has died.
 const MOST_STARTS: usize = 2;
@@ -141,8 +141,8 @@ async fn live(plan: &McpServerPlan, shared: &Shared, life: &Life) {
             let _ = life.started.set(Err(why.to_string()));
         }
     }
-    if let Some(line) = &mut link.line {
-        shared.processes.stop(line).await;
+    if let Some(process) = &mut link.process {
+        shared.processes.stop(process).await;
     }
 }
 
@@ -234,11 +234,11 @@ async fn serve(service: Service, shared: &Shared, life: &Life, link: &mut Link) 
     if !is_closed {
         let _ = timeout_at(deadline, closed).await;
     }
-    if let (true, Some(line)) = (in_peace, &mut link.line) {
+    if let (true, Some(process)) = (in_peace, &mut link.process) {
         tokio::select! {
             biased;
             () = shared.cancel.cancelled() => {}
-            () = line.gone() => {}
+            () = process.gone() => {}
             () = sleep_until(deadline) => {}
         }
     }

@@ -54,7 +54,7 @@ mod kept {
     use std::net::TcpListener;
     use std::path::Path;
 
-    use crew::process::sandbox::Sandbox;
+    use crew::process::Sandbox;
     use nix::sys::signal::Signal;
     use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ mod kept {
     /// Whether this kernel can keep a sandbox, without the network or with it.
     fn is_kept(network: bool) -> bool {
         let sandbox = Sandbox { read: vec![], write: vec![], network, required: true };
-        match sandbox.lacking() {
+        match sandbox.unsupported() {
             None => true,
             Some(lacking) => {
                 #[expect(clippy::print_stderr, reason = "that nothing was tested must be seen")]
