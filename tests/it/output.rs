@@ -7,10 +7,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::crew::{Crew, Ended};
+use indoc::{formatdoc, indoc};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-const YAML: &str = "agents:\n  a: {model: offline}\n  b: {model: offline}\n";
+const YAML: &str = indoc! {"
+    agents:
+      a: {model: offline}
+      b: {model: offline}
+"};
 
 #[test]
 fn the_result_goes_to_stdout_and_everything_else_to_stderr() {
@@ -101,7 +106,11 @@ fn a_reader_that_has_gone_is_told_nothing() {
 fn long() -> String {
     let agents: String =
         (0..4).map(|n| format!("  a{n}: {{model: offline, tools: [t]}}\n")).collect();
-    format!("tools:\n  t: {{description: x, shell: 'yes | head -c 60000'}}\nagents:\n{agents}")
+    formatdoc! {"
+        tools:
+          t: {{description: x, shell: 'yes | head -c 60000'}}
+        agents:
+        {agents}"}
 }
 
 #[test]

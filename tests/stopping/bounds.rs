@@ -11,6 +11,7 @@ use crate::support::mock_model::ModelServer;
 use crate::support::script::{Script, delayed, hang, head, stream, text, whole};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
+use indoc::formatdoc;
 use serde_json::{Value, json};
 
 /// What crew may take at most, whatever is done to it.
@@ -18,10 +19,12 @@ const MOST_MEMORY: u64 = 64 << 20;
 const GIB: u64 = 1 << 30;
 
 fn crew_at(base_url: &str, agent: &str) -> Crew {
-    Crew::new(format!(
-        "providers:\n  mock: {{api: openai, base_url: '{base_url}'}}\n\
-         agents:\n  a: {{model: mock/m, retries: 0, {agent}}}\n"
-    ))
+    Crew::new(formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '{base_url}'}}
+        agents:
+          a: {{model: mock/m, retries: 0, {agent}}}
+    "})
 }
 
 #[track_caller]
@@ -190,7 +193,11 @@ fn few_files(server: &ModelServer, agent: &str) -> Crew {
     let agents: String =
         (0..100).map(|n| format!("  a{n}: {{model: mock/m, {agent}}}\n")).collect();
     let provider = format!("  mock: {{api: openai, base_url: '{}'}}\n", server.base_url());
-    let yaml = format!("limits: {{on_failure: continue}}\nproviders:\n{provider}agents:\n{agents}");
+    let yaml = formatdoc! {"
+        limits: {{on_failure: continue}}
+        providers:
+        {provider}agents:
+        {agents}"};
     Crew::new(&yaml).through("ulimit -n 64")
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::crew::{Crew, is_alive};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{delayed, text};
+use indoc::{formatdoc, indoc};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -14,11 +15,17 @@ const MOCK: &str = "providers:\n  mock: {api: openai, base_url: 'URL'}\n";
 
 /// One agent that calls this shell tool once.
 fn one_tool(shell: &str) -> String {
-    format!(
-        "limits: {{grace: 300ms}}\ntools:\n  t:\n    description: x\n    env: [DIR]\n    \
-         shell: |\n      {}\nagents:\n  a: {{model: offline, tools: [t]}}\n",
-        shell.replace('\n', "\n      ")
-    )
+    formatdoc! {"
+        limits: {{grace: 300ms}}
+        tools:
+          t:
+            description: x
+            env: [DIR]
+            shell: |
+              {}
+        agents:
+          a: {{model: offline, tools: [t]}}
+    ", shell.replace('\n', "\n      ")}
 }
 
 fn output_of(report: &Value) -> &str {
@@ -130,21 +137,19 @@ fn many_calls_leave_nothing_to_be_remembered() {
 #[test]
 #[cfg(target_os = "linux")]
 fn nothing_starts_after_the_stop_however_late_its_start_was() {
-    let running = Crew::new(
-        r#"
-tools:
-  first:
-    description: x
-    env: [DIR]
-    shell: |
-      echo $PPID >"$DIR/reaper"
-      until [ -e "$DIR/go" ]; do sleep 0.01; done
-  second: {description: x, env: [DIR], shell: 'touch "$DIR/started"'}
-agents:
-  a: {model: offline, tools: [first]}
-  b: {model: offline, tools: [second], needs: [a]}
-"#,
-    )
+    let running = Crew::new(indoc! {r#"
+        tools:
+          first:
+            description: x
+            env: [DIR]
+            shell: |
+              echo $PPID >"$DIR/reaper"
+              until [ -e "$DIR/go" ]; do sleep 0.01; done
+          second: {description: x, env: [DIR], shell: 'touch "$DIR/started"'}
+        agents:
+          a: {model: offline, tools: [first]}
+          b: {model: offline, tools: [second], needs: [a]}
+    "#})
     .start();
     let guardian = parent_of(running.pid_from("reaper"));
     kill(guardian, Signal::SIGSTOP).unwrap();

@@ -10,25 +10,26 @@ use std::time::{Duration, Instant};
 use crate::support::crew::{Crew, is_alive};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::hang;
+use indoc::indoc;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde_json::Value;
 
 /// A model that never answers and a tool that never ends.
-const ENDLESS: &str = r#"
-limits: {grace: 500ms}
-providers:
-  mock: {api: openai, base_url: "${URL}"}
-tools:
-  endless:
-    description: Never ends
-    shell: |
-      echo $$ > "$DIR/pid"
-      exec sleep 1000
-    env: [DIR]
-agents:
-  asking: {model: mock/m}
-  waiting: {model: offline, tools: [endless]}
-"#;
+const ENDLESS: &str = indoc! {r#"
+    limits: {grace: 500ms}
+    providers:
+      mock: {api: openai, base_url: "${URL}"}
+    tools:
+      endless:
+        description: Never ends
+        shell: |
+          echo $$ > "$DIR/pid"
+          exec sleep 1000
+        env: [DIR]
+    agents:
+      asking: {model: mock/m}
+      waiting: {model: offline, tools: [endless]}
+"#};
 
 /// Runs until both are under way, closes the read end, and looks at what becomes of it.
 fn closed(reader: impl Sized, writer: OwnedFd) {

@@ -4,23 +4,24 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use crate::support::crew::{Crew, is_alive};
+use indoc::indoc;
 use nix::sys::signal::Signal;
 
 /// A tool that tells its pid and then goes on for ever.
-const ENDLESS: &str = r#"
-limits: {grace: 500ms}
-tools:
-  endless:
-    description: Never ends
-    shell: |
-      echo "before"
-      echo $$ > "$DIR/pid"
-      exec sleep 1000
-    env: [DIR]
-agents:
-  waiting: {model: offline, tools: [endless]}
-  quick: {model: offline}
-"#;
+const ENDLESS: &str = indoc! {r#"
+    limits: {grace: 500ms}
+    tools:
+      endless:
+        description: Never ends
+        shell: |
+          echo "before"
+          echo $$ > "$DIR/pid"
+          exec sleep 1000
+        env: [DIR]
+    agents:
+      waiting: {model: offline, tools: [endless]}
+      quick: {model: offline}
+"#};
 
 /// The same, and SIGTERM does not impress it.
 fn deaf() -> String {

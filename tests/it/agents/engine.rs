@@ -5,13 +5,18 @@ use std::time::Duration;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script};
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 /// A crew of these agents, whose models are named after them.
 fn crew(server: &ModelServer, limits: &str, agents: &str) -> Crew {
-    let yaml = format!(
-        "limits: {{{limits}}}\nproviders:\n  mock: {{api: openai, base_url: '${{URL}}'}}\nagents:\n{agents}\n"
-    );
+    let yaml = formatdoc! {"
+        limits: {{{limits}}}
+        providers:
+          mock: {{api: openai, base_url: '${{URL}}'}}
+        agents:
+        {agents}
+    "};
     Crew::new(&yaml).env("URL", &server.base_url())
 }
 
@@ -51,7 +56,8 @@ fn agents_stand_in_the_report_in_file_order_with_their_tokens() {
 #[test]
 fn a_diamond_hands_its_outputs_down() {
     let server = ModelServer::start(by_name);
-    let prompt = ", needs: [left, right], prompt: '{{ agents.left.output }}+{{ agents.right.output }} for {{ input }}'";
+    let prompt = ", needs: [left, right], \
+                  prompt: '{{ agents.left.output }}+{{ agents.right.output }} for {{ input }}'";
     let agents = agent("end", prompt)
         + &agent("left", ", needs: [top]")
         + &agent("right", ", needs: [top]")
@@ -165,7 +171,14 @@ fn a_selection_runs_what_it_needs_and_nothing_else() {
 #[test]
 fn a_model_that_never_stops_asking_for_tools_runs_out_of_turns() {
     let server = ModelServer::always(script::tool_call("t", &json!({})));
-    let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}'}\ntools:\n  t: {description: x, command: [echo, hi]}\nagents:\n  a: {model: mock/m, tools: [t], max_turns: 3}\n";
+    let yaml = indoc! {"
+        providers:
+          mock: {api: openai, base_url: '${URL}'}
+        tools:
+          t: {description: x, command: [echo, hi]}
+        agents:
+          a: {model: mock/m, tools: [t], max_turns: 3}
+    "};
     let report = Crew::new(yaml).env("URL", &server.base_url()).run().report(1);
     let agent = &report["agents"]["a"];
     assert_eq!(agent["error"]["kind"], "max_turns");
@@ -184,7 +197,17 @@ fn calls_that_do_not_fit_go_back_to_the_model() {
             ("t", &json!({"n": 3})),
         ]),
     });
-    let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}'}\ntools:\n  t:\n    description: x\n    command: [echo, 'n={{ n }} {{ m }}']\n    parameters: {n: {type: integer}, m: {type: string, default: d}}\nagents:\n  a: {model: mock/m, tools: [t]}\n";
+    let yaml = indoc! {"
+        providers:
+          mock: {api: openai, base_url: '${URL}'}
+        tools:
+          t:
+            description: x
+            command: [echo, 'n={{ n }} {{ m }}']
+            parameters: {n: {type: integer}, m: {type: string, default: d}}
+        agents:
+          a: {model: mock/m, tools: [t]}
+    "};
     let ended: Ended = Crew::new(yaml).env("URL", &server.base_url()).run();
     let report = ended.report(0);
     let calls = report["agents"]["a"]["tool_calls"].as_array().unwrap();

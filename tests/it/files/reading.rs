@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use indoc::{formatdoc, indoc};
 use serde_json::Value;
 
 use crate::support::crew::Crew;
@@ -9,10 +10,16 @@ use crate::support::faults::{AGENT, OFFLINE, expect, expect_good, expect_in, fau
 
 #[test]
 fn a_key_is_never_shown() {
-    let crew = Crew::new(
-        "providers:\n  p: {base_url: http://h, api_key_env: sk-SECRET, api_key: SECRET, \
-         headers: {authorization: SECRET}}\ndefaults: {model: openai/x}\nagents: {a: {}}\n",
-    );
+    let crew = Crew::new(indoc! {"
+        providers:
+          p:
+            base_url: http://h
+            api_key_env: sk-SECRET
+            api_key: SECRET
+            headers: {authorization: SECRET}
+        defaults: {model: openai/x}
+        agents: {a: {}}
+    "});
     let key = "bad\u{7f}SECRET";
     let ended = crew.env("OPENAI_API_KEY", key).run();
     let (stdout, stderr) = (&ended.stdout, &ended.stderr);
@@ -24,10 +31,15 @@ fn a_key_is_never_shown() {
 
 #[test]
 fn variables_of_the_environment() {
-    let yaml = format!(
-        "{OFFLINE}name: '${{NAME:-none}} $${{NAME}} ${{EMPTY:-e}}'\nagents:\n  a:\n    \
-         max_turns: ${{TURNS:-10}}\n    temperature: ${{T}}\n    timeout: ${{X:-5s}}\n    prompt: ${{NAME}}\n"
-    );
+    let yaml = formatdoc! {"
+        {OFFLINE}name: '${{NAME:-none}} $${{NAME}} ${{EMPTY:-e}}'
+        agents:
+          a:
+            max_turns: ${{TURNS:-10}}
+            temperature: ${{T}}
+            timeout: ${{X:-5s}}
+            prompt: ${{NAME}}
+    "};
     let env = [("NAME", "{{ nope }}: [\n"), ("EMPTY", ""), ("T", "0.5")];
     let report = expect_good(&yaml, &[], &env);
     assert_eq!(report["crew"], "{{ nope }}: [\n ${NAME} e");
@@ -50,7 +62,11 @@ fn variables_of_the_environment() {
         ],
     );
     expect_in(
-        "name: ${A\ndescription: ${A B}\nvars: {x: ['${A:-${B}}']}\n",
+        indoc! {"
+            name: ${A
+            description: ${A B}
+            vars: {x: ['${A:-${B}}']}
+        "},
         &[
             "name 2:7 .. no closing }",
             "description 3:14 .. does not name",
@@ -201,7 +217,12 @@ fn where_a_file_is_looked_for() {
 
 #[test]
 fn people_see_the_line_and_what_to_do() {
-    let yaml = format!("{OFFLINE}agents:\n  disk:\n    tols: [x]\n    timeout: 5x\n");
+    let yaml = formatdoc! {"
+        {OFFLINE}agents:
+          disk:
+            tols: [x]
+            timeout: 5x
+    "};
     let run = Crew::new(&yaml).args(&["-i", "x", "-o", "text"]);
     for crew in [Crew::check(&yaml), run] {
         let ended = crew.run_as_is();
@@ -218,7 +239,11 @@ fn people_see_the_line_and_what_to_do() {
 #[test]
 fn a_hostile_file_writes_no_escape_sequences() {
     for yaml in [
-        "agents:\n  \"\\e]0;owned\\a\": {\"\\e[2J\": 1}\nname: \"\\e[31m\u{9b}31m\n",
+        indoc! {"
+            agents:
+              \"\\e]0;owned\\a\": {\"\\e[2J\": 1}
+            name: \"\\e[31m\u{9b}31m
+        "},
         "agents: {\"\\e]0;x\\a\": {\"\\e[2J\": \u{85}1}}\n",
     ] {
         let ended = Crew::check(yaml).run_as_is();
@@ -230,10 +255,11 @@ fn a_hostile_file_writes_no_escape_sequences() {
 
 #[test]
 fn check_shows_what_would_run() {
-    let crew = Crew::check(
-        "defaults: {model: offline}\ntools: {df: {command: [df, -h]}}\n\
-         agents: {late: {needs: [early]}, early: {tools: [df], timeout: 7s}}\n",
-    );
+    let crew = Crew::check(indoc! {"
+        defaults: {model: offline}
+        tools: {df: {command: [df, -h]}}
+        agents: {late: {needs: [early]}, early: {tools: [df], timeout: 7s}}
+    "});
     let ended = crew.run_as_is();
     let stdout = ended.stdout;
     assert_eq!(ended.status.code(), Some(0));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::crew::{Crew, is_alive, wait_for};
 use crate::support::mcp_server::{self, server, yaml};
+use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -13,9 +14,11 @@ use serde_json::{Value, json};
 /// One agent that calls each of these tools once.
 fn crew(role: &str, more: &str, tools: &str) -> Crew {
     let servers = yaml(role, more);
-    Crew::new(format!(
-        "limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n"
-    ))
+    Crew::new(formatdoc! {"
+        limits: {{grace: 300ms}}
+        {servers}agents:
+          a: {{model: offline, tools: [{tools}]}}
+    "})
 }
 
 /// The processes that have written their numbers into a file.
@@ -65,10 +68,12 @@ fn ctrl_c_tells_the_server_and_leaves_nothing_of_it_and_its_launcher() {
         .replace(&format!("command: {:?}", program.to_str().unwrap()), "command: sh")
         .replace(mcp_server::ARGS, &json!(["-c", script]).to_string());
     for servers in [direct, launched] {
-        let running = Crew::new(format!(
-            "limits: {{grace: 700ms}}\nmcp_servers:\n{servers}\
-             agents:\n  a: {{model: offline, tools: [fx.never]}}\n"
-        ))
+        let running = Crew::new(formatdoc! {"
+            limits: {{grace: 700ms}}
+            mcp_servers:
+            {servers}agents:
+              a: {{model: offline, tools: [fx.never]}}
+        "})
         .start();
         running.wait_for_file("calls");
         running.signal(Signal::SIGINT);
@@ -118,9 +123,11 @@ fn a_server_goes_when_crew_is_killed() {
 fn all_servers_of_an_agent_start_at_once() {
     let more = "    start_timeout: 600ms\n";
     let servers: String = (0..4).map(|n| server(&format!("s{n}"), "mute", more)).collect();
-    let ended = Crew::new(format!(
-        "mcp_servers:\n{servers}agents:\n  a: {{model: offline, tools: [s0, s1, s2, s3]}}\n"
-    ))
+    let ended = Crew::new(formatdoc! {"
+        mcp_servers:
+        {servers}agents:
+          a: {{model: offline, tools: [s0, s1, s2, s3]}}
+    "})
     .run();
     let report = ended.report(1);
     let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
@@ -136,16 +143,22 @@ fn looking_what_servers_offer_leaves_nothing_behind() {
         ("refuses", "", 1),
     ] {
         let servers = yaml(role, more);
-        let ended = Crew::check(format!(
-            "limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline}}\n"
-        ))
+        let ended = Crew::check(formatdoc! {"
+            limits: {{grace: 300ms}}
+            {servers}agents:
+              a: {{model: offline}}
+        "})
         .args(&["--tools"])
         .run_as_is();
         assert_eq!(ended.status.code(), Some(code), "{}{}", ended.stdout, ended.stderr);
         assert_gone(ended.path(), &["starts"]);
     }
     let servers = yaml("mute stubborn", "");
-    let yaml = format!("limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline}}\n");
+    let yaml = formatdoc! {"
+        limits: {{grace: 300ms}}
+        {servers}agents:
+          a: {{model: offline}}
+    "};
     let running = Crew::check(&yaml).args(&["--tools"]).start_as_is();
     running.wait_for_file("starts");
     running.signal(Signal::SIGINT);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script, whole};
+use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -46,10 +47,14 @@ fn found(request: &Value) -> Value {
 }
 
 fn crew(url: &str, more: &str) -> Crew {
-    Crew::new(format!(
-        "mcp_servers:\n  web:\n    url: '{url}'\n    headers: {{authorization: 'Bearer ${{KEY}}'}}\n{more}\
-         agents:\n  a: {{model: offline, tools: [web]}}\n"
-    ))
+    Crew::new(formatdoc! {"
+        mcp_servers:
+          web:
+            url: '{url}'
+            headers: {{authorization: 'Bearer ${{KEY}}'}}
+        {more}agents:
+          a: {{model: offline, tools: [web]}}
+    "})
     .env("KEY", "token-0123456789")
 }
 

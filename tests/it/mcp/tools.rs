@@ -7,6 +7,7 @@ use crate::support::crew::{Crew, Ended};
 use crate::support::mcp_server::{self, server, yaml};
 use crate::support::mock_model::ModelServer;
 use crate::support::script;
+use indoc::formatdoc;
 use serde_json::{Value, json};
 
 /// One agent whose model is `offline`: it calls each of these tools of the server once.
@@ -20,11 +21,12 @@ fn calling(role: &str, more: &str, calls: &[(&str, Value)]) -> (Crew, ModelServe
     let turns = calls.iter().map(|(name, arguments)| script::tool_call(name, arguments));
     let model = ModelServer::sequence(turns.chain([script::text("done")]).collect::<Vec<_>>());
     let servers = yaml(role, more);
-    let crew = Crew::new(format!(
-        "providers:\n  mock: {{api: openai, base_url: '{}'}}\n{servers}\
-         agents:\n  a: {{model: mock/m, tools: [fx]}}\n",
-        model.base_url()
-    ));
+    let crew = Crew::new(formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '{}'}}
+        {servers}agents:
+          a: {{model: mock/m, tools: [fx]}}
+    ", model.base_url()});
     (crew, model)
 }
 
@@ -127,11 +129,13 @@ fn a_server_that_does_not_start_is_an_error_of_those_who_need_it() {
         ("endless", "", vec!["MCP server fx", "pages"]),
     ] {
         let servers = yaml(role, more);
-        let ended = Crew::new(format!(
-            "limits: {{on_failure: continue, grace: 300ms}}\n{servers}agents:\n  \
-             a: {{model: offline, tools: [fx]}}\n  b: {{model: offline, tools: [fx.echo]}}\n  \
-             c: {{model: offline}}\n"
-        ))
+        let ended = Crew::new(formatdoc! {"
+            limits: {{on_failure: continue, grace: 300ms}}
+            {servers}agents:
+              a: {{model: offline, tools: [fx]}}
+              b: {{model: offline, tools: [fx.echo]}}
+              c: {{model: offline}}
+        "})
         .run();
         let report = ended.report(1);
         for agent in ["a", "b"] {
@@ -236,11 +240,13 @@ fn a_call_that_takes_too_long_is_cancelled_and_the_agent_goes_on() {
     for tool in ["never", "progress"] {
         let servers = yaml("unhurried", "    timeout: 300ms\n");
         // The run goes on for a while, so that the server has its turn to hear of the end of a call.
-        let crew = Crew::new(format!(
-            "{servers}tools:\n  wait: {{description: x, command: [sleep, '2']}}\n\
-             agents:\n  a: {{model: offline, tools: [fx.{tool}]}}\n  \
-             b: {{model: offline, tools: [wait]}}\n"
-        ));
+        let crew = Crew::new(formatdoc! {"
+            {servers}tools:
+              wait: {{description: x, command: [sleep, '2']}}
+            agents:
+              a: {{model: offline, tools: [fx.{tool}]}}
+              b: {{model: offline, tools: [wait]}}
+        "});
         let ended = crew.run();
         ended.report(0);
         let call = only_call(&ended);
@@ -371,10 +377,11 @@ fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
 #[test]
 fn the_time_to_start_is_the_agents_own_too() {
     let servers = yaml("mute stubborn", "");
-    let yaml = format!(
-        "limits: {{grace: 200ms}}\n{servers}\
-         agents:\n  a: {{model: offline, tools: [fx], timeout: 300ms}}\n"
-    );
+    let yaml = formatdoc! {"
+        limits: {{grace: 200ms}}
+        {servers}agents:
+          a: {{model: offline, tools: [fx], timeout: 300ms}}
+    "};
     let ended = Crew::new(&yaml).run();
     let report = ended.report(1);
     assert_eq!(report["agents"]["a"]["error"]["scope"], "agent");

@@ -8,6 +8,7 @@ use crate::support::crew::{Crew, Ended};
 use crate::support::faults::expect_in;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, Script, json_body};
+use indoc::indoc;
 use serde_json::{Value, json};
 
 const KEY: &str = "secret-test-0123456789abcdef";
@@ -193,9 +194,15 @@ fn the_wait_of_a_quota_is_kept_and_that_of_a_day_is_not_tried() {
 #[test]
 fn a_deployment_on_azure() {
     let server = ModelServer::always(Api::OpenAi.text(&format!("your key is {KEY}")));
-    let yaml = "providers:\n  azure:\n    api: openai\n    base_url: ${URL}/openai/deployments/gpt\n    \
-                query: {api-version: '2024-10-21', x: a b&c}\n    headers: {api-key: '${MY_KEY}'}\n\
-                agents: {a: {model: azure/gpt}}\n";
+    let yaml = indoc! {"
+        providers:
+          azure:
+            api: openai
+            base_url: ${URL}/openai/deployments/gpt
+            query: {api-version: '2024-10-21', x: a b&c}
+            headers: {api-key: '${MY_KEY}'}
+        agents: {a: {model: azure/gpt}}
+    "};
     let url = format!("http://{}", server.address());
     let ended = Crew::new(yaml).env("URL", &url).env("MY_KEY", KEY).args(&["-v"]).run();
     assert_eq!(ended.report(0)["agents"]["a"]["output"], "your key is [redacted]");
@@ -223,8 +230,11 @@ fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
             _ => Api::OpenAi.text("x"),
         }
     });
-    let yaml = "providers: {p: {base_url: '${URL}'}}\ndefaults: {model: p/m, max_output_tokens: 9}\n\
-                agents: {a: {}, b: {needs: [a]}}\n";
+    let yaml = indoc! {"
+        providers: {p: {base_url: '${URL}'}}
+        defaults: {model: p/m, max_output_tokens: 9}
+        agents: {a: {}, b: {needs: [a]}}
+    "};
     let report = Crew::new(yaml).env("URL", &server.base_url()).run().report(0);
     assert_eq!(server.requests().len(), 4, "three for the first agent, one for the second");
     let last = &server.requests()[3].body;
@@ -245,12 +255,17 @@ fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
 #[test]
 fn a_key_in_a_header_goes_nowhere_else() {
     expect_in(
-        "providers:\n  azure: {base_url: 'http://h', headers: {api-key: '${MY_KEY:-x}', x-team: '${TEAM:-y}'}}\n\
-         tools: {t: {shell: env, env: [MY_KEY, TEAM]}}\n\
-         agents: {a: {prompt: 'say ${MY_KEY}, ${TEAM:-y}'}}\n",
+        indoc! {"
+            providers:
+              azure:
+                base_url: 'http://h'
+                headers: {api-key: '${MY_KEY:-x}', x-team: '${TEAM:-y}'}
+            tools: {t: {shell: env, env: [MY_KEY, TEAM]}}
+            agents: {a: {prompt: 'say ${MY_KEY}, ${TEAM:-y}'}}
+        "},
         &[
-            "tools.t.env[0] 4:31 .. MY_KEY holds an API key, which no tool gets to see",
-            "agents.a.prompt 5:22 .. MY_KEY holds an API key .. headers",
+            "tools.t.env[0] 6:31 .. MY_KEY holds an API key, which no tool gets to see",
+            "agents.a.prompt 7:22 .. MY_KEY holds an API key .. headers",
         ],
     );
 }
@@ -258,8 +273,11 @@ fn a_key_in_a_header_goes_nowhere_else() {
 #[test]
 fn a_key_in_an_address_is_shown_nowhere() {
     let server = ModelServer::start(|request| script::error(404, &request.path));
-    let yaml = "providers:\n  gate: {base_url: '${URL}/${GATE_TOKEN}/v1', query: {sig: '${MY_SECRET}'}}\n\
-                agents: {a: {model: [gate/m, gate/n]}}\n";
+    let yaml = indoc! {"
+        providers:
+          gate: {base_url: '${URL}/${GATE_TOKEN}/v1', query: {sig: '${MY_SECRET}'}}
+        agents: {a: {model: [gate/m, gate/n]}}
+    "};
     let url = format!("http://{}", server.address());
     let secret = "another-0123456789";
     let keys = [("URL", &*url), ("GATE_TOKEN", KEY), ("MY_SECRET", secret)];
@@ -275,9 +293,14 @@ fn a_key_in_an_address_is_shown_nowhere() {
 #[test]
 fn headers_of_the_file_go_before_those_of_the_protocol() {
     let server = ModelServer::always(Api::Anthropic.text("x"));
-    let yaml = "providers:\n  gate:\n    api: anthropic\n    base_url: ${URL}/v1\n    \
-                headers: {anthropic-version: '2030-01-01', authorization: 'Bearer ${TOKEN}'}\n\
-                agents: {a: {model: gate/m}}\n";
+    let yaml = indoc! {"
+        providers:
+          gate:
+            api: anthropic
+            base_url: ${URL}/v1
+            headers: {anthropic-version: '2030-01-01', authorization: 'Bearer ${TOKEN}'}
+        agents: {a: {model: gate/m}}
+    "};
     let url = Api::Anthropic.base_url(&server);
     Crew::new(yaml).env("URL", &url).env("TOKEN", KEY).run().report(0);
     let request = &server.requests()[0];
@@ -304,9 +327,15 @@ fn a_server_of_another_protocol_is_told_apart() {
 #[test]
 fn faults_of_providers() {
     expect_in(
-        "providers:\n  p:\n    api: antropic\n    base_url: 'http://h?api-version=1'\n    quer: {}\n  \
-         q: {api: gemini, base_url: 'http://h', query: {'': x, a: '${GEMINI_API_KEY}'}}\n  \
-         gemini: {base_url: 'http://h'}\n",
+        indoc! {"
+            providers:
+              p:
+                api: antropic
+                base_url: 'http://h?api-version=1'
+                quer: {}
+              q: {api: gemini, base_url: 'http://h', query: {'': x, a: '${GEMINI_API_KEY}'}}
+              gemini: {base_url: 'http://h'}
+        "},
         &[
             "providers.p.api 4:10 .. expected openai or anthropic or gemini .. did you mean \"anthropic\"?",
             "providers.p.base_url 5:15 .. query",

@@ -3,14 +3,18 @@
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script, stream};
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 fn crew(server: &ModelServer, agent: &str) -> Crew {
-    let yaml = format!(
-        "providers:\n  mock: {{api: openai, base_url: '${{URL}}'}}\n\
-         tools:\n  t: {{description: x, command: [echo, from the tool]}}\n\
-         agents:\n  a: {{model: [mock/first, mock/second], retries: 1{agent}}}\n"
-    );
+    let yaml = formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '${{URL}}'}}
+        tools:
+          t: {{description: x, command: [echo, from the tool]}}
+        agents:
+          a: {{model: [mock/first, mock/second], retries: 1{agent}}}
+    "};
     Crew::new(&yaml).env("URL", &server.base_url())
 }
 
@@ -96,9 +100,12 @@ fn the_next_model_answers_where_the_first_says_nothing_of_use() {
 fn an_endpoint_that_is_paused_beyond_the_time_limit_is_passed_over() {
     let refusing = ModelServer::always(script::retry_after(429, "3000"));
     let server = ModelServer::always(script::text("x"));
-    let yaml = "providers:\n  bad: {api: openai, base_url: '${BAD}'}\n  \
-                good: {api: openai, base_url: '${URL}'}\n\
-                agents: {a: {model: [bad/m, good/m]}}\n";
+    let yaml = indoc! {"
+        providers:
+          bad: {api: openai, base_url: '${BAD}'}
+          good: {api: openai, base_url: '${URL}'}
+        agents: {a: {model: [bad/m, good/m]}}
+    "};
     let crew = Crew::new(yaml).env("URL", &server.base_url()).env("BAD", &refusing.base_url());
     let report = crew.run().report(0);
     let error = &report["agents"]["a"]["fallbacks"][0]["error"];
@@ -154,10 +161,15 @@ fn a_refused_key_leads_everybody_to_the_next_provider() {
     let refusing = ModelServer::always(script::error(401, "bad key"));
     let server = ModelServer::always(script::text("x"));
     let agents: String = (0..10).map(|n| format!("  a{n}: {{}}\n")).collect();
-    let yaml = "providers:\n  bad: {api: openai, base_url: '${BAD}'}\n  \
-                good: {api: openai, base_url: '${URL}'}\n\
-                limits: {max_parallel: 2}\ndefaults: {model: [bad/m, good/m]}\nagents:\n"
-        .to_owned()
+    let yaml = indoc! {"
+        providers:
+          bad: {api: openai, base_url: '${BAD}'}
+          good: {api: openai, base_url: '${URL}'}
+        limits: {max_parallel: 2}
+        defaults: {model: [bad/m, good/m]}
+        agents:
+    "}
+    .to_owned()
         + &agents;
     let crew = Crew::new(&yaml).env("URL", &server.base_url()).env("BAD", &refusing.base_url());
     let report = crew.run().report(0);
@@ -190,8 +202,11 @@ fn check_shows_the_list() {
 fn no_secret_stands_in_what_a_model_left_behind() {
     let key = "sk-0123456789abcdef";
     let server = server(stream().text(&format!("your key is {key}")).cut());
-    let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}', api_key_env: KEY}\n\
-                agents: {a: {model: [mock/first, mock/second]}}\n";
+    let yaml = indoc! {"
+        providers:
+          mock: {api: openai, base_url: '${URL}', api_key_env: KEY}
+        agents: {a: {model: [mock/first, mock/second]}}
+    "};
     let ended = Crew::new(yaml).env("URL", &server.base_url()).env("KEY", key).run();
     let report = ended.report(0);
     assert_eq!(report["agents"]["a"]["fallbacks"][0]["output"], "your key is [redacted]");

@@ -6,17 +6,22 @@ use crate::support::api::{self, Api};
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::Script;
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 const KEY: &str = "secret-test-0123456789abcdef";
 
 fn crew(api: Api, server: &ModelServer, agent: &str) -> Crew {
-    let yaml = format!(
-        "providers:\n  mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}\n\
-         tools:\n  t:\n    command: [echo, 'n={{{{ n }}}}']\n    parameters: {{n: {{type: integer, default: 0}}}}\n\
-         agents:\n  a: {{model: mock/m, role: Tester, tools: [t]{agent}}}\n",
-        api.name()
-    );
+    let yaml = formatdoc! {"
+        providers:
+          mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
+        tools:
+          t:
+            command: [echo, 'n={{{{ n }}}}']
+            parameters: {{n: {{type: integer, default: 0}}}}
+        agents:
+          a: {{model: mock/m, role: Tester, tools: [t]{agent}}}
+    ", api.name()};
     Crew::new(&yaml).env("URL", &api.base_url(server)).env("MOCK_KEY", KEY)
 }
 
@@ -272,10 +277,14 @@ fn whoever_takes_over_gets_each_call_under_an_id_of_its_own() {
         ModelServer::sequence([asks.clone(), asks, first.error(404, "NOT_FOUND", "gone")]);
     let next = Api::Anthropic;
     let taking = ModelServer::always(next.text("done"));
-    let yaml = "providers:\n  one: {api: gemini, base_url: '${ONE}'}\n  \
-                two: {api: anthropic, base_url: '${TWO}'}\n\
-                tools:\n  t: {command: [echo, x], parameters: {n: {type: integer}}}\n\
-                agents: {a: {model: [one/m, two/m], tools: [t]}}\n";
+    let yaml = indoc! {"
+        providers:
+          one: {api: gemini, base_url: '${ONE}'}
+          two: {api: anthropic, base_url: '${TWO}'}
+        tools:
+          t: {command: [echo, x], parameters: {n: {type: integer}}}
+        agents: {a: {model: [one/m, two/m], tools: [t]}}
+    "};
     let crew = Crew::new(yaml).env("ONE", &first.base_url(&leaving));
     let report = crew.env("TWO", &next.base_url(&taking)).run().report(0);
     assert_eq!(report["agents"]["a"]["output"], "done");
@@ -296,12 +305,13 @@ fn tokens_beyond_counting_are_no_fault_of_crews() {
     for api in Api::ALL {
         let script = api.end(api.begin("x"), "stop", [endless, endless, endless, endless]);
         let server = ModelServer::always(script);
-        let yaml = format!(
-            "providers:\n  mock: {{api: {}, base_url: '${{URL}}', tokens_per_minute: 1000000000000000}}\n\
-             limits: {{max_cost: 1000000000}}\nprices: {{\"mock/*\": {{input: 1, output: 1}}}}\n\
-             agents: {{a: {{model: mock/m}}, b: {{model: mock/m}}, c: {{model: mock/m}}}}\n",
-            api.name()
-        );
+        let yaml = formatdoc! {r#"
+            providers:
+              mock: {{api: {}, base_url: '${{URL}}', tokens_per_minute: 1000000000000000}}
+            limits: {{max_cost: 1000000000}}
+            prices: {{"mock/*": {{input: 1, output: 1}}}}
+            agents: {{a: {{model: mock/m}}, b: {{model: mock/m}}, c: {{model: mock/m}}}}
+        "#, api.name()};
         let report = Crew::new(&yaml).env("URL", &api.base_url(&server)).run().report(0);
         let counted = report["usage"]["input_tokens"].as_u64().unwrap();
         assert!((3 << 40..1 << 44).contains(&counted), "{api:?}: {counted}");

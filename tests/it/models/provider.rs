@@ -3,16 +3,23 @@
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, Script, pieces, stream};
+use indoc::formatdoc;
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-test-0123456789abcdef";
 
 fn yaml(agent: &str) -> String {
-    format!(
-        "providers:\n  mock: {{api: openai, base_url: '${{URL}}', api_key_env: MOCK_KEY}}\n\
-         tools:\n  t:\n    description: echoes\n    command: [echo, 'n={{{{ n }}}}']\n    parameters: {{n: {{type: integer, default: 0}}}}\n\
-         agents:\n  a: {{model: mock/some/model, tools: [t]{agent}}}\n"
-    )
+    formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
+        tools:
+          t:
+            description: echoes
+            command: [echo, 'n={{{{ n }}}}']
+            parameters: {{n: {{type: integer, default: 0}}}}
+        agents:
+          a: {{model: mock/some/model, tools: [t]{agent}}}
+    "}
 }
 
 fn crew(server: &ModelServer, agent: &str) -> Crew {

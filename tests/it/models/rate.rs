@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script, delayed};
+use indoc::indoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// A second provider with the address and key of the first.
-const PROVIDERS: &str = "providers:
-  mock: {api: openai, base_url: '${URL}', api_key_env: MOCK_KEY}
-  twin: {api: openai, base_url: '${URL}', api_key_env: MOCK_KEY}
-";
+const PROVIDERS: &str = indoc! {"
+    providers:
+      mock: {api: openai, base_url: '${URL}', api_key_env: MOCK_KEY}
+      twin: {api: openai, base_url: '${URL}', api_key_env: MOCK_KEY}
+"};
 
 fn crew(server: &ModelServer, yaml: &str) -> Crew {
     let crew = Crew::new(format!("{PROVIDERS}{yaml}"));
@@ -73,9 +75,14 @@ fn one_refusal_pauses_everybody_at_that_endpoint() {
             script::retry_after(429, "1")
         }
     });
-    let yaml = "tools:\n  wait: {description: x, shell: sleep 0.3}\nagents:\n  \
-                a: {model: mock/m}\n  b: {model: offline, tools: [wait]}\n  \
-                c: {model: twin/other, needs: [b]}\n";
+    let yaml = indoc! {"
+        tools:
+          wait: {description: x, shell: sleep 0.3}
+        agents:
+          a: {model: mock/m}
+          b: {model: offline, tools: [wait]}
+          c: {model: twin/other, needs: [b]}
+    "};
     crew(&server, yaml).run().report(0);
     let requests = server.requests();
     assert_eq!(requests.len(), 3);
@@ -150,9 +157,13 @@ fn a_model_that_cannot_be_had_stops_no_other_model() {
             "gone" => refusal.clone(),
             _ => script::text("x"),
         });
-        let yaml = "limits: {on_failure: continue, max_parallel: 1}\nagents:\n  \
-                    a: {model: mock/gone}\n  b: {model: mock/gone}\n  \
-                    c: {model: [mock/gone, mock/there]}\n";
+        let yaml = indoc! {"
+            limits: {on_failure: continue, max_parallel: 1}
+            agents:
+              a: {model: mock/gone}
+              b: {model: mock/gone}
+              c: {model: [mock/gone, mock/there]}
+        "};
         let report = crew(&server, yaml).run().report(1);
         assert_eq!(server.requests().len(), 2);
         assert_eq!(report["agents"]["c"]["output"], "x");
@@ -164,9 +175,14 @@ fn a_model_that_cannot_be_had_stops_no_other_model() {
 #[test]
 fn waiting_counts_against_the_agents_time_and_ends_with_it() {
     let server = ModelServer::always(script::hang());
-    let yaml = "limits: {on_failure: continue}\nproviders:\n  \
-                mock: {api: openai, base_url: '${URL}', max_concurrency: 1}\nagents:\n  \
-                a: {model: mock/m, timeout: 2s}\n  b: {model: mock/m, timeout: 1s}\n";
+    let yaml = indoc! {"
+        limits: {on_failure: continue}
+        providers:
+          mock: {api: openai, base_url: '${URL}', max_concurrency: 1}
+        agents:
+          a: {model: mock/m, timeout: 2s}
+          b: {model: mock/m, timeout: 1s}
+    "};
     let report = Crew::new(yaml).env("URL", &server.base_url()).run().report(1);
     for (agent, calls) in [("a", 1), ("b", 0)] {
         assert_eq!(report["agents"][agent]["error"]["scope"], "agent");
@@ -193,11 +209,17 @@ fn a_long_tool_holds_nobody_up() {
         false if request.model() == "tools" => script::tool_call("wait", &json!({})),
         _ => script::text("x"),
     });
-    let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}', max_concurrency: 1}\n\
-                tools:\n  wait: {description: x, shell: 'until test -e \"$DIR/answered\"; do sleep 0.01; done'}\n  \
-                tell: {description: x, shell: 'touch \"$DIR/answered\"'}\nagents:\n  \
-                a: {model: mock/tools, tools: [wait]}\n  b: {model: mock/m}\n  \
-                c: {model: offline, needs: [b], tools: [tell]}\n";
+    let yaml = indoc! {r#"
+        providers:
+          mock: {api: openai, base_url: '${URL}', max_concurrency: 1}
+        tools:
+          wait: {description: x, shell: 'until test -e "$DIR/answered"; do sleep 0.01; done'}
+          tell: {description: x, shell: 'touch "$DIR/answered"'}
+        agents:
+          a: {model: mock/tools, tools: [wait]}
+          b: {model: mock/m}
+          c: {model: offline, needs: [b], tools: [tell]}
+    "#};
     let yaml = yaml.replace("shell: '", "env: [DIR], shell: '");
     Crew::new(&yaml).env("URL", &server.base_url()).run().report(0);
     assert_eq!(server.state().peak_calls, 1);

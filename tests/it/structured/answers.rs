@@ -1,10 +1,11 @@
 //! Answers that have to fit a schema: how they are asked for, read, mended and handed on.
 
-use crate::support::README;
 use crate::support::api::Api;
 use crate::support::crew::{Crew, Ended};
-use crate::support::mock_model::ModelServer;
+use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script;
+use crate::support::{README, indented};
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 /// The agent `triage` on the server, with these settings, and whatever else is below `agents`.
@@ -13,24 +14,21 @@ fn crew(server: &ModelServer, settings: &str, more: &str) -> Crew {
 }
 
 fn crew_of(api: Api, server: &ModelServer, settings: &str, more: &str) -> Crew {
-    let yaml = format!(
-        r"
-providers:
-  mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
-defaults: {{model: mock/m}}
-agents:
-  triage:
-    output_schema:
-      type: object
-      additionalProperties: false
-      required: [severity, parts]
-      properties:
-        severity: {{enum: [low, high]}}
-        parts: {{type: array, items: {{type: string}}}}
-    {settings}
-{more}",
-        api.name()
-    );
+    let yaml = formatdoc! {"
+        providers:
+          mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
+        defaults: {{model: mock/m}}
+        agents:
+          triage:
+            output_schema:
+              type: object
+              additionalProperties: false
+              required: [severity, parts]
+              properties:
+                severity: {{enum: [low, high]}}
+                parts: {{type: array, items: {{type: string}}}}
+            {settings}
+        {more}", api.name()};
     Crew::new(&yaml).env("URL", &api.base_url(server)).env("MOCK_KEY", "mk-0123456789")
 }
 
@@ -46,14 +44,14 @@ fn the_value_is_in_the_report_and_in_templates() {
         let first = request.contents("user") == ["go"];
         script::text(&if first { format!("```json\n{GOOD}\n```") } else { "done".to_owned() })
     });
-    let summary = r#"
-  summary:
-    needs: [triage]
-    prompt: >-
-      {{ agents.triage.data.severity | upper }}:
-      {% for part in agents["triage"].data.parts %}{{ part }} {% endfor %}{{ agents.triage.data }}
-"#;
-    let ended = crew(&server, "", summary).run();
+    let summary = indoc! {r#"
+        summary:
+          needs: [triage]
+          prompt: >-
+            {{ agents.triage.data.severity | upper }}:
+            {% for part in agents["triage"].data.parts %}{{ part }} {% endfor %}{{ agents.triage.data }}
+    "#};
+    let ended = crew(&server, "", &indented(summary)).run();
     let report = ended.report(0);
     let triage = &report["agents"]["triage"];
     assert_eq!(triage["data"], json!({"severity": "high", "parts": ["fan", "disk"]}));
@@ -121,8 +119,12 @@ fn a_server_that_refuses_the_format_is_asked_without_it_from_then_on() {
             Some(_) => script::error(status, refusal),
             None => script::text(GOOD),
         });
-        let again = "  again:\n    needs: [triage]\n    output_schema: {type: object}\n";
-        let report = crew(&server, "", again).run().report(0);
+        let again = indoc! {"
+            again:
+              needs: [triage]
+              output_schema: {type: object}
+        "};
+        let report = crew(&server, "", &indented(again)).run().report(0);
         assert_eq!(report["agents"]["again"]["data"]["severity"], "high");
         assert_eq!(server.requests().len(), 3);
         assert_eq!(report["usage"]["model_calls"], 2);
@@ -167,15 +169,15 @@ fn every_protocol_is_asked_in_its_own_way_and_need_not_know_it() {
     }
 }
 
-const TOOL: &str = "
-tools:
-  look:
-    command: [echo, full]
-";
+const TOOL: &str = indoc! {"
+    tools:
+      look:
+        command: [echo, full]
+"};
 
 #[test]
 fn tools_come_first_and_only_the_final_answer_has_to_fit() {
-    let reply = |request: &crate::support::mock_model::Request| match request.has_tool_results() {
+    let reply = |request: &Request| match request.has_tool_results() {
         false => script::tool_call("look", &json!({})),
         true => script::text(GOOD),
     };
@@ -221,8 +223,12 @@ fn nothing_a_model_writes_is_more_than_an_answer_that_does_not_fit() {
 fn a_name_that_the_value_does_not_have_is_an_error_of_the_template() {
     let server = ModelServer::always(script::text(GOOD));
     // The list may be shorter than that.
-    let more = "  summary:\n    needs: [triage]\n    prompt: '{{ agents.triage.data.parts[9] }}'\n";
-    let report = crew(&server, "", more).run().report(1);
+    let summary = indoc! {"
+        summary:
+          needs: [triage]
+          prompt: '{{ agents.triage.data.parts[9] }}'
+    "};
+    let report = crew(&server, "", &indented(summary)).run().report(1);
     let error = &report["agents"]["summary"]["error"];
     assert_eq!(error["kind"], "template");
     let message = error["message"].as_str().unwrap();

@@ -9,4 +9,9 @@ pub mod mock_model;
 pub mod pty;
 pub mod script;
 
+/// The lines of a YAML, two columns further to the right.
+pub fn indented(yaml: &str) -> String {
+    yaml.lines().map(|line| format!("  {line}\n")).collect()
+}
+
 pub const README: &str = include_str!("../../../README.md");

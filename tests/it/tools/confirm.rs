@@ -9,6 +9,7 @@ use crate::support::mcp_server;
 use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
 use crate::support::script::{text, tool_call, tool_calls};
+use indoc::{formatdoc, indoc};
 use nix::unistd::setsid;
 use serde_json::{Value, json};
 
@@ -21,23 +22,29 @@ fn crew(agents: &str) -> Crew {
 }
 
 fn crew_of(rest: &str) -> Crew {
-    Crew::new(format!(
-        "tools:\n  write:\n    description: x\n    confirm: true\n    env: [DIR, WAIT]\n    \
-         shell: 'echo \"$what\" >> \"$DIR/written\"; [ -z \"$WAIT\" ] || until [ -e \"$DIR/$what\" ]; do sleep 0.01; done'\n    \
-         parameters: {{what: {{type: string, default: something}}}}\n  \
-         free: {{description: x, env: [DIR], shell: 'echo > \"$DIR/free\"'}}\n{rest}"
-    ))
+    Crew::new(formatdoc! {r#"
+        tools:
+          write:
+            description: x
+            confirm: true
+            env: [DIR, WAIT]
+            shell: |
+              echo "$what" >> "$DIR/written"
+              [ -z "$WAIT" ] || until [ -e "$DIR/$what" ]; do sleep 0.01; done
+            parameters: {{what: {{type: string, default: something}}}}
+          free: {{description: x, env: [DIR], shell: 'echo > "$DIR/free"'}}
+        {rest}"#})
 }
 
 /// An agent whose model calls `write` once a turn with each of these, and then answers.
 fn in_turns(calls: &[&str]) -> (ModelServer, Crew) {
     let calls = calls.iter().map(|what| tool_call("write", &json!({"what": what})));
     let server = ModelServer::sequence(calls.chain([text("answered")]).collect::<Vec<_>>());
-    let crew = crew_of(&format!(
-        "providers:\n  mock: {{api: openai, base_url: '{}'}}\n\
-         agents: {{a: {{model: mock/m, tools: [write]}}}}\n",
-        server.base_url()
-    ));
+    let crew = crew_of(&formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '{}'}}
+        agents: {{a: {{model: mock/m, tools: [write]}}}}
+    ", server.base_url()});
     (server, crew)
 }
 
@@ -166,11 +173,12 @@ fn always_answers_what_is_queued_for_the_same_tool_too() {
         true => text("answered"),
         false => tool_calls(&[("write", &json!({})), ("write", &json!({}))]),
     });
-    let crew = crew_of(&format!(
-        "providers:\n  mock: {{api: openai, base_url: '{}'}}\ndefaults: {{model: mock/m}}\n\
-         agents: {{a: {{tools: [write]}}, b: {{tools: [write]}}}}\n",
-        server.base_url()
-    ));
+    let crew = crew_of(&formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '{}'}}
+        defaults: {{model: mock/m}}
+        agents: {{a: {{tools: [write]}}, b: {{tools: [write]}}}}
+    ", server.base_url()});
     let running = terminal.start(crew).start();
     terminal.wait_for(ASKED, 1);
     terminal.type_in("a\n");
@@ -322,10 +330,13 @@ fn an_end_of_the_input_ends_the_line_as_well() {
 
 #[test]
 fn the_plan_says_which_tools_ask() {
-    let yaml = "tools:\n  asks: {description: x, command: [id], confirm: true}\n  \
-                web: {description: x, confirm: true, http: {url: 'https://example.com'}}\n  \
-                free: {description: x, command: [id]}\n\
-                agents: {a: {model: offline, tools: [asks, web, free]}}\n";
+    let yaml = indoc! {"
+        tools:
+          asks: {description: x, command: [id], confirm: true}
+          web: {description: x, confirm: true, http: {url: 'https://example.com'}}
+          free: {description: x, command: [id]}
+        agents: {a: {model: offline, tools: [asks, web, free]}}
+    "};
     let shown = Crew::check(yaml).env("COLUMNS", "200").run_as_is().stdout;
     for (tool, asks) in [("asks", "yes"), ("web", "yes"), ("free", "no")] {
         let line = shown.lines().find(|line| line.trim_start().starts_with(tool));

@@ -8,6 +8,7 @@ use crate::support::crew::Crew;
 use crate::support::http_tool::{TEXT, call_of, crew, ok, one, output, yaml};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, redirect, whole};
+use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -96,7 +97,8 @@ fn a_redirect_is_followed_as_a_browser_does() {
         });
         let body = if method == "GET" { "" } else { ", body: {x: 1}" };
         let tool = format!(
-            "http: {{method: {method}, url: '${{URL}}/a/b', query: {{q: 1}}, headers: {{x-team: t}}{body}}}"
+            "http: {{method: {method}, url: '${{URL}}/a/b', query: {{q: 1}}, \
+             headers: {{x-team: t}}{body}}}"
         );
         let call = call_of(&crew(&server, &tool.replace("/a/b', query: {q: 1}", "/a/b'")).run());
         assert_eq!((output(&call), &call["http_status"]), ("fine", &json!(200)));
@@ -196,9 +198,13 @@ fn ctrl_c_drops_every_request_at_once() {
     let server = ModelServer::always(script::hang());
     let agents: String =
         (0..CALLS).map(|n| format!("  a{n}: {{model: offline, tools: [t]}}\n")).collect();
-    let yaml = format!(
-        "tools:\n  t:\n    description: x\n    http: {{url: '${{URL}}/'}}\nagents:\n{agents}"
-    );
+    let yaml = formatdoc! {"
+        tools:
+          t:
+            description: x
+            http: {{url: '${{URL}}/'}}
+        agents:
+        {agents}"};
     let running = Crew::new(&yaml).env("URL", &server.origin()).start();
     server.wait_for("every request", |state| state.open_calls == CALLS);
     let asked = Instant::now();

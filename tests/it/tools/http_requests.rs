@@ -8,6 +8,7 @@ use crate::support::faults::{self, expect_in};
 use crate::support::http_tool::{call_of, crew, ok, one, output, yaml};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::whole;
+use indoc::{formatdoc, indoc};
 use serde_json::json;
 
 #[test]
@@ -28,9 +29,14 @@ fn an_argument_stays_in_its_place_whatever_it_holds() {
     ] {
         let server = ModelServer::always(ok());
         let default = serde_json::to_string(&hostile.replace("${", "$${")).unwrap();
-        let tool = format!(
-            "http:\n  method: post\n  url: '${{URL}}/v1/users/{{{{ x }}}}/p-{{{{ x }}}}?fixed=1'\n  query: {{q: '{{{{ x }}}}', n: 5}}\n  body: {{text: 'it is {{{{ x }}}}', same: '{{{{ x }}}}'}}\nparameters:\n  x: {{type: string, default: {default}}}"
-        );
+        let tool = formatdoc! {"
+            http:
+              method: post
+              url: '${{URL}}/v1/users/{{{{ x }}}}/p-{{{{ x }}}}?fixed=1'
+              query: {{q: '{{{{ x }}}}', n: 5}}
+              body: {{text: 'it is {{{{ x }}}}', same: '{{{{ x }}}}'}}
+            parameters:
+              x: {{type: string, default: {default}}}"};
         let call = call_of(&crew(&server, &tool).run());
         assert_eq!((output(&call), &call["http_status"]), ("fine", &json!(200)), "{call:#}");
         let request = one(&server);
@@ -58,9 +64,10 @@ fn what_would_lead_elsewhere_is_not_sent() {
         ),
     ] {
         let server = ModelServer::always(ok());
-        let tool = format!(
-            "http: {{method: DELETE, url: '${{URL}}{url}'}}\nparameters:\n  x: {{type: string, default: '{x}'}}"
-        );
+        let tool = formatdoc! {"
+            http: {{method: DELETE, url: '${{URL}}{url}'}}
+            parameters:
+              x: {{type: string, default: '{x}'}}"};
         let call = call_of(&crew(&server, &tool).run());
         assert_eq!((&call["status"], output(&call)), (&json!("failed"), why));
         assert_eq!(call.get("http_status"), None);
@@ -71,17 +78,17 @@ fn what_would_lead_elsewhere_is_not_sent() {
 #[test]
 fn a_body_keeps_the_types_of_its_arguments() {
     let server = ModelServer::always(ok());
-    let tool = "
-http:
-  url: ${URL}/
-  body:
-    n: '{{ n }}'
-    list: ['{{ list }}', '{{ on }}', 'n={{ n }}', 1.5, null, true]
-    deep: {vars: '{{ vars }}', input: '{{ input }}'}
-parameters:
-  n: {type: integer, default: 7}
-  on: {type: boolean, default: false}
-  list: {type: array, default: [1, {a: \"'\\\"\"}]}";
+    let tool = indoc! {r#"
+        http:
+          url: ${URL}/
+          body:
+            n: '{{ n }}'
+            list: ['{{ list }}', '{{ on }}', 'n={{ n }}', 1.5, null, true]
+            deep: {vars: '{{ vars }}', input: '{{ input }}'}
+        parameters:
+          n: {type: integer, default: 7}
+          on: {type: boolean, default: false}
+          list: {type: array, default: [1, {a: "'\""}]}"#};
     call_of(&crew(&server, tool).run());
     let expected = json!({"n": 7, "list": [[1, {"a": "'\""}], false, "n=7", 1.5, null, true],
         "deep": {"vars": {}, "input": "go"}});
@@ -93,10 +100,10 @@ parameters:
 fn a_header_takes_no_second_line() {
     for (x, sent) in [("a-b c", true), ("a\r\nevil: 1", false), ("a\0b", false), ("a\nb", false)] {
         let server = ModelServer::always(ok());
-        let tool = format!(
-            "http: {{url: '${{URL}}', headers: {{X-Thing: '{{{{ x }}}}', Accept: text/plain}}}}\nparameters:\n  x: {{type: string, default: {}}}",
-            json!(x)
-        );
+        let tool = formatdoc! {"
+            http: {{url: '${{URL}}', headers: {{X-Thing: '{{{{ x }}}}', Accept: text/plain}}}}
+            parameters:
+              x: {{type: string, default: {}}}", json!(x)};
         let call = call_of(&crew(&server, &tool).run());
         if sent {
             assert_eq!(one(&server).header("x-thing"), Some(x));
@@ -118,9 +125,17 @@ fn a_secret_reaches_its_host_and_nothing_else() {
         let sent = ["authorization", "x-team"].map(|name| request.header(name).unwrap());
         whole(404, &[("content-type", "text/plain")], format!("you sent {}, {}", sent[0], sent[1]))
     });
-    let yaml = yaml(
-        "http: {url: '${URL}/{{ x }}', query: {api_key: '${TOKEN}'}, headers: {Authorization: 'Bearer ${TOKEN}', x-team: '${TEAM}/{{ x }}', x-key: '${OPENAI_API_KEY}', accept: text/plain}}\nparameters: {x: {type: string, default: text/plain}}",
-    );
+    let yaml = yaml(indoc! {"
+        http:
+          url: '${URL}/{{ x }}'
+          query: {api_key: '${TOKEN}'}
+          headers:
+            Authorization: 'Bearer ${TOKEN}'
+            x-team: '${TEAM}/{{ x }}'
+            x-key: '${OPENAI_API_KEY}'
+            accept: text/plain
+        parameters: {x: {type: string, default: text/plain}}
+    "});
     let env = [("TOKEN", SECRETS[0]), ("TEAM", SECRETS[1]), ("OPENAI_API_KEY", SECRETS[2])];
     let crew = Crew::new(&yaml).env("URL", &server.origin()).args(&["-v"]);
     let ended = crew.envs(&env).run();
@@ -147,7 +162,13 @@ fn a_server_that_repeats_the_address_tells_no_secret() {
         let said = format!("Cannot {} {}: {}", request.method, request.path, request.body);
         whole(404, &[("content-type", "text/plain")], said)
     });
-    let tool = "http: {method: POST, url: '${URL}/bot${BOT_TOKEN}/send', query: {k: '${SOME_KEY}'}, body: [\"${BODY_SECRET}\", \"${PLAIN}\"]}";
+    let tool = indoc! {r#"
+        http:
+          method: POST
+          url: '${URL}/bot${BOT_TOKEN}/send'
+          query: {k: '${SOME_KEY}'}
+          body: ["${BODY_SECRET}", "${PLAIN}"]
+    "#};
     let secrets =
         [("BOT_TOKEN", "1234:AbC-dEf"), ("SOME_KEY", "a+b/c==d e"), ("BODY_SECRET", "in-the-body")];
     let crew = crew(&server, tool).env("PLAIN", "no secret");
@@ -223,9 +244,13 @@ fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
 
 #[test]
 fn check_shows_method_and_hosts() {
-    let crew = Crew::check(yaml(
-        "http: {method: put, url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123', body: 1, allow_hosts: [cdn.example.com, '127.0.0.1:99', files.cdn.example.com]}",
-    ));
+    let crew = Crew::check(yaml(indoc! {"
+        http:
+          method: put
+          url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123'
+          body: 1
+          allow_hosts: [cdn.example.com, '127.0.0.1:99', files.cdn.example.com]
+    "}));
     let shown = crew.run_as_is().stdout;
     for part in [
         "PUT http://example.com:8080 (redirects:",
@@ -311,7 +336,13 @@ const FAULTS: &[(&str, &str)] = &[
 
 #[test]
 fn faults_of_a_request_are_found_before_anything_runs() {
-    let tool = |tool: &str| format!("tools:\n  t:\n    {tool}\n");
+    let tool = |tool: &str| {
+        formatdoc! {"
+            tools:
+              t:
+                {tool}
+        "}
+    };
     for (request, fault) in FAULTS {
         expect_in(&tool(request), &[fault]);
     }

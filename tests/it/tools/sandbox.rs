@@ -2,6 +2,7 @@
 
 use crate::support::crew::Crew;
 use crate::support::faults::expect_in;
+use indoc::indoc;
 
 #[test]
 fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
@@ -22,15 +23,23 @@ fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
 
 #[test]
 fn the_plan_says_what_a_tool_may_touch() {
-    let crew = Crew::check(
-        "tools:\n  free: {description: x, command: [id]}\n  \
-         kept: {description: x, command: [id], sandbox: {read: [/etc, .], write: [/tmp], network: none, if_unsupported: warn}}\n  \
-         web: {description: x, http: {url: 'http://h/'}}\n\
-         mcp_servers:\n  open: {command: id}\n  \
-         shut: {command: id, confirm: true, sandbox: {read: [/etc], network: none, if_unsupported: warn}}\n  \
-         far: {url: 'http://h/'}\n\
-         agents: {a: {model: offline, tools: [free, kept, web, open, shut, far]}}\n",
-    );
+    let crew = Crew::check(indoc! {"
+        tools:
+          free: {description: x, command: [id]}
+          kept:
+            description: x
+            command: [id]
+            sandbox: {read: [/etc, .], write: [/tmp], network: none, if_unsupported: warn}
+          web: {description: x, http: {url: 'http://h/'}}
+        mcp_servers:
+          open: {command: id}
+          shut:
+            command: id
+            confirm: true
+            sandbox: {read: [/etc], network: none, if_unsupported: warn}
+          far: {url: 'http://h/'}
+        agents: {a: {model: offline, tools: [free, kept, web, open, shut, far]}}
+    "});
     let ended = crew.env("COLUMNS", "200").run_as_is();
     let text = ended.stdout;
     assert_eq!(ended.status.code(), Some(0), "{text}");
@@ -55,6 +64,7 @@ mod kept {
     use std::path::Path;
 
     use crew::sandbox::Sandbox;
+    use indoc::{formatdoc, indoc};
     use nix::sys::signal::Signal;
     use serde_json::{Value, json};
 
@@ -79,11 +89,18 @@ mod kept {
 
     /// One agent that calls this shell tool once, in this sandbox. `$DIR` is the crew's folder.
     fn crew(sandbox: &str, shell: &str) -> Crew {
-        let crew = Crew::new(format!(
-            "limits: {{grace: 300ms}}\ntools:\n  t:\n    description: x\n    env: [DIR, PORT]\n    \
-             sandbox: {sandbox}\n    shell: |\n      {}\nagents:\n  a: {{model: offline, tools: [t]}}\n",
-            shell.replace('\n', "\n      ")
-        ));
+        let crew = Crew::new(formatdoc! {"
+            limits: {{grace: 300ms}}
+            tools:
+              t:
+                description: x
+                env: [DIR, PORT]
+                sandbox: {sandbox}
+                shell: |
+                  {}
+            agents:
+              a: {{model: offline, tools: [t]}}
+        ", shell.replace('\n', "\n      ")});
         for folder in ["in", "out"] {
             std::fs::create_dir(crew.path(folder)).unwrap();
             std::fs::write(crew.path(folder).join("kept"), "kept\n").unwrap();
@@ -187,11 +204,15 @@ mod kept {
         if !is_kept(true) {
             return;
         }
-        let crew = Crew::new(
-            "tools:\n  t:\n    description: x\n    command: [./bin/own.sh]\n    \
-             sandbox: {read: ['${DIR}/one'], write: [two]}\n\
-             agents:\n  a: {model: offline, tools: [t]}\n",
-        );
+        let crew = Crew::new(indoc! {"
+            tools:
+              t:
+                description: x
+                command: [./bin/own.sh]
+                sandbox: {read: ['${DIR}/one'], write: [two]}
+            agents:
+              a: {model: offline, tools: [t]}
+        "});
         std::fs::create_dir(crew.path("bin")).unwrap();
         let script = "#!/bin/sh\ncat one && echo 2 > two && cat two\ncat bin/other three\n";
         for (name, text) in [
@@ -220,10 +241,12 @@ mod kept {
         if !is_kept(true) {
             return;
         }
-        let crew = Crew::new(
-            "tools:\n  t: {description: x, command: [./own], sandbox: {}}\n\
-             agents:\n  a: {model: offline, tools: [t]}\n",
-        );
+        let crew = Crew::new(indoc! {"
+            tools:
+              t: {description: x, command: [./own], sandbox: {}}
+            agents:
+              a: {model: offline, tools: [t]}
+        "});
         std::fs::copy("/bin/sh", crew.path("interpreter")).unwrap();
         let script = format!("#!{}\necho started\n", crew.path("interpreter").display());
         std::fs::write(crew.path("own"), script).unwrap();
@@ -291,9 +314,14 @@ mod kept {
         if !is_kept(true) {
             return;
         }
-        let yaml = "tools:\n  t: {description: x, env: [DIR], shell: 'cat \"$DIR/secret\"', sandbox: {}}\n  \
-                    u: {description: x, env: [DIR], shell: 'cat \"$DIR/secret\"'}\n\
-                    agents:\n  a: {model: offline, tools: [t, u]}\n  b: {model: offline, needs: [a], tools: [u]}\n";
+        let yaml = indoc! {r#"
+            tools:
+              t: {description: x, env: [DIR], shell: 'cat "$DIR/secret"', sandbox: {}}
+              u: {description: x, env: [DIR], shell: 'cat "$DIR/secret"'}
+            agents:
+              a: {model: offline, tools: [t, u]}
+              b: {model: offline, needs: [a], tools: [u]}
+        "#};
         let crew = Crew::new(yaml);
         std::fs::write(crew.path("secret"), "the secret\n").unwrap();
         let report = crew.run().report(0);

@@ -1,14 +1,20 @@
 //! Tools as a crew's file defines them: what they are given, what comes back, what is reported.
 
 use crate::support::crew::{Crew, Ended, is_alive};
+use indoc::formatdoc;
 use serde_json::{Value, json};
 
 /// One agent whose model is `offline`: it calls its one tool once.
 fn crew(tool: &str) -> Crew {
     let indented = tool.trim().replace('\n', "\n    ");
-    Crew::new(format!(
-        "tools:\n  t:\n    description: under test\n    {indented}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
-    ))
+    Crew::new(formatdoc! {"
+        tools:
+          t:
+            description: under test
+            {indented}
+        agents:
+          a: {{model: offline, tools: [t]}}
+    "})
 }
 
 fn call_of(ended: &Ended) -> Value {
@@ -18,10 +24,12 @@ fn call_of(ended: &Ended) -> Value {
 #[test]
 fn a_template_fills_one_argument_whatever_it_holds() {
     let hostile = "a b; $(touch owned) `touch owned` 'q' \"d\" * \\ {{ input }} ${HOME}";
-    let tool = format!(
-        "command: [printf, '<%s>', '{{{{ text }}}}', 'x={{{{ text }}}}']\nparameters:\n  text: {{type: string, default: {}}}",
-        serde_json::to_string(&hostile.replace("${", "$${")).unwrap()
-    );
+    let default = serde_json::to_string(&hostile.replace("${", "$${")).unwrap();
+    let tool = formatdoc! {"
+        command: [printf, '<%s>', '{{{{ text }}}}', 'x={{{{ text }}}}']
+        parameters:
+          text: {{type: string, default: {default}}}
+    "};
     let ended = crew(&tool).run();
     assert_eq!(call_of(&ended)["output"], format!("<{hostile}><x={hostile}>"));
     assert!(!ended.path().join("owned").exists());
@@ -30,10 +38,13 @@ fn a_template_fills_one_argument_whatever_it_holds() {
 #[test]
 fn a_shell_tool_gets_its_arguments_as_variables_only() {
     let hostile = "a b; $(touch owned) `touch owned` 'q' \"d\" * \\";
-    let tool = format!(
-        "shell: printf '<%s>' \"$text\" \"$n\"\nparameters:\n  text: {{type: string, default: {}}}\n  n: {{type: integer, default: 7}}",
-        serde_json::to_string(hostile).unwrap()
-    );
+    let default = serde_json::to_string(hostile).unwrap();
+    let tool = formatdoc! {r#"
+        shell: printf '<%s>' "$text" "$n"
+        parameters:
+          text: {{type: string, default: {default}}}
+          n: {{type: integer, default: 7}}
+    "#};
     let ended = crew(&tool).run();
     assert_eq!(call_of(&ended)["output"], format!("<{hostile}><7>"));
     assert!(!ended.path().join("owned").exists());
@@ -84,9 +95,16 @@ fn a_tool_starts_where_crew_was_started_unless_the_file_says_otherwise() {
     for (cwd, expected) in
         [("", "."), ("cwd: .", "."), ("cwd: sub", "sub"), ("cwd: '{{ vars.d }}'", "sub")]
     {
-        let yaml = format!(
-            "vars: {{d: sub}}\ntools:\n  t:\n    description: x\n    command: [pwd, -P]\n    {cwd}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
-        );
+        let yaml = formatdoc! {"
+            vars: {{d: sub}}
+            tools:
+              t:
+                description: x
+                command: [pwd, -P]
+                {cwd}
+            agents:
+              a: {{model: offline, tools: [t]}}
+        "};
         let crew = Crew::new(&yaml);
         std::fs::create_dir(crew.path("sub")).unwrap();
         let expected = std::fs::canonicalize(crew.path(expected)).unwrap();
@@ -159,12 +177,20 @@ fn what_a_tool_leaves_behind_is_stopped_and_its_output_comes_at_once() {
         "(trap '' TERM; while :; do sleep 1000; done) &", // and will not go when asked
     ] {
         let script = format!("{left_behind}\necho $! > \"$DIR/pid\"\necho done");
-        let tool = format!("shell: |\n  {}\nenv: [DIR]", script.replace('\n', "\n  "));
+        let tool = formatdoc! {"
+            shell: |
+              {}
+            env: [DIR]", script.replace('\n', "\n  ")};
         let yaml_grace = "limits: {grace: 2s}\n";
         let indented = tool.replace('\n', "\n    ");
-        let ended = Crew::new(format!(
-            "{yaml_grace}tools:\n  t:\n    description: x\n    {indented}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
-        ))
+        let ended = Crew::new(formatdoc! {"
+            {yaml_grace}tools:
+              t:
+                description: x
+                {indented}
+            agents:
+              a: {{model: offline, tools: [t]}}
+        "})
         .run();
         let call = call_of(&ended);
         assert_eq!(call["status"], "succeeded", "{left_behind}");
