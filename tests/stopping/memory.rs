@@ -24,7 +24,7 @@ fn answers() -> Script {
 }
 
 #[test]
-fn answers_are_held_once() {
+fn answers_are_stored_once() {
     let server = ModelServer::always(answers());
     let agents: String = (0..AGENTS).map(|n| format!("  a{n}: {{model: mock/m}}\n")).collect();
     let yaml = formatdoc! {"

@@ -163,7 +163,7 @@ fn signals(random: &mut Random) -> Vec<(Duration, Signal)> {
 }
 
 #[test]
-fn a_signal_at_any_moment_ends_the_run_in_good_order() {
+fn a_signal_at_any_moment_stops_the_run_cleanly() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let rounds = number("CREW_RANDOM_STOPS").unwrap_or(ROUNDS);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

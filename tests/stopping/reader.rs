@@ -57,19 +57,19 @@ fn closed(reader: impl Sized, writer: OwnedFd) {
 }
 
 #[test]
-fn a_pipe_that_is_closed_stops_the_run() {
+fn a_closed_pipe_stops_the_run() {
     let (reader, writer) = std::io::pipe().unwrap();
     closed(reader, writer.into());
 }
 
 #[test]
-fn a_socket_that_is_closed_stops_the_run() {
+fn a_closed_socket_stops_the_run() {
     let (reader, writer) = UnixStream::pair().unwrap();
     closed(reader, writer.into());
 }
 
 #[test]
-fn nothing_starts_when_the_reader_has_gone_before() {
+fn nothing_starts_if_stdout_is_closed_already() {
     let server = ModelServer::always(hang());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -81,7 +81,7 @@ fn nothing_starts_when_the_reader_has_gone_before() {
 }
 
 #[test]
-fn whatever_else_stdout_is_does_not_stop_the_run() {
+fn other_kinds_of_stdout_do_not_stop_the_run() {
     let yaml = "tools: {t: {description: x, shell: 'sleep 0.3; echo done'}}\n\
                 agents: {a: {model: offline, tools: [t]}}\n";
     // Neither of them has a reader that could go.

@@ -32,7 +32,7 @@ fn with(report: &Value, pointer: &str, value: &str) -> usize {
 }
 
 #[test]
-fn a_run_makes_no_more_calls_than_it_may() {
+fn a_run_stays_within_max_model_calls() {
     let server = ModelServer::always(delayed(Duration::from_millis(50), script::text("x")));
     let yaml = "limits: {max_model_calls: 3, on_failure: continue}\n".to_owned()
         + &agents(10, "model: mock/m");
@@ -45,7 +45,7 @@ fn a_run_makes_no_more_calls_than_it_may() {
 }
 
 #[test]
-fn a_used_up_budget_ends_the_run_as_on_failure_says() {
+fn an_exhausted_budget_ends_the_run_according_to_on_failure() {
     let server = ModelServer::start(|request: &Request| match request.model() {
         "slow" => stream().text("so far").stall(),
         _ if request.has_tool_results() => script::text("too late"),
@@ -67,7 +67,7 @@ fn a_used_up_budget_ends_the_run_as_on_failure_says() {
 }
 
 #[test]
-fn agents_side_by_side_go_over_by_one_call_at_most() {
+fn concurrent_agents_exceed_the_budget_by_at_most_one_call() {
     let answer = stream().text("x").finish("stop").usage(100, 100).done();
     let server = ModelServer::always(delayed(Duration::from_millis(20), answer));
     let yaml = "limits: {max_tokens: 500, on_failure: continue}\n".to_owned()
@@ -80,7 +80,7 @@ fn agents_side_by_side_go_over_by_one_call_at_most() {
 }
 
 #[test]
-fn what_is_left_for_all_is_used_by_all_at_once() {
+fn concurrent_agents_share_the_remaining_budget() {
     let server = ModelServer::always(delayed(Duration::from_millis(300), script::text("x")));
     let yaml = "limits: {max_tokens: 2000}\ndefaults: {max_output_tokens: 50}\n".to_owned()
         + &agents(10, "model: mock/m");
@@ -89,7 +89,7 @@ fn what_is_left_for_all_is_used_by_all_at_once() {
 }
 
 #[test]
-fn what_one_model_writes_says_nothing_of_another() {
+fn estimates_are_kept_per_model() {
     let long = stream().text("x").finish("stop").usage(10, 60_000).done();
     let short = delayed(Duration::from_millis(300), script::text("x"));
     let server = ModelServer::start(move |request: &Request| match request.model() {
@@ -104,7 +104,7 @@ fn what_one_model_writes_says_nothing_of_another() {
 }
 
 #[test]
-fn long_answers_do_not_go_over_together() {
+fn concurrent_long_answers_stay_within_the_budget() {
     // Nothing says how long an answer may become, and each is longer than the whole is worth.
     let answer = stream().text("x").finish("stop").usage(10, 2000).done();
     let server = ModelServer::always(delayed(Duration::from_millis(1200), answer));
@@ -126,7 +126,7 @@ fn long_answers_do_not_go_over_together() {
 }
 
 #[test]
-fn a_server_that_counts_no_tokens_is_reckoned_by_what_it_wrote() {
+fn tokens_are_estimated_if_the_server_reports_none() {
     let server = ModelServer::always(stream().text(&"word ".repeat(400)).finish("stop").done());
     let yaml = "limits: {max_tokens: 900, on_failure: continue}\n".to_owned()
         + &agents(5, "model: mock/m");
@@ -135,7 +135,7 @@ fn a_server_that_counts_no_tokens_is_reckoned_by_what_it_wrote() {
 }
 
 #[test]
-fn cost_is_counted_where_prices_are_known_and_bounded() {
+fn cost_is_computed_from_prices_and_limited() {
     let server = ModelServer::always(script::text("x"));
     let limits = indoc! {"
         prices:
@@ -154,7 +154,7 @@ fn cost_is_counted_where_prices_are_known_and_bounded() {
 }
 
 #[test]
-fn what_came_from_a_cache_has_its_own_price() {
+fn cached_input_has_its_own_price() {
     let usage = json!({"prompt_tokens": 1_000_000, "completion_tokens": 0,
         "prompt_tokens_details": {"cached_tokens": 400_000}});
     let answer = stream().text("x").finish("stop").event(&json!({"choices": [], "usage": usage}));
@@ -172,7 +172,7 @@ fn what_came_from_a_cache_has_its_own_price() {
 }
 
 #[test]
-fn whatever_a_server_counts_can_be_added_up() {
+fn huge_token_counts_do_not_overflow() {
     for tokens in [json!(u64::MAX), json!(1e300), json!("18446744073709551615")] {
         let server = ModelServer::start(move |request: &Request| {
             let usage = json!({"prompt_tokens": tokens, "completion_tokens": tokens});
@@ -192,7 +192,7 @@ fn whatever_a_server_counts_can_be_added_up() {
 }
 
 #[test]
-fn an_unknown_price_makes_the_whole_unknown() {
+fn an_unknown_price_makes_the_total_unknown() {
     let server = ModelServer::always(script::text("x"));
     let yaml = indoc! {"
         prices: {mock/m: {input: 1, output: 2}}
@@ -237,7 +237,7 @@ fn an_agent_has_limits_of_its_own() {
 }
 
 #[test]
-fn tool_calls_that_go_over_are_not_made() {
+fn tool_calls_beyond_the_limit_are_not_run() {
     let server = ModelServer::start(|request: &Request| match request.contents("tool").len() {
         0 => script::tool_calls(&[("t", &json!({})), ("t", &json!({}))]),
         _ => script::tool_call("t", &json!({})),
@@ -291,7 +291,7 @@ fn faults_of_limits_and_prices() {
 }
 
 #[test]
-fn check_shows_what_a_run_and_its_agents_may_use_up_and_what_it_costs() {
+fn check_shows_limits_and_prices() {
     let shown = |yaml: &str| Crew::check(yaml).run_as_is().stdout;
     let text = shown(indoc! {"
         limits: {max_tokens: 5000, max_model_calls: 1}

@@ -108,7 +108,7 @@ fn options_about_the_file() {
 }
 
 #[test]
-fn yaml_itself() {
+fn yaml_syntax() {
     for (yaml, expected) in [
         ("", "- -:- .. is empty .. agents:"),
         ("# nothing\n", "- -:- .. is empty"),
@@ -134,7 +134,7 @@ fn yaml_itself() {
 
 /// Files made to hurt: each must be refused at once.
 #[test]
-fn hostile_files_cost_nothing() {
+fn hostile_files_are_rejected_at_once() {
     let bomb: String = ('b'..='i')
         .zip('a'..='h')
         .map(|(name, last)| {
@@ -162,7 +162,7 @@ fn hostile_files_cost_nothing() {
 }
 
 #[test]
-fn many_agents_in_a_row() {
+fn long_chains_of_needs() {
     let chain = |first: &str| {
         let agents = (1..5000).map(|n| format!("  a{n}: {{needs: [a{}]}}\n", n - 1));
         format!("{OFFLINE}agents:\n  a0: {{{first}}}\n{}", agents.collect::<String>())
@@ -179,7 +179,7 @@ fn many_agents_in_a_row() {
 }
 
 #[test]
-fn files_that_are_none() {
+fn unreadable_files_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let here = dir.path();
     let found = |args: &[&str]| lines(&faults(&Crew::at(here).args(args).run_as_is())).join("\n");
@@ -193,7 +193,7 @@ fn files_that_are_none() {
 }
 
 #[test]
-fn where_a_file_is_looked_for() {
+fn search_order_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let name_of = |env: &[(&str, &str)]| {
         let crew = Crew::at(dir.path()).args(&["run", "-o", "json"]).envs(env);
@@ -216,7 +216,7 @@ fn where_a_file_is_looked_for() {
 }
 
 #[test]
-fn people_see_the_line_and_what_to_do() {
+fn text_output_shows_the_line_and_a_hint() {
     let yaml = formatdoc! {"
         {OFFLINE}agents:
           disk:
@@ -270,7 +270,7 @@ fn check_shows_what_would_run() {
 }
 
 #[test]
-fn a_wrong_command_line_is_a_fault_too() {
+fn usage_errors_are_faults() {
     let yaml = format!("{OFFLINE}{AGENT}");
     for args in [
         &["--nope"][..],

@@ -37,7 +37,7 @@ fn assert_gone(folder: &Path, files: &[&str]) {
 }
 
 #[test]
-fn a_server_goes_with_all_it_has_started_when_the_run_is_over() {
+fn a_server_and_its_children_end_with_the_run() {
     let ended = crew("", "", "fx.grandchild").run();
     let report = ended.report(0);
     assert_gone(ended.path(), &["starts", "grandchild"]);
@@ -47,7 +47,7 @@ fn a_server_goes_with_all_it_has_started_when_the_run_is_over() {
 }
 
 #[test]
-fn one_that_ignores_the_end_of_its_input_and_sigterm_is_killed() {
+fn a_server_that_ignores_end_of_input_and_sigterm_is_killed() {
     let ended = crew("stubborn", "", "fx.echo").run();
     let report = ended.report(0);
     assert_gone(ended.path(), &["starts"]);
@@ -56,7 +56,7 @@ fn one_that_ignores_the_end_of_its_input_and_sigterm_is_killed() {
 }
 
 #[test]
-fn ctrl_c_tells_the_server_and_leaves_nothing_of_it_and_its_launcher() {
+fn ctrl_c_notifies_the_server_and_leaves_no_process() {
     let direct = server("fx", "stubborn", "");
     let program = std::env::current_exe().unwrap();
     let script = format!(
@@ -98,7 +98,7 @@ fn ctrl_c_tells_the_server_and_leaves_nothing_of_it_and_its_launcher() {
 }
 
 #[test]
-fn ctrl_c_while_a_server_starts_leaves_nothing_of_it() {
+fn ctrl_c_during_startup_leaves_no_process() {
     let running = crew("mute stubborn", "", "fx").start();
     running.wait_for_file("starts");
     running.signal(Signal::SIGINT);
@@ -109,7 +109,7 @@ fn ctrl_c_while_a_server_starts_leaves_nothing_of_it() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_server_goes_when_crew_is_killed() {
+fn a_server_ends_when_crew_is_killed() {
     let running = crew("stubborn", "", "fx.never").start();
     running.wait_for_file("calls");
     let servers = pids(&running.path(""), "starts");
@@ -120,7 +120,7 @@ fn a_server_goes_when_crew_is_killed() {
 }
 
 #[test]
-fn all_servers_of_an_agent_start_at_once() {
+fn the_servers_of_an_agent_start_concurrently() {
     let more = "    start_timeout: 600ms\n";
     let servers: String = (0..4).map(|n| server(&format!("s{n}"), "mute", more)).collect();
     let ended = Crew::new(formatdoc! {"
@@ -136,7 +136,7 @@ fn all_servers_of_an_agent_start_at_once() {
 }
 
 #[test]
-fn looking_what_servers_offer_leaves_nothing_behind() {
+fn check_with_tools_leaves_no_process() {
     for (role, more, code) in [
         ("stubborn", "", 0),
         ("mute stubborn", "    start_timeout: 300ms\n", 1),
@@ -168,7 +168,7 @@ fn looking_what_servers_offer_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_server_that_floods_does_not_keep_a_run_from_ending() {
+fn a_flooding_server_does_not_delay_the_exit() {
     let running = crew("", "    timeout: 60s\n", "fx.huge, fx.nag, fx.flood").args(&["-t", "2s"]);
     let ended = running.run();
     assert!(ended.took < Duration::from_secs(6), "{:?}", ended.took);

@@ -4,7 +4,7 @@ use crate::support::faults::{expect_good, expect_in};
 use indoc::indoc;
 
 #[test]
-fn servers() {
+fn faults_of_servers() {
     expect_in(
         indoc! {"
             mcp_servers:
@@ -72,7 +72,7 @@ fn servers() {
 }
 
 #[test]
-fn who_names_them() {
+fn faults_of_references_to_servers() {
     let servers = "mcp_servers: {files: {command: x}, web: {url: 'http://h/mcp'}}\n\
                    tools: {list: {command: [ls]}, web: {command: [w]}}\n";
     expect_in(

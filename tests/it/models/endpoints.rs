@@ -63,7 +63,7 @@ fn a_wrong_key_is_not_repeated_and_the_hint_names_its_variable() {
 }
 
 #[test]
-fn a_refused_key_is_looked_for_where_it_was_given() {
+fn a_rejected_key_names_its_source() {
     for (provider, place) in [
         (", api_key_env: MY_KEY", "; check the key in MY_KEY"),
         (", headers: {api-key: '${MY_KEY}'}", "; check api-key under providers"),
@@ -82,7 +82,7 @@ fn a_refused_key_is_looked_for_where_it_was_given() {
 }
 
 #[test]
-fn what_a_vendor_withholds_is_a_failure_that_says_why() {
+fn withheld_answers_fail_with_the_vendors_reason() {
     let gemini = |reason: &str| Api::Gemini.end(Api::Gemini.begin("so far"), reason, [9, 0, 1, 0]);
     let prompt = script::stream().event(&json!({
         "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
@@ -118,7 +118,7 @@ fn what_a_vendor_withholds_is_a_failure_that_says_why() {
 }
 
 #[test]
-fn a_slip_of_the_model_is_given_another_chance() {
+fn malformed_calls_are_retried() {
     let api = Api::Gemini;
     let slip = api.end(api.begin(""), "MALFORMED_FUNCTION_CALL", [1, 0, 0, 0]);
     let server = ModelServer::sequence([slip, api.text("mended")]);
@@ -133,7 +133,7 @@ fn a_slip_of_the_model_is_given_another_chance() {
 }
 
 #[test]
-fn an_answer_without_a_word_is_given_another_chance_unless_it_was_cut() {
+fn empty_answers_are_retried_unless_truncated() {
     for api in Api::ALL {
         let (stop, length) = match api {
             Api::OpenAi => ("stop", "length"),
@@ -160,7 +160,7 @@ fn an_answer_without_a_word_is_given_another_chance_unless_it_was_cut() {
 }
 
 #[test]
-fn the_wait_of_a_quota_is_kept_and_that_of_a_day_is_not_tried() {
+fn short_quota_waits_are_kept_and_daily_ones_fail() {
     let quota = |id: &str, delay: &str| {
         json_body(
             429,
@@ -192,7 +192,7 @@ fn the_wait_of_a_quota_is_kept_and_that_of_a_day_is_not_tried() {
 }
 
 #[test]
-fn a_deployment_on_azure() {
+fn azure_deployments() {
     let server = ModelServer::always(Api::OpenAi.text(&format!("your key is {KEY}")));
     let yaml = indoc! {"
         providers:
@@ -217,7 +217,7 @@ fn a_deployment_on_azure() {
 }
 
 #[test]
-fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
+fn rejected_parameters_are_replaced_in_later_calls() {
     let detail = json!({"object": "error", "message": {"detail": [{"type": "extra_forbidden",
         "loc": ["body", "stream_options", "include_usage"]}]}, "type": "invalid_request_error"});
     let limit = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
@@ -253,7 +253,7 @@ fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
 }
 
 #[test]
-fn a_key_in_a_header_goes_nowhere_else() {
+fn a_key_in_a_header_is_available_nowhere_else() {
     expect_in(
         indoc! {"
             providers:
@@ -271,7 +271,7 @@ fn a_key_in_a_header_goes_nowhere_else() {
 }
 
 #[test]
-fn a_key_in_an_address_is_shown_nowhere() {
+fn a_key_in_an_address_is_redacted() {
     let server = ModelServer::start(|request| script::error(404, &request.path));
     let yaml = indoc! {"
         providers:
@@ -291,7 +291,7 @@ fn a_key_in_an_address_is_shown_nowhere() {
 }
 
 #[test]
-fn headers_of_the_file_go_before_those_of_the_protocol() {
+fn headers_of_the_file_override_the_protocols() {
     let server = ModelServer::always(Api::Anthropic.text("x"));
     let yaml = indoc! {"
         providers:
@@ -312,7 +312,7 @@ fn headers_of_the_file_go_before_those_of_the_protocol() {
 }
 
 #[test]
-fn a_server_of_another_protocol_is_told_apart() {
+fn a_server_of_another_protocol_is_reported() {
     for api in Api::ALL {
         let other = if api == Api::OpenAi { Api::Gemini } else { Api::OpenAi };
         for script in [other.text("hi"), json_body(200, &json!({"hello": "world"}))] {
@@ -348,7 +348,7 @@ fn faults_of_providers() {
 }
 
 #[test]
-fn the_readmes_providers_are_asked_as_it_says() {
+fn the_providers_of_the_readme_work() {
     let mut blocks = README.split("```yaml\n").filter_map(|block| block.split("```").next());
     let example = blocks.find(|block| block.starts_with("providers:")).unwrap();
     for api in ["api: openai ", "Or: anthropic ", "gemini (generateContent)"] {
@@ -383,7 +383,7 @@ fn the_readmes_providers_are_asked_as_it_says() {
 }
 
 #[test]
-fn the_readmes_list_of_models_comes_to_its_second() {
+fn the_list_of_models_of_the_readme_falls_back() {
     let list = README.split('`').find(|code| code.starts_with("model: [")).unwrap();
     let server = ModelServer::start(|request| match request.model() {
         "gpt-4o-mini" => script::error(404, "no such model"),
@@ -398,7 +398,7 @@ fn the_readmes_list_of_models_comes_to_its_second() {
 }
 
 #[test]
-fn check_shows_where_calls_go() {
+fn check_shows_the_addresses_of_providers() {
     let checked = Crew::check(
         "providers: {gate: {api: gemini, base_url: 'http://h:1/', query: {token: hunter22}}}\n\
          agents: {a: {model: gate/x}, b: {model: anthropic/claude-x}}\n",

@@ -31,7 +31,7 @@ fn models_asked(server: &ModelServer) -> Vec<String> {
 }
 
 #[test]
-fn the_next_model_answers_where_the_first_cannot() {
+fn the_next_model_answers_if_the_first_fails() {
     for (name, first, kind, calls, text) in [
         ("a model that is not there", script::error(404, "no such model"), "bad_request", 1, None),
         ("retries used up", script::retry_after(503, "0"), "overloaded", 2, None),
@@ -68,7 +68,7 @@ fn the_next_model_answers_where_the_first_cannot() {
 }
 
 #[test]
-fn the_next_model_answers_where_the_first_says_nothing_of_use() {
+fn the_next_model_answers_if_the_first_answer_is_unusable() {
     let schema = ", output_schema: {type: integer}";
     for (name, settings, first, text, calls) in [
         ("not what was asked for", schema, script::text("three"), Some("three"), 2),
@@ -97,7 +97,7 @@ fn the_next_model_answers_where_the_first_says_nothing_of_use() {
 }
 
 #[test]
-fn an_endpoint_that_is_paused_beyond_the_time_limit_is_passed_over() {
+fn an_endpoint_paused_beyond_the_timeout_is_skipped() {
     let refusing = ModelServer::always(script::retry_after(429, "3000"));
     let server = ModelServer::always(script::text("x"));
     let yaml = indoc! {"
@@ -113,7 +113,7 @@ fn an_endpoint_that_is_paused_beyond_the_time_limit_is_passed_over() {
 }
 
 #[test]
-fn nothing_is_said_of_models_that_were_not_needed() {
+fn unused_models_are_not_reported() {
     let server = ModelServer::always(script::text("x"));
     let report = crew(&server, "").run().report(0);
     assert_eq!(report["agents"]["a"]["model"], "mock/first");
@@ -122,7 +122,7 @@ fn nothing_is_said_of_models_that_were_not_needed() {
 }
 
 #[test]
-fn the_conversation_goes_on_with_the_next_model_and_stays_there() {
+fn the_conversation_continues_with_the_next_model() {
     let server =
         ModelServer::start(|request| match (request.model(), request.contents("tool").len()) {
             ("first", 0) | ("second", 1) => {
@@ -143,7 +143,7 @@ fn the_conversation_goes_on_with_the_next_model_and_stays_there() {
 }
 
 #[test]
-fn when_none_answers_the_last_ones_error_is_the_agents() {
+fn if_no_model_answers_the_last_error_is_reported() {
     let server = ModelServer::start(|request| match request.model() {
         "first" => stream().text("half an answer").cut(),
         _ => script::error(400, "not today"),
@@ -157,7 +157,7 @@ fn when_none_answers_the_last_ones_error_is_the_agents() {
 }
 
 #[test]
-fn a_refused_key_leads_everybody_to_the_next_provider() {
+fn a_rejected_key_moves_all_agents_to_the_next_provider() {
     let refusing = ModelServer::always(script::error(401, "bad key"));
     let server = ModelServer::always(script::text("x"));
     let agents: String = (0..10).map(|n| format!("  a{n}: {{}}\n")).collect();
@@ -181,7 +181,7 @@ fn a_refused_key_leads_everybody_to_the_next_provider() {
 }
 
 #[test]
-fn the_options_name_one_model_in_place_of_the_list() {
+fn options_replace_the_list_with_one_model() {
     let server = ModelServer::always(script::error(400, "no"));
     let report = crew(&server, "").args(&["-m", "mock/given"]).run().report(1);
     assert_eq!(models_asked(&server), ["given"]);
@@ -199,7 +199,7 @@ fn check_shows_the_list() {
 }
 
 #[test]
-fn no_secret_stands_in_what_a_model_left_behind() {
+fn secrets_are_redacted_from_abandoned_answers() {
     let key = "sk-0123456789abcdef";
     let server = server(stream().text(&format!("your key is {key}")).cut());
     let yaml = indoc! {"

@@ -7,7 +7,7 @@ use indoc::{formatdoc, indoc};
 use serde_json::json;
 
 #[test]
-fn what_is_wrong_with_a_schema_is_found_where_it_stands() {
+fn faults_of_schemas_have_their_position() {
     for (schema, expected) in [
         ("true", "agents.a.output_schema 3:22 .. expected a JSON Schema"),
         ("[1]", "agents.a.output_schema 3:22 .. expected a JSON Schema .. path of a file"),
@@ -31,7 +31,7 @@ fn what_is_wrong_with_a_schema_is_found_where_it_stands() {
 }
 
 #[test]
-fn an_answer_has_data_only_if_it_was_asked_for() {
+fn data_requires_an_output_schema() {
     let agents = indoc! {r#"
         agents:
           plain: {}
@@ -58,7 +58,7 @@ fn an_answer_has_data_only_if_it_was_asked_for() {
 }
 
 #[test]
-fn a_name_that_no_answer_can_have_is_found_before_anything_runs() {
+fn unknown_fields_of_data_are_faults() {
     let part = "{{ agents.a.data";
     let agents = formatdoc! {"
         agents:
@@ -85,7 +85,7 @@ fn a_name_that_no_answer_can_have_is_found_before_anything_runs() {
 }
 
 #[test]
-fn a_file_of_its_own_is_as_good_and_as_bounded() {
+fn schemas_in_files() {
     let yaml =
         "defaults: {model: offline}\nagents: {a: {output_schema: it}, b: {output_schema: it}}\n";
     let with = |name: &str, text: &str| {
@@ -140,7 +140,7 @@ fn a_file_of_its_own_is_as_good_and_as_bounded() {
 }
 
 #[test]
-fn offline_makes_up_a_value_or_says_that_it_cannot() {
+fn offline_generates_a_value_or_reports_that_it_cannot() {
     let yaml = indoc! {r"
         defaults: {model: offline, retries: 3}
         limits: {on_failure: continue}
@@ -171,7 +171,7 @@ fn offline_makes_up_a_value_or_says_that_it_cannot() {
 }
 
 #[test]
-fn check_says_who_answers_so() {
+fn check_lists_agents_with_structured_answers() {
     let yaml = "agents: {a: {model: offline}, b: {model: offline, output_schema: {}}}\n";
     let stdout = Crew::check(yaml).run_as_is().stdout;
     assert!(stdout.contains("\nstructured answers: b\n"), "{stdout}");

@@ -12,7 +12,7 @@ use indoc::{formatdoc, indoc};
 use serde_json::json;
 
 #[test]
-fn an_argument_stays_in_its_place_whatever_it_holds() {
+fn arguments_are_escaped_in_their_place() {
     for (hostile, in_path, in_query) in [
         ("a b", "a%20b", "a+b"),
         ("../..", "..%2F..", "..%2F.."),
@@ -50,7 +50,7 @@ fn an_argument_stays_in_its_place_whatever_it_holds() {
 }
 
 #[test]
-fn what_would_lead_elsewhere_is_not_sent() {
+fn arguments_cannot_change_the_destination() {
     for (url, x, why) in [
         ("/a/{{ x }}/b", "..", "[a part of the address would be .. alone]"),
         ("/a/{{ x }}/b", ".", "[a part of the address would be . alone]"),
@@ -97,7 +97,7 @@ fn a_body_keeps_the_types_of_its_arguments() {
 }
 
 #[test]
-fn a_header_takes_no_second_line() {
+fn headers_reject_line_breaks() {
     for (x, sent) in [("a-b c", true), ("a\r\nevil: 1", false), ("a\0b", false), ("a\nb", false)] {
         let server = ModelServer::always(ok());
         let tool = formatdoc! {"
@@ -117,7 +117,7 @@ fn a_header_takes_no_second_line() {
 }
 
 #[test]
-fn a_secret_reaches_its_host_and_nothing_else() {
+fn a_secret_reaches_its_host_only() {
     // The second is one only because a variable brought it in, and is no template.
     const SECRETS: [&str; 3] =
         ["s3cr3t-of-the-weather", "{{ input }}-s3cr3t", "sk-for-another-host"];
@@ -157,7 +157,7 @@ fn a_secret_reaches_its_host_and_nothing_else() {
 }
 
 #[test]
-fn a_server_that_repeats_the_address_tells_no_secret() {
+fn an_echoed_address_is_redacted() {
     let server = ModelServer::start(|request| {
         let said = format!("Cannot {} {}: {}", request.method, request.path, request.body);
         whole(404, &[("content-type", "text/plain")], said)
@@ -180,7 +180,7 @@ fn a_server_that_repeats_the_address_tells_no_secret() {
 }
 
 #[test]
-fn a_secret_that_is_cut_in_two_leaves_nothing_of_itself() {
+fn a_truncated_secret_is_redacted() {
     let server = ModelServer::start(|request| {
         let key = request.header("x-key").unwrap();
         whole(200, &[("content-type", "text/plain")], key.repeat(1000))
@@ -196,7 +196,7 @@ fn a_secret_that_is_cut_in_two_leaves_nothing_of_itself() {
 }
 
 #[test]
-fn an_api_key_goes_into_headers_only() {
+fn api_keys_are_allowed_in_headers_only() {
     let key = [("OPENAI_API_KEY", "sk-test-key")];
     for request in [
         "{url: 'http://h/${OPENAI_API_KEY}'}",
@@ -210,7 +210,7 @@ fn an_api_key_goes_into_headers_only() {
 }
 
 #[test]
-fn offline_asks_nobody_but_this_machine() {
+fn offline_allows_this_machine_only() {
     let server = ModelServer::always(ok());
     let call = call_of(&crew(&server, "http: {url: '${URL}/'}").args(&["--offline"]).run());
     assert_eq!(output(&call), "fine");
@@ -224,7 +224,7 @@ fn offline_asks_nobody_but_this_machine() {
 }
 
 #[test]
-fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
+fn proxies_are_used_except_for_this_machine() {
     let proxy = ModelServer::always(ok());
     let server = ModelServer::always(ok());
     for (url, asked) in [("http://tickets.example.invalid", &proxy), (&server.origin(), &server)] {

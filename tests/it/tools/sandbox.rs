@@ -5,7 +5,7 @@ use crate::support::faults::expect_in;
 use indoc::indoc;
 
 #[test]
-fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
+fn faults_of_sandboxes() {
     let tool = |keys: &str| format!("tools:\n  t: {{description: x, {keys}}}\n");
     let program = |sandbox: &str| tool(&format!("command: [id], sandbox: {sandbox}"));
     let gone = "tools.t.sandbox.read[1] 3:58 .. there is no file or folder \"gone\"";
@@ -22,7 +22,7 @@ fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
 }
 
 #[test]
-fn the_plan_says_what_a_tool_may_touch() {
+fn check_shows_sandboxes() {
     let crew = Crew::check(indoc! {"
         tools:
           free: {description: x, command: [id]}
@@ -140,7 +140,7 @@ mod kept {
     }
 
     #[test]
-    fn only_what_is_listed_is_read() {
+    fn only_listed_paths_are_readable() {
         if !is_kept(true) {
             return;
         }
@@ -162,7 +162,7 @@ mod kept {
     }
 
     #[test]
-    fn home_and_the_processes_of_others_are_not_read_but_the_system_is() {
+    fn home_and_other_processes_are_unreadable_and_the_system_is_readable() {
         if !is_kept(true) {
             return;
         }
@@ -174,7 +174,7 @@ mod kept {
     }
 
     #[test]
-    fn only_what_is_listed_is_written() {
+    fn only_listed_paths_are_writable() {
         if !is_kept(true) {
             return;
         }
@@ -200,7 +200,7 @@ mod kept {
     }
 
     #[test]
-    fn a_single_file_can_be_listed_and_the_program_itself_need_not_be() {
+    fn single_files_can_be_listed_and_the_program_is_implied() {
         if !is_kept(true) {
             return;
         }
@@ -237,7 +237,7 @@ mod kept {
     }
 
     #[test]
-    fn a_program_whose_interpreter_is_not_listed_says_so() {
+    fn an_unlisted_interpreter_is_reported() {
         if !is_kept(true) {
             return;
         }
@@ -261,7 +261,7 @@ mod kept {
          bash -c 'exec 3<>/dev/tcp/127.0.0.1/$PORT' 2>&1 && echo connected; exit 0";
 
     #[test]
-    fn without_the_network_nothing_is_connected_to() {
+    fn network_none_blocks_connections() {
         if !is_kept(false) {
             return;
         }
@@ -278,7 +278,7 @@ mod kept {
     }
 
     #[test]
-    fn a_confined_tool_is_stopped_like_any_other() {
+    fn sandboxed_tools_are_stopped() {
         if !is_kept(true) {
             return;
         }
@@ -295,7 +295,7 @@ mod kept {
     }
 
     #[test]
-    fn a_confined_tools_time_limit_and_leftovers_are_seen_to() {
+    fn sandboxed_tools_time_out_and_leave_no_process() {
         if !is_kept(true) {
             return;
         }
@@ -310,7 +310,7 @@ mod kept {
     }
 
     #[test]
-    fn other_tools_are_not_confined_with_it() {
+    fn other_tools_are_not_sandboxed() {
         if !is_kept(true) {
             return;
         }
@@ -332,7 +332,7 @@ mod kept {
     }
 
     #[test]
-    fn an_mcp_server_can_be_confined_too() {
+    fn mcp_servers_can_be_sandboxed() {
         if !is_kept(true) {
             return;
         }
@@ -369,7 +369,7 @@ mod kept {
     }
 
     #[test]
-    fn what_the_kernel_cannot_keep_is_a_fault_of_the_file() {
+    fn an_unsupported_sandbox_is_a_fault() {
         let ended =
             crew("{read: [in]}", "echo ran > \"$DIR/out/ran\"").prepare(without_landlock).run();
         let report = ended.report(2);
@@ -381,7 +381,7 @@ mod kept {
     }
 
     #[test]
-    fn it_runs_all_the_same_where_the_file_says_so_and_says_that() {
+    fn if_unsupported_warn_runs_without_the_sandbox_and_warns() {
         let warn = "{read: [in], if_unsupported: warn}";
         let ended = crew(warn, "cat \"$DIR/secret\"").prepare(without_landlock).run();
         assert_eq!(output_of(&ended), "the secret\n");

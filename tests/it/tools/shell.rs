@@ -22,7 +22,7 @@ fn call_of(ended: &Ended) -> Value {
 }
 
 #[test]
-fn a_template_fills_one_argument_whatever_it_holds() {
+fn a_template_fills_exactly_one_argument() {
     let hostile = "a b; $(touch owned) `touch owned` 'q' \"d\" * \\ {{ input }} ${HOME}";
     let default = serde_json::to_string(&hostile.replace("${", "$${")).unwrap();
     let tool = formatdoc! {"
@@ -36,7 +36,7 @@ fn a_template_fills_one_argument_whatever_it_holds() {
 }
 
 #[test]
-fn a_shell_tool_gets_its_arguments_as_variables_only() {
+fn shell_tools_get_arguments_as_variables_only() {
     let hostile = "a b; $(touch owned) `touch owned` 'q' \"d\" * \\";
     let default = serde_json::to_string(hostile).unwrap();
     let tool = formatdoc! {r#"
@@ -51,7 +51,7 @@ fn a_shell_tool_gets_its_arguments_as_variables_only() {
 }
 
 #[test]
-fn a_secret_among_the_arguments_is_not_shown() {
+fn secrets_in_arguments_are_redacted() {
     let tool = "command: [echo, '--password=${DB_PASSWORD}', '${DB_USER}']";
     let secret = "hunter2-hunter2";
     for (tool, vars) in [
@@ -91,7 +91,7 @@ fn a_tool_sees_the_listed_variables_and_no_others() {
 }
 
 #[test]
-fn a_tool_starts_where_crew_was_started_unless_the_file_says_otherwise() {
+fn a_tool_starts_in_crews_directory_or_in_its_cwd() {
     for (cwd, expected) in
         [("", "."), ("cwd: .", "."), ("cwd: sub", "sub"), ("cwd: '{{ vars.d }}'", "sub")]
     {
@@ -114,13 +114,13 @@ fn a_tool_starts_where_crew_was_started_unless_the_file_says_otherwise() {
 }
 
 #[test]
-fn the_two_outputs_come_back_in_the_order_they_were_written() {
+fn stdout_and_stderr_keep_their_order() {
     let ended = crew("shell: echo 1; echo 2 >&2; echo 3; echo 4 >&2").run();
     assert_eq!(call_of(&ended)["output"], "1\n2\n3\n4\n");
 }
 
 #[test]
-fn there_is_nothing_to_read_on_a_tools_input_and_no_terminal() {
+fn a_tool_has_an_empty_stdin_and_no_terminal() {
     let ended = crew("shell: 'cat; (: </dev/tty) 2>/dev/null || echo no terminal'").run();
     assert_eq!(call_of(&ended)["output"], "no terminal\n");
 }
@@ -137,7 +137,7 @@ fn a_long_output_keeps_its_head_and_its_tail() {
 }
 
 #[test]
-fn a_failing_tool_is_a_result_and_the_agent_goes_on() {
+fn a_failing_tool_is_a_result_and_the_agent_continues() {
     for (shell, exit_code, signal, note) in [
         ("echo no; exit 3", json!(3), json!(null), "no\n[exit code 3]"),
         ("kill -9 $$", json!(null), json!("SIGKILL"), "[ended by SIGKILL]"),
@@ -152,7 +152,7 @@ fn a_failing_tool_is_a_result_and_the_agent_goes_on() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_a_result_too() {
+fn a_missing_program_is_a_result() {
     let call = call_of(&crew("command: [no-such-program-anywhere]").run());
     assert_eq!(call["status"], "failed");
     let output = call["output"].as_str().unwrap();
@@ -160,7 +160,7 @@ fn a_program_that_is_not_there_is_a_result_too() {
 }
 
 #[test]
-fn a_tool_that_takes_too_long_is_stopped_and_the_agent_goes_on() {
+fn a_tool_that_times_out_is_stopped_and_the_agent_continues() {
     let ended = crew("shell: echo before; exec sleep 1000\ntimeout: 700ms").run();
     let call = call_of(&ended);
     assert_eq!(call["status"], "timed_out");
@@ -170,7 +170,7 @@ fn a_tool_that_takes_too_long_is_stopped_and_the_agent_goes_on() {
 }
 
 #[test]
-fn what_a_tool_leaves_behind_is_stopped_and_its_output_comes_at_once() {
+fn leaked_processes_are_stopped_and_do_not_delay_the_output() {
     for left_behind in [
         "sleep 1000 &",                                   // holds the output open
         "sleep 1000 >/dev/null 2>&1 &",                   // does not
