@@ -7,10 +7,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::crew::{Crew, Ended};
+use indoc::{formatdoc, indoc};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-const YAML: &str = "agents:\n  a: {model: offline}\n  b: {model: offline}\n";
+const YAML: &str = indoc! {"
+    agents:
+      a: {model: offline}
+      b: {model: offline}
+"};
 
 #[test]
 fn the_result_goes_to_stdout_and_everything_else_to_stderr() {
@@ -27,7 +32,7 @@ fn the_result_goes_to_stdout_and_everything_else_to_stderr() {
 }
 
 #[test]
-fn an_output_file_takes_the_place_of_stdout() {
+fn an_output_file_replaces_stdout() {
     let ended = Crew::new(YAML).args(&["--output-file", "r.json"]).run();
     assert_eq!((ended.status.code(), &*ended.stdout), (Some(0), ""));
     let file = std::fs::read_to_string(ended.path().join("r.json")).unwrap();
@@ -57,7 +62,7 @@ fn with_own_tmpdir(crew: Crew) -> Crew {
 }
 
 #[test]
-fn a_report_that_cannot_be_written_is_exit_3_and_kept_elsewhere() {
+fn an_unwritable_report_exits_3_and_is_saved_elsewhere() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     for (crew, place) in [
         (Crew::new(YAML).stdout(full.into()), "standard output"),
@@ -74,7 +79,7 @@ fn a_report_that_cannot_be_written_is_exit_3_and_kept_elsewhere() {
 }
 
 #[test]
-fn a_report_that_can_be_kept_nowhere_goes_to_stderr() {
+fn a_report_that_cannot_be_saved_goes_to_stderr() {
     let crew = Crew::new(YAML).through("ulimit -f 0").args(&["-q", "--output-file", "r.json"]);
     std::fs::write(crew.path("r.json"), "old").unwrap();
     let ended = with_own_tmpdir(crew).run();
@@ -88,7 +93,7 @@ fn a_report_that_can_be_kept_nowhere_goes_to_stderr() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_told_nothing() {
+fn a_closed_stdout_gets_no_output() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ended = with_own_tmpdir(Crew::new(YAML).stdout(writer.into())).run();
@@ -101,11 +106,15 @@ fn a_reader_that_has_gone_is_told_nothing() {
 fn long() -> String {
     let agents: String =
         (0..4).map(|n| format!("  a{n}: {{model: offline, tools: [t]}}\n")).collect();
-    format!("tools:\n  t: {{description: x, shell: 'yes | head -c 60000'}}\nagents:\n{agents}")
+    formatdoc! {"
+        tools:
+          t: {{description: x, shell: 'yes | head -c 60000'}}
+        agents:
+        {agents}"}
 }
 
 #[test]
-fn a_reader_that_does_not_read_does_not_keep_crew_from_ending() {
+fn a_blocked_stdout_does_not_delay_the_exit() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let running = with_own_tmpdir(Crew::new(long()).stdout(writer.into())).start();
     // Once the first byte is there, the report is being written; the rest does not fit the pipe.
@@ -117,7 +126,7 @@ fn a_reader_that_does_not_read_does_not_keep_crew_from_ending() {
 }
 
 #[test]
-fn nor_does_it_when_the_signal_came_before_the_report() {
+fn a_blocked_stdout_does_not_delay_the_exit_after_a_signal() {
     let yaml = format!("{}  b: {{model: offline, tools: [endless]}}\n", long());
     let endless = "tools:\n  endless: {description: x, shell: exec sleep 1000}\n";
     let (_reader, writer) = std::io::pipe().unwrap();
@@ -133,7 +142,7 @@ fn nor_does_it_when_the_signal_came_before_the_report() {
 }
 
 #[test]
-fn a_slow_reader_gets_the_whole_report_in_spite_of_a_signal() {
+fn a_slow_reader_gets_the_whole_report_despite_a_signal() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let running = with_own_tmpdir(Crew::new(long()).stdout(writer.into())).start();
     let mut report = vec![0];
@@ -169,7 +178,7 @@ fn input_comes_from_an_option_a_file_or_a_pipe() {
 }
 
 #[test]
-fn a_command_line_that_is_wrong_is_told_in_the_format_that_was_asked_for() {
+fn usage_errors_have_the_requested_format() {
     for (args, json) in [
         (&["--nope"][..], true),
         (&["-o", "json", "--nope"], true),
@@ -188,7 +197,7 @@ fn a_command_line_that_is_wrong_is_told_in_the_format_that_was_asked_for() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_does_not_hold_up_the_run() {
+fn an_unread_stderr_does_not_block_the_run() {
     let (_reader, mut writer) = std::io::pipe().unwrap();
     // Full from the start.
     let filler = std::thread::spawn(move || {

@@ -11,6 +11,7 @@ use crate::support::mock_model::ModelServer;
 use crate::support::script::{Script, delayed, hang, head, stream, text, whole};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
+use indoc::formatdoc;
 use serde_json::{Value, json};
 
 /// What crew may take at most, whatever is done to it.
@@ -18,10 +19,12 @@ const MOST_MEMORY: u64 = 64 << 20;
 const GIB: u64 = 1 << 30;
 
 fn crew_at(base_url: &str, agent: &str) -> Crew {
-    Crew::new(format!(
-        "providers:\n  mock: {{api: openai, base_url: '{base_url}'}}\n\
-         agents:\n  a: {{model: mock/m, retries: 0, {agent}}}\n"
-    ))
+    Crew::new(formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '{base_url}'}}
+        agents:
+          a: {{model: mock/m, retries: 0, {agent}}}
+    "})
 }
 
 #[track_caller]
@@ -50,7 +53,7 @@ fn expect(name: &str, script: Script, agent: &str, kind: &str, scope: Value, wor
 }
 
 #[test]
-fn a_server_that_keeps_a_call_alive_meets_the_agents_limit() {
+fn a_slow_stream_meets_the_agents_timeout() {
     let pause = Duration::from_millis(100);
     let slow = (0..1000).fold(stream(), |script, _| script.text("x").delay(pause));
     let comments = (0..1000).fold(stream(), |script, _| script.raw(": alive\n\n").delay(pause));
@@ -67,7 +70,7 @@ fn a_server_that_keeps_a_call_alive_meets_the_agents_limit() {
 }
 
 #[test]
-fn a_head_that_never_ends_meets_the_limit_of_silence() {
+fn an_endless_head_meets_the_idle_timeout() {
     let begun = || Script::default().bytes("HTTP/1.1 200 OK\r\n");
     let pause = Duration::from_millis(100);
     let dripping = |bytes: &str| (0..1000).fold(begun(), |s, _| s.bytes(bytes).delay(pause));
@@ -93,7 +96,7 @@ fn a_head_that_never_ends_meets_the_limit_of_silence() {
 }
 
 #[test]
-fn a_body_that_never_ends_meets_the_limit_of_an_answer() {
+fn an_endless_body_meets_max_answer() {
     let delta = json!({"choices": [{"delta": {"content": "x".repeat(1000)}}]});
     let event = format!("data: {delta}\n\n");
     for (name, script) in [
@@ -130,13 +133,13 @@ fn bomb(status: u16, piece: &str) -> Script {
 }
 
 #[test]
-fn a_redirect_in_a_circle_is_not_followed() {
+fn circular_redirects_are_not_followed() {
     let circle = whole(307, &[("location", "/v1/chat/completions")], "");
     expect("a circle", circle, "", "bad_request", Value::Null, "redirects to http://127.0.0.1");
 }
 
 #[test]
-fn a_connect_that_nobody_answers_meets_its_limit() {
+fn an_unanswered_connect_times_out() {
     let hole = BlackHole::open();
     let found = failure("a black hole", crew_at(&format!("http://{}/v1", hole.address), ""));
     let error = &found["error"];
@@ -169,7 +172,7 @@ impl BlackHole {
 }
 
 #[test]
-fn input_without_end_is_refused() {
+fn endless_input_is_rejected() {
     let zeros = File::open("/dev/zero").unwrap();
     let ended = crew_at("http://127.0.0.1:1", "").stdin(zeros.into()).run_as_is();
     assert_small("zeros", &ended);
@@ -178,7 +181,7 @@ fn input_without_end_is_refused() {
 }
 
 #[test]
-fn a_pipe_that_nobody_writes_to_meets_the_limit_of_the_run() {
+fn an_input_pipe_without_a_writer_meets_the_timeout_of_the_run() {
     let crew = crew_at("http://127.0.0.1:1", "").args(&["--input-file", "pipe", "-t", "300ms"]);
     nix::unistd::mkfifo(&crew.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let report = crew.run_as_is().report(124);
@@ -190,12 +193,16 @@ fn few_files(server: &ModelServer, agent: &str) -> Crew {
     let agents: String =
         (0..100).map(|n| format!("  a{n}: {{model: mock/m, {agent}}}\n")).collect();
     let provider = format!("  mock: {{api: openai, base_url: '{}'}}\n", server.base_url());
-    let yaml = format!("limits: {{on_failure: continue}}\nproviders:\n{provider}agents:\n{agents}");
+    let yaml = formatdoc! {"
+        limits: {{on_failure: continue}}
+        providers:
+        {provider}agents:
+        {agents}"};
     Crew::new(&yaml).through("ulimit -n 64")
 }
 
 #[test]
-fn too_few_files_are_the_error_of_single_calls() {
+fn a_lack_of_descriptors_fails_single_model_calls() {
     let server = ModelServer::always(hang());
     let ended = few_files(&server, "retries: 0, timeout: 1s").run();
     let report = ended.report(1);
@@ -211,7 +218,7 @@ fn too_few_files_are_the_error_of_single_calls() {
 }
 
 #[test]
-fn calls_that_found_no_file_are_tried_again() {
+fn calls_without_a_descriptor_are_retried() {
     let server = ModelServer::always(delayed(Duration::from_millis(300), text("hi")));
     let report = few_files(&server, "retries: 10").run().report(0);
     let agents = report["agents"].as_object().unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::crew::{Crew, is_alive};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{delayed, text};
+use indoc::{formatdoc, indoc};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -14,11 +15,17 @@ const MOCK: &str = "providers:\n  mock: {api: openai, base_url: 'URL'}\n";
 
 /// One agent that calls this shell tool once.
 fn one_tool(shell: &str) -> String {
-    format!(
-        "limits: {{grace: 300ms}}\ntools:\n  t:\n    description: x\n    env: [DIR]\n    \
-         shell: |\n      {}\nagents:\n  a: {{model: offline, tools: [t]}}\n",
-        shell.replace('\n', "\n      ")
-    )
+    formatdoc! {"
+        limits: {{grace: 300ms}}
+        tools:
+          t:
+            description: x
+            env: [DIR]
+            shell: |
+              {}
+        agents:
+          a: {{model: offline, tools: [t]}}
+    ", shell.replace('\n', "\n      ")}
 }
 
 fn output_of(report: &Value) -> &str {
@@ -26,7 +33,7 @@ fn output_of(report: &Value) -> &str {
 }
 
 #[test]
-fn crew_takes_the_open_files_it_may_have_and_a_tool_gets_what_was_usual() {
+fn crew_raises_its_file_limit_and_tools_get_the_original_one() {
     let server = ModelServer::always(delayed(Duration::from_secs(2), text("done")));
     let agents: String =
         (0..150).map(|n| format!("  b{n}: {{model: mock/m, retries: 0}}\n")).collect();
@@ -38,7 +45,7 @@ fn crew_takes_the_open_files_it_may_have_and_a_tool_gets_what_was_usual() {
 }
 
 #[test]
-fn a_lack_of_descriptors_is_a_tools_error_and_not_crews_end() {
+fn a_lack_of_descriptors_fails_single_tool_calls() {
     let agents: String =
         (0..60).map(|n| format!("  b{n}: {{model: offline, tools: [t]}}\n")).collect();
     let yaml = one_tool("sleep 0.5; echo done") + &agents;
@@ -55,7 +62,7 @@ fn a_lack_of_descriptors_is_a_tools_error_and_not_crews_end() {
 }
 
 #[test]
-fn what_crew_was_started_with_stays_with_crew() {
+fn inherited_descriptors_and_children_stay_with_crew() {
     let look = "[ -e /dev/fd/9 ] && echo 'fd 9'; kill -0 $(cat \"$DIR/pid\") && echo alive\ntrue";
     let preparation = "{ sleep 1000 >/dev/null 2>&1 & echo $! >\"$DIR/pid\"; exec 9</dev/null; }";
     let running = Crew::new(one_tool(look)).through(preparation).start();
@@ -70,7 +77,7 @@ fn what_crew_was_started_with_stays_with_crew() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn neither_is_it_touched_when_crew_has_to_clean_up_by_itself() {
+fn inherited_children_survive_a_cleanup_without_the_guardian() {
     let tool = "echo $PPID >\"$DIR/reaper\"; trap '' TERM; while :; do sleep 1000; done";
     let preparation = "{ sleep 1000 >/dev/null 2>&1 & echo $! >\"$DIR/pid\"; }";
     let running = Crew::new(one_tool(tool)).through(preparation).start();
@@ -100,7 +107,7 @@ fn parent_of(pid: Pid) -> Pid {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_tool_that_paralyses_what_watches_over_it_gains_nothing() {
+fn a_tool_that_stops_its_reaper_is_killed() {
     let tool =
         "trap '' TERM\necho $$ >\"$DIR/pid\"\nkill -STOP $PPID\nwhile :; do sleep 1000; done";
     let running = Crew::new(one_tool(tool)).start();
@@ -113,7 +120,7 @@ fn a_tool_that_paralyses_what_watches_over_it_gains_nothing() {
 }
 
 #[test]
-fn many_calls_leave_nothing_to_be_remembered() {
+fn leaked_processes_of_many_calls_are_killed() {
     let agents: String =
         (0..200).map(|n| format!("  b{n}: {{model: offline, tools: [t]}}\n")).collect();
     let yaml = one_tool("(sleep 1000 >/dev/null 2>&1 &)\necho done") + &agents;
@@ -129,22 +136,20 @@ fn many_calls_leave_nothing_to_be_remembered() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn nothing_starts_after_the_stop_however_late_its_start_was() {
-    let running = Crew::new(
-        r#"
-tools:
-  first:
-    description: x
-    env: [DIR]
-    shell: |
-      echo $PPID >"$DIR/reaper"
-      until [ -e "$DIR/go" ]; do sleep 0.01; done
-  second: {description: x, env: [DIR], shell: 'touch "$DIR/started"'}
-agents:
-  a: {model: offline, tools: [first]}
-  b: {model: offline, tools: [second], needs: [a]}
-"#,
-    )
+fn no_tool_starts_after_the_stop() {
+    let running = Crew::new(indoc! {r#"
+        tools:
+          first:
+            description: x
+            env: [DIR]
+            shell: |
+              echo $PPID >"$DIR/reaper"
+              until [ -e "$DIR/go" ]; do sleep 0.01; done
+          second: {description: x, env: [DIR], shell: 'touch "$DIR/started"'}
+        agents:
+          a: {model: offline, tools: [first]}
+          b: {model: offline, tools: [second], needs: [a]}
+    "#})
     .start();
     let guardian = parent_of(running.pid_from("reaper"));
     kill(guardian, Signal::SIGSTOP).unwrap();
@@ -159,7 +164,7 @@ agents:
 }
 
 #[test]
-fn it_does_not_matter_what_crew_was_started_with() {
+fn unusual_inherited_state_is_tolerated() {
     let leave = "(sleep 1000 >/dev/null 2>&1 &)\necho done";
     for preparation in ["trap '' CHLD", "exec <&- 2>&-", "exec 3</dev/null 4<&3 9<&3"] {
         let report = Crew::new(one_tool(leave)).through(preparation).run().report(0);
@@ -171,7 +176,7 @@ fn it_does_not_matter_what_crew_was_started_with() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_tool_cannot_look_into_crew() {
+fn a_tool_cannot_read_crews_environment() {
     // A number for `cut`: the shell's own variables would be the reaper's.
     let parent = |of: &str| format!("$(grep PPid /proc/{of}/status | cut -f2)");
     let crew = parent(&parent("$PPID"));

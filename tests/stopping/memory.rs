@@ -3,6 +3,7 @@
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{Script, stream};
+use indoc::formatdoc;
 use serde_json::json;
 
 const AGENTS: usize = 8;
@@ -23,14 +24,15 @@ fn answers() -> Script {
 }
 
 #[test]
-fn answers_are_held_once() {
+fn answers_are_stored_once() {
     let server = ModelServer::always(answers());
     let agents: String = (0..AGENTS).map(|n| format!("  a{n}: {{model: mock/m}}\n")).collect();
-    let yaml = format!(
-        "defaults: {{max_answer: 8MiB}}\n\
-         providers:\n  mock: {{api: openai, base_url: '{}'}}\nagents:\n{agents}",
-        server.base_url()
-    );
+    let yaml = formatdoc! {"
+        defaults: {{max_answer: 8MiB}}
+        providers:
+          mock: {{api: openai, base_url: '{}'}}
+        agents:
+        {agents}", server.base_url()};
     let ended = Crew::new(&yaml).args(&["-q", "--output-file", "r.json"]).run();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     let kept = ended.path().join("r.json").metadata().unwrap().len();

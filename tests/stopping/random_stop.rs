@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::support::crew::{Crew, Ended, Running};
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{Script, delayed, hang, stream, text, tool_call};
+use indoc::formatdoc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -105,11 +106,12 @@ impl Round {
     fn new(seed: u64, base_url: &str) -> Self {
         let mut random = Random(seed);
         let mark = format!("crew-random-stop-{}-{seed}", std::process::id());
-        let mut yaml = format!(
-            "limits: {{grace: {}ms, on_failure: continue}}\ndefaults: {{model: offline, retries: 0}}\n\
-             providers: {{mock: {{api: openai, base_url: {base_url:?}}}}}\ntools:\n",
-            GRACE.as_millis()
-        );
+        let mut yaml = formatdoc! {"
+            limits: {{grace: {}ms, on_failure: continue}}
+            defaults: {{model: offline, retries: 0}}
+            providers: {{mock: {{api: openai, base_url: {base_url:?}}}}}
+            tools:
+        ", GRACE.as_millis()};
         for (name, line) in TOOLS {
             let timeout = if name == "timed" { "100ms" } else { "1m" };
             let line = json!(line.replace("MARK", &mark));
@@ -161,7 +163,7 @@ fn signals(random: &mut Random) -> Vec<(Duration, Signal)> {
 }
 
 #[test]
-fn a_signal_at_any_moment_ends_the_run_in_good_order() {
+fn a_signal_at_any_moment_stops_the_run_cleanly() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let rounds = number("CREW_RANDOM_STOPS").unwrap_or(ROUNDS);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

@@ -10,25 +10,26 @@ use std::time::{Duration, Instant};
 use crate::support::crew::{Crew, is_alive};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::hang;
+use indoc::indoc;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde_json::Value;
 
 /// A model that never answers and a tool that never ends.
-const ENDLESS: &str = r#"
-limits: {grace: 500ms}
-providers:
-  mock: {api: openai, base_url: "${URL}"}
-tools:
-  endless:
-    description: Never ends
-    shell: |
-      echo $$ > "$DIR/pid"
-      exec sleep 1000
-    env: [DIR]
-agents:
-  asking: {model: mock/m}
-  waiting: {model: offline, tools: [endless]}
-"#;
+const ENDLESS: &str = indoc! {r#"
+    limits: {grace: 500ms}
+    providers:
+      mock: {api: openai, base_url: "${URL}"}
+    tools:
+      endless:
+        description: Never ends
+        shell: |
+          echo $$ > "$DIR/pid"
+          exec sleep 1000
+        env: [DIR]
+    agents:
+      asking: {model: mock/m}
+      waiting: {model: offline, tools: [endless]}
+"#};
 
 /// Runs until both are under way, closes the read end, and looks at what becomes of it.
 fn closed(reader: impl Sized, writer: OwnedFd) {
@@ -56,19 +57,19 @@ fn closed(reader: impl Sized, writer: OwnedFd) {
 }
 
 #[test]
-fn a_pipe_that_is_closed_stops_the_run() {
+fn a_closed_pipe_stops_the_run() {
     let (reader, writer) = std::io::pipe().unwrap();
     closed(reader, writer.into());
 }
 
 #[test]
-fn a_socket_that_is_closed_stops_the_run() {
+fn a_closed_socket_stops_the_run() {
     let (reader, writer) = UnixStream::pair().unwrap();
     closed(reader, writer.into());
 }
 
 #[test]
-fn nothing_starts_when_the_reader_has_gone_before() {
+fn nothing_starts_if_stdout_is_closed_already() {
     let server = ModelServer::always(hang());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -80,7 +81,7 @@ fn nothing_starts_when_the_reader_has_gone_before() {
 }
 
 #[test]
-fn whatever_else_stdout_is_does_not_stop_the_run() {
+fn other_kinds_of_stdout_do_not_stop_the_run() {
     let yaml = "tools: {t: {description: x, shell: 'sleep 0.3; echo done'}}\n\
                 agents: {a: {model: offline, tools: [t]}}\n";
     // Neither of them has a reader that could go.

@@ -50,7 +50,7 @@ fn assert_nothing_left(folder: &TempDir) {
 }
 
 #[test]
-fn everything_holds_in_time() {
+fn all_cases_hold_in_time() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let started = Instant::now();
@@ -75,7 +75,7 @@ fn everything_holds_in_time() {
 }
 
 #[test]
-fn some_cases_are_told_as_a_table() {
+fn selected_cases_are_printed_as_a_table() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let output = selftest(folder.path(), &["deaf", "sleeper", "-o", "text"]).output().unwrap();
@@ -92,7 +92,7 @@ fn some_cases_are_told_as_a_table() {
 }
 
 #[test]
-fn an_unknown_case_is_a_fault_of_the_command_line() {
+fn an_unknown_case_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let output = selftest(folder.path(), &["nonsense"]).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -114,7 +114,7 @@ fn under_way(folder: &TempDir) -> Child {
 }
 
 #[test]
-fn ctrl_c_ends_the_self_test_and_all_it_has_started() {
+fn ctrl_c_stops_the_self_test_and_its_processes() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let mut running = under_way(&folder);
@@ -125,7 +125,7 @@ fn ctrl_c_ends_the_self_test_and_all_it_has_started() {
 }
 
 #[test]
-fn when_it_is_killed_its_keepers_clean_up() {
+fn supervisors_clean_up_after_a_killed_self_test() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let mut running = under_way(&folder);

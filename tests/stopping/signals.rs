@@ -4,23 +4,24 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use crate::support::crew::{Crew, is_alive};
+use indoc::indoc;
 use nix::sys::signal::Signal;
 
 /// A tool that tells its pid and then goes on for ever.
-const ENDLESS: &str = r#"
-limits: {grace: 500ms}
-tools:
-  endless:
-    description: Never ends
-    shell: |
-      echo "before"
-      echo $$ > "$DIR/pid"
-      exec sleep 1000
-    env: [DIR]
-agents:
-  waiting: {model: offline, tools: [endless]}
-  quick: {model: offline}
-"#;
+const ENDLESS: &str = indoc! {r#"
+    limits: {grace: 500ms}
+    tools:
+      endless:
+        description: Never ends
+        shell: |
+          echo "before"
+          echo $$ > "$DIR/pid"
+          exec sleep 1000
+        env: [DIR]
+    agents:
+      waiting: {model: offline, tools: [endless]}
+      quick: {model: offline}
+"#};
 
 /// The same, and SIGTERM does not impress it.
 fn deaf() -> String {
@@ -30,7 +31,7 @@ fn deaf() -> String {
 }
 
 #[test]
-fn each_signal_stops_the_tool_and_is_what_crew_dies_of() {
+fn each_signal_stops_the_tool_and_terminates_crew() {
     for (signal, reason) in [
         (Signal::SIGINT, "interrupted"),
         (Signal::SIGTERM, "terminated"),
@@ -63,7 +64,7 @@ fn each_signal_stops_the_tool_and_is_what_crew_dies_of() {
 }
 
 #[test]
-fn a_tool_that_ignores_its_signal_is_killed_after_the_grace() {
+fn a_tool_that_ignores_its_signal_is_killed_after_the_grace_period() {
     let running = Crew::new(deaf()).start();
     let tool = running.pid_from("pid");
     running.signal(Signal::SIGINT);
@@ -78,7 +79,7 @@ fn a_tool_that_ignores_its_signal_is_killed_after_the_grace() {
 }
 
 #[test]
-fn a_second_signal_calls_off_the_grace() {
+fn a_second_signal_ends_the_grace_period() {
     let running = Crew::new(deaf().replace("500ms", "60s")).start();
     let tool = running.pid_from("pid");
     running.signal(Signal::SIGINT);
@@ -93,7 +94,7 @@ fn a_second_signal_calls_off_the_grace() {
 }
 
 #[test]
-fn the_time_limit_of_the_run_keeps_what_was_there() {
+fn the_timeout_of_the_run_keeps_partial_results() {
     let ended = Crew::new(ENDLESS).args(&["-t", "1s"]).run();
     let report = ended.report(124);
     assert_eq!(report["status"], "timed_out");
@@ -108,7 +109,7 @@ fn the_time_limit_of_the_run_keeps_what_was_there() {
 }
 
 #[test]
-fn the_time_limit_of_an_agent_stops_its_tool_only() {
+fn the_timeout_of_an_agent_stops_its_tool_only() {
     let yaml = ENDLESS.replace("waiting: {", "waiting: {timeout: 700ms, ");
     let ended = Crew::new(&yaml).args(&["--keep-going"]).run();
     let report = ended.report(1);
@@ -121,7 +122,7 @@ fn the_time_limit_of_an_agent_stops_its_tool_only() {
 }
 
 #[test]
-fn standard_input_that_never_ends_does_not_keep_crew() {
+fn endless_stdin_does_not_delay_the_timeout() {
     let (reader, _writer) = std::io::pipe().unwrap();
     let ended = Crew::new(ENDLESS).stdin(reader.into()).args(&["-t", "200ms"]).run_as_is();
     let report = ended.report(124);

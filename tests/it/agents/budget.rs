@@ -6,11 +6,16 @@ use crate::support::crew::Crew;
 use crate::support::faults;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, delayed, stream};
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 fn crew(server: &ModelServer, yaml: &str) -> Crew {
-    let provider = "providers:\n  mock: {api: openai, base_url: '${URL}'}\n\
-                    tools:\n  t: {description: x, command: [echo, hi]}\n";
+    let provider = indoc! {"
+        providers:
+          mock: {api: openai, base_url: '${URL}'}
+        tools:
+          t: {description: x, command: [echo, hi]}
+    "};
     Crew::new(format!("{provider}{yaml}")).env("URL", &server.base_url())
 }
 
@@ -26,7 +31,7 @@ fn with(report: &Value, pointer: &str, value: &str) -> usize {
 }
 
 #[test]
-fn a_run_makes_no_more_calls_than_it_may() {
+fn a_run_stays_within_max_model_calls() {
     let server = ModelServer::always(delayed(Duration::from_millis(50), script::text("x")));
     let yaml = "limits: {max_model_calls: 3, on_failure: continue}\n".to_owned()
         + &agents(10, "model: mock/m");
@@ -39,15 +44,19 @@ fn a_run_makes_no_more_calls_than_it_may() {
 }
 
 #[test]
-fn a_used_up_budget_ends_the_run_as_on_failure_says() {
+fn an_exhausted_budget_ends_the_run_according_to_on_failure() {
     let server = ModelServer::start(|request: &Request| match request.model() {
         "slow" => stream().text("so far").stall(),
         _ if request.has_tool_results() => script::text("too late"),
         // When the other one has begun.
         _ => delayed(Duration::from_millis(300), script::tool_call("t", &json!({}))),
     });
-    let yaml = "limits: {max_model_calls: 2}\nagents:\n  \
-                slow: {model: mock/slow}\n  a: {model: mock/m, tools: [t]}\n";
+    let yaml = indoc! {"
+        limits: {max_model_calls: 2}
+        agents:
+          slow: {model: mock/slow}
+          a: {model: mock/m, tools: [t]}
+    "};
     let report = crew(&server, yaml).run().report(1);
     assert_eq!(report["reason"], json!({"kind": "agent_failed", "agent": "a"}));
     assert_eq!(report["agents"]["a"]["error"]["kind"], "budget");
@@ -57,7 +66,7 @@ fn a_used_up_budget_ends_the_run_as_on_failure_says() {
 }
 
 #[test]
-fn agents_side_by_side_go_over_by_one_call_at_most() {
+fn concurrent_agents_exceed_the_budget_by_at_most_one_call() {
     let answer = stream().text("x").finish("stop").usage(100, 100).done();
     let server = ModelServer::always(delayed(Duration::from_millis(20), answer));
     let yaml = "limits: {max_tokens: 500, on_failure: continue}\n".to_owned()
@@ -70,7 +79,7 @@ fn agents_side_by_side_go_over_by_one_call_at_most() {
 }
 
 #[test]
-fn what_is_left_for_all_is_used_by_all_at_once() {
+fn concurrent_agents_share_the_remaining_budget() {
     let server = ModelServer::always(delayed(Duration::from_millis(300), script::text("x")));
     let yaml = "limits: {max_tokens: 2000}\ndefaults: {max_output_tokens: 50}\n".to_owned()
         + &agents(10, "model: mock/m");
@@ -79,7 +88,7 @@ fn what_is_left_for_all_is_used_by_all_at_once() {
 }
 
 #[test]
-fn what_one_model_writes_says_nothing_of_another() {
+fn estimates_are_kept_per_model() {
     let long = stream().text("x").finish("stop").usage(10, 60_000).done();
     let short = delayed(Duration::from_millis(300), script::text("x"));
     let server = ModelServer::start(move |request: &Request| match request.model() {
@@ -94,7 +103,7 @@ fn what_one_model_writes_says_nothing_of_another() {
 }
 
 #[test]
-fn long_answers_do_not_go_over_together() {
+fn concurrent_long_answers_stay_within_the_budget() {
     // Nothing says how long an answer may become, and each is longer than the whole is worth.
     let answer = stream().text("x").finish("stop").usage(10, 2000).done();
     let server = ModelServer::always(delayed(Duration::from_millis(1200), answer));
@@ -116,7 +125,7 @@ fn long_answers_do_not_go_over_together() {
 }
 
 #[test]
-fn a_server_that_counts_no_tokens_is_reckoned_by_what_it_wrote() {
+fn tokens_are_estimated_if_the_server_reports_none() {
     let server = ModelServer::always(stream().text(&"word ".repeat(400)).finish("stop").done());
     let yaml = "limits: {max_tokens: 900, on_failure: continue}\n".to_owned()
         + &agents(5, "model: mock/m");
@@ -125,13 +134,15 @@ fn a_server_that_counts_no_tokens_is_reckoned_by_what_it_wrote() {
 }
 
 #[test]
-fn cost_is_counted_where_prices_are_known_and_bounded() {
+fn cost_is_computed_from_prices_and_limited() {
     let server = ModelServer::always(script::text("x"));
-    let prices =
-        "prices:\n  mock/cheap*: {input: 1, output: 2}\n  '*': {input: 100, output: 200}\n";
-    let yaml = prices.to_owned()
-        + "limits: {max_cost: 0.00003, on_failure: continue}\n"
-        + &agents(5, "model: mock/cheap-one");
+    let limits = indoc! {"
+        prices:
+          mock/cheap*: {input: 1, output: 2}
+          '*': {input: 100, output: 200}
+        limits: {max_cost: 0.00003, on_failure: continue}
+    "};
+    let yaml = limits.to_owned() + &agents(5, "model: mock/cheap-one");
     let ended = crew(&server, &yaml).run();
     let report = ended.report(1);
     // 10 read and 5 written: 0.00002 a call.
@@ -142,7 +153,7 @@ fn cost_is_counted_where_prices_are_known_and_bounded() {
 }
 
 #[test]
-fn what_came_from_a_cache_has_its_own_price() {
+fn cached_input_has_its_own_price() {
     let usage = json!({"prompt_tokens": 1_000_000, "completion_tokens": 0,
         "prompt_tokens_details": {"cached_tokens": 400_000}});
     let answer = stream().text("x").finish("stop").event(&json!({"choices": [], "usage": usage}));
@@ -160,7 +171,7 @@ fn what_came_from_a_cache_has_its_own_price() {
 }
 
 #[test]
-fn whatever_a_server_counts_can_be_added_up() {
+fn huge_token_counts_do_not_overflow() {
     for tokens in [json!(u64::MAX), json!(1e300), json!("18446744073709551615")] {
         let server = ModelServer::start(move |request: &Request| {
             let usage = json!({"prompt_tokens": tokens, "completion_tokens": tokens});
@@ -180,10 +191,15 @@ fn whatever_a_server_counts_can_be_added_up() {
 }
 
 #[test]
-fn an_unknown_price_makes_the_whole_unknown() {
+fn an_unknown_price_makes_the_total_unknown() {
     let server = ModelServer::always(script::text("x"));
-    let yaml = "prices: {mock/m: {input: 1, output: 2}}\nagents:\n  a: {model: mock/m}\n  \
-                b: {model: mock/other}\n  c: {model: offline}\n";
+    let yaml = indoc! {"
+        prices: {mock/m: {input: 1, output: 2}}
+        agents:
+          a: {model: mock/m}
+          b: {model: mock/other}
+          c: {model: offline}
+    "};
     let report = crew(&server, yaml).run().report(0);
     assert!(report["agents"]["a"]["usage"]["cost"].as_f64().unwrap() > 0.0);
     assert_eq!(report["agents"]["b"]["usage"].get("cost"), None);
@@ -199,10 +215,14 @@ fn an_agent_has_limits_of_its_own() {
         false => script::tool_call("t", &json!({})),
         true => script::text("done"),
     });
-    let yaml = "limits: {on_failure: continue}\n\
-                defaults: {model: [mock/m, mock/n], limits: {max_model_calls: 1}}\n\
-                agents:\n  a: {tools: [t]}\n  b: {tools: [t], limits: {max_model_calls: 2}}\n  \
-                c: {tools: [t], limits: {max_model_calls: 2, max_tokens: 12}}\n";
+    let yaml = indoc! {"
+        limits: {on_failure: continue}
+        defaults: {model: [mock/m, mock/n], limits: {max_model_calls: 1}}
+        agents:
+          a: {tools: [t]}
+          b: {tools: [t], limits: {max_model_calls: 2}}
+          c: {tools: [t], limits: {max_model_calls: 2, max_tokens: 12}}
+    "};
     let report = crew(&server, yaml).run().report(1);
     for (agent, message) in
         [("a", "max_model_calls is used up: 1 of 1"), ("c", "max_tokens is used up: 15 of 12")]
@@ -216,7 +236,7 @@ fn an_agent_has_limits_of_its_own() {
 }
 
 #[test]
-fn tool_calls_that_go_over_are_not_made() {
+fn tool_calls_beyond_the_limit_are_not_run() {
     let server = ModelServer::start(|request: &Request| match request.contents("tool").len() {
         0 => script::tool_calls(&[("t", &json!({})), ("t", &json!({}))]),
         _ => script::tool_call("t", &json!({})),
@@ -235,9 +255,11 @@ fn tool_calls_that_go_over_are_not_made() {
 #[test]
 fn faults_of_limits_and_prices() {
     faults::expect(
-        "limits: {max_tokens: 0, max_cost: -1, max_model_calls: x}\n\
-         prices: {a/b: {input: 1}, c/d: {input: -1, output: 2, cached: 3}}\n\
-         agents: {a: {model: offline, limits: {max_tool_call: 3}}}\n",
+        indoc! {"
+            limits: {max_tokens: 0, max_cost: -1, max_model_calls: x}
+            prices: {a/b: {input: 1}, c/d: {input: -1, output: 2, cached: 3}}
+            agents: {a: {model: offline, limits: {max_tool_call: 3}}}
+        "},
         &[],
         &[],
         &[
@@ -251,8 +273,10 @@ fn faults_of_limits_and_prices() {
         ],
     );
     let models = "agents: {a: {model: [ollama/x, ollama/y]}, b: {model: offline}}\n";
-    let yaml =
-        format!("prices: {{ollama/x: {{input: 0, output: 0}}}}\nlimits: {{max_cost: 1}}\n{models}");
+    let yaml = formatdoc! {"
+        prices: {{ollama/x: {{input: 0, output: 0}}}}
+        limits: {{max_cost: 1}}
+        {models}"};
     faults::expect(
         &yaml,
         &[],
@@ -266,14 +290,18 @@ fn faults_of_limits_and_prices() {
 }
 
 #[test]
-fn check_shows_what_a_run_and_its_agents_may_use_up_and_what_it_costs() {
+fn check_shows_limits_and_prices() {
     let shown = |yaml: &str| Crew::check(yaml).run_as_is().stdout;
-    let text = shown(
-        "limits: {max_tokens: 5000, max_model_calls: 1}\nproviders: {ollama: {max_concurrency: 2, \
-         requests_per_minute: 60}}\nprices: {ollama/x: {input: 1.5, output: 2}}\n\
-         defaults: {model: ollama/x, limits: {max_tool_calls: 3}}\n\
-         agents:\n  a: {limits: {max_cost: 0.5}}\n  b: {}\n  c: {model: [offline, ollama/x]}\n",
-    );
+    let text = shown(indoc! {"
+        limits: {max_tokens: 5000, max_model_calls: 1}
+        providers: {ollama: {max_concurrency: 2, requests_per_minute: 60}}
+        prices: {ollama/x: {input: 1.5, output: 2}}
+        defaults: {model: ollama/x, limits: {max_tool_calls: 3}}
+        agents:
+          a: {limits: {max_cost: 0.5}}
+          b: {}
+          c: {model: [offline, ollama/x]}
+    "});
     assert!(text.contains("at most 5000 tokens, 1 model call\n"), "{text}");
     assert!(text.contains("\n        agent a: at most a cost of 0.5, 3 tool calls\n"), "{text}");
     assert!(text.contains("\n        each of b, c: at most 3 tool calls\n"), "{text}");
@@ -284,10 +312,11 @@ fn check_shows_what_a_run_and_its_agents_may_use_up_and_what_it_costs() {
     };
     assert_eq!(price(&text), ["1.5", "1.5", "2"], "{text}");
     // A pattern that fits nothing is seen.
-    let text = shown(
-        "prices: {ollama/y: {input: 1.5, output: 2}}\ndefaults: {limits: {max_tokens: 7}}\n\
-         agents: {a: {model: ollama/x}, b: {model: ollama/x}}\n",
-    );
+    let text = shown(indoc! {"
+        prices: {ollama/y: {input: 1.5, output: 2}}
+        defaults: {limits: {max_tokens: 7}}
+        agents: {a: {model: ollama/x}, b: {model: ollama/x}}
+    "});
     assert_eq!(price(&text), ["unknown"], "{text}");
     assert!(text.contains("\n        each agent: at most 7 tokens\n"), "{text}");
 }

@@ -5,13 +5,18 @@ use std::time::Duration;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script};
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 /// A crew of these agents, whose models are named after them.
 fn crew(server: &ModelServer, limits: &str, agents: &str) -> Crew {
-    let yaml = format!(
-        "limits: {{{limits}}}\nproviders:\n  mock: {{api: openai, base_url: '${{URL}}'}}\nagents:\n{agents}\n"
-    );
+    let yaml = formatdoc! {"
+        limits: {{{limits}}}
+        providers:
+          mock: {{api: openai, base_url: '${{URL}}'}}
+        agents:
+        {agents}
+    "};
     Crew::new(&yaml).env("URL", &server.base_url())
 }
 
@@ -31,7 +36,7 @@ fn statuses(report: &Value) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn agents_stand_in_the_report_in_file_order_with_their_tokens() {
+fn the_report_lists_agents_in_file_order_with_their_tokens() {
     let server = ModelServer::start(by_name);
     let report = crew(&server, "", &(agent("z", "") + &agent("a", "") + &agent("m", "")));
     let report = report.run().report(0);
@@ -49,9 +54,10 @@ fn agents_stand_in_the_report_in_file_order_with_their_tokens() {
 }
 
 #[test]
-fn a_diamond_hands_its_outputs_down() {
+fn outputs_pass_through_a_diamond_of_needs() {
     let server = ModelServer::start(by_name);
-    let prompt = ", needs: [left, right], prompt: '{{ agents.left.output }}+{{ agents.right.output }} for {{ input }}'";
+    let prompt = ", needs: [left, right], \
+                  prompt: '{{ agents.left.output }}+{{ agents.right.output }} for {{ input }}'";
     let agents = agent("end", prompt)
         + &agent("left", ", needs: [top]")
         + &agent("right", ", needs: [top]")
@@ -64,7 +70,7 @@ fn a_diamond_hands_its_outputs_down() {
 }
 
 #[test]
-fn what_an_agent_says_is_never_a_template() {
+fn agent_output_is_never_a_template() {
     let server = ModelServer::start(|request| match request.model() {
         "first" => script::text("{{ vars.secret }} {% for x in range(9) %}"),
         _ => script::text("done"),
@@ -111,7 +117,7 @@ fn the_first_failure_stops_the_others() {
 }
 
 #[test]
-fn the_others_go_on_where_they_may() {
+fn other_agents_continue_if_allowed() {
     let server = ModelServer::start(by_name);
     let agents = agent("bad", "")
         + &agent("b", ", needs: [bad]")
@@ -137,7 +143,7 @@ fn the_others_go_on_where_they_may() {
 }
 
 #[test]
-fn no_more_agents_run_at_once_than_may() {
+fn max_parallel_limits_concurrent_agents() {
     let server = ModelServer::start(|request| {
         script::delayed(Duration::from_millis(20), script::text(request.model()))
     });
@@ -148,14 +154,14 @@ fn no_more_agents_run_at_once_than_may() {
 }
 
 #[test]
-fn an_agent_waiting_for_what_it_needs_takes_no_place() {
+fn an_agent_waiting_for_its_needs_takes_no_slot() {
     let server = ModelServer::start(by_name);
     let agents = agent("last", ", needs: [first]") + &agent("first", "");
     crew(&server, "max_parallel: 1", &agents).run().report(0);
 }
 
 #[test]
-fn a_selection_runs_what_it_needs_and_nothing_else() {
+fn a_selection_runs_its_needs_and_nothing_else() {
     let server = ModelServer::start(by_name);
     let agents = agent("a", "") + &agent("b", ", needs: [a]") + &agent("c", "");
     let report = crew(&server, "", &agents).args(&["-a", "b"]).run().report(0);
@@ -163,9 +169,16 @@ fn a_selection_runs_what_it_needs_and_nothing_else() {
 }
 
 #[test]
-fn a_model_that_never_stops_asking_for_tools_runs_out_of_turns() {
+fn endless_tool_calls_end_at_max_turns() {
     let server = ModelServer::always(script::tool_call("t", &json!({})));
-    let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}'}\ntools:\n  t: {description: x, command: [echo, hi]}\nagents:\n  a: {model: mock/m, tools: [t], max_turns: 3}\n";
+    let yaml = indoc! {"
+        providers:
+          mock: {api: openai, base_url: '${URL}'}
+        tools:
+          t: {description: x, command: [echo, hi]}
+        agents:
+          a: {model: mock/m, tools: [t], max_turns: 3}
+    "};
     let report = Crew::new(yaml).env("URL", &server.base_url()).run().report(1);
     let agent = &report["agents"]["a"];
     assert_eq!(agent["error"]["kind"], "max_turns");
@@ -174,7 +187,7 @@ fn a_model_that_never_stops_asking_for_tools_runs_out_of_turns() {
 }
 
 #[test]
-fn calls_that_do_not_fit_go_back_to_the_model() {
+fn invalid_calls_are_returned_to_the_model() {
     let server = ModelServer::start(|request| match request.has_tool_results() {
         true => script::text("mended"),
         false => script::tool_calls(&[
@@ -184,7 +197,17 @@ fn calls_that_do_not_fit_go_back_to_the_model() {
             ("t", &json!({"n": 3})),
         ]),
     });
-    let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}'}\ntools:\n  t:\n    description: x\n    command: [echo, 'n={{ n }} {{ m }}']\n    parameters: {n: {type: integer}, m: {type: string, default: d}}\nagents:\n  a: {model: mock/m, tools: [t]}\n";
+    let yaml = indoc! {"
+        providers:
+          mock: {api: openai, base_url: '${URL}'}
+        tools:
+          t:
+            description: x
+            command: [echo, 'n={{ n }} {{ m }}']
+            parameters: {n: {type: integer}, m: {type: string, default: d}}
+        agents:
+          a: {model: mock/m, tools: [t]}
+    "};
     let ended: Ended = Crew::new(yaml).env("URL", &server.base_url()).run();
     let report = ended.report(0);
     let calls = report["agents"]["a"]["tool_calls"].as_array().unwrap();
@@ -201,7 +224,7 @@ fn calls_that_do_not_fit_go_back_to_the_model() {
 }
 
 #[test]
-fn many_agents_take_hardly_longer_than_one() {
+fn two_hundred_agents_run_concurrently() {
     let server = ModelServer::start(|request| {
         script::delayed(Duration::from_secs(2), script::text(request.model()))
     });

@@ -11,6 +11,7 @@ use crew::provider::{ChatDelta, ChatRequest, Provider, ProviderError};
 use crew::report::{AgentStatus, ErrorKind, EventSink};
 use crew::services::Services;
 use futures::future::BoxFuture;
+use indoc::indoc;
 
 /// Says something, then panics where the model is called `bad`.
 struct Panics;
@@ -33,7 +34,12 @@ impl Provider for Panics {
 async fn an_agent_that_panics_is_one_failed_agent() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("agents.yaml");
-    let yaml = "providers: {p: {base_url: 'http://127.0.0.1:1'}}\nagents:\n  bad: {model: p/bad}\n  good: {model: p/good}\n";
+    let yaml = indoc! {"
+        providers: {p: {base_url: 'http://127.0.0.1:1'}}
+        agents:
+          bad: {model: p/bad}
+          good: {model: p/good}
+    "};
     std::fs::write(&file, yaml).unwrap();
     let overrides =
         Overrides { on_failure: Some(plan::OnFailure::Continue), ..Overrides::default() };

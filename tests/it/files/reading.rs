@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use indoc::{formatdoc, indoc};
 use serde_json::Value;
 
 use crate::support::crew::Crew;
@@ -9,10 +10,16 @@ use crate::support::faults::{AGENT, OFFLINE, expect, expect_good, expect_in, fau
 
 #[test]
 fn a_key_is_never_shown() {
-    let crew = Crew::new(
-        "providers:\n  p: {base_url: http://h, api_key_env: sk-SECRET, api_key: SECRET, \
-         headers: {authorization: SECRET}}\ndefaults: {model: openai/x}\nagents: {a: {}}\n",
-    );
+    let crew = Crew::new(indoc! {"
+        providers:
+          p:
+            base_url: http://h
+            api_key_env: sk-SECRET
+            api_key: SECRET
+            headers: {authorization: SECRET}
+        defaults: {model: openai/x}
+        agents: {a: {}}
+    "});
     let key = "bad\u{7f}SECRET";
     let ended = crew.env("OPENAI_API_KEY", key).run();
     let (stdout, stderr) = (&ended.stdout, &ended.stderr);
@@ -24,10 +31,15 @@ fn a_key_is_never_shown() {
 
 #[test]
 fn variables_of_the_environment() {
-    let yaml = format!(
-        "{OFFLINE}name: '${{NAME:-none}} $${{NAME}} ${{EMPTY:-e}}'\nagents:\n  a:\n    \
-         max_turns: ${{TURNS:-10}}\n    temperature: ${{T}}\n    timeout: ${{X:-5s}}\n    prompt: ${{NAME}}\n"
-    );
+    let yaml = formatdoc! {"
+        {OFFLINE}name: '${{NAME:-none}} $${{NAME}} ${{EMPTY:-e}}'
+        agents:
+          a:
+            max_turns: ${{TURNS:-10}}
+            temperature: ${{T}}
+            timeout: ${{X:-5s}}
+            prompt: ${{NAME}}
+    "};
     let env = [("NAME", "{{ nope }}: [\n"), ("EMPTY", ""), ("T", "0.5")];
     let report = expect_good(&yaml, &[], &env);
     assert_eq!(report["crew"], "{{ nope }}: [\n ${NAME} e");
@@ -50,7 +62,11 @@ fn variables_of_the_environment() {
         ],
     );
     expect_in(
-        "name: ${A\ndescription: ${A B}\nvars: {x: ['${A:-${B}}']}\n",
+        indoc! {"
+            name: ${A
+            description: ${A B}
+            vars: {x: ['${A:-${B}}']}
+        "},
         &[
             "name 2:7 .. no closing }",
             "description 3:14 .. does not name",
@@ -92,7 +108,7 @@ fn options_about_the_file() {
 }
 
 #[test]
-fn yaml_itself() {
+fn yaml_syntax() {
     for (yaml, expected) in [
         ("", "- -:- .. is empty .. agents:"),
         ("# nothing\n", "- -:- .. is empty"),
@@ -118,7 +134,7 @@ fn yaml_itself() {
 
 /// Files made to hurt: each must be refused at once.
 #[test]
-fn hostile_files_cost_nothing() {
+fn hostile_files_are_rejected_at_once() {
     let bomb: String = ('b'..='i')
         .zip('a'..='h')
         .map(|(name, last)| {
@@ -146,7 +162,7 @@ fn hostile_files_cost_nothing() {
 }
 
 #[test]
-fn many_agents_in_a_row() {
+fn long_chains_of_needs() {
     let chain = |first: &str| {
         let agents = (1..5000).map(|n| format!("  a{n}: {{needs: [a{}]}}\n", n - 1));
         format!("{OFFLINE}agents:\n  a0: {{{first}}}\n{}", agents.collect::<String>())
@@ -163,7 +179,7 @@ fn many_agents_in_a_row() {
 }
 
 #[test]
-fn files_that_are_none() {
+fn unreadable_files_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let here = dir.path();
     let found = |args: &[&str]| lines(&faults(&Crew::at(here).args(args).run_as_is())).join("\n");
@@ -177,7 +193,7 @@ fn files_that_are_none() {
 }
 
 #[test]
-fn where_a_file_is_looked_for() {
+fn search_order_of_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let name_of = |env: &[(&str, &str)]| {
         let crew = Crew::at(dir.path()).args(&["run", "-o", "json"]).envs(env);
@@ -200,8 +216,13 @@ fn where_a_file_is_looked_for() {
 }
 
 #[test]
-fn people_see_the_line_and_what_to_do() {
-    let yaml = format!("{OFFLINE}agents:\n  disk:\n    tols: [x]\n    timeout: 5x\n");
+fn text_output_shows_the_line_and_a_hint() {
+    let yaml = formatdoc! {"
+        {OFFLINE}agents:
+          disk:
+            tols: [x]
+            timeout: 5x
+    "};
     let run = Crew::new(&yaml).args(&["-i", "x", "-o", "text"]);
     for crew in [Crew::check(&yaml), run] {
         let ended = crew.run_as_is();
@@ -218,7 +239,11 @@ fn people_see_the_line_and_what_to_do() {
 #[test]
 fn a_hostile_file_writes_no_escape_sequences() {
     for yaml in [
-        "agents:\n  \"\\e]0;owned\\a\": {\"\\e[2J\": 1}\nname: \"\\e[31m\u{9b}31m\n",
+        indoc! {"
+            agents:
+              \"\\e]0;owned\\a\": {\"\\e[2J\": 1}
+            name: \"\\e[31m\u{9b}31m
+        "},
         "agents: {\"\\e]0;x\\a\": {\"\\e[2J\": \u{85}1}}\n",
     ] {
         let ended = Crew::check(yaml).run_as_is();
@@ -230,10 +255,11 @@ fn a_hostile_file_writes_no_escape_sequences() {
 
 #[test]
 fn check_shows_what_would_run() {
-    let crew = Crew::check(
-        "defaults: {model: offline}\ntools: {df: {command: [df, -h]}}\n\
-         agents: {late: {needs: [early]}, early: {tools: [df], timeout: 7s}}\n",
-    );
+    let crew = Crew::check(indoc! {"
+        defaults: {model: offline}
+        tools: {df: {command: [df, -h]}}
+        agents: {late: {needs: [early]}, early: {tools: [df], timeout: 7s}}
+    "});
     let ended = crew.run_as_is();
     let stdout = ended.stdout;
     assert_eq!(ended.status.code(), Some(0));
@@ -244,7 +270,7 @@ fn check_shows_what_would_run() {
 }
 
 #[test]
-fn a_wrong_command_line_is_a_fault_too() {
+fn usage_errors_are_faults() {
     let yaml = format!("{OFFLINE}{AGENT}");
     for args in [
         &["--nope"][..],

@@ -1,6 +1,7 @@
 //! What crew says about the values of a faulty file: each with its place and what to do.
 
 use crate::support::faults::{AGENT, OFFLINE, expect, expect_good, expect_in};
+use indoc::indoc;
 
 #[test]
 fn keys() {
@@ -10,7 +11,12 @@ fn keys() {
     );
     expect_in("zzz: {}\n", &["zzz 2:1 .. unknown key .. known here: version, name"]);
     expect_in(
-        "agents:\n  a:\n    promt: x\n  é: {}\n",
+        indoc! {"
+            agents:
+              a:
+                promt: x
+              é: {}
+        "},
         &[
             r#"agents.a.promt 4:5 .. did you mean "prompt"?"#,
             r#"agents.é 5:3 .. "é" cannot be the name of an agent .. a letter"#,
@@ -21,7 +27,12 @@ fn keys() {
         &["agents.ü 2:10 .. cannot be the name", "agents.ü.promt 2:14 .. unknown key"],
     );
     expect_in(
-        "agents:\n  a: {}\n  b: {}\n  a: {}\n",
+        indoc! {"
+            agents:
+              a: {}
+              b: {}
+              a: {}
+        "},
         &["agents.a 5:3 .. given twice .. first given in line 3"],
     );
     expect_in(
@@ -42,7 +53,11 @@ fn keys() {
 #[test]
 fn types() {
     expect_in(
-        "name: [x]\ndescription: 5\nversion: '1'\n",
+        indoc! {"
+            name: [x]
+            description: 5
+            version: '1'
+        "},
         &[
             "name 2:7 .. expected a text, found a list",
             "description 3:14 .. expected a text, found the number 5 .. in quotes",
@@ -86,7 +101,14 @@ fn types() {
 #[test]
 fn values() {
     expect_in(
-        "version: 2\nlimits:\n  timeout: 0s\n  grace: -1s\n  max_parallel: 0\n  on_failure: cancle\n",
+        indoc! {"
+            version: 2
+            limits:
+              timeout: 0s
+              grace: -1s
+              max_parallel: 0
+              on_failure: cancle
+        "},
         &[
             "version 2:10 .. files of version 1, not 2",
             "limits.timeout 4:12 .. more than 0",
@@ -96,8 +118,17 @@ fn values() {
         ],
     );
     expect_in(
-        "agents:\n  a:\n    timeout: 5x\n    max_turns: 0\n    retries: -1\n    temperature: -0.1\n    \
-         max_answer: 3GB\n    tool_timeout: 800h\n    max_output_tokens: 0\n",
+        indoc! {"
+            agents:
+              a:
+                timeout: 5x
+                max_turns: 0
+                retries: -1
+                temperature: -0.1
+                max_answer: 3GB
+                tool_timeout: 800h
+                max_output_tokens: 0
+        "},
         &[
             "agents.a.timeout 4:14 .. expected a duration such as",
             "agents.a.max_turns 5:16 .. from 1 to",
@@ -116,8 +147,15 @@ fn values() {
         ],
     );
     expect_good(
-        "limits: {grace: 0s, timeout: 1m30s}\ntools:\nproviders:\nvars:\ndefaults: {model: offline, \
-         max_answer: 4096, temperature: 0}\nagents:\n  a:\n",
+        indoc! {"
+            limits: {grace: 0s, timeout: 1m30s}
+            tools:
+            providers:
+            vars:
+            defaults: {model: offline, max_answer: 4096, temperature: 0}
+            agents:
+              a:
+        "},
         &[],
         &[],
     );
@@ -126,8 +164,12 @@ fn values() {
 #[test]
 fn needs_and_tools() {
     expect_in(
-        "tools: {disk_usage: {command: [df]}}\nagents:\n  disk: {tools: [disk_usge, disk_usage, disk_usage]}\n  \
-         sum: {needs: [dsk, sum, disk, disk]}\n",
+        indoc! {"
+            tools: {disk_usage: {command: [df]}}
+            agents:
+              disk: {tools: [disk_usge, disk_usage, disk_usage]}
+              sum: {needs: [dsk, sum, disk, disk]}
+        "},
         &[
             r#"agents.disk.tools[0] 4:18 .. no tool "disk_usge" .. did you mean "disk_usage"?"#,
             "agents.disk.tools[2] 4:41 .. listed twice",
@@ -146,8 +188,16 @@ fn needs_and_tools() {
 #[test]
 fn tools() {
     expect_in(
-        "tools:\n  none: {}\n  both: {command: [a], shell: b}\n  empty: {command: []}\n  blank: {shell: ''}\n  \
-         nameless: {command: ['']}\n  braces: {shell: 'echo {{ x }}'}\n  away: {command: [a], cwd: nowhere}\n",
+        indoc! {"
+            tools:
+              none: {}
+              both: {command: [a], shell: b}
+              empty: {command: []}
+              blank: {shell: ''}
+              nameless: {command: ['']}
+              braces: {shell: 'echo {{ x }}'}
+              away: {command: [a], cwd: nowhere}
+        "},
         &[
             "tools.none 3:3 .. nothing to run .. exactly one",
             "tools.both 4:3 .. both",
@@ -159,8 +209,20 @@ fn tools() {
         ],
     );
     expect_in(
-        "tools:\n  t:\n    shell: echo\n    env: [OPENAI_API_KEY, MINE, A B]\n    parameters:\n      PATH: {}\n      \
-         LD_PRELOAD: {}\n      MINE: {}\n      a-b: {}\n      bad: {type: strng}\n      off: {type: integer, default: x}\n      nil:\n",
+        indoc! {"
+            tools:
+              t:
+                shell: echo
+                env: [OPENAI_API_KEY, MINE, A B]
+                parameters:
+                  PATH: {}
+                  LD_PRELOAD: {}
+                  MINE: {}
+                  a-b: {}
+                  bad: {type: strng}
+                  off: {type: integer, default: x}
+                  nil:
+        "},
         &[
             "tools.t.env[0] 5:11 .. holds an API key",
             "tools.t.env[2] 5:33 .. not the name",
@@ -185,9 +247,21 @@ fn tools() {
 #[test]
 fn templates() {
     expect_in(
-        "vars: {service: x, my-var: 1}\nagents:\n  b: {}\n  my-b: {}\n  a:\n    needs: [my-b]\n    role: \"{{ inptu }}\"\n    \
-         prompt: |\n      Well, {{ vars.servce }}\n      {{ agents.b.output }} {{ agents.bb.output }}\n      \
-         {{ agents.my-b.output }} {{ agents['my-b'].answer }} {{ vars.my-var }}\n    goal: '{{ oops'\n    backstory: '{{ input|shout }}'\n",
+        indoc! {r#"
+            vars: {service: x, my-var: 1}
+            agents:
+              b: {}
+              my-b: {}
+              a:
+                needs: [my-b]
+                role: "{{ inptu }}"
+                prompt: |
+                  Well, {{ vars.servce }}
+                  {{ agents.b.output }} {{ agents.bb.output }}
+                  {{ agents.my-b.output }} {{ agents['my-b'].answer }} {{ vars.my-var }}
+                goal: '{{ oops'
+                backstory: '{{ input|shout }}'
+        "#},
         &[
             r#"agents.a.role 8:15 .. "inptu" is not defined .. did you mean "input"?"#,
             r#"agents.a.prompt 10:16 .. vars.servce is not defined .. did you mean "service"?"#,
@@ -201,8 +275,13 @@ fn templates() {
         ],
     );
     expect_in(
-        "tools:\n  t:\n    command: [echo, '{{ pth }}', '{{ agents.a.output }}', '{{ vars.x }}']\n    \
-         parameters: {path: {}}\n    cwd: '{{ nope }}'\n",
+        indoc! {"
+            tools:
+              t:
+                command: [echo, '{{ pth }}', '{{ agents.a.output }}', '{{ vars.x }}']
+                parameters: {path: {}}
+                cwd: '{{ nope }}'
+        "},
         &[
             r#"tools.t.command[1] 4:25 .. "pth" is not defined .. did you mean "path"?"#,
             "tools.t.command[2] 4:38 .. \"agents\" is not defined",
@@ -211,7 +290,11 @@ fn templates() {
         ],
     );
     expect_in(
-        "agents:\n  a:\n    prompt: {{ input }}\n",
+        indoc! {"
+            agents:
+              a:
+                prompt: {{ input }}
+        "},
         &["agents.a.prompt 4:14 .. a key is plain text .. in quotes"],
     );
 }
@@ -246,8 +329,16 @@ fn models_and_providers() {
     let env = [("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "ftp://h")];
     expect(yaml, &[], &env, &["- -:- .. OPENAI_BASE_URL .. only http and https"]);
     expect_in(
-        "providers:\n  openai: {base_url: http://h}\n  bare: {}\n  odd:\n    api: opnai\n    base_url: h\n    \
-         headers: {a b: x, host: x, x: \"a\\nb\"}\n    max_concurrency: 0\n",
+        indoc! {r#"
+            providers:
+              openai: {base_url: http://h}
+              bare: {}
+              odd:
+                api: opnai
+                base_url: h
+                headers: {a b: x, host: x, x: "a\nb"}
+                max_concurrency: 0
+        "#},
         &[
             "providers.openai.base_url 3:12 .. built in",
             "providers.bare 4:3 .. no base_url",

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::crew::{Crew, is_alive, wait_for};
 use crate::support::mcp_server::{self, server, yaml};
+use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -13,9 +14,11 @@ use serde_json::{Value, json};
 /// One agent that calls each of these tools once.
 fn crew(role: &str, more: &str, tools: &str) -> Crew {
     let servers = yaml(role, more);
-    Crew::new(format!(
-        "limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n"
-    ))
+    Crew::new(formatdoc! {"
+        limits: {{grace: 300ms}}
+        {servers}agents:
+          a: {{model: offline, tools: [{tools}]}}
+    "})
 }
 
 /// The processes that have written their numbers into a file.
@@ -34,7 +37,7 @@ fn assert_gone(folder: &Path, files: &[&str]) {
 }
 
 #[test]
-fn a_server_goes_with_all_it_has_started_when_the_run_is_over() {
+fn a_server_and_its_children_end_with_the_run() {
     let ended = crew("", "", "fx.grandchild").run();
     let report = ended.report(0);
     assert_gone(ended.path(), &["starts", "grandchild"]);
@@ -44,7 +47,7 @@ fn a_server_goes_with_all_it_has_started_when_the_run_is_over() {
 }
 
 #[test]
-fn one_that_ignores_the_end_of_its_input_and_sigterm_is_killed() {
+fn a_server_that_ignores_end_of_input_and_sigterm_is_killed() {
     let ended = crew("stubborn", "", "fx.echo").run();
     let report = ended.report(0);
     assert_gone(ended.path(), &["starts"]);
@@ -53,7 +56,7 @@ fn one_that_ignores_the_end_of_its_input_and_sigterm_is_killed() {
 }
 
 #[test]
-fn ctrl_c_tells_the_server_and_leaves_nothing_of_it_and_its_launcher() {
+fn ctrl_c_notifies_the_server_and_leaves_no_process() {
     let direct = server("fx", "stubborn", "");
     let program = std::env::current_exe().unwrap();
     let script = format!(
@@ -65,10 +68,12 @@ fn ctrl_c_tells_the_server_and_leaves_nothing_of_it_and_its_launcher() {
         .replace(&format!("command: {:?}", program.to_str().unwrap()), "command: sh")
         .replace(mcp_server::ARGS, &json!(["-c", script]).to_string());
     for servers in [direct, launched] {
-        let running = Crew::new(format!(
-            "limits: {{grace: 700ms}}\nmcp_servers:\n{servers}\
-             agents:\n  a: {{model: offline, tools: [fx.never]}}\n"
-        ))
+        let running = Crew::new(formatdoc! {"
+            limits: {{grace: 700ms}}
+            mcp_servers:
+            {servers}agents:
+              a: {{model: offline, tools: [fx.never]}}
+        "})
         .start();
         running.wait_for_file("calls");
         running.signal(Signal::SIGINT);
@@ -93,7 +98,7 @@ fn ctrl_c_tells_the_server_and_leaves_nothing_of_it_and_its_launcher() {
 }
 
 #[test]
-fn ctrl_c_while_a_server_starts_leaves_nothing_of_it() {
+fn ctrl_c_during_startup_leaves_no_process() {
     let running = crew("mute stubborn", "", "fx").start();
     running.wait_for_file("starts");
     running.signal(Signal::SIGINT);
@@ -104,7 +109,7 @@ fn ctrl_c_while_a_server_starts_leaves_nothing_of_it() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_server_goes_when_crew_is_killed() {
+fn a_server_ends_when_crew_is_killed() {
     let running = crew("stubborn", "", "fx.never").start();
     running.wait_for_file("calls");
     let servers = pids(&running.path(""), "starts");
@@ -115,12 +120,14 @@ fn a_server_goes_when_crew_is_killed() {
 }
 
 #[test]
-fn all_servers_of_an_agent_start_at_once() {
+fn the_servers_of_an_agent_start_concurrently() {
     let more = "    start_timeout: 600ms\n";
     let servers: String = (0..4).map(|n| server(&format!("s{n}"), "mute", more)).collect();
-    let ended = Crew::new(format!(
-        "mcp_servers:\n{servers}agents:\n  a: {{model: offline, tools: [s0, s1, s2, s3]}}\n"
-    ))
+    let ended = Crew::new(formatdoc! {"
+        mcp_servers:
+        {servers}agents:
+          a: {{model: offline, tools: [s0, s1, s2, s3]}}
+    "})
     .run();
     let report = ended.report(1);
     let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
@@ -129,23 +136,29 @@ fn all_servers_of_an_agent_start_at_once() {
 }
 
 #[test]
-fn looking_what_servers_offer_leaves_nothing_behind() {
+fn check_with_tools_leaves_no_process() {
     for (role, more, code) in [
         ("stubborn", "", 0),
         ("mute stubborn", "    start_timeout: 300ms\n", 1),
         ("refuses", "", 1),
     ] {
         let servers = yaml(role, more);
-        let ended = Crew::check(format!(
-            "limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline}}\n"
-        ))
+        let ended = Crew::check(formatdoc! {"
+            limits: {{grace: 300ms}}
+            {servers}agents:
+              a: {{model: offline}}
+        "})
         .args(&["--tools"])
         .run_as_is();
         assert_eq!(ended.status.code(), Some(code), "{}{}", ended.stdout, ended.stderr);
         assert_gone(ended.path(), &["starts"]);
     }
     let servers = yaml("mute stubborn", "");
-    let yaml = format!("limits: {{grace: 300ms}}\n{servers}agents:\n  a: {{model: offline}}\n");
+    let yaml = formatdoc! {"
+        limits: {{grace: 300ms}}
+        {servers}agents:
+          a: {{model: offline}}
+    "};
     let running = Crew::check(&yaml).args(&["--tools"]).start_as_is();
     running.wait_for_file("starts");
     running.signal(Signal::SIGINT);
@@ -155,7 +168,7 @@ fn looking_what_servers_offer_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_server_that_floods_does_not_keep_a_run_from_ending() {
+fn a_flooding_server_does_not_delay_the_exit() {
     let running = crew("", "    timeout: 60s\n", "fx.huge, fx.nag, fx.flood").args(&["-t", "2s"]);
     let ended = running.run();
     assert!(ended.took < Duration::from_secs(6), "{:?}", ended.took);

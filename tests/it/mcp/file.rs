@@ -1,12 +1,18 @@
 //! What crew says about `mcp_servers` of a faulty file, and about who names them.
 
 use crate::support::faults::{expect_good, expect_in};
+use indoc::indoc;
 
 #[test]
-fn servers() {
+fn faults_of_servers() {
     expect_in(
-        "mcp_servers:\n  a: {command: x, url: 'http://h/mcp'}\n  b: {}\n  1c: {command: x}\n\
-         agents: {z: {}}\n",
+        indoc! {"
+            mcp_servers:
+              a: {command: x, url: 'http://h/mcp'}
+              b: {}
+              1c: {command: x}
+            agents: {z: {}}
+        "},
         &[
             "mcp_servers.a 3:3 .. both a command and a url .. exactly one",
             "mcp_servers.b 4:3 .. neither a command nor a url .. exactly one",
@@ -14,9 +20,15 @@ fn servers() {
         ],
     );
     expect_in(
-        "mcp_servers:\n  a: {command: npx -y server}\n  b: {command: x, headers: {k: v}}\n  \
-         c: {url: 'ftp://h', args: [y]}\n  d: {url: 'http://u:p@h/'}\n  e: {comand: x}\n\
-         agents: {z: {}}\n",
+        indoc! {"
+            mcp_servers:
+              a: {command: npx -y server}
+              b: {command: x, headers: {k: v}}
+              c: {url: 'ftp://h', args: [y]}
+              d: {url: 'http://u:p@h/'}
+              e: {comand: x}
+            agents: {z: {}}
+        "},
         &[
             "mcp_servers.a.command 3:16 .. one program, not a line for a shell .. args",
             "mcp_servers.b.headers 4:19 .. for servers reached by a url",
@@ -28,9 +40,18 @@ fn servers() {
         ],
     );
     expect_in(
-        "mcp_servers:\n  a:\n    command: x\n    env: {OPENAI: '${OPENAI_API_KEY}', 'a-b': c}\n    \
-         start_timeout: 0s\n    timeout: x\n    max_output: 1\n    cwd: nowhere\n    roots: [., ~/x]\n\
-         agents: {z: {}}\n",
+        indoc! {"
+            mcp_servers:
+              a:
+                command: x
+                env: {OPENAI: '${OPENAI_API_KEY}', 'a-b': c}
+                start_timeout: 0s
+                timeout: x
+                max_output: 1
+                cwd: nowhere
+                roots: [., ~/x]
+            agents: {z: {}}
+        "},
         &[
             "mcp_servers.a.env.OPENAI 5:19 .. OPENAI_API_KEY holds an API key",
             r#"mcp_servers.a.env.a-b 5:40 .. not the name of an environment variable"#,
@@ -51,7 +72,7 @@ fn servers() {
 }
 
 #[test]
-fn who_names_them() {
+fn faults_of_references_to_servers() {
     let servers = "mcp_servers: {files: {command: x}, web: {url: 'http://h/mcp'}}\n\
                    tools: {list: {command: [ls]}, web: {command: [w]}}\n";
     expect_in(
@@ -69,8 +90,11 @@ fn who_names_them() {
         ],
     );
     expect_good(
-        "mcp_servers: {files: {command: x}}\ntools: {list: {command: [ls]}}\n\
-         agents: {a: {tools: [list], model: offline}}\n",
+        indoc! {"
+            mcp_servers: {files: {command: x}}
+            tools: {list: {command: [ls]}}
+            agents: {a: {tools: [list], model: offline}}
+        "},
         &[],
         &[],
     );

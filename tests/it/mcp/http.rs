@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script, whole};
+use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -46,10 +47,14 @@ fn found(request: &Value) -> Value {
 }
 
 fn crew(url: &str, more: &str) -> Crew {
-    Crew::new(format!(
-        "mcp_servers:\n  web:\n    url: '{url}'\n    headers: {{authorization: 'Bearer ${{KEY}}'}}\n{more}\
-         agents:\n  a: {{model: offline, tools: [web]}}\n"
-    ))
+    Crew::new(formatdoc! {"
+        mcp_servers:
+          web:
+            url: '{url}'
+            headers: {{authorization: 'Bearer ${{KEY}}'}}
+        {more}agents:
+          a: {{model: offline, tools: [web]}}
+    "})
     .env("KEY", "token-0123456789")
 }
 
@@ -75,7 +80,7 @@ fn a_server_answers_as_json_or_as_a_stream_of_events() {
 }
 
 #[test]
-fn a_call_that_takes_too_long_is_cancelled_and_one_that_fails_is_told() {
+fn a_call_that_times_out_is_cancelled_and_one_that_fails_is_reported() {
     let silent = server(|_| script::hang());
     let report = crew(&silent.origin(), "    timeout: 300ms\n").run().report(0);
     let call = &report["agents"]["a"]["tool_calls"][0];
@@ -108,7 +113,7 @@ fn ctrl_c_ends_a_call_at_once() {
 }
 
 #[test]
-fn the_session_is_closed_when_the_run_is_over() {
+fn the_session_is_closed_at_the_end_of_the_run() {
     let server = server(|request| script::json_body(200, &found(request)));
     crew(&server.origin(), "").run().report(0);
     server.wait_for("the end of the session", |state| {
@@ -120,7 +125,7 @@ fn the_session_is_closed_when_the_run_is_over() {
 }
 
 #[test]
-fn an_answer_without_end_is_not_taken_in() {
+fn an_endless_answer_is_rejected() {
     for flood in [
         |_: &Value| script::stream().raw("data: ").flood("x".repeat(1 << 16), 1 << 30),
         |_: &Value| {
@@ -137,7 +142,7 @@ fn an_answer_without_end_is_not_taken_in() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_an_error_of_the_agent() {
+fn an_unreachable_server_fails_the_agent() {
     let gone = ModelServer::always(whole(404, &[], "")).origin();
     for (url, expected) in [(gone, "refused"), ("http://127.0.0.1:1/mcp".to_owned(), "refused")] {
         let report = crew(&url, "").run().report(1);
@@ -153,7 +158,7 @@ fn a_server_that_is_not_there_is_an_error_of_the_agent() {
 }
 
 #[test]
-fn an_address_that_is_no_servers_is_said_to_be_none() {
+fn an_address_without_an_mcp_server_is_reported() {
     const WHERE: &str = "is this the address where it speaks streamable HTTP?";
     let page = "<html>no such page";
     for (answer, expected) in [
@@ -172,7 +177,7 @@ fn an_address_that_is_no_servers_is_said_to_be_none() {
 }
 
 #[test]
-fn a_session_that_the_server_has_forgotten_is_opened_again() {
+fn a_lost_session_is_reopened() {
     let calls = AtomicU64::new(0);
     let server = server(move |request| match calls.fetch_add(1, Ordering::Relaxed) {
         0 => whole(404, &[], ""),

@@ -6,6 +6,7 @@ use crate::support::crew::{Crew, Ended};
 use crate::support::mcp_server::{self, server, yaml};
 use crate::support::mock_model::ModelServer;
 use crate::support::script;
+use indoc::formatdoc;
 use serde_json::{Value, json};
 
 /// One agent whose model is `offline`: it calls each of these tools of the server once.
@@ -19,11 +20,12 @@ fn calling(role: &str, more: &str, calls: &[(&str, Value)]) -> (Crew, ModelServe
     let turns = calls.iter().map(|(name, arguments)| script::tool_call(name, arguments));
     let model = ModelServer::sequence(turns.chain([script::text("done")]).collect::<Vec<_>>());
     let servers = yaml(role, more);
-    let crew = Crew::new(format!(
-        "providers:\n  mock: {{api: openai, base_url: '{}'}}\n{servers}\
-         agents:\n  a: {{model: mock/m, tools: [fx]}}\n",
-        model.base_url()
-    ));
+    let crew = Crew::new(formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '{}'}}
+        {servers}agents:
+          a: {{model: mock/m, tools: [fx]}}
+    ", model.base_url()});
     (crew, model)
 }
 
@@ -96,7 +98,7 @@ fn an_agent_gets_the_tools_it_names_and_no_others() {
 }
 
 #[test]
-fn a_pattern_that_fits_nothing_is_an_error_that_says_what_there_is() {
+fn an_unmatched_pattern_is_an_error_that_lists_the_tools() {
     let report = offline("", "", "fx.*_write").run().report(1);
     let error = &report["agents"]["a"]["error"];
     assert_eq!(error["kind"], "tool");
@@ -106,7 +108,7 @@ fn a_pattern_that_fits_nothing_is_an_error_that_says_what_there_is() {
 }
 
 #[test]
-fn a_server_is_started_once_for_all_who_need_it_and_not_for_the_others() {
+fn a_server_starts_once_and_only_if_needed() {
     let servers = yaml("", "") + &server("idle", "refuses", "");
     let agents: String =
         (0..5).map(|n| format!("  b{n}: {{model: offline, tools: [fx.echo]}}\n")).collect();
@@ -119,18 +121,20 @@ fn a_server_is_started_once_for_all_who_need_it_and_not_for_the_others() {
 }
 
 #[test]
-fn a_server_that_does_not_start_is_an_error_of_those_who_need_it() {
+fn a_server_that_does_not_start_fails_the_agents_that_need_it() {
     for (role, more, expected) in [
         ("refuses", "", vec!["MCP server fx", "exit code 3", "no database at /var/db"]),
         ("mute", "    start_timeout: 300ms\n", vec!["MCP server fx", "did not start within 300ms"]),
         ("endless", "", vec!["MCP server fx", "pages"]),
     ] {
         let servers = yaml(role, more);
-        let ended = Crew::new(format!(
-            "limits: {{on_failure: continue, grace: 300ms}}\n{servers}agents:\n  \
-             a: {{model: offline, tools: [fx]}}\n  b: {{model: offline, tools: [fx.echo]}}\n  \
-             c: {{model: offline}}\n"
-        ))
+        let ended = Crew::new(formatdoc! {"
+            limits: {{on_failure: continue, grace: 300ms}}
+            {servers}agents:
+              a: {{model: offline, tools: [fx]}}
+              b: {{model: offline, tools: [fx.echo]}}
+              c: {{model: offline}}
+        "})
         .run();
         let report = ended.report(1);
         for agent in ["a", "b"] {
@@ -148,7 +152,7 @@ fn a_server_that_does_not_start_is_an_error_of_those_who_need_it() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_named() {
+fn a_missing_program_is_named() {
     let yaml = "mcp_servers: {fx: {command: no-such-server}}\n\
                 agents: {a: {model: offline, tools: [fx]}}\n";
     let report = Crew::new(yaml).run().report(1);
@@ -157,7 +161,7 @@ fn a_program_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_tool_that_cannot_be_used_is_left_out_unless_it_is_asked_for() {
+fn unusable_tools_are_skipped_unless_named() {
     let ended = offline("misshapen", "", "'fx.bad*', fx.echo").run();
     let report = ended.report(0);
     assert_eq!(calls(&report).len(), 1);
@@ -175,7 +179,7 @@ fn a_tool_that_cannot_be_used_is_left_out_unless_it_is_asked_for() {
 }
 
 #[test]
-fn arguments_that_would_take_years_to_check_are_not() {
+fn arguments_too_expensive_to_check_are_rejected() {
     let deep = (0..60).fold(json!({}), |inside, _| json!({ "next": inside }));
     let (crew, model) = calling("misshapen", "", &[("fx__hall", deep)]);
     let call = only_call(&crew.run());
@@ -184,7 +188,7 @@ fn arguments_that_would_take_years_to_check_are_not() {
 }
 
 #[test]
-fn whatever_a_tool_returns_becomes_text() {
+fn all_kinds_of_results_become_text() {
     let call = only_call(&offline("", "", "fx.media").run());
     assert_eq!(
         text(&call),
@@ -204,7 +208,7 @@ fn whatever_a_tool_returns_becomes_text() {
 }
 
 #[test]
-fn what_a_server_may_ask_is_answered_and_the_rest_refused() {
+fn supported_server_requests_are_answered_and_others_rejected() {
     let ended = offline("", "", "fx.ask").run();
     let answers: Value = serde_json::from_str(text(&only_call(&ended))).unwrap();
     assert_eq!(answers["ping"]["result"], json!({}));
@@ -219,7 +223,7 @@ fn what_a_server_may_ask_is_answered_and_the_rest_refused() {
 }
 
 #[test]
-fn a_server_is_told_of_the_folders_that_the_file_gives_it() {
+fn a_server_gets_the_roots_of_the_file() {
     let ended = offline("", "    roots: [., /]\n", "fx.ask").run();
     let answers: Value = serde_json::from_str(text(&only_call(&ended))).unwrap();
     let here = ended.path().display();
@@ -231,15 +235,17 @@ fn a_server_is_told_of_the_folders_that_the_file_gives_it() {
 }
 
 #[test]
-fn a_call_that_takes_too_long_is_cancelled_and_the_agent_goes_on() {
+fn a_call_that_times_out_is_cancelled_and_the_agent_continues() {
     for tool in ["never", "progress"] {
         let servers = yaml("unhurried", "    timeout: 300ms\n");
         // The run goes on for a while, so that the server has its turn to hear of the end of a call.
-        let crew = Crew::new(format!(
-            "{servers}tools:\n  wait: {{description: x, command: [sleep, '2']}}\n\
-             agents:\n  a: {{model: offline, tools: [fx.{tool}]}}\n  \
-             b: {{model: offline, tools: [wait]}}\n"
-        ));
+        let crew = Crew::new(formatdoc! {"
+            {servers}tools:
+              wait: {{description: x, command: [sleep, '2']}}
+            agents:
+              a: {{model: offline, tools: [fx.{tool}]}}
+              b: {{model: offline, tools: [wait]}}
+        "});
         let ended = crew.run();
         ended.report(0);
         let call = only_call(&ended);
@@ -252,7 +258,7 @@ fn a_call_that_takes_too_long_is_cancelled_and_the_agent_goes_on() {
 }
 
 #[test]
-fn a_server_that_dies_costs_the_call_and_is_started_once_more() {
+fn a_server_that_exits_fails_the_call_and_restarts_once() {
     let echo = ("fx__echo", json!({"text": "back"}));
     let die = ("fx__die", json!({}));
     let (crew, _model) = calling("", "", &[die.clone(), echo.clone(), die, echo]);
@@ -271,7 +277,7 @@ fn a_server_that_dies_costs_the_call_and_is_started_once_more() {
 }
 
 #[test]
-fn floods_are_borne_and_what_is_too_large_ends_the_connection() {
+fn floods_are_tolerated_and_oversized_messages_close_the_connection() {
     for (tool, status, expected) in [
         ("flood", "succeeded", "dry again"),
         ("nag", "succeeded", "done nagging"),
@@ -289,7 +295,7 @@ fn floods_are_borne_and_what_is_too_large_ends_the_connection() {
 }
 
 #[test]
-fn a_server_gets_what_the_file_gives_it_and_no_secret() {
+fn a_server_gets_the_environment_of_the_file_and_no_secret() {
     let servers = yaml("", "").replace("DIR:", "TOKEN: '${GIVEN}', DIR:");
     let yaml = format!("{servers}agents:\n  a: {{model: offline, tools: [fx.env]}}\n");
     let ended = Crew::new(&yaml)
@@ -340,7 +346,7 @@ fn the_example_of_the_docs_works() {
 }
 
 #[test]
-fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
+fn check_lists_servers_and_starts_them_only_on_request() {
     let crew = |tools: &str, args: &[&str]| {
         let servers = yaml("unhurried", "    confirm: true\n");
         let yaml = format!("{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n");
@@ -369,12 +375,13 @@ fn crew_check_lists_servers_and_starts_them_only_when_asked_to() {
 }
 
 #[test]
-fn the_time_to_start_is_the_agents_own_too() {
+fn startup_counts_against_the_agents_timeout() {
     let servers = yaml("mute stubborn", "");
-    let yaml = format!(
-        "limits: {{grace: 200ms}}\n{servers}\
-         agents:\n  a: {{model: offline, tools: [fx], timeout: 300ms}}\n"
-    );
+    let yaml = formatdoc! {"
+        limits: {{grace: 200ms}}
+        {servers}agents:
+          a: {{model: offline, tools: [fx], timeout: 300ms}}
+    "};
     let ended = Crew::new(&yaml).run();
     let report = ended.report(1);
     assert_eq!(report["agents"]["a"]["error"]["scope"], "agent");

@@ -79,7 +79,7 @@ async fn until(server: &ModelServer, condition: impl Fn(&State) -> bool) {
 }
 
 #[tokio::test]
-async fn what_may_be_tried_again() {
+async fn retryable_failures() {
     use ErrorKind::{Auth, BadRequest, InvalidResponse, Network, Overloaded, RateLimited};
     let part = || stream().text("part");
     let failed = json!({"error": {"message": "no", "type": "server_error"}});
@@ -133,7 +133,7 @@ async fn what_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn silence_ends_a_call_and_any_byte_breaks_it() {
+async fn each_byte_restarts_the_idle_timeout() {
     for (name, script) in [
         ("before the head", hang()),
         ("after the head", stream().stall()),
@@ -160,7 +160,7 @@ async fn silence_ends_a_call_and_any_byte_breaks_it() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_the_end_of_the_connection() {
+async fn a_call_ends_before_its_connection() {
     let server = ModelServer::always(stream().text("hi").done().stall());
     let start = Instant::now();
     assert_eq!(ask_server(&server, LONG).await.unwrap(), "hi");
@@ -195,7 +195,7 @@ async fn calls_share_their_connections() {
 }
 
 #[tokio::test]
-async fn a_request_carries_what_the_plan_says() {
+async fn a_request_contains_the_settings_of_the_plan() {
     let server = ModelServer::always(text("hi"));
     let plan = ProviderPlan {
         api_key: Some("sk-key\n".into()),
@@ -220,7 +220,7 @@ async fn a_request_carries_what_the_plan_says() {
 }
 
 #[tokio::test]
-async fn no_error_tells_a_secret() {
+async fn errors_contain_no_secret() {
     let echo = "key sk-secret-key, header hunter22, pass pa55word";
     for (name, script) in [
         ("error", error(401, echo)),
@@ -251,7 +251,7 @@ async fn no_error_tells_a_secret() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named() {
+async fn an_unreachable_server_is_named() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let provider = provider(plan(&format!("http://127.0.0.1:{port}/v1")));
     let failure = ask(&*provider, LONG, 1024).await.0.unwrap_err();
@@ -261,7 +261,7 @@ async fn a_server_that_is_not_there_is_named() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_found_before_anything_runs() {
+fn unusable_settings_are_rejected_before_anything_runs() {
     let header = |name: &str, value: &str| ProviderPlan {
         headers: vec![(name.into(), value.into())],
         ..plan("http://localhost/v1")
@@ -286,7 +286,7 @@ fn what_cannot_be_sent_is_found_before_anything_runs() {
 const GIB: u64 = 1 << 30;
 
 #[tokio::test]
-async fn whatever_is_sent_memory_follows_from_max_answer() {
+async fn max_answer_bounds_memory() {
     let calls = |n: usize| {
         (0..n).map(|i| json!({"index": i, "function": {"name": "t"}})).collect::<Vec<_>>()
     };
@@ -349,7 +349,7 @@ fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn tools_are_told_and_called() {
+async fn tools_are_declared_and_called() {
     let call = json!({"id": 7, "function": {"name": "df", "arguments": {"path": "/"}}});
     let server = ModelServer::always(stream().call(call).finish("stop").done());
     let tools = [ToolSpec {
@@ -376,7 +376,7 @@ async fn tools_are_told_and_called() {
 }
 
 #[tokio::test]
-async fn pieces_of_any_size_are_the_same_stream() {
+async fn chunk_boundaries_do_not_change_the_stream() {
     let bytes = "\u{feff}: hi\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"h\u{e9}\u{1f600}\"}}]}\r\n\r\ndata: [DONE]\r\n\r\n";
     for size in [1, 2, 3, 7, 64] {
         let cut: Vec<&[u8]> = bytes.as_bytes().chunks(size).collect();

@@ -22,7 +22,7 @@ fn crew_of(server: &ModelServer, agents: &str) -> Crew {
 }
 
 #[test]
-fn what_may_succeed_the_next_time_is_tried_again() {
+fn transient_failures_are_retried() {
     let cases: Vec<(&str, Script)> = vec![
         ("408", script::error(408, "x")),
         ("409", script::error(409, "x")),
@@ -43,7 +43,7 @@ fn what_may_succeed_the_next_time_is_tried_again() {
 }
 
 #[test]
-fn what_will_not_succeed_is_not_tried_again() {
+fn permanent_failures_are_not_retried() {
     for (name, script) in [
         ("400", script::error(400, "x")),
         ("401", script::error(401, "x")),
@@ -57,7 +57,7 @@ fn what_will_not_succeed_is_not_tried_again() {
 }
 
 #[test]
-fn retries_are_used_up_in_the_end() {
+fn retries_are_limited() {
     let server = ModelServer::always(script::retry_after(503, "0"));
     let report = crew(&server, ", retries: 2").run().report(1);
     assert_eq!(server.requests().len(), 3);
@@ -66,7 +66,7 @@ fn retries_are_used_up_in_the_end() {
 }
 
 #[test]
-fn nobody_listening_is_a_network_error_that_says_where() {
+fn a_refused_connection_is_a_network_error_with_its_address() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = ModelServer::always(script::hang());
     let crew = crew(&server, ", retries: 1").env("URL", &format!("http://127.0.0.1:{port}/v1"));
@@ -78,7 +78,7 @@ fn nobody_listening_is_a_network_error_that_says_where() {
 }
 
 #[test]
-fn a_server_that_names_a_time_is_given_it() {
+fn retry_after_is_respected() {
     let server = ModelServer::sequence([script::retry_after(429, "1"), script::text("x")]);
     crew(&server, "").run().report(0);
     let [first, second] = &server.requests()[..] else { panic!("{:?}", server.requests()) };
@@ -86,7 +86,7 @@ fn a_server_that_names_a_time_is_given_it() {
 }
 
 #[test]
-fn a_time_beyond_the_agents_limit_is_not_waited_for() {
+fn a_retry_after_beyond_the_agents_timeout_is_not_awaited() {
     let server = ModelServer::always(script::retry_after(429, "3600"));
     let ended = crew(&server, ", timeout: 60s").run();
     assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
@@ -96,7 +96,7 @@ fn a_time_beyond_the_agents_limit_is_not_waited_for() {
 }
 
 #[test]
-fn a_silent_server_is_left_after_its_idle_timeout() {
+fn a_silent_server_meets_the_idle_timeout() {
     for (name, script, output) in [
         ("no head", script::hang(), Value::Null),
         ("no body", stream().stall(), Value::Null),
@@ -114,7 +114,7 @@ fn a_silent_server_is_left_after_its_idle_timeout() {
 }
 
 #[test]
-fn a_server_that_drips_for_ever_is_left_after_the_agents_limit() {
+fn an_endless_stream_meets_the_agents_timeout() {
     let drip = stream().drip(": keep-alive\n".repeat(1000), Duration::from_millis(10));
     let server = ModelServer::always(drip);
     let report = crew(&server, ", idle_timeout: 5s, timeout: 300ms").run().report(1);
@@ -127,7 +127,7 @@ fn a_server_that_drips_for_ever_is_left_after_the_agents_limit() {
 }
 
 #[test]
-fn ctrl_c_drops_every_open_call_and_keeps_what_had_come() {
+fn ctrl_c_cancels_open_calls_and_keeps_partial_output() {
     let server = ModelServer::always(stream().text("so far").stall());
     let agents: String = (0..50).map(|n| format!("  a{n}: {{model: mock/m}}\n")).collect();
     let running = crew_of(&server, &agents).start();
@@ -146,7 +146,7 @@ fn ctrl_c_drops_every_open_call_and_keeps_what_had_come() {
 }
 
 #[test]
-fn an_endpoint_gets_no_more_calls_at_once_than_it_may() {
+fn max_concurrency_limits_calls_to_an_endpoint() {
     let server =
         ModelServer::start(|_| script::delayed(Duration::from_millis(20), script::text("x")));
     let agents: String = (0..6).map(|n| format!("  a{n}: {{model: mock/m}}\n")).collect();
@@ -155,7 +155,7 @@ fn an_endpoint_gets_no_more_calls_at_once_than_it_may() {
 }
 
 #[test]
-fn a_proxy_of_the_environment_does_not_catch_this_machine() {
+fn proxies_do_not_apply_to_this_machine() {
     let server = ModelServer::always(script::text("x"));
     let crew = crew(&server, "").env("http_proxy", "http://127.0.0.1:1");
     crew.env("HTTP_PROXY", "http://127.0.0.1:1")

@@ -7,6 +7,7 @@ use crate::support::crew::{Crew, Ended};
 use crate::support::faults::expect_in;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, Script, json_body};
+use indoc::indoc;
 use serde_json::{Value, json};
 
 const KEY: &str = "secret-test-0123456789abcdef";
@@ -61,7 +62,7 @@ fn a_wrong_key_is_not_repeated_and_the_hint_names_its_variable() {
 }
 
 #[test]
-fn a_refused_key_is_looked_for_where_it_was_given() {
+fn a_rejected_key_names_its_source() {
     for (provider, place) in [
         (", api_key_env: MY_KEY", "; check the key in MY_KEY"),
         (", headers: {api-key: '${MY_KEY}'}", "; check api-key under providers"),
@@ -80,7 +81,7 @@ fn a_refused_key_is_looked_for_where_it_was_given() {
 }
 
 #[test]
-fn what_a_vendor_withholds_is_a_failure_that_says_why() {
+fn withheld_answers_fail_with_the_vendors_reason() {
     let gemini = |reason: &str| Api::Gemini.end(Api::Gemini.begin("so far"), reason, [9, 0, 1, 0]);
     let prompt = script::stream().event(&json!({
         "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
@@ -116,7 +117,7 @@ fn what_a_vendor_withholds_is_a_failure_that_says_why() {
 }
 
 #[test]
-fn a_slip_of_the_model_is_given_another_chance() {
+fn malformed_calls_are_retried() {
     let api = Api::Gemini;
     let slip = api.end(api.begin(""), "MALFORMED_FUNCTION_CALL", [1, 0, 0, 0]);
     let server = ModelServer::sequence([slip, api.text("mended")]);
@@ -131,7 +132,7 @@ fn a_slip_of_the_model_is_given_another_chance() {
 }
 
 #[test]
-fn an_answer_without_a_word_is_given_another_chance_unless_it_was_cut() {
+fn empty_answers_are_retried_unless_truncated() {
     for api in Api::ALL {
         let (stop, length) = match api {
             Api::OpenAi => ("stop", "length"),
@@ -158,7 +159,7 @@ fn an_answer_without_a_word_is_given_another_chance_unless_it_was_cut() {
 }
 
 #[test]
-fn the_wait_of_a_quota_is_kept_and_that_of_a_day_is_not_tried() {
+fn short_quota_waits_are_kept_and_daily_ones_fail() {
     let quota = |id: &str, delay: &str| {
         json_body(
             429,
@@ -190,11 +191,17 @@ fn the_wait_of_a_quota_is_kept_and_that_of_a_day_is_not_tried() {
 }
 
 #[test]
-fn a_deployment_on_azure() {
+fn azure_deployments() {
     let server = ModelServer::always(Api::OpenAi.text(&format!("your key is {KEY}")));
-    let yaml = "providers:\n  azure:\n    api: openai\n    base_url: ${URL}/openai/deployments/gpt\n    \
-                query: {api-version: '2024-10-21', x: a b&c}\n    headers: {api-key: '${MY_KEY}'}\n\
-                agents: {a: {model: azure/gpt}}\n";
+    let yaml = indoc! {"
+        providers:
+          azure:
+            api: openai
+            base_url: ${URL}/openai/deployments/gpt
+            query: {api-version: '2024-10-21', x: a b&c}
+            headers: {api-key: '${MY_KEY}'}
+        agents: {a: {model: azure/gpt}}
+    "};
     let url = format!("http://{}", server.address());
     let ended = Crew::new(yaml).env("URL", &url).env("MY_KEY", KEY).args(&["-v"]).run();
     assert_eq!(ended.report(0)["agents"]["a"]["output"], "your key is [redacted]");
@@ -209,7 +216,7 @@ fn a_deployment_on_azure() {
 }
 
 #[test]
-fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
+fn rejected_parameters_are_replaced_in_later_calls() {
     let detail = json!({"object": "error", "message": {"detail": [{"type": "extra_forbidden",
         "loc": ["body", "stream_options", "include_usage"]}]}, "type": "invalid_request_error"});
     let limit = "Unsupported parameter: 'max_tokens' is not supported with this model. Use \
@@ -222,8 +229,11 @@ fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
             _ => Api::OpenAi.text("x"),
         }
     });
-    let yaml = "providers: {p: {base_url: '${URL}'}}\ndefaults: {model: p/m, max_output_tokens: 9}\n\
-                agents: {a: {}, b: {needs: [a]}}\n";
+    let yaml = indoc! {"
+        providers: {p: {base_url: '${URL}'}}
+        defaults: {model: p/m, max_output_tokens: 9}
+        agents: {a: {}, b: {needs: [a]}}
+    "};
     let report = Crew::new(yaml).env("URL", &server.base_url()).run().report(0);
     assert_eq!(server.requests().len(), 4, "three for the first agent, one for the second");
     let last = &server.requests()[3].body;
@@ -242,23 +252,31 @@ fn what_a_server_refuses_to_be_told_is_put_in_other_words_from_then_on() {
 }
 
 #[test]
-fn a_key_in_a_header_goes_nowhere_else() {
+fn a_key_in_a_header_is_available_nowhere_else() {
     expect_in(
-        "providers:\n  azure: {base_url: 'http://h', headers: {api-key: '${MY_KEY:-x}', x-team: '${TEAM:-y}'}}\n\
-         tools: {t: {shell: env, env: [MY_KEY, TEAM]}}\n\
-         agents: {a: {prompt: 'say ${MY_KEY}, ${TEAM:-y}'}}\n",
+        indoc! {"
+            providers:
+              azure:
+                base_url: 'http://h'
+                headers: {api-key: '${MY_KEY:-x}', x-team: '${TEAM:-y}'}
+            tools: {t: {shell: env, env: [MY_KEY, TEAM]}}
+            agents: {a: {prompt: 'say ${MY_KEY}, ${TEAM:-y}'}}
+        "},
         &[
-            "tools.t.env[0] 4:31 .. MY_KEY holds an API key, which no tool gets to see",
-            "agents.a.prompt 5:22 .. MY_KEY holds an API key .. headers",
+            "tools.t.env[0] 6:31 .. MY_KEY holds an API key, which no tool gets to see",
+            "agents.a.prompt 7:22 .. MY_KEY holds an API key .. headers",
         ],
     );
 }
 
 #[test]
-fn a_key_in_an_address_is_shown_nowhere() {
+fn a_key_in_an_address_is_redacted() {
     let server = ModelServer::start(|request| script::error(404, &request.path));
-    let yaml = "providers:\n  gate: {base_url: '${URL}/${GATE_TOKEN}/v1', query: {sig: '${MY_SECRET}'}}\n\
-                agents: {a: {model: [gate/m, gate/n]}}\n";
+    let yaml = indoc! {"
+        providers:
+          gate: {base_url: '${URL}/${GATE_TOKEN}/v1', query: {sig: '${MY_SECRET}'}}
+        agents: {a: {model: [gate/m, gate/n]}}
+    "};
     let url = format!("http://{}", server.address());
     let secret = "another-0123456789";
     let keys = [("URL", &*url), ("GATE_TOKEN", KEY), ("MY_SECRET", secret)];
@@ -272,11 +290,16 @@ fn a_key_in_an_address_is_shown_nowhere() {
 }
 
 #[test]
-fn headers_of_the_file_go_before_those_of_the_protocol() {
+fn headers_of_the_file_override_the_protocols() {
     let server = ModelServer::always(Api::Anthropic.text("x"));
-    let yaml = "providers:\n  gate:\n    api: anthropic\n    base_url: ${URL}/v1\n    \
-                headers: {anthropic-version: '2030-01-01', authorization: 'Bearer ${TOKEN}'}\n\
-                agents: {a: {model: gate/m}}\n";
+    let yaml = indoc! {"
+        providers:
+          gate:
+            api: anthropic
+            base_url: ${URL}/v1
+            headers: {anthropic-version: '2030-01-01', authorization: 'Bearer ${TOKEN}'}
+        agents: {a: {model: gate/m}}
+    "};
     let url = Api::Anthropic.base_url(&server);
     Crew::new(yaml).env("URL", &url).env("TOKEN", KEY).run().report(0);
     let request = &server.requests()[0];
@@ -288,7 +311,7 @@ fn headers_of_the_file_go_before_those_of_the_protocol() {
 }
 
 #[test]
-fn a_server_of_another_protocol_is_told_apart() {
+fn a_server_of_another_protocol_is_reported() {
     for api in Api::ALL {
         let other = if api == Api::OpenAi { Api::Gemini } else { Api::OpenAi };
         for script in [other.text("hi"), json_body(200, &json!({"hello": "world"}))] {
@@ -303,9 +326,15 @@ fn a_server_of_another_protocol_is_told_apart() {
 #[test]
 fn faults_of_providers() {
     expect_in(
-        "providers:\n  p:\n    api: antropic\n    base_url: 'http://h?api-version=1'\n    quer: {}\n  \
-         q: {api: gemini, base_url: 'http://h', query: {'': x, a: '${GEMINI_API_KEY}'}}\n  \
-         gemini: {base_url: 'http://h'}\n",
+        indoc! {"
+            providers:
+              p:
+                api: antropic
+                base_url: 'http://h?api-version=1'
+                quer: {}
+              q: {api: gemini, base_url: 'http://h', query: {'': x, a: '${GEMINI_API_KEY}'}}
+              gemini: {base_url: 'http://h'}
+        "},
         &[
             "providers.p.api 4:10 .. expected openai or anthropic or gemini .. did you mean \"anthropic\"?",
             "providers.p.base_url 5:15 .. query",
@@ -322,7 +351,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_providers_of_the_docs_are_asked_as_they_say() {
+fn the_providers_of_the_docs_work() {
     let page = page();
     let blocks = page.split("```yaml fragment\n");
     let mut blocks = blocks.filter_map(|block| block.split("```").next());
@@ -359,7 +388,7 @@ fn the_providers_of_the_docs_are_asked_as_they_say() {
 }
 
 #[test]
-fn the_list_of_models_of_the_docs_comes_to_its_second() {
+fn the_list_of_models_of_the_docs_falls_back() {
     let page = page();
     let list = page.split('`').find(|code| code.starts_with("model: [")).unwrap();
     let server = ModelServer::start(|request| match request.model() {
@@ -375,7 +404,7 @@ fn the_list_of_models_of_the_docs_comes_to_its_second() {
 }
 
 #[test]
-fn check_shows_where_calls_go() {
+fn check_shows_the_addresses_of_providers() {
     let checked = Crew::check(
         "providers: {gate: {api: gemini, base_url: 'http://h:1/', query: {token: hunter22}}}\n\
          agents: {a: {model: gate/x}, b: {model: anthropic/claude-x}}\n",

@@ -3,14 +3,18 @@
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script, stream};
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 fn crew(server: &ModelServer, agent: &str) -> Crew {
-    let yaml = format!(
-        "providers:\n  mock: {{api: openai, base_url: '${{URL}}'}}\n\
-         tools:\n  t: {{description: x, command: [echo, from the tool]}}\n\
-         agents:\n  a: {{model: [mock/first, mock/second], retries: 1{agent}}}\n"
-    );
+    let yaml = formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '${{URL}}'}}
+        tools:
+          t: {{description: x, command: [echo, from the tool]}}
+        agents:
+          a: {{model: [mock/first, mock/second], retries: 1{agent}}}
+    "};
     Crew::new(&yaml).env("URL", &server.base_url())
 }
 
@@ -27,7 +31,7 @@ fn models_asked(server: &ModelServer) -> Vec<String> {
 }
 
 #[test]
-fn the_next_model_answers_where_the_first_cannot() {
+fn the_next_model_answers_if_the_first_fails() {
     for (name, first, kind, calls, text) in [
         ("a model that is not there", script::error(404, "no such model"), "bad_request", 1, None),
         ("retries used up", script::retry_after(503, "0"), "overloaded", 2, None),
@@ -64,7 +68,7 @@ fn the_next_model_answers_where_the_first_cannot() {
 }
 
 #[test]
-fn the_next_model_answers_where_the_first_says_nothing_of_use() {
+fn the_next_model_answers_if_the_first_answer_is_unusable() {
     let schema = ", output_schema: {type: integer}";
     for (name, settings, first, text, calls) in [
         ("not what was asked for", schema, script::text("three"), Some("three"), 2),
@@ -93,12 +97,15 @@ fn the_next_model_answers_where_the_first_says_nothing_of_use() {
 }
 
 #[test]
-fn an_endpoint_that_is_paused_beyond_the_time_limit_is_passed_over() {
+fn an_endpoint_paused_beyond_the_timeout_is_skipped() {
     let refusing = ModelServer::always(script::retry_after(429, "3000"));
     let server = ModelServer::always(script::text("x"));
-    let yaml = "providers:\n  bad: {api: openai, base_url: '${BAD}'}\n  \
-                good: {api: openai, base_url: '${URL}'}\n\
-                agents: {a: {model: [bad/m, good/m]}}\n";
+    let yaml = indoc! {"
+        providers:
+          bad: {api: openai, base_url: '${BAD}'}
+          good: {api: openai, base_url: '${URL}'}
+        agents: {a: {model: [bad/m, good/m]}}
+    "};
     let crew = Crew::new(yaml).env("URL", &server.base_url()).env("BAD", &refusing.base_url());
     let report = crew.run().report(0);
     let error = &report["agents"]["a"]["fallbacks"][0]["error"];
@@ -106,7 +113,7 @@ fn an_endpoint_that_is_paused_beyond_the_time_limit_is_passed_over() {
 }
 
 #[test]
-fn nothing_is_said_of_models_that_were_not_needed() {
+fn unused_models_are_not_reported() {
     let server = ModelServer::always(script::text("x"));
     let report = crew(&server, "").run().report(0);
     assert_eq!(report["agents"]["a"]["model"], "mock/first");
@@ -115,7 +122,7 @@ fn nothing_is_said_of_models_that_were_not_needed() {
 }
 
 #[test]
-fn the_conversation_goes_on_with_the_next_model_and_stays_there() {
+fn the_conversation_continues_with_the_next_model() {
     let server =
         ModelServer::start(|request| match (request.model(), request.contents("tool").len()) {
             ("first", 0) | ("second", 1) => {
@@ -136,7 +143,7 @@ fn the_conversation_goes_on_with_the_next_model_and_stays_there() {
 }
 
 #[test]
-fn when_none_answers_the_last_ones_error_is_the_agents() {
+fn if_no_model_answers_the_last_error_is_reported() {
     let server = ModelServer::start(|request| match request.model() {
         "first" => stream().text("half an answer").cut(),
         _ => script::error(400, "not today"),
@@ -150,14 +157,19 @@ fn when_none_answers_the_last_ones_error_is_the_agents() {
 }
 
 #[test]
-fn a_refused_key_leads_everybody_to_the_next_provider() {
+fn a_rejected_key_moves_all_agents_to_the_next_provider() {
     let refusing = ModelServer::always(script::error(401, "bad key"));
     let server = ModelServer::always(script::text("x"));
     let agents: String = (0..10).map(|n| format!("  a{n}: {{}}\n")).collect();
-    let yaml = "providers:\n  bad: {api: openai, base_url: '${BAD}'}\n  \
-                good: {api: openai, base_url: '${URL}'}\n\
-                limits: {max_parallel: 2}\ndefaults: {model: [bad/m, good/m]}\nagents:\n"
-        .to_owned()
+    let yaml = indoc! {"
+        providers:
+          bad: {api: openai, base_url: '${BAD}'}
+          good: {api: openai, base_url: '${URL}'}
+        limits: {max_parallel: 2}
+        defaults: {model: [bad/m, good/m]}
+        agents:
+    "}
+    .to_owned()
         + &agents;
     let crew = Crew::new(&yaml).env("URL", &server.base_url()).env("BAD", &refusing.base_url());
     let report = crew.run().report(0);
@@ -169,7 +181,7 @@ fn a_refused_key_leads_everybody_to_the_next_provider() {
 }
 
 #[test]
-fn the_options_name_one_model_in_place_of_the_list() {
+fn options_replace_the_list_with_one_model() {
     let server = ModelServer::always(script::error(400, "no"));
     let report = crew(&server, "").args(&["-m", "mock/given"]).run().report(1);
     assert_eq!(models_asked(&server), ["given"]);
@@ -187,11 +199,14 @@ fn check_shows_the_list() {
 }
 
 #[test]
-fn no_secret_stands_in_what_a_model_left_behind() {
+fn secrets_are_redacted_from_abandoned_answers() {
     let key = "sk-0123456789abcdef";
     let server = server(stream().text(&format!("your key is {key}")).cut());
-    let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}', api_key_env: KEY}\n\
-                agents: {a: {model: [mock/first, mock/second]}}\n";
+    let yaml = indoc! {"
+        providers:
+          mock: {api: openai, base_url: '${URL}', api_key_env: KEY}
+        agents: {a: {model: [mock/first, mock/second]}}
+    "};
     let ended = Crew::new(yaml).env("URL", &server.base_url()).env("KEY", key).run();
     let report = ended.report(0);
     assert_eq!(report["agents"]["a"]["fallbacks"][0]["output"], "your key is [redacted]");

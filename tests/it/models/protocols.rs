@@ -6,17 +6,22 @@ use crate::support::api::{self, Api};
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::Script;
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 const KEY: &str = "secret-test-0123456789abcdef";
 
 fn crew(api: Api, server: &ModelServer, agent: &str) -> Crew {
-    let yaml = format!(
-        "providers:\n  mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}\n\
-         tools:\n  t:\n    command: [echo, 'n={{{{ n }}}}']\n    parameters: {{n: {{type: integer, default: 0}}}}\n\
-         agents:\n  a: {{model: mock/m, role: Tester, tools: [t]{agent}}}\n",
-        api.name()
-    );
+    let yaml = formatdoc! {"
+        providers:
+          mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
+        tools:
+          t:
+            command: [echo, 'n={{{{ n }}}}']
+            parameters: {{n: {{type: integer, default: 0}}}}
+        agents:
+          a: {{model: mock/m, role: Tester, tools: [t]{agent}}}
+    ", api.name()};
     Crew::new(&yaml).env("URL", &api.base_url(server)).env("MOCK_KEY", KEY)
 }
 
@@ -29,7 +34,7 @@ fn agent_for(api: Api, script: Script) -> Value {
 }
 
 #[test]
-fn a_plain_answer_and_how_it_was_asked_for() {
+fn a_plain_answer_and_its_request() {
     for api in Api::ALL {
         let server = ModelServer::always(api.text("héllo"));
         let report =
@@ -55,7 +60,7 @@ fn a_plain_answer_and_how_it_was_asked_for() {
 }
 
 #[test]
-fn tools_are_called_side_by_side_and_answered_together() {
+fn tools_are_called_concurrently_and_answered_together() {
     for api in Api::ALL {
         let asks =
             api.tool_calls(&[("t", &json!({"n": 1})), ("t", &json!({"n": 2})), ("no", &json!({}))]);
@@ -80,7 +85,7 @@ fn tools_are_called_side_by_side_and_answered_together() {
 }
 
 #[test]
-fn reasoning_is_counted_and_kept_apart_but_goes_back_with_its_calls() {
+fn reasoning_is_counted_separately_and_returned_with_its_calls() {
     for api in Api::ALL {
         let thought = api.more(api.reasoning(api.begin(""), "I wonder"), "I look.");
         let asks = api.calls(thought, &[("t", &json!({"n": 1}))]);
@@ -118,7 +123,7 @@ fn reasoning_is_counted_and_kept_apart_but_goes_back_with_its_calls() {
 }
 
 #[test]
-fn failures_have_their_kind_and_the_servers_words() {
+fn failures_have_a_kind_and_the_servers_message() {
     let anthropic = [
         (400, "invalid_request_error", "bad", "bad_request"),
         (
@@ -163,7 +168,7 @@ fn failures_have_their_kind_and_the_servers_words() {
 }
 
 #[test]
-fn what_may_succeed_the_next_time_is_tried_again_when_the_server_says() {
+fn retries_wait_as_long_as_the_server_says() {
     for (api, busy) in [(Api::Anthropic, "rate_limit_error"), (Api::Gemini, "RESOURCE_EXHAUSTED")] {
         let busy = api::retry_after(api, 429, busy, "1");
         let overloaded = api.overload_event(api.begin(""));
@@ -184,7 +189,7 @@ fn what_may_succeed_the_next_time_is_tried_again_when_the_server_says() {
 }
 
 #[test]
-fn what_is_no_answer_is_no_success_and_keeps_its_text() {
+fn invalid_answers_fail_and_keep_their_text() {
     for api in Api::ALL {
         let part = || api.begin("so far");
         let cases: Vec<(&str, Script, &str, Value)> = vec![
@@ -240,7 +245,7 @@ fn an_endless_answer_ends_at_its_limit() {
 }
 
 #[test]
-fn a_silent_server_is_given_up_and_a_living_one_is_not() {
+fn only_silent_servers_meet_the_idle_timeout() {
     for api in Api::ALL {
         let server = ModelServer::always(api.begin("so far").stall());
         let agent = &crew(api, &server, ", idle_timeout: 300ms").run().report(1)["agents"]["a"];
@@ -254,7 +259,7 @@ fn a_silent_server_is_given_up_and_a_living_one_is_not() {
 }
 
 #[test]
-fn an_answer_cut_by_its_length_succeeds_and_the_summary_says_so() {
+fn a_truncated_answer_succeeds_and_the_summary_says_so() {
     for api in Api::ALL {
         let script = api.end(api.begin("once upon"), "length", [1, 0, 1, 0]);
         let ended = crew(api, &ModelServer::always(script), "").run();
@@ -264,7 +269,7 @@ fn an_answer_cut_by_its_length_succeeds_and_the_summary_says_so() {
 }
 
 #[test]
-fn whoever_takes_over_gets_each_call_under_an_id_of_its_own() {
+fn a_fallback_model_gets_unique_call_ids() {
     // Calls of this protocol often have no id, so each turn's are numbered anew.
     let first = Api::Gemini;
     let asks = first.tool_calls(&[("t", &json!({"n": 1}))]);
@@ -272,10 +277,14 @@ fn whoever_takes_over_gets_each_call_under_an_id_of_its_own() {
         ModelServer::sequence([asks.clone(), asks, first.error(404, "NOT_FOUND", "gone")]);
     let next = Api::Anthropic;
     let taking = ModelServer::always(next.text("done"));
-    let yaml = "providers:\n  one: {api: gemini, base_url: '${ONE}'}\n  \
-                two: {api: anthropic, base_url: '${TWO}'}\n\
-                tools:\n  t: {command: [echo, x], parameters: {n: {type: integer}}}\n\
-                agents: {a: {model: [one/m, two/m], tools: [t]}}\n";
+    let yaml = indoc! {"
+        providers:
+          one: {api: gemini, base_url: '${ONE}'}
+          two: {api: anthropic, base_url: '${TWO}'}
+        tools:
+          t: {command: [echo, x], parameters: {n: {type: integer}}}
+        agents: {a: {model: [one/m, two/m], tools: [t]}}
+    "};
     let crew = Crew::new(yaml).env("ONE", &first.base_url(&leaving));
     let report = crew.env("TWO", &next.base_url(&taking)).run().report(0);
     assert_eq!(report["agents"]["a"]["output"], "done");
@@ -291,17 +300,18 @@ fn whoever_takes_over_gets_each_call_under_an_id_of_its_own() {
 }
 
 #[test]
-fn tokens_beyond_counting_are_no_fault_of_crews() {
+fn huge_token_counts_do_not_fail_the_run() {
     let endless = 1_u64 << 61;
     for api in Api::ALL {
         let script = api.end(api.begin("x"), "stop", [endless, endless, endless, endless]);
         let server = ModelServer::always(script);
-        let yaml = format!(
-            "providers:\n  mock: {{api: {}, base_url: '${{URL}}', tokens_per_minute: 1000000000000000}}\n\
-             limits: {{max_cost: 1000000000}}\nprices: {{\"mock/*\": {{input: 1, output: 1}}}}\n\
-             agents: {{a: {{model: mock/m}}, b: {{model: mock/m}}, c: {{model: mock/m}}}}\n",
-            api.name()
-        );
+        let yaml = formatdoc! {r#"
+            providers:
+              mock: {{api: {}, base_url: '${{URL}}', tokens_per_minute: 1000000000000000}}
+            limits: {{max_cost: 1000000000}}
+            prices: {{"mock/*": {{input: 1, output: 1}}}}
+            agents: {{a: {{model: mock/m}}, b: {{model: mock/m}}, c: {{model: mock/m}}}}
+        "#, api.name()};
         let report = Crew::new(&yaml).env("URL", &api.base_url(&server)).run().report(0);
         let counted = report["usage"]["input_tokens"].as_u64().unwrap();
         assert!((3 << 40..1 << 44).contains(&counted), "{api:?}: {counted}");

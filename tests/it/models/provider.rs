@@ -3,16 +3,23 @@
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, Script, pieces, stream};
+use indoc::formatdoc;
 use serde_json::{Value, json};
 
 const KEY: &str = "sk-test-0123456789abcdef";
 
 fn yaml(agent: &str) -> String {
-    format!(
-        "providers:\n  mock: {{api: openai, base_url: '${{URL}}', api_key_env: MOCK_KEY}}\n\
-         tools:\n  t:\n    description: echoes\n    command: [echo, 'n={{{{ n }}}}']\n    parameters: {{n: {{type: integer, default: 0}}}}\n\
-         agents:\n  a: {{model: mock/some/model, tools: [t]{agent}}}\n"
-    )
+    formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
+        tools:
+          t:
+            description: echoes
+            command: [echo, 'n={{{{ n }}}}']
+            parameters: {{n: {{type: integer, default: 0}}}}
+        agents:
+          a: {{model: mock/some/model, tools: [t]{agent}}}
+    "}
 }
 
 fn crew(server: &ModelServer, agent: &str) -> Crew {
@@ -36,7 +43,7 @@ fn stop() -> String {
 }
 
 #[test]
-fn answers_in_every_shape_arrive_whole() {
+fn answers_of_all_shapes_arrive_complete() {
     let (hel, lo, end) = (text_delta("héł"), text_delta("lo"), stop());
     let whole = |newline: &str| {
         format!("data: {hel}\n\n: keep-alive\n\ndata: {lo}\n\ndata: {end}\n\ndata: [DONE]\n\n")
@@ -99,7 +106,7 @@ fn answers_in_every_shape_arrive_whole() {
 }
 
 #[test]
-fn tokens_are_counted_where_a_server_tells_them() {
+fn reported_tokens_are_counted() {
     let in_every_chunk = |tokens: u64| json!({"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 7, "completion_tokens": tokens}});
     for script in [
         stream().text("x").finish("stop").usage(7, 3).done(),
@@ -111,7 +118,7 @@ fn tokens_are_counted_where_a_server_tells_them() {
 }
 
 #[test]
-fn tool_calls_in_every_shape_are_run() {
+fn tool_calls_of_all_shapes_are_run() {
     let whole = |id: Value, index: Value, arguments: Value| json!({"index": index, "id": id, "function": {"name": "t", "arguments": arguments}});
     let cases: Vec<(&str, Script, &[i64])> = vec![
         ("whole", stream().call(whole(json!("a"), json!(0), json!("{\"n\":1}"))).finish("tool_calls").done(), &[1]),
@@ -157,7 +164,7 @@ fn tool_calls_in_every_shape_are_run() {
 }
 
 #[test]
-fn a_request_says_what_the_file_says() {
+fn a_request_contains_the_settings_of_the_file() {
     let server = ModelServer::always(script::text("x"));
     crew(&server, ", role: Tester, temperature: 0.5, max_output_tokens: 99").run().report(0);
     let request = &server.requests()[0];
@@ -174,7 +181,7 @@ fn a_request_says_what_the_file_says() {
 }
 
 #[test]
-fn failures_have_their_kind_and_the_servers_words() {
+fn failures_have_a_kind_and_the_servers_message() {
     let says = |status| script::error(status, "so says the server");
     let in_a_200 =
         json!({"error": {"message": "so says the server", "code": "rate_limit_exceeded"}});
@@ -204,7 +211,7 @@ fn failures_have_their_kind_and_the_servers_words() {
 }
 
 #[test]
-fn what_is_no_answer_is_no_success_and_keeps_its_text() {
+fn invalid_answers_fail_and_keep_their_text() {
     let cases: Vec<(&str, Script, &str, Value)> = vec![
         ("cut after a delta", stream().text("so far").cut(), "network", json!("so far")),
         ("reset after a delta", stream().text("so far").reset(), "network", json!("so far")),
@@ -272,7 +279,7 @@ fn an_endless_answer_ends_at_its_limit() {
 }
 
 #[test]
-fn an_answer_cut_by_its_length_succeeds_and_the_summary_says_so() {
+fn a_truncated_answer_succeeds_and_the_summary_says_so() {
     let server = ModelServer::always(stream().text("once upon").finish("length").done());
     let ended = crew(&server, "").run();
     assert_eq!(ended.report(0)["agents"]["a"]["finish_reason"], "length");
@@ -280,7 +287,7 @@ fn an_answer_cut_by_its_length_succeeds_and_the_summary_says_so() {
 }
 
 #[test]
-fn a_key_that_a_server_repeats_reaches_neither_a_tool_nor_the_report() {
+fn an_echoed_key_reaches_neither_a_tool_nor_the_report() {
     let asks = script::tool_calls(&[(KEY, &json!({"n": KEY})), ("t", &json!({"n": 1, KEY: KEY}))]);
     let server = ModelServer::sequence([asks, script::text(&format!("your key is {KEY}"))]);
     let ended = crew(&server, "").args(&["-v"]).run();

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script, delayed};
+use indoc::indoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// A second provider with the address and key of the first.
-const PROVIDERS: &str = "providers:
-  mock: {api: openai, base_url: '${URL}', api_key_env: MOCK_KEY}
-  twin: {api: openai, base_url: '${URL}', api_key_env: MOCK_KEY}
-";
+const PROVIDERS: &str = indoc! {"
+    providers:
+      mock: {api: openai, base_url: '${URL}', api_key_env: MOCK_KEY}
+      twin: {api: openai, base_url: '${URL}', api_key_env: MOCK_KEY}
+"};
 
 fn crew(server: &ModelServer, yaml: &str) -> Crew {
     let crew = Crew::new(format!("{PROVIDERS}{yaml}"));
@@ -40,7 +42,7 @@ fn all(report: &Value, key: &str) -> Vec<Value> {
 }
 
 #[test]
-fn two_hundred_agents_share_a_server_that_takes_twenty_at_once() {
+fn two_hundred_agents_share_a_server_that_accepts_twenty_calls() {
     for (name, refusal, pause) in [
         ("plain", script::error(429, "too many"), 600),
         ("asks to wait", script::retry_after(429, "1"), 300),
@@ -64,7 +66,7 @@ fn two_hundred_agents_share_a_server_that_takes_twenty_at_once() {
 }
 
 #[test]
-fn one_refusal_pauses_everybody_at_that_endpoint() {
+fn one_rejection_pauses_all_calls_to_the_endpoint() {
     let refused = AtomicBool::new(false);
     let server = ModelServer::start(move |_| {
         if refused.swap(true, Ordering::Relaxed) {
@@ -73,9 +75,14 @@ fn one_refusal_pauses_everybody_at_that_endpoint() {
             script::retry_after(429, "1")
         }
     });
-    let yaml = "tools:\n  wait: {description: x, shell: sleep 0.3}\nagents:\n  \
-                a: {model: mock/m}\n  b: {model: offline, tools: [wait]}\n  \
-                c: {model: twin/other, needs: [b]}\n";
+    let yaml = indoc! {"
+        tools:
+          wait: {description: x, shell: sleep 0.3}
+        agents:
+          a: {model: mock/m}
+          b: {model: offline, tools: [wait]}
+          c: {model: twin/other, needs: [b]}
+    "};
     crew(&server, yaml).run().report(0);
     let requests = server.requests();
     assert_eq!(requests.len(), 3);
@@ -99,7 +106,7 @@ fn a_reset_header_says_how_long_to_wait() {
 }
 
 #[test]
-fn a_server_that_only_refuses_uses_up_the_retries() {
+fn constant_rejection_exhausts_the_retries() {
     let server = ModelServer::always(script::retry_after(429, "0"));
     let report = crew(&server, &agents(1, "model: mock/m, retries: 2")).run().report(1);
     assert_eq!(report["agents"]["a0"]["error"]["kind"], "rate_limited");
@@ -107,7 +114,7 @@ fn a_server_that_only_refuses_uses_up_the_retries() {
 }
 
 #[test]
-fn a_key_that_is_refused_once_is_not_tried_again_by_anybody() {
+fn a_rejected_key_is_not_used_again() {
     for (name, refusal, kind) in [
         ("401", script::error(401, "bad key"), "auth"),
         ("403", script::error(403, "not for you"), "auth"),
@@ -142,7 +149,7 @@ fn a_key_that_is_refused_once_is_not_tried_again_by_anybody() {
 }
 
 #[test]
-fn a_model_that_cannot_be_had_stops_no_other_model() {
+fn an_unavailable_model_does_not_affect_others() {
     let used_up = json!({"error": {"code": 429, "message": "no more today", "details": [
         {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]}});
     for refusal in [script::error(404, "no such model"), script::json_body(429, &used_up)] {
@@ -150,9 +157,13 @@ fn a_model_that_cannot_be_had_stops_no_other_model() {
             "gone" => refusal.clone(),
             _ => script::text("x"),
         });
-        let yaml = "limits: {on_failure: continue, max_parallel: 1}\nagents:\n  \
-                    a: {model: mock/gone}\n  b: {model: mock/gone}\n  \
-                    c: {model: [mock/gone, mock/there]}\n";
+        let yaml = indoc! {"
+            limits: {on_failure: continue, max_parallel: 1}
+            agents:
+              a: {model: mock/gone}
+              b: {model: mock/gone}
+              c: {model: [mock/gone, mock/there]}
+        "};
         let report = crew(&server, yaml).run().report(1);
         assert_eq!(server.requests().len(), 2);
         assert_eq!(report["agents"]["c"]["output"], "x");
@@ -162,11 +173,16 @@ fn a_model_that_cannot_be_had_stops_no_other_model() {
 }
 
 #[test]
-fn waiting_counts_against_the_agents_time_and_ends_with_it() {
+fn queueing_counts_against_the_agents_timeout() {
     let server = ModelServer::always(script::hang());
-    let yaml = "limits: {on_failure: continue}\nproviders:\n  \
-                mock: {api: openai, base_url: '${URL}', max_concurrency: 1}\nagents:\n  \
-                a: {model: mock/m, timeout: 2s}\n  b: {model: mock/m, timeout: 1s}\n";
+    let yaml = indoc! {"
+        limits: {on_failure: continue}
+        providers:
+          mock: {api: openai, base_url: '${URL}', max_concurrency: 1}
+        agents:
+          a: {model: mock/m, timeout: 2s}
+          b: {model: mock/m, timeout: 1s}
+    "};
     let report = Crew::new(yaml).env("URL", &server.base_url()).run().report(1);
     for (agent, calls) in [("a", 1), ("b", 0)] {
         assert_eq!(report["agents"][agent]["error"]["scope"], "agent");
@@ -176,7 +192,7 @@ fn waiting_counts_against_the_agents_time_and_ends_with_it() {
 }
 
 #[test]
-fn who_waits_is_stopped_at_once() {
+fn queued_calls_stop_at_once() {
     let server = ModelServer::always(script::retry_after(429, "60"));
     let running = crew(&server, &agents(50, "model: mock/m, timeout: 1h")).start();
     running.wait_for_stderr("waiting for its turn (the server asked to wait)");
@@ -188,23 +204,29 @@ fn who_waits_is_stopped_at_once() {
 }
 
 #[test]
-fn a_long_tool_holds_nobody_up() {
+fn a_long_tool_does_not_block_other_calls() {
     let server = ModelServer::start(|request| match request.has_tool_results() {
         false if request.model() == "tools" => script::tool_call("wait", &json!({})),
         _ => script::text("x"),
     });
-    let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}', max_concurrency: 1}\n\
-                tools:\n  wait: {description: x, shell: 'until test -e \"$DIR/answered\"; do sleep 0.01; done'}\n  \
-                tell: {description: x, shell: 'touch \"$DIR/answered\"'}\nagents:\n  \
-                a: {model: mock/tools, tools: [wait]}\n  b: {model: mock/m}\n  \
-                c: {model: offline, needs: [b], tools: [tell]}\n";
+    let yaml = indoc! {r#"
+        providers:
+          mock: {api: openai, base_url: '${URL}', max_concurrency: 1}
+        tools:
+          wait: {description: x, shell: 'until test -e "$DIR/answered"; do sleep 0.01; done'}
+          tell: {description: x, shell: 'touch "$DIR/answered"'}
+        agents:
+          a: {model: mock/tools, tools: [wait]}
+          b: {model: mock/m}
+          c: {model: offline, needs: [b], tools: [tell]}
+    "#};
     let yaml = yaml.replace("shell: '", "env: [DIR], shell: '");
     Crew::new(&yaml).env("URL", &server.base_url()).run().report(0);
     assert_eq!(server.state().peak_calls, 1);
 }
 
 #[test]
-fn a_turn_that_is_waited_for_is_no_silence() {
+fn queueing_does_not_count_as_idle_time() {
     let pause = Duration::from_millis(200);
     let server = ModelServer::always(delayed(pause, script::text("x")));
     let yaml = "providers:\n  mock: {api: openai, base_url: '${URL}', max_concurrency: 2}\n"
@@ -215,7 +237,7 @@ fn a_turn_that_is_waited_for_is_no_silence() {
 }
 
 #[test]
-fn a_built_in_provider_takes_limits_and_nothing_else() {
+fn a_built_in_provider_accepts_limits_only() {
     let server = ModelServer::always(script::text("x"));
     let yaml = "providers:\n  openai: {requests_per_minute: 2, tokens_per_minute: 1000000}\n"
         .to_owned()

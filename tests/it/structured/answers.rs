@@ -2,8 +2,10 @@
 
 use crate::support::api::Api;
 use crate::support::crew::{Crew, Ended};
-use crate::support::mock_model::ModelServer;
+use crate::support::indented;
+use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script;
+use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
 /// The agent `triage` on the server, with these settings, and whatever else is below `agents`.
@@ -12,24 +14,21 @@ fn crew(server: &ModelServer, settings: &str, more: &str) -> Crew {
 }
 
 fn crew_of(api: Api, server: &ModelServer, settings: &str, more: &str) -> Crew {
-    let yaml = format!(
-        r"
-providers:
-  mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
-defaults: {{model: mock/m}}
-agents:
-  triage:
-    output_schema:
-      type: object
-      additionalProperties: false
-      required: [severity, parts]
-      properties:
-        severity: {{enum: [low, high]}}
-        parts: {{type: array, items: {{type: string}}}}
-    {settings}
-{more}",
-        api.name()
-    );
+    let yaml = formatdoc! {"
+        providers:
+          mock: {{api: {}, base_url: '${{URL}}', api_key_env: MOCK_KEY}}
+        defaults: {{model: mock/m}}
+        agents:
+          triage:
+            output_schema:
+              type: object
+              additionalProperties: false
+              required: [severity, parts]
+              properties:
+                severity: {{enum: [low, high]}}
+                parts: {{type: array, items: {{type: string}}}}
+            {settings}
+        {more}", api.name()};
     Crew::new(&yaml).env("URL", &api.base_url(server)).env("MOCK_KEY", "mk-0123456789")
 }
 
@@ -45,14 +44,14 @@ fn the_value_is_in_the_report_and_in_templates() {
         let first = request.contents("user") == ["go"];
         script::text(&if first { format!("```json\n{GOOD}\n```") } else { "done".to_owned() })
     });
-    let summary = r#"
-  summary:
-    needs: [triage]
-    prompt: >-
-      {{ agents.triage.data.severity | upper }}:
-      {% for part in agents["triage"].data.parts %}{{ part }} {% endfor %}{{ agents.triage.data }}
-"#;
-    let ended = crew(&server, "", summary).run();
+    let summary = indoc! {r#"
+        summary:
+          needs: [triage]
+          prompt: >-
+            {{ agents.triage.data.severity | upper }}:
+            {% for part in agents["triage"].data.parts %}{{ part }} {% endfor %}{{ agents.triage.data }}
+    "#};
+    let ended = crew(&server, "", &indented(summary)).run();
     let report = ended.report(0);
     let triage = &report["agents"]["triage"];
     assert_eq!(triage["data"], json!({"severity": "high", "parts": ["fan", "disk"]}));
@@ -75,7 +74,7 @@ fn the_value_is_in_the_report_and_in_templates() {
 }
 
 #[test]
-fn an_answer_that_does_not_fit_is_mended_in_the_same_conversation() {
+fn an_invalid_answer_is_corrected_in_the_same_conversation() {
     let server = ModelServer::sequence([
         script::text("It is the fan."),
         script::text(r#"{"severity": "huge", "parts": []}"#),
@@ -96,7 +95,7 @@ fn an_answer_that_does_not_fit_is_mended_in_the_same_conversation() {
 }
 
 #[test]
-fn what_never_fits_is_an_error_and_its_text_is_kept() {
+fn a_persistently_invalid_answer_fails_and_keeps_its_text() {
     for (settings, calls) in [("retries: 2", 3), ("max_turns: 2", 2), ("retries: 0", 1)] {
         let server = ModelServer::always(script::text(r#"{"severity": "low"}"#));
         let triage = triage(&crew(&server, settings, "").run(), 1);
@@ -111,7 +110,7 @@ fn what_never_fits_is_an_error_and_its_text_is_kept() {
 }
 
 #[test]
-fn a_server_that_refuses_the_format_is_asked_without_it_from_then_on() {
+fn a_server_that_rejects_the_format_is_called_without_it() {
     for (status, refusal) in [
         (400, "This response_format type is unavailable now"),
         (422, "This model does not support response format `json_schema`."),
@@ -120,8 +119,12 @@ fn a_server_that_refuses_the_format_is_asked_without_it_from_then_on() {
             Some(_) => script::error(status, refusal),
             None => script::text(GOOD),
         });
-        let again = "  again:\n    needs: [triage]\n    output_schema: {type: object}\n";
-        let report = crew(&server, "", again).run().report(0);
+        let again = indoc! {"
+            again:
+              needs: [triage]
+              output_schema: {type: object}
+        "};
+        let report = crew(&server, "", &indented(again)).run().report(0);
         assert_eq!(report["agents"]["again"]["data"]["severity"], "high");
         assert_eq!(server.requests().len(), 3);
         assert_eq!(report["usage"]["model_calls"], 2);
@@ -133,7 +136,7 @@ fn a_server_that_refuses_the_format_is_asked_without_it_from_then_on() {
 }
 
 #[test]
-fn every_protocol_is_asked_in_its_own_way_and_need_not_know_it() {
+fn each_protocol_has_its_own_format_and_may_reject_it() {
     for (api, own, refusal) in [
         (Api::OpenAi, "/response_format/json_schema/schema", "unknown field response_format"),
         (Api::Anthropic, "/output_config/format/schema", "output_config: Extra inputs"),
@@ -166,15 +169,15 @@ fn every_protocol_is_asked_in_its_own_way_and_need_not_know_it() {
     }
 }
 
-const TOOL: &str = "
-tools:
-  look:
-    command: [echo, full]
-";
+const TOOL: &str = indoc! {"
+    tools:
+      look:
+        command: [echo, full]
+"};
 
 #[test]
-fn tools_come_first_and_only_the_final_answer_has_to_fit() {
-    let reply = |request: &crate::support::mock_model::Request| match request.has_tool_results() {
+fn only_the_final_answer_is_validated() {
+    let reply = |request: &Request| match request.has_tool_results() {
         false => script::tool_call("look", &json!({})),
         true => script::text(GOOD),
     };
@@ -195,7 +198,7 @@ fn tools_come_first_and_only_the_final_answer_has_to_fit() {
 }
 
 #[test]
-fn nothing_a_model_writes_is_more_than_an_answer_that_does_not_fit() {
+fn hostile_answers_are_invalid_answers() {
     let nested = |open: &str, close: &str| {
         format!("{{\"parts\": {}{}}}", open.repeat(100_000), close.repeat(100_000))
     };
@@ -217,11 +220,15 @@ fn nothing_a_model_writes_is_more_than_an_answer_that_does_not_fit() {
 }
 
 #[test]
-fn a_name_that_the_value_does_not_have_is_an_error_of_the_template() {
+fn a_missing_field_is_a_template_error() {
     let server = ModelServer::always(script::text(GOOD));
     // The list may be shorter than that.
-    let more = "  summary:\n    needs: [triage]\n    prompt: '{{ agents.triage.data.parts[9] }}'\n";
-    let report = crew(&server, "", more).run().report(1);
+    let summary = indoc! {"
+        summary:
+          needs: [triage]
+          prompt: '{{ agents.triage.data.parts[9] }}'
+    "};
+    let report = crew(&server, "", &indented(summary)).run().report(1);
     let error = &report["agents"]["summary"]["error"];
     assert_eq!(error["kind"], "template");
     let message = error["message"].as_str().unwrap();
@@ -229,7 +236,7 @@ fn a_name_that_the_value_does_not_have_is_an_error_of_the_template() {
 }
 
 #[test]
-fn no_secret_stands_in_the_value() {
+fn secrets_are_redacted_from_the_value() {
     let server = ModelServer::always(script::text(
         r#"{"severity": "low", "parts": ["the key is mk-0123456789"]}"#,
     ));
@@ -244,7 +251,7 @@ fn no_secret_stands_in_the_value() {
 }
 
 #[test]
-fn text_shows_the_value_laid_out() {
+fn text_output_formats_the_value() {
     let server = ModelServer::always(script::text(&format!("Here: {GOOD}")));
     let ended = crew(&server, "", "").args(&["-o", "text"]).run();
     let laid_out =

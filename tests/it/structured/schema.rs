@@ -3,10 +3,11 @@
 
 use crate::support::crew::Crew;
 use crate::support::faults::{expect_in, faults, lines};
+use indoc::{formatdoc, indoc};
 use serde_json::json;
 
 #[test]
-fn what_is_wrong_with_a_schema_is_found_where_it_stands() {
+fn faults_of_schemas_have_their_position() {
     for (schema, expected) in [
         ("true", "agents.a.output_schema 3:22 .. expected a JSON Schema"),
         ("[1]", "agents.a.output_schema 3:22 .. expected a JSON Schema .. path of a file"),
@@ -30,62 +31,61 @@ fn what_is_wrong_with_a_schema_is_found_where_it_stands() {
 }
 
 #[test]
-fn an_answer_has_data_only_if_it_was_asked_for() {
-    let agents = "
-agents:
-  plain: {}
-  made: {output_schema: {type: object}}
-  good:
-    needs: [made]
-    prompt: '{{ agents.made.data.x }}{{ agents.made.output }}{{ agents.made[\"data\"] }}'
-  dotted: {needs: [plain], prompt: '{{ agents.plain.data.x }}'}
-  quoted: {needs: [plain], prompt: '{{ agents[\"plain\"][\"data\"] }}'}
-  mixed: {needs: [plain], prompt: '{{ agents.plain[\"data\"] }}'}
-  unneeded: {prompt: '{{ agents.made.data }}'}
-  other: {needs: [made], prompt: '{{ agents.made.date }}'}
-";
+fn data_requires_an_output_schema() {
+    let agents = indoc! {r#"
+        agents:
+          plain: {}
+          made: {output_schema: {type: object}}
+          good:
+            needs: [made]
+            prompt: '{{ agents.made.data.x }}{{ agents.made.output }}{{ agents.made["data"] }}'
+          dotted: {needs: [plain], prompt: '{{ agents.plain.data.x }}'}
+          quoted: {needs: [plain], prompt: '{{ agents["plain"]["data"] }}'}
+          mixed: {needs: [plain], prompt: '{{ agents.plain["data"] }}'}
+          unneeded: {prompt: '{{ agents.made.data }}'}
+          other: {needs: [made], prompt: '{{ agents.made.date }}'}
+    "#};
     expect_in(
         agents,
         &[
-            "agents.dotted.prompt 9:40 .. agents.plain has no data .. give it an output_schema",
-            "agents.quoted.prompt 10:40 .. agents.plain has no data",
-            "agents.mixed.prompt 11:35 .. agents.plain has no data",
-            "agents.unneeded.prompt 12:26 .. add made to this agent's needs",
-            "agents.other.prompt 13:38 .. has no \"date\" .. write agents.made.output or .data",
+            "agents.dotted.prompt 8:40 .. agents.plain has no data .. give it an output_schema",
+            "agents.quoted.prompt 9:40 .. agents.plain has no data",
+            "agents.mixed.prompt 10:35 .. agents.plain has no data",
+            "agents.unneeded.prompt 11:26 .. add made to this agent's needs",
+            "agents.other.prompt 12:38 .. has no \"date\" .. write agents.made.output or .data",
         ],
     );
 }
 
 #[test]
-fn a_name_that_no_answer_can_have_is_found_before_anything_runs() {
+fn unknown_fields_of_data_are_faults() {
     let part = "{{ agents.a.data";
-    let agents = format!(
-        "
-agents:
-  a:
-    output_schema:
-      type: object
-      additionalProperties: false
-      properties:
-        level: {{type: string}}
-        open: {{type: object, properties: {{x: {{}}}}}}
-        list: {{type: array}}
-  b: {{needs: [a], prompt: '{part}.levl }}}}'}}
-  c: {{needs: [a], prompt: '{part}.level.high }}}}'}}
-  d: {{needs: [a], prompt: '{part}.open.y }}}}{part}.open.x.y }}}}{part}.list.z }}}}{part}.level }}}}'}}
-"
-    );
+    let agents = formatdoc! {"
+        agents:
+          a:
+            output_schema:
+              type: object
+              additionalProperties: false
+              properties:
+                level: {{type: string}}
+                open: {{type: object, properties: {{x: {{}}}}}}
+                list: {{type: array}}
+          b: {{needs: [a], prompt: '{part}.levl }}}}'}}
+          c: {{needs: [a], prompt: '{part}.level.high }}}}'}}
+          d: {{needs: [a], prompt: '{part}.open.y }}}}{part}.open.x.y }}}}'}}
+          e: {{needs: [a], prompt: '{part}.list.z }}}}{part}.level }}}}'}}
+    "};
     expect_in(
         &agents,
         &[
-            r#"agents.b.prompt 12:31 .. agents.a.data.levl is not in the output_schema .. did you mean "level"?"#,
-            r#"agents.c.prompt 13:31 .. agents.a.data.level is a single value: it has no "high""#,
+            r#"agents.b.prompt 11:31 .. agents.a.data.levl is not in the output_schema .. did you mean "level"?"#,
+            r#"agents.c.prompt 12:31 .. agents.a.data.level is a single value: it has no "high""#,
         ],
     );
 }
 
 #[test]
-fn a_file_of_its_own_is_as_good_and_as_bounded() {
+fn schemas_in_files() {
     let yaml =
         "defaults: {model: offline}\nagents: {a: {output_schema: it}, b: {output_schema: it}}\n";
     let with = |name: &str, text: &str| {
@@ -94,11 +94,17 @@ fn a_file_of_its_own_is_as_good_and_as_bounded() {
         std::fs::write(crew.path(name), text).unwrap();
         crew
     };
-    let schema = "{\n\t\"type\": \"object\",\n\t\"required\": [\"n\"],\n\t\"properties\": {\"n\": {\"const\": 7}}\n}";
-    for (name, text) in [
-        ("sub/s.json", schema),
-        ("s.yaml", "type: object\nrequired: [n]\nproperties:\n  n: {const: 7}\n"),
-    ] {
+    let schema = concat!(
+        "{\n\t\"type\": \"object\",\n\t\"required\": [\"n\"],\n",
+        "\t\"properties\": {\"n\": {\"const\": 7}}\n}"
+    );
+    let yaml_schema = indoc! {"
+        type: object
+        required: [n]
+        properties:
+          n: {const: 7}
+    "};
+    for (name, text) in [("sub/s.json", schema), ("s.yaml", yaml_schema)] {
         // From elsewhere: the path starts at the crew's file.
         let crew = with(name, text);
         let file = crew.path("agents.yaml");
@@ -134,25 +140,25 @@ fn a_file_of_its_own_is_as_good_and_as_bounded() {
 }
 
 #[test]
-fn offline_makes_up_a_value_or_says_that_it_cannot() {
-    let yaml = "
-defaults: {model: offline, retries: 3}
-limits: {on_failure: continue}
-tools: {look: {command: [echo, full]}}
-agents:
-  a:
-    tools: [look]
-    output_schema:
-      type: object
-      required: [level, parts, when]
-      properties:
-        level: {type: integer, minimum: 3}
-        parts: {type: array, minItems: 1, items: {$ref: '#/$defs/part'}}
-        when: {type: string, pattern: '^\\d{4}$', examples: ['2026']}
-      $defs: {part: {enum: [fan, disk]}}
-  b:
-    output_schema: {type: string, pattern: '^\\d{4}$'}
-";
+fn offline_generates_a_value_or_reports_that_it_cannot() {
+    let yaml = indoc! {r"
+        defaults: {model: offline, retries: 3}
+        limits: {on_failure: continue}
+        tools: {look: {command: [echo, full]}}
+        agents:
+          a:
+            tools: [look]
+            output_schema:
+              type: object
+              required: [level, parts, when]
+              properties:
+                level: {type: integer, minimum: 3}
+                parts: {type: array, minItems: 1, items: {$ref: '#/$defs/part'}}
+                when: {type: string, pattern: '^\d{4}$', examples: ['2026']}
+              $defs: {part: {enum: [fan, disk]}}
+          b:
+            output_schema: {type: string, pattern: '^\d{4}$'}
+    "};
     let ended = Crew::new(yaml).run();
     let report = ended.report(1);
     let [a, b] = ["a", "b"].map(|name| &report["agents"][name]);
@@ -165,7 +171,7 @@ agents:
 }
 
 #[test]
-fn check_says_who_answers_so() {
+fn check_lists_agents_with_structured_answers() {
     let yaml = "agents: {a: {model: offline}, b: {model: offline, output_schema: {}}}\n";
     let stdout = Crew::check(yaml).run_as_is().stdout;
     assert!(stdout.contains("\nstructured answers: b\n"), "{stdout}");

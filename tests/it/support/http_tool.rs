@@ -1,5 +1,6 @@
 //! One agent with one HTTP tool, and the server it asks.
 
+use indoc::formatdoc;
 use serde_json::Value;
 
 use super::crew::{Crew, Ended};
@@ -11,9 +12,14 @@ pub const TEXT: [(&str, &str); 1] = [("content-type", "text/plain")];
 /// The agent's model is `offline`: it calls its one tool once.
 pub fn yaml(tool: &str) -> String {
     let indented = tool.trim().replace('\n', "\n    ");
-    format!(
-        "tools:\n  t:\n    description: under test\n    {indented}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
-    )
+    formatdoc! {"
+        tools:
+          t:
+            description: under test
+            {indented}
+        agents:
+          a: {{model: offline, tools: [t]}}
+    "}
 }
 
 pub fn crew(server: &ModelServer, tool: &str) -> Crew {

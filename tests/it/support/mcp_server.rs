@@ -16,7 +16,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use indoc::formatdoc;
 use serde_json::{Value, json};
+
+use super::indented;
 
 /// The environment variable that makes the test's program a server: words, each a habit of it. An
 /// unhurried one goes at the end of its input, but not when asked to: it has read whatever was sent.
@@ -29,19 +32,22 @@ const FLOOD: usize = 50_000;
 /// The arguments with which the test's program serves, as a list in YAML.
 pub const ARGS: &str = "[--exact, support::mcp_server::serve, --nocapture]";
 
-/// `mcp_servers:` of a crew's file, with this server as `fx`; `more` are further keys of the server.
+/// `mcp_servers:` with this server as `fx`; `more` are further keys of the server.
 pub fn yaml(role: &str, more: &str) -> String {
-    server("fx", role, more).replacen("  fx", "mcp_servers:\n  fx", 1)
+    format!("mcp_servers:\n{}", server("fx", role, more))
 }
 
 /// One entry of `mcp_servers:`.
 pub fn server(name: &str, role: &str, more: &str) -> String {
     let program = std::env::current_exe().unwrap();
     let program = program.to_str().unwrap();
-    format!(
-        "  {name}:\n    command: {program:?}\n    args: {ARGS}\n    \
-         env: {{{ROLE}: {role:?}, DIR: '${{DIR}}'}}\n{more}"
-    )
+    let entry = formatdoc! {"
+        {name}:
+          command: {program:?}
+          args: {ARGS}
+          env: {{{ROLE}: {role:?}, DIR: '${{DIR}}'}}
+    "};
+    indented(&entry) + more
 }
 
 /// Serves, if that is what the program was started for.

@@ -8,3 +8,8 @@ pub mod mcp_server;
 pub mod mock_model;
 pub mod pty;
 pub mod script;
+
+/// The lines of a YAML, two columns further to the right.
+pub fn indented(yaml: &str) -> String {
+    yaml.lines().map(|line| format!("  {line}\n")).collect()
+}

@@ -8,6 +8,7 @@ use crate::support::mcp_server;
 use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
 use crate::support::script::{text, tool_call, tool_calls};
+use indoc::{formatdoc, indoc};
 use nix::unistd::setsid;
 use serde_json::{Value, json};
 
@@ -20,23 +21,29 @@ fn crew(agents: &str) -> Crew {
 }
 
 fn crew_of(rest: &str) -> Crew {
-    Crew::new(format!(
-        "tools:\n  write:\n    description: x\n    confirm: true\n    env: [DIR, WAIT]\n    \
-         shell: 'echo \"$what\" >> \"$DIR/written\"; [ -z \"$WAIT\" ] || until [ -e \"$DIR/$what\" ]; do sleep 0.01; done'\n    \
-         parameters: {{what: {{type: string, default: something}}}}\n  \
-         free: {{description: x, env: [DIR], shell: 'echo > \"$DIR/free\"'}}\n{rest}"
-    ))
+    Crew::new(formatdoc! {r#"
+        tools:
+          write:
+            description: x
+            confirm: true
+            env: [DIR, WAIT]
+            shell: |
+              echo "$what" >> "$DIR/written"
+              [ -z "$WAIT" ] || until [ -e "$DIR/$what" ]; do sleep 0.01; done
+            parameters: {{what: {{type: string, default: something}}}}
+          free: {{description: x, env: [DIR], shell: 'echo > "$DIR/free"'}}
+        {rest}"#})
 }
 
 /// An agent whose model calls `write` once a turn with each of these, and then answers.
 fn in_turns(calls: &[&str]) -> (ModelServer, Crew) {
     let calls = calls.iter().map(|what| tool_call("write", &json!({"what": what})));
     let server = ModelServer::sequence(calls.chain([text("answered")]).collect::<Vec<_>>());
-    let crew = crew_of(&format!(
-        "providers:\n  mock: {{api: openai, base_url: '{}'}}\n\
-         agents: {{a: {{model: mock/m, tools: [write]}}}}\n",
-        server.base_url()
-    ));
+    let crew = crew_of(&formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '{}'}}
+        agents: {{a: {{model: mock/m, tools: [write]}}}}
+    ", server.base_url()});
     (server, crew)
 }
 
@@ -59,7 +66,7 @@ fn without_terminal() -> std::io::Result<()> {
 }
 
 #[test]
-fn without_a_terminal_the_call_is_refused_and_the_model_is_told() {
+fn without_a_terminal_the_call_is_rejected() {
     let (server, crew) = in_turns(&["x"]);
     let ended = crew.prepare(without_terminal).run();
     let report = ended.report(0);
@@ -73,7 +80,7 @@ fn without_a_terminal_the_call_is_refused_and_the_model_is_told() {
 }
 
 #[test]
-fn with_yes_nobody_is_asked() {
+fn the_option_yes_skips_all_questions() {
     for option in ["--yes", "-y"] {
         let terminal = Pty::open();
         let (_server, crew) = in_turns(&["x", "y"]);
@@ -85,7 +92,7 @@ fn with_yes_nobody_is_asked() {
 }
 
 #[test]
-fn each_call_is_asked_about_until_the_answer_is_always() {
+fn each_call_is_confirmed_until_the_reply_is_always() {
     let terminal = Pty::open();
     let (server, crew) = in_turns(&["one", "two", "three", "four"]);
     // Whatever input, output and progress are, the terminal is what crew was started from.
@@ -112,7 +119,7 @@ fn each_call_is_asked_about_until_the_answer_is_always() {
 }
 
 #[test]
-fn what_is_no_answer_is_asked_again_and_nothing_is_a_no() {
+fn an_invalid_reply_repeats_the_question_and_an_empty_one_is_a_no() {
     let terminal = Pty::open();
     let (_server, crew) = in_turns(&["x"]);
     let running = terminal.start(crew).start();
@@ -126,7 +133,7 @@ fn what_is_no_answer_is_asked_again_and_nothing_is_a_no() {
 }
 
 #[test]
-fn what_was_typed_before_the_question_is_no_answer() {
+fn input_before_the_question_is_discarded() {
     let terminal = Pty::open();
     terminal.type_in("y\na\n");
     terminal.wait_for("a\r\n", 1);
@@ -137,7 +144,7 @@ fn what_was_typed_before_the_question_is_no_answer() {
 }
 
 #[test]
-fn two_agents_ask_one_after_the_other_and_a_third_goes_on() {
+fn questions_are_asked_one_by_one_and_other_agents_continue() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write]}, b: {tools: [write]}, c: {tools: [free]}");
     let running = terminal.start(crew).start();
@@ -159,17 +166,18 @@ fn two_agents_ask_one_after_the_other_and_a_third_goes_on() {
 }
 
 #[test]
-fn always_answers_what_is_queued_for_the_same_tool_too() {
+fn always_also_answers_queued_questions_for_the_tool() {
     let terminal = Pty::open();
     let server = ModelServer::start(|request| match request.has_tool_results() {
         true => text("answered"),
         false => tool_calls(&[("write", &json!({})), ("write", &json!({}))]),
     });
-    let crew = crew_of(&format!(
-        "providers:\n  mock: {{api: openai, base_url: '{}'}}\ndefaults: {{model: mock/m}}\n\
-         agents: {{a: {{tools: [write]}}, b: {{tools: [write]}}}}\n",
-        server.base_url()
-    ));
+    let crew = crew_of(&formatdoc! {"
+        providers:
+          mock: {{api: openai, base_url: '{}'}}
+        defaults: {{model: mock/m}}
+        agents: {{a: {{tools: [write]}}, b: {{tools: [write]}}}}
+    ", server.base_url()});
     let running = terminal.start(crew).start();
     terminal.wait_for(ASKED, 1);
     terminal.type_in("a\n");
@@ -180,7 +188,7 @@ fn always_answers_what_is_queued_for_the_same_tool_too() {
 }
 
 #[test]
-fn ctrl_c_at_the_question_stops_the_run_in_good_order() {
+fn ctrl_c_at_a_question_stops_the_run() {
     let terminal = Pty::open();
     let before = terminal.settings();
     let crew = crew("a: {tools: [write]}, b: {tools: [write]}");
@@ -210,7 +218,7 @@ fn ctrl_c_at_the_question_stops_the_run_in_good_order() {
 }
 
 #[test]
-fn waiting_for_an_answer_counts_as_the_agents_time() {
+fn waiting_for_a_reply_counts_against_the_agents_timeout() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}, b: {tools: [write]}");
     let running = terminal.start(crew.args(&["-k"])).start();
@@ -230,7 +238,7 @@ fn waiting_for_an_answer_counts_as_the_agents_time() {
 }
 
 #[test]
-fn a_question_asked_from_the_background_does_not_stop_crew() {
+fn a_question_from_the_background_does_not_suspend_crew() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}");
     // A job of a shell's: touching the terminal from there would suspend it.
@@ -244,7 +252,7 @@ fn a_question_asked_from_the_background_does_not_stop_crew() {
 }
 
 #[test]
-fn a_question_interrupts_what_is_drawn_and_it_is_drawn_again() {
+fn a_question_interrupts_the_progress_display() {
     let terminal = Pty::open();
     let (_server, crew) = in_turns(&["one", "two"]);
     let crew = crew.env("WAIT", "1").stderr(terminal.as_stderr());
@@ -266,7 +274,7 @@ fn a_question_interrupts_what_is_drawn_and_it_is_drawn_again() {
 }
 
 #[test]
-fn what_a_model_wrote_is_shown_for_what_it_is() {
+fn model_text_is_escaped_in_questions() {
     let terminal = Pty::open();
     let hostile = format!(
         "\u{1b}[2J\u{202e}{}\r\nLet a run write {ASKED}{}; rm -rf ~",
@@ -287,7 +295,7 @@ fn what_a_model_wrote_is_shown_for_what_it_is() {
 }
 
 #[test]
-fn calls_of_a_servers_tools_are_asked_about_by_their_names_in_the_file() {
+fn mcp_calls_are_confirmed_by_their_names_in_the_file() {
     let terminal = Pty::open();
     let servers = mcp_server::yaml("", "    confirm: true\n");
     let agents = "agents: {a: {model: offline, tools: [fx.peek, fx.echo]}}\n";
@@ -304,7 +312,7 @@ fn calls_of_a_servers_tools_are_asked_about_by_their_names_in_the_file() {
 }
 
 #[test]
-fn an_end_of_the_input_ends_the_line_as_well() {
+fn end_of_input_ends_the_line() {
     let terminal = Pty::open();
     let (_server, crew) = in_turns(&["x"]);
     let running = terminal.start(crew).start();
@@ -320,11 +328,14 @@ fn an_end_of_the_input_ends_the_line_as_well() {
 }
 
 #[test]
-fn the_plan_says_which_tools_ask() {
-    let yaml = "tools:\n  asks: {description: x, command: [id], confirm: true}\n  \
-                web: {description: x, confirm: true, http: {url: 'https://example.com'}}\n  \
-                free: {description: x, command: [id]}\n\
-                agents: {a: {model: offline, tools: [asks, web, free]}}\n";
+fn check_shows_which_tools_need_confirmation() {
+    let yaml = indoc! {"
+        tools:
+          asks: {description: x, command: [id], confirm: true}
+          web: {description: x, confirm: true, http: {url: 'https://example.com'}}
+          free: {description: x, command: [id]}
+        agents: {a: {model: offline, tools: [asks, web, free]}}
+    "};
     let shown = Crew::check(yaml).env("COLUMNS", "200").run_as_is().stdout;
     for (tool, asks) in [("asks", "yes"), ("web", "yes"), ("free", "no")] {
         let line = shown.lines().find(|line| line.trim_start().starts_with(tool));

@@ -8,11 +8,12 @@ use crate::support::crew::Crew;
 use crate::support::http_tool::{TEXT, call_of, crew, ok, one, output, yaml};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, redirect, whole};
+use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 #[test]
-fn the_status_decides_and_the_body_is_kept() {
+fn the_status_decides_the_result_and_the_body_is_kept() {
     let json = [("content-type", "application/json")];
     let octets = [("content-type", "image/png")];
     for (answer, status, text) in [
@@ -34,7 +35,7 @@ fn the_status_decides_and_the_body_is_kept() {
 }
 
 #[test]
-fn a_head_request_brings_the_headers() {
+fn a_head_request_returns_the_headers() {
     let headers = [("x-found", "yes"), ("set-cookie", "session=secret"), ("content-length", "9")];
     let server = ModelServer::always(script::Script::default().bytes(
         headers.iter().fold("HTTP/1.1 200 OK\r\n".to_owned(), |head, (name, value)| {
@@ -59,7 +60,7 @@ fn a_long_answer_keeps_its_head_and_its_tail() {
 }
 
 #[test]
-fn an_answer_without_end_ends_in_bounded_memory() {
+fn an_endless_answer_uses_bounded_memory() {
     // As it is, and packed a thousand to one.
     let zeros = vec![b'0'; 1 << 20];
     let bomb = {
@@ -96,7 +97,8 @@ fn a_redirect_is_followed_as_a_browser_does() {
         });
         let body = if method == "GET" { "" } else { ", body: {x: 1}" };
         let tool = format!(
-            "http: {{method: {method}, url: '${{URL}}/a/b', query: {{q: 1}}, headers: {{x-team: t}}{body}}}"
+            "http: {{method: {method}, url: '${{URL}}/a/b', query: {{q: 1}}, \
+             headers: {{x-team: t}}{body}}}"
         );
         let call = call_of(&crew(&server, &tool.replace("/a/b', query: {q: 1}", "/a/b'")).run());
         assert_eq!((output(&call), &call["http_status"]), ("fine", &json!(200)));
@@ -144,7 +146,7 @@ fn a_redirect_leads_to_listed_hosts_only_and_takes_no_credentials_there() {
 }
 
 #[test]
-fn redirects_without_end_end() {
+fn endless_redirects_fail() {
     let server = ModelServer::always(redirect(302, "/again"));
     let call = call_of(&crew(&server, "http: {url: '${URL}/'}").run());
     assert_eq!((output(&call), &call["status"]), ("[more than 5 redirects]", &json!("failed")));
@@ -152,7 +154,7 @@ fn redirects_without_end_end() {
 }
 
 #[test]
-fn a_redirect_to_where_nobody_should_go_is_refused_before_it_is_tried() {
+fn redirects_to_forbidden_addresses_are_rejected_unsent() {
     for (location, why) in [
         ("http://169.254.169.254/latest/meta-data/", "169.254.169.254, a link-local address"),
         ("//2852039166/latest", "169.254.169.254, a link-local address"),
@@ -174,7 +176,7 @@ fn a_redirect_to_where_nobody_should_go_is_refused_before_it_is_tried() {
 }
 
 #[test]
-fn a_tool_that_takes_too_long_is_stopped_and_what_came_is_kept() {
+fn a_timeout_keeps_the_partial_answer() {
     for (answer, kept) in
         [(script::hang(), ""), (script::head(200, &TEXT).raw("begun").stall(), "begun\n")]
     {
@@ -191,14 +193,18 @@ fn a_tool_that_takes_too_long_is_stopped_and_what_came_is_kept() {
 }
 
 #[test]
-fn ctrl_c_drops_every_request_at_once() {
+fn ctrl_c_cancels_all_requests_at_once() {
     const CALLS: usize = 30;
     let server = ModelServer::always(script::hang());
     let agents: String =
         (0..CALLS).map(|n| format!("  a{n}: {{model: offline, tools: [t]}}\n")).collect();
-    let yaml = format!(
-        "tools:\n  t:\n    description: x\n    http: {{url: '${{URL}}/'}}\nagents:\n{agents}"
-    );
+    let yaml = formatdoc! {"
+        tools:
+          t:
+            description: x
+            http: {{url: '${{URL}}/'}}
+        agents:
+        {agents}"};
     let running = Crew::new(&yaml).env("URL", &server.origin()).start();
     server.wait_for("every request", |state| state.open_calls == CALLS);
     let asked = Instant::now();
@@ -217,7 +223,7 @@ fn ctrl_c_drops_every_request_at_once() {
 }
 
 #[test]
-fn a_server_that_is_not_there_or_goes_away_is_a_result() {
+fn connection_failures_are_results() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let ended = Crew::new(yaml("http: {url: '${URL}/secret-path?k=v'}"))
         .env("URL", &format!("http://{free}"))

@@ -7,10 +7,11 @@ use crate::support::faults::{self, expect_in};
 use crate::support::http_tool::{call_of, crew, ok, one, output, yaml};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::whole;
+use indoc::{formatdoc, indoc};
 use serde_json::json;
 
 #[test]
-fn an_argument_stays_in_its_place_whatever_it_holds() {
+fn arguments_are_escaped_in_their_place() {
     for (hostile, in_path, in_query) in [
         ("a b", "a%20b", "a+b"),
         ("../..", "..%2F..", "..%2F.."),
@@ -27,9 +28,14 @@ fn an_argument_stays_in_its_place_whatever_it_holds() {
     ] {
         let server = ModelServer::always(ok());
         let default = serde_json::to_string(&hostile.replace("${", "$${")).unwrap();
-        let tool = format!(
-            "http:\n  method: post\n  url: '${{URL}}/v1/users/{{{{ x }}}}/p-{{{{ x }}}}?fixed=1'\n  query: {{q: '{{{{ x }}}}', n: 5}}\n  body: {{text: 'it is {{{{ x }}}}', same: '{{{{ x }}}}'}}\nparameters:\n  x: {{type: string, default: {default}}}"
-        );
+        let tool = formatdoc! {"
+            http:
+              method: post
+              url: '${{URL}}/v1/users/{{{{ x }}}}/p-{{{{ x }}}}?fixed=1'
+              query: {{q: '{{{{ x }}}}', n: 5}}
+              body: {{text: 'it is {{{{ x }}}}', same: '{{{{ x }}}}'}}
+            parameters:
+              x: {{type: string, default: {default}}}"};
         let call = call_of(&crew(&server, &tool).run());
         assert_eq!((output(&call), &call["http_status"]), ("fine", &json!(200)), "{call:#}");
         let request = one(&server);
@@ -43,7 +49,7 @@ fn an_argument_stays_in_its_place_whatever_it_holds() {
 }
 
 #[test]
-fn what_would_lead_elsewhere_is_not_sent() {
+fn arguments_cannot_change_the_destination() {
     for (url, x, why) in [
         ("/a/{{ x }}/b", "..", "[a part of the address would be .. alone]"),
         ("/a/{{ x }}/b", ".", "[a part of the address would be . alone]"),
@@ -57,9 +63,10 @@ fn what_would_lead_elsewhere_is_not_sent() {
         ),
     ] {
         let server = ModelServer::always(ok());
-        let tool = format!(
-            "http: {{method: DELETE, url: '${{URL}}{url}'}}\nparameters:\n  x: {{type: string, default: '{x}'}}"
-        );
+        let tool = formatdoc! {"
+            http: {{method: DELETE, url: '${{URL}}{url}'}}
+            parameters:
+              x: {{type: string, default: '{x}'}}"};
         let call = call_of(&crew(&server, &tool).run());
         assert_eq!((&call["status"], output(&call)), (&json!("failed"), why));
         assert_eq!(call.get("http_status"), None);
@@ -70,17 +77,17 @@ fn what_would_lead_elsewhere_is_not_sent() {
 #[test]
 fn a_body_keeps_the_types_of_its_arguments() {
     let server = ModelServer::always(ok());
-    let tool = "
-http:
-  url: ${URL}/
-  body:
-    n: '{{ n }}'
-    list: ['{{ list }}', '{{ on }}', 'n={{ n }}', 1.5, null, true]
-    deep: {vars: '{{ vars }}', input: '{{ input }}'}
-parameters:
-  n: {type: integer, default: 7}
-  on: {type: boolean, default: false}
-  list: {type: array, default: [1, {a: \"'\\\"\"}]}";
+    let tool = indoc! {r#"
+        http:
+          url: ${URL}/
+          body:
+            n: '{{ n }}'
+            list: ['{{ list }}', '{{ on }}', 'n={{ n }}', 1.5, null, true]
+            deep: {vars: '{{ vars }}', input: '{{ input }}'}
+        parameters:
+          n: {type: integer, default: 7}
+          on: {type: boolean, default: false}
+          list: {type: array, default: [1, {a: "'\""}]}"#};
     call_of(&crew(&server, tool).run());
     let expected = json!({"n": 7, "list": [[1, {"a": "'\""}], false, "n=7", 1.5, null, true],
         "deep": {"vars": {}, "input": "go"}});
@@ -89,13 +96,13 @@ parameters:
 }
 
 #[test]
-fn a_header_takes_no_second_line() {
+fn headers_reject_line_breaks() {
     for (x, sent) in [("a-b c", true), ("a\r\nevil: 1", false), ("a\0b", false), ("a\nb", false)] {
         let server = ModelServer::always(ok());
-        let tool = format!(
-            "http: {{url: '${{URL}}', headers: {{X-Thing: '{{{{ x }}}}', Accept: text/plain}}}}\nparameters:\n  x: {{type: string, default: {}}}",
-            json!(x)
-        );
+        let tool = formatdoc! {"
+            http: {{url: '${{URL}}', headers: {{X-Thing: '{{{{ x }}}}', Accept: text/plain}}}}
+            parameters:
+              x: {{type: string, default: {}}}", json!(x)};
         let call = call_of(&crew(&server, &tool).run());
         if sent {
             assert_eq!(one(&server).header("x-thing"), Some(x));
@@ -109,7 +116,7 @@ fn a_header_takes_no_second_line() {
 }
 
 #[test]
-fn a_secret_reaches_its_host_and_nothing_else() {
+fn a_secret_reaches_its_host_only() {
     // The second is one only because a variable brought it in, and is no template.
     const SECRETS: [&str; 3] =
         ["s3cr3t-of-the-weather", "{{ input }}-s3cr3t", "sk-for-another-host"];
@@ -117,9 +124,17 @@ fn a_secret_reaches_its_host_and_nothing_else() {
         let sent = ["authorization", "x-team"].map(|name| request.header(name).unwrap());
         whole(404, &[("content-type", "text/plain")], format!("you sent {}, {}", sent[0], sent[1]))
     });
-    let yaml = yaml(
-        "http: {url: '${URL}/{{ x }}', query: {api_key: '${TOKEN}'}, headers: {Authorization: 'Bearer ${TOKEN}', x-team: '${TEAM}/{{ x }}', x-key: '${OPENAI_API_KEY}', accept: text/plain}}\nparameters: {x: {type: string, default: text/plain}}",
-    );
+    let yaml = yaml(indoc! {"
+        http:
+          url: '${URL}/{{ x }}'
+          query: {api_key: '${TOKEN}'}
+          headers:
+            Authorization: 'Bearer ${TOKEN}'
+            x-team: '${TEAM}/{{ x }}'
+            x-key: '${OPENAI_API_KEY}'
+            accept: text/plain
+        parameters: {x: {type: string, default: text/plain}}
+    "});
     let env = [("TOKEN", SECRETS[0]), ("TEAM", SECRETS[1]), ("OPENAI_API_KEY", SECRETS[2])];
     let crew = Crew::new(&yaml).env("URL", &server.origin()).args(&["-v"]);
     let ended = crew.envs(&env).run();
@@ -141,12 +156,18 @@ fn a_secret_reaches_its_host_and_nothing_else() {
 }
 
 #[test]
-fn a_server_that_repeats_the_address_tells_no_secret() {
+fn an_echoed_address_is_redacted() {
     let server = ModelServer::start(|request| {
         let said = format!("Cannot {} {}: {}", request.method, request.path, request.body);
         whole(404, &[("content-type", "text/plain")], said)
     });
-    let tool = "http: {method: POST, url: '${URL}/bot${BOT_TOKEN}/send', query: {k: '${SOME_KEY}'}, body: [\"${BODY_SECRET}\", \"${PLAIN}\"]}";
+    let tool = indoc! {r#"
+        http:
+          method: POST
+          url: '${URL}/bot${BOT_TOKEN}/send'
+          query: {k: '${SOME_KEY}'}
+          body: ["${BODY_SECRET}", "${PLAIN}"]
+    "#};
     let secrets =
         [("BOT_TOKEN", "1234:AbC-dEf"), ("SOME_KEY", "a+b/c==d e"), ("BODY_SECRET", "in-the-body")];
     let crew = crew(&server, tool).env("PLAIN", "no secret");
@@ -158,7 +179,7 @@ fn a_server_that_repeats_the_address_tells_no_secret() {
 }
 
 #[test]
-fn a_secret_that_is_cut_in_two_leaves_nothing_of_itself() {
+fn a_truncated_secret_is_redacted() {
     let server = ModelServer::start(|request| {
         let key = request.header("x-key").unwrap();
         whole(200, &[("content-type", "text/plain")], key.repeat(1000))
@@ -174,7 +195,7 @@ fn a_secret_that_is_cut_in_two_leaves_nothing_of_itself() {
 }
 
 #[test]
-fn an_api_key_goes_into_headers_only() {
+fn api_keys_are_allowed_in_headers_only() {
     let key = [("OPENAI_API_KEY", "sk-test-key")];
     for request in [
         "{url: 'http://h/${OPENAI_API_KEY}'}",
@@ -188,7 +209,7 @@ fn an_api_key_goes_into_headers_only() {
 }
 
 #[test]
-fn offline_asks_nobody_but_this_machine() {
+fn offline_allows_this_machine_only() {
     let server = ModelServer::always(ok());
     let call = call_of(&crew(&server, "http: {url: '${URL}/'}").args(&["--offline"]).run());
     assert_eq!(output(&call), "fine");
@@ -202,7 +223,7 @@ fn offline_asks_nobody_but_this_machine() {
 }
 
 #[test]
-fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
+fn proxies_are_used_except_for_this_machine() {
     let proxy = ModelServer::always(ok());
     let server = ModelServer::always(ok());
     for (url, asked) in [("http://tickets.example.invalid", &proxy), (&server.origin(), &server)] {
@@ -222,9 +243,13 @@ fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
 
 #[test]
 fn check_shows_method_and_hosts() {
-    let crew = Crew::check(yaml(
-        "http: {method: put, url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123', body: 1, allow_hosts: [cdn.example.com, '127.0.0.1:99', files.cdn.example.com]}",
-    ));
+    let crew = Crew::check(yaml(indoc! {"
+        http:
+          method: put
+          url: 'HTTP://Example.COM:8080/secret/{{ input }}?key=0123'
+          body: 1
+          allow_hosts: [cdn.example.com, '127.0.0.1:99', files.cdn.example.com]
+    "}));
     let shown = crew.run_as_is().stdout;
     for part in [
         "PUT http://example.com:8080 (redirects:",
@@ -310,7 +335,13 @@ const FAULTS: &[(&str, &str)] = &[
 
 #[test]
 fn faults_of_a_request_are_found_before_anything_runs() {
-    let tool = |tool: &str| format!("tools:\n  t:\n    {tool}\n");
+    let tool = |tool: &str| {
+        formatdoc! {"
+            tools:
+              t:
+                {tool}
+        "}
+    };
     for (request, fault) in FAULTS {
         expect_in(&tool(request), &[fault]);
     }

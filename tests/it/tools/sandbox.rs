@@ -2,9 +2,10 @@
 
 use crate::support::crew::Crew;
 use crate::support::faults::expect_in;
+use indoc::indoc;
 
 #[test]
-fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
+fn faults_of_sandboxes() {
     let tool = |keys: &str| format!("tools:\n  t: {{description: x, {keys}}}\n");
     let program = |sandbox: &str| tool(&format!("command: [id], sandbox: {sandbox}"));
     let gone = "tools.t.sandbox.read[1] 3:58 .. there is no file or folder \"gone\"";
@@ -21,16 +22,24 @@ fn every_fault_of_a_sandbox_is_found_before_anything_runs() {
 }
 
 #[test]
-fn the_plan_says_what_a_tool_may_touch() {
-    let crew = Crew::check(
-        "tools:\n  free: {description: x, command: [id]}\n  \
-         kept: {description: x, command: [id], sandbox: {read: [/etc, .], write: [/tmp], network: none, if_unsupported: warn}}\n  \
-         web: {description: x, http: {url: 'http://h/'}}\n\
-         mcp_servers:\n  open: {command: id}\n  \
-         shut: {command: id, confirm: true, sandbox: {read: [/etc], network: none, if_unsupported: warn}}\n  \
-         far: {url: 'http://h/'}\n\
-         agents: {a: {model: offline, tools: [free, kept, web, open, shut, far]}}\n",
-    );
+fn check_shows_sandboxes() {
+    let crew = Crew::check(indoc! {"
+        tools:
+          free: {description: x, command: [id]}
+          kept:
+            description: x
+            command: [id]
+            sandbox: {read: [/etc, .], write: [/tmp], network: none, if_unsupported: warn}
+          web: {description: x, http: {url: 'http://h/'}}
+        mcp_servers:
+          open: {command: id}
+          shut:
+            command: id
+            confirm: true
+            sandbox: {read: [/etc], network: none, if_unsupported: warn}
+          far: {url: 'http://h/'}
+        agents: {a: {model: offline, tools: [free, kept, web, open, shut, far]}}
+    "});
     let ended = crew.env("COLUMNS", "200").run_as_is();
     let text = ended.stdout;
     assert_eq!(ended.status.code(), Some(0), "{text}");
@@ -55,6 +64,7 @@ mod kept {
     use std::path::Path;
 
     use crew::process::Sandbox;
+    use indoc::{formatdoc, indoc};
     use nix::sys::signal::Signal;
     use serde_json::{Value, json};
 
@@ -78,11 +88,18 @@ mod kept {
 
     /// One agent that calls this shell tool once, in this sandbox. `$DIR` is the crew's folder.
     fn crew(sandbox: &str, shell: &str) -> Crew {
-        let crew = Crew::new(format!(
-            "limits: {{grace: 300ms}}\ntools:\n  t:\n    description: x\n    env: [DIR, PORT]\n    \
-             sandbox: {sandbox}\n    shell: |\n      {}\nagents:\n  a: {{model: offline, tools: [t]}}\n",
-            shell.replace('\n', "\n      ")
-        ));
+        let crew = Crew::new(formatdoc! {"
+            limits: {{grace: 300ms}}
+            tools:
+              t:
+                description: x
+                env: [DIR, PORT]
+                sandbox: {sandbox}
+                shell: |
+                  {}
+            agents:
+              a: {{model: offline, tools: [t]}}
+        ", shell.replace('\n', "\n      ")});
         for folder in ["in", "out"] {
             std::fs::create_dir(crew.path(folder)).unwrap();
             std::fs::write(crew.path(folder).join("kept"), "kept\n").unwrap();
@@ -120,7 +137,7 @@ mod kept {
     }
 
     #[test]
-    fn only_what_is_listed_is_read() {
+    fn only_listed_paths_are_readable() {
         if !is_kept(true) {
             return;
         }
@@ -142,7 +159,7 @@ mod kept {
     }
 
     #[test]
-    fn home_and_the_processes_of_others_are_not_read_but_the_system_is() {
+    fn home_and_other_processes_are_unreadable_and_the_system_is_readable() {
         if !is_kept(true) {
             return;
         }
@@ -154,7 +171,7 @@ mod kept {
     }
 
     #[test]
-    fn only_what_is_listed_is_written() {
+    fn only_listed_paths_are_writable() {
         if !is_kept(true) {
             return;
         }
@@ -180,15 +197,19 @@ mod kept {
     }
 
     #[test]
-    fn a_single_file_can_be_listed_and_the_program_itself_need_not_be() {
+    fn single_files_can_be_listed_and_the_program_is_implied() {
         if !is_kept(true) {
             return;
         }
-        let crew = Crew::new(
-            "tools:\n  t:\n    description: x\n    command: [./bin/own.sh]\n    \
-             sandbox: {read: ['${DIR}/one'], write: [two]}\n\
-             agents:\n  a: {model: offline, tools: [t]}\n",
-        );
+        let crew = Crew::new(indoc! {"
+            tools:
+              t:
+                description: x
+                command: [./bin/own.sh]
+                sandbox: {read: ['${DIR}/one'], write: [two]}
+            agents:
+              a: {model: offline, tools: [t]}
+        "});
         std::fs::create_dir(crew.path("bin")).unwrap();
         let script = "#!/bin/sh\ncat one && echo 2 > two && cat two\ncat bin/other three\n";
         for (name, text) in [
@@ -213,14 +234,16 @@ mod kept {
     }
 
     #[test]
-    fn a_program_whose_interpreter_is_not_listed_says_so() {
+    fn an_unlisted_interpreter_is_reported() {
         if !is_kept(true) {
             return;
         }
-        let crew = Crew::new(
-            "tools:\n  t: {description: x, command: [./own], sandbox: {}}\n\
-             agents:\n  a: {model: offline, tools: [t]}\n",
-        );
+        let crew = Crew::new(indoc! {"
+            tools:
+              t: {description: x, command: [./own], sandbox: {}}
+            agents:
+              a: {model: offline, tools: [t]}
+        "});
         std::fs::copy("/bin/sh", crew.path("interpreter")).unwrap();
         let script = format!("#!{}\necho started\n", crew.path("interpreter").display());
         std::fs::write(crew.path("own"), script).unwrap();
@@ -235,7 +258,7 @@ mod kept {
          bash -c 'exec 3<>/dev/tcp/127.0.0.1/$PORT' 2>&1 && echo connected; exit 0";
 
     #[test]
-    fn without_the_network_nothing_is_connected_to() {
+    fn network_none_blocks_connections() {
         if !is_kept(false) {
             return;
         }
@@ -252,7 +275,7 @@ mod kept {
     }
 
     #[test]
-    fn a_confined_tool_is_stopped_like_any_other() {
+    fn sandboxed_tools_are_stopped() {
         if !is_kept(true) {
             return;
         }
@@ -269,7 +292,7 @@ mod kept {
     }
 
     #[test]
-    fn a_confined_tools_time_limit_and_leftovers_are_seen_to() {
+    fn sandboxed_tools_time_out_and_leave_no_process() {
         if !is_kept(true) {
             return;
         }
@@ -284,13 +307,18 @@ mod kept {
     }
 
     #[test]
-    fn other_tools_are_not_confined_with_it() {
+    fn other_tools_are_not_sandboxed() {
         if !is_kept(true) {
             return;
         }
-        let yaml = "tools:\n  t: {description: x, env: [DIR], shell: 'cat \"$DIR/secret\"', sandbox: {}}\n  \
-                    u: {description: x, env: [DIR], shell: 'cat \"$DIR/secret\"'}\n\
-                    agents:\n  a: {model: offline, tools: [t, u]}\n  b: {model: offline, needs: [a], tools: [u]}\n";
+        let yaml = indoc! {r#"
+            tools:
+              t: {description: x, env: [DIR], shell: 'cat "$DIR/secret"', sandbox: {}}
+              u: {description: x, env: [DIR], shell: 'cat "$DIR/secret"'}
+            agents:
+              a: {model: offline, tools: [t, u]}
+              b: {model: offline, needs: [a], tools: [u]}
+        "#};
         let crew = Crew::new(yaml);
         std::fs::write(crew.path("secret"), "the secret\n").unwrap();
         let report = crew.run().report(0);
@@ -301,7 +329,7 @@ mod kept {
     }
 
     #[test]
-    fn an_mcp_server_can_be_confined_too() {
+    fn mcp_servers_can_be_sandboxed() {
         if !is_kept(true) {
             return;
         }
@@ -338,7 +366,7 @@ mod kept {
     }
 
     #[test]
-    fn what_the_kernel_cannot_keep_is_a_fault_of_the_file() {
+    fn an_unsupported_sandbox_is_a_fault() {
         let ended =
             crew("{read: [in]}", "echo ran > \"$DIR/out/ran\"").prepare(without_landlock).run();
         let report = ended.report(2);
@@ -350,7 +378,7 @@ mod kept {
     }
 
     #[test]
-    fn it_runs_all_the_same_where_the_file_says_so_and_says_that() {
+    fn if_unsupported_warn_runs_without_the_sandbox_and_warns() {
         let warn = "{read: [in], if_unsupported: warn}";
         let ended = crew(warn, "cat \"$DIR/secret\"").prepare(without_landlock).run();
         assert_eq!(output_of(&ended), "the secret\n");

@@ -1,14 +1,20 @@
 //! Tools as a crew's file defines them: what they are given, what comes back, what is reported.
 
 use crate::support::crew::{Crew, Ended, is_alive};
+use indoc::formatdoc;
 use serde_json::{Value, json};
 
 /// One agent whose model is `offline`: it calls its one tool once.
 fn crew(tool: &str) -> Crew {
     let indented = tool.trim().replace('\n', "\n    ");
-    Crew::new(format!(
-        "tools:\n  t:\n    description: under test\n    {indented}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
-    ))
+    Crew::new(formatdoc! {"
+        tools:
+          t:
+            description: under test
+            {indented}
+        agents:
+          a: {{model: offline, tools: [t]}}
+    "})
 }
 
 fn call_of(ended: &Ended) -> Value {
@@ -16,31 +22,36 @@ fn call_of(ended: &Ended) -> Value {
 }
 
 #[test]
-fn a_template_fills_one_argument_whatever_it_holds() {
+fn a_template_fills_exactly_one_argument() {
     let hostile = "a b; $(touch owned) `touch owned` 'q' \"d\" * \\ {{ input }} ${HOME}";
-    let tool = format!(
-        "command: [printf, '<%s>', '{{{{ text }}}}', 'x={{{{ text }}}}']\nparameters:\n  text: {{type: string, default: {}}}",
-        serde_json::to_string(&hostile.replace("${", "$${")).unwrap()
-    );
+    let default = serde_json::to_string(&hostile.replace("${", "$${")).unwrap();
+    let tool = formatdoc! {"
+        command: [printf, '<%s>', '{{{{ text }}}}', 'x={{{{ text }}}}']
+        parameters:
+          text: {{type: string, default: {default}}}
+    "};
     let ended = crew(&tool).run();
     assert_eq!(call_of(&ended)["output"], format!("<{hostile}><x={hostile}>"));
     assert!(!ended.path().join("owned").exists());
 }
 
 #[test]
-fn a_shell_tool_gets_its_arguments_as_variables_only() {
+fn shell_tools_get_arguments_as_variables_only() {
     let hostile = "a b; $(touch owned) `touch owned` 'q' \"d\" * \\";
-    let tool = format!(
-        "shell: printf '<%s>' \"$text\" \"$n\"\nparameters:\n  text: {{type: string, default: {}}}\n  n: {{type: integer, default: 7}}",
-        serde_json::to_string(hostile).unwrap()
-    );
+    let default = serde_json::to_string(hostile).unwrap();
+    let tool = formatdoc! {r#"
+        shell: printf '<%s>' "$text" "$n"
+        parameters:
+          text: {{type: string, default: {default}}}
+          n: {{type: integer, default: 7}}
+    "#};
     let ended = crew(&tool).run();
     assert_eq!(call_of(&ended)["output"], format!("<{hostile}><7>"));
     assert!(!ended.path().join("owned").exists());
 }
 
 #[test]
-fn a_secret_among_the_arguments_is_not_shown() {
+fn secrets_in_arguments_are_redacted() {
     let tool = "command: [echo, '--password=${DB_PASSWORD}', '${DB_USER}']";
     let secret = "hunter2-hunter2";
     for (tool, vars) in [
@@ -80,13 +91,20 @@ fn a_tool_sees_the_listed_variables_and_no_others() {
 }
 
 #[test]
-fn a_tool_starts_where_crew_was_started_unless_the_file_says_otherwise() {
+fn a_tool_starts_in_crews_directory_or_in_its_cwd() {
     for (cwd, expected) in
         [("", "."), ("cwd: .", "."), ("cwd: sub", "sub"), ("cwd: '{{ vars.d }}'", "sub")]
     {
-        let yaml = format!(
-            "vars: {{d: sub}}\ntools:\n  t:\n    description: x\n    command: [pwd, -P]\n    {cwd}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
-        );
+        let yaml = formatdoc! {"
+            vars: {{d: sub}}
+            tools:
+              t:
+                description: x
+                command: [pwd, -P]
+                {cwd}
+            agents:
+              a: {{model: offline, tools: [t]}}
+        "};
         let crew = Crew::new(&yaml);
         std::fs::create_dir(crew.path("sub")).unwrap();
         let expected = std::fs::canonicalize(crew.path(expected)).unwrap();
@@ -96,13 +114,13 @@ fn a_tool_starts_where_crew_was_started_unless_the_file_says_otherwise() {
 }
 
 #[test]
-fn the_two_outputs_come_back_in_the_order_they_were_written() {
+fn stdout_and_stderr_keep_their_order() {
     let ended = crew("shell: echo 1; echo 2 >&2; echo 3; echo 4 >&2").run();
     assert_eq!(call_of(&ended)["output"], "1\n2\n3\n4\n");
 }
 
 #[test]
-fn there_is_nothing_to_read_on_a_tools_input_and_no_terminal() {
+fn a_tool_has_an_empty_stdin_and_no_terminal() {
     let ended = crew("shell: 'cat; (: </dev/tty) 2>/dev/null || echo no terminal'").run();
     assert_eq!(call_of(&ended)["output"], "no terminal\n");
 }
@@ -119,7 +137,7 @@ fn a_long_output_keeps_its_head_and_its_tail() {
 }
 
 #[test]
-fn a_failing_tool_is_a_result_and_the_agent_goes_on() {
+fn a_failing_tool_is_a_result_and_the_agent_continues() {
     for (shell, exit_code, signal, note) in [
         ("echo no; exit 3", json!(3), json!(null), "no\n[exit code 3]"),
         ("kill -9 $$", json!(null), json!("SIGKILL"), "[ended by SIGKILL]"),
@@ -134,7 +152,7 @@ fn a_failing_tool_is_a_result_and_the_agent_goes_on() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_a_result_too() {
+fn a_missing_program_is_a_result() {
     let call = call_of(&crew("command: [no-such-program-anywhere]").run());
     assert_eq!(call["status"], "failed");
     let output = call["output"].as_str().unwrap();
@@ -142,7 +160,7 @@ fn a_program_that_is_not_there_is_a_result_too() {
 }
 
 #[test]
-fn a_tool_that_takes_too_long_is_stopped_and_the_agent_goes_on() {
+fn a_tool_that_times_out_is_stopped_and_the_agent_continues() {
     let ended = crew("shell: echo before; exec sleep 1000\ntimeout: 700ms").run();
     let call = call_of(&ended);
     assert_eq!(call["status"], "timed_out");
@@ -152,19 +170,27 @@ fn a_tool_that_takes_too_long_is_stopped_and_the_agent_goes_on() {
 }
 
 #[test]
-fn what_a_tool_leaves_behind_is_stopped_and_its_output_comes_at_once() {
+fn leaked_processes_are_stopped_and_do_not_delay_the_output() {
     for left_behind in [
         "sleep 1000 &",                                   // holds the output open
         "sleep 1000 >/dev/null 2>&1 &",                   // does not
         "(trap '' TERM; while :; do sleep 1000; done) &", // and will not go when asked
     ] {
         let script = format!("{left_behind}\necho $! > \"$DIR/pid\"\necho done");
-        let tool = format!("shell: |\n  {}\nenv: [DIR]", script.replace('\n', "\n  "));
+        let tool = formatdoc! {"
+            shell: |
+              {}
+            env: [DIR]", script.replace('\n', "\n  ")};
         let yaml_grace = "limits: {grace: 2s}\n";
         let indented = tool.replace('\n', "\n    ");
-        let ended = Crew::new(format!(
-            "{yaml_grace}tools:\n  t:\n    description: x\n    {indented}\nagents:\n  a: {{model: offline, tools: [t]}}\n"
-        ))
+        let ended = Crew::new(formatdoc! {"
+            {yaml_grace}tools:
+              t:
+                description: x
+                {indented}
+            agents:
+              a: {{model: offline, tools: [t]}}
+        "})
         .run();
         let call = call_of(&ended);
         assert_eq!(call["status"], "succeeded", "{left_behind}");
