@@ -20,11 +20,11 @@ use crate::template::{Template, Vars};
 use build::Builder;
 
 pub use crate::config::faults::Faults;
-pub use agents::AgentSettings;
 pub use budget::{BudgetPlan, Price, Prices};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
 pub use sandbox::SandboxPlan;
+pub use settings::AgentSettings;
 
 mod agents;
 mod budget;
@@ -42,6 +42,7 @@ mod rate;
 mod sandbox;
 mod scope;
 mod secrets;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tools;
