@@ -6,7 +6,8 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::{Api, ProviderPlan, RateLimits, rate};
+use super::provider::{Api, ProviderPlan, RateLimits};
+use super::rate;
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{ApiConfig, Entries, ProviderConfig};

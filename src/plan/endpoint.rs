@@ -5,7 +5,8 @@ use secrecy::SecretString;
 
 use super::check::{self, Origin};
 use super::declared::{self, Declared};
-use super::{Api, ProviderPlan, RateLimits, rate};
+use super::provider::{Api, ProviderPlan, RateLimits};
+use super::rate;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, ProviderConfig};
