@@ -30,3 +30,4 @@ pub mod template;
 pub mod text;
 pub mod tool;
 pub mod units;
+pub mod vendor;

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use crew::chat::{ChatReply, Message, ToolSpec};
 use crew::net::SetupError;
-use crew::plan::{Api, ProviderPlan, RateLimits};
+use crew::plan::{ProviderPlan, RateLimits};
 use crew::provider::{ChatDelta, ChatRequest, Provider, ProviderError, connect};
 use crew::report::{ErrorKind, Scope};
+use crew::vendor::Api;
 use futures::future::join_all;
 use serde_json::json;
 use support::mock_model::{ModelServer, State};
@@ -25,6 +26,7 @@ const SHORT: Duration = Duration::from_millis(200);
 fn plan(base_url: &str) -> ProviderPlan {
     ProviderPlan {
         name: "mock".into(),
+        vendor: None,
         api: Api::OpenAi,
         base_url: base_url.into(),
         query: Vec::new(),

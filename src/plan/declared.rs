@@ -6,13 +6,14 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::provider::{Api, ProviderPlan, RateLimits};
+use super::provider::{ProviderPlan, RateLimits};
 use super::rate;
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
-use crate::config::file::{ApiConfig, Entries, ProviderConfig};
+use crate::config::file::{Entries, ProviderConfig};
 use crate::config::place::Path;
 use crate::text::quoted;
+use crate::vendor::{self, Api};
 
 /// An endpoint of the file; its key has not been looked up.
 #[derive(Debug, Default)]
@@ -28,15 +29,10 @@ pub struct Declared {
 
 impl Declared {
     pub fn new(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> Self {
-        let api = match config.api {
-            Some(ApiConfig::Openai) | None => Api::OpenAi,
-            Some(ApiConfig::Anthropic) => Api::Anthropic,
-            Some(ApiConfig::Gemini) => Api::Gemini,
-        };
+        let api = config.api.unwrap_or_default();
         let base_url = match &config.base_url {
             None => {
-                let version = if api == Api::OpenAi { "/v1" } else { "" };
-                let hint = format!("such as base_url: http://127.0.0.1:8080{version}");
+                let hint = format!("such as base_url: {}", api.spec().example_base_url);
                 log.key(path, format!("provider {name:?} has no base_url"), Some(hint));
                 String::new()
             }
@@ -63,6 +59,7 @@ impl Declared {
     pub fn plan(&self, api_key: Option<SecretString>) -> ProviderPlan {
         ProviderPlan {
             name: self.name.clone(),
+            vendor: None,
             api: self.api,
             base_url: self.base_url.clone(),
             query: self.query.clone(),
@@ -94,10 +91,8 @@ fn query(
 
 /// What is not the name of a variable may be the key itself, so it is neither repeated nor shown.
 fn key_variable(text: &str, path: &Path<'_>, log: &FaultLog) -> bool {
-    let like_a_key = text.len() > 64
-        || ["sk-", "sk_", "AIza", "ghp_", "gsk_", "xai-", "hf_"]
-            .iter()
-            .any(|start| text.starts_with(start));
+    let like_a_key =
+        text.len() > 64 || vendor::KEY_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
     if is_variable_name(text) && !like_a_key {
         return true;
     }
@@ -142,10 +137,6 @@ pub fn headers(
     checked
 }
 
-/// What vendors' examples of a call end with.
-const CALLS: [&str; 4] =
-    ["/chat/completions", "/v1/messages", ":generateContent", ":streamGenerateContent"];
-
 pub fn base_url(text: &str) -> Result<String, String> {
     let expected = "expected an address such as http://127.0.0.1:8080/v1";
     let url = Url::parse(text.trim()).map_err(|error| format!("{expected}: {error}"))?;
@@ -159,7 +150,7 @@ pub fn base_url(text: &str) -> Result<String, String> {
         return Err(format!("{expected}, without ? or #; parameters go under query"));
     }
     let address = url.as_str().trim_end_matches('/');
-    if let Some(call) = CALLS.iter().find(|call| address.ends_with(*call)) {
+    if let Some(call) = vendor::call_paths().find(|path| address.ends_with(path)) {
         return Err(format!("{expected}, without {call}: that is added for each call"));
     }
     Ok(address.to_owned())

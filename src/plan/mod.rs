@@ -16,6 +16,7 @@ use crate::config::faults::FaultLog;
 use crate::config::{self, find};
 use crate::structured::Schema;
 use crate::template::{Template, Vars};
+use crate::vendor;
 use build::Builder;
 
 pub use crate::config::faults::Faults;
@@ -23,7 +24,7 @@ pub use agents::AgentSettings;
 pub use budget::{BudgetPlan, Price, Prices};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
-pub use provider::{Api, ProviderPlan, RateLimits};
+pub use provider::{ProviderPlan, RateLimits};
 pub use sandbox::SandboxPlan;
 
 mod agents;
@@ -79,7 +80,7 @@ pub(crate) fn read(
 ) -> Result<CrewPlan, Faults> {
     let mut log = FaultLog::default();
     let plan =
-        config::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log).map(|(crew, keys)| {
+        config::parse(&source, env, &vendor::key_variables(), &mut log).map(|(crew, keys)| {
             Builder { crew: &crew, keys: &keys, overrides, env, log: &log }.plan(&file)
         });
     match plan {

@@ -1,36 +1,15 @@
 //! Model servers as a plan has them.
 
-use std::fmt;
-
 use secrecy::SecretString;
 
-/// The protocol that an endpoint speaks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Api {
-    /// Chat completions.
-    #[default]
-    OpenAi,
-    /// Messages.
-    Anthropic,
-    /// `generateContent`.
-    Gemini,
-}
-
-impl fmt::Display for Api {
-    /// As in a crew's file.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-            Self::Gemini => "gemini",
-        })
-    }
-}
+use crate::vendor::{Api, Vendor};
 
 /// An endpoint that serves models.
 #[derive(Debug)]
 pub struct ProviderPlan {
     pub name: String,
+    /// `None`: declared in the file.
+    pub vendor: Option<&'static Vendor>,
     pub api: Api,
     /// What the SDK of the protocol's vendor takes: for OpenAI's with the version, for the others
     /// without. No slash at its end; `http` or `https`.

@@ -17,7 +17,6 @@ use tokio::time::timeout;
 
 use super::body::{Body, NoPiece};
 use super::failure::{self, ServerError};
-use super::protocol::Protocol;
 use super::{Effect, ProviderError, reset};
 use crate::net;
 use crate::net::{CONNECT_TIMEOUT, SetupError};
@@ -53,11 +52,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub fn new(
-        plan: &ProviderPlan,
-        client: Client,
-        protocol: &dyn Protocol,
-    ) -> Result<Self, SetupError> {
+    pub fn new(plan: &ProviderPlan, client: Client) -> Result<Self, SetupError> {
         let mut base = base_url(plan)?;
         let mut secrets = Secrets::default();
         secrets.add(base.password().unwrap_or_default());
@@ -67,7 +62,7 @@ impl Endpoint {
                 secrets.add(value.expose_secret());
             }
         }
-        let headers = headers(plan, protocol, &mut secrets)?;
+        let headers = headers(plan, &mut secrets)?;
         Ok(Self {
             client,
             base,
@@ -295,24 +290,23 @@ fn key_advice(plan: &ProviderPlan) -> String {
     let sent = plan.headers.iter().chain(&plan.query).find(|(name, _)| is_telling(name));
     match sent {
         Some((place, _)) => format!("check {place} under providers"),
-        // A built-in one has no place for a key.
-        None if plan.name == "ollama" => {
+        // The file has no place for the key of a built-in one.
+        None if plan.vendor.is_some() => {
             "no key was sent: declare the server under providers, by another name".to_owned()
         }
         None => "no key was sent: name its variable in api_key_env".to_owned(),
     }
 }
 
-fn headers(
-    plan: &ProviderPlan,
-    protocol: &dyn Protocol,
-    secrets: &mut Secrets,
-) -> Result<HeaderMap, SetupError> {
+fn headers(plan: &ProviderPlan, secrets: &mut Secrets) -> Result<HeaderMap, SetupError> {
     let fault = |what: String| SetupError(format!("provider {}: {what}", plan.name));
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
-    headers.extend(protocol.headers());
+    let spec = plan.api.spec();
+    for (name, value) in spec.headers {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
     let mut insert = |name: HeaderName, text: &str| -> Result<(), SetupError> {
         let mut value = HeaderValue::from_str(text).map_err(|_| {
             fault(format!("the value of header {name} has characters that HTTP does not allow"))
@@ -325,8 +319,8 @@ fn headers(
         // A key from a file or a copy often ends with a line end.
         let key = key.expose_secret().trim();
         secrets.add(key);
-        let (name, scheme) = protocol.key_header();
-        insert(name, &format!("{scheme}{key}"))?;
+        let name = HeaderName::from_static(spec.key_header);
+        insert(name, &format!("{}{key}", spec.key_scheme))?;
     }
     for (name, value) in &plan.headers {
         let value = value.expose_secret();

@@ -36,7 +36,8 @@ use crate::report::{ErrorKind, Scope};
 use crate::structured::Schema;
 
 use self::protocol::Protocol;
-use crate::plan::{Api, ProviderPlan};
+use crate::plan::ProviderPlan;
+use crate::vendor::Api;
 
 /// The providers of these plans, in their order, all with one HTTP client. Asks no server anything.
 pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupError> {

@@ -22,9 +22,7 @@ use self::state::{Answer, CallId, Distance, Reason, State};
 use super::{Effect, ProviderError};
 use crate::net;
 use crate::plan::ProviderPlan;
-
-/// Headers that carry a key where no `api_key_env` does.
-const KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
+use crate::vendor;
 
 /// The governors of these providers, in their order. Those with the same address and key share
 /// one, with the narrowest limits of each.
@@ -50,12 +48,12 @@ pub fn of(plans: &[ProviderPlan]) -> Vec<Arc<Governor>> {
 
 fn are_one(one: &ProviderPlan, other: &ProviderPlan) -> bool {
     let key = |plan: &ProviderPlan| {
-        let header = |name: &&str| {
+        let header = |name: &str| {
             let found = plan.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value.expose_secret().to_owned())
         };
         let key = plan.api_key.as_ref().map(|key| key.expose_secret().trim().to_owned());
-        (key, KEY_HEADERS.iter().map(header).collect::<Vec<_>>())
+        (key, vendor::key_headers().map(header).collect::<Vec<_>>())
     };
     one.base_url == other.base_url && key(one) == key(other)
 }

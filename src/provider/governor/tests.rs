@@ -6,8 +6,9 @@ use futures::future::{FutureExt as _, join, join_all};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::plan::{Api, RateLimits};
+use crate::plan::RateLimits;
 use crate::report::ErrorKind;
+use crate::vendor::Api;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const RTT: Duration = Duration::from_millis(20);
@@ -294,6 +295,7 @@ async fn a_server_that_only_refuses_is_asked_ever_more_seldom() {
 fn providers_with_the_same_address_and_key_share_a_governor() {
     let plan = |url: &str, key: Option<&str>, calls| ProviderPlan {
         name: "x".into(),
+        vendor: None,
         api: Api::OpenAi,
         base_url: url.into(),
         query: Vec::new(),
