@@ -1,18 +1,18 @@
 //! Models and the endpoints that serve them: built in, or declared in the file.
 
 use reqwest::Url;
-use secrecy::SecretString;
+use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::check::{self, Origin};
 use super::declared::{self, Declared};
-use super::provider::{ProviderPlan, RateLimits};
+use super::provider::{self, ProviderPlan, RateLimits};
 use super::rate;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, ProviderConfig};
 use crate::config::place::Path;
 use crate::text::quoted;
-use crate::vendor::{VENDORS, Vendor};
+use crate::vendor::{Api, VENDORS, Vendor};
 
 /// A model as written, known to name an endpoint there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +89,11 @@ impl Endpoints {
         log: &FaultLog,
     ) -> Option<ProviderPlan> {
         if let Some(declared) = self.declared.iter().find(|declared| declared.name == name) {
-            let api_key = match &declared.api_key_env {
-                Some(variable) => Some(key(variable, name, origin, env, log)?),
+            let key = match &declared.key_variable {
+                Some(variable) => Some(key(declared.api, variable, name, origin, env, log)?),
                 None => None,
             };
-            return Some(declared.plan(api_key));
+            return declared.plan(key);
         }
         let vendor = Vendor::named(name)?;
         let set = |variable| env(variable).filter(|value| !value.trim().is_empty());
@@ -110,8 +110,8 @@ impl Endpoints {
             })
             .ok();
         // The key is looked at in any case: both may be wrong.
-        let api_key = match vendor.key_variable {
-            Some(variable) => Some(key(variable, name, origin, env, log)?),
+        let key = match vendor.key_variable {
+            Some(variable) => Some(key(vendor.api, variable, name, origin, env, log)?),
             None => None,
         };
         let limits = self.limits.iter().find(|(known, _)| known == name);
@@ -120,10 +120,8 @@ impl Endpoints {
             vendor: Some(vendor),
             api: vendor.api,
             base_url: base_url?,
-            query: Vec::new(),
-            api_key,
+            headers: provider::headers(vendor.api, key, &HeaderMap::new()),
             key_variable: vendor.key_variable.map(str::to_owned),
-            headers: Vec::new(),
             limits: limits.map(|(_, limits)| *limits).unwrap_or_default(),
         })
     }
@@ -138,28 +136,34 @@ fn declare(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog)
     Declared::new(name, config, path, log)
 }
 
+/// The value of the header with the key that the variable holds.
 fn key(
+    api: Api,
     variable: &str,
     provider: &str,
     origin: &Origin<'_>,
     env: Env<'_>,
     log: &FaultLog,
-) -> Option<SecretString> {
-    let value = env(variable).unwrap_or_default().trim().to_owned();
-    if value.is_empty() {
+) -> Option<HeaderValue> {
+    // A key from a file or a clipboard often ends with a line end.
+    let key = env(variable).unwrap_or_default().trim().to_owned();
+    if key.is_empty() {
         let message =
             format!("{provider} needs an API key: the environment variable {variable} is not set");
         let hint = format!("set {variable}, or try the crew with --offline");
         origin.fault(log, message, Some(hint));
         return None;
     }
-    if !value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+    let is_plain = key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    let value = HeaderValue::from_str(&format!("{}{key}", api.spec().key_scheme));
+    let Some(mut value) = value.ok().filter(|_| is_plain) else {
         let message =
             format!("the API key in {variable} has characters that no HTTP header can carry");
         origin.fault(log, message, Some("check how the variable is set".to_owned()));
         return None;
-    }
-    Some(value.into())
+    };
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// The base URL of a server that listens at this address.
@@ -198,11 +202,8 @@ mod tests {
             ("http://host:9/v1", "http://host:9/v1"),
             ("host:80", "http://host/v1"),
         ] {
-            assert_eq!(
-                declared::base_url(&of_listen_address(host, 11434)).as_deref(),
-                Ok(address),
-                "{host}"
-            );
+            let found = declared::base_url(&of_listen_address(host, 11434)).map(String::from);
+            assert_eq!(found.as_deref(), Ok(address), "{host}");
         }
     }
 }

@@ -13,7 +13,6 @@ use super::protocol::Protocol;
 use super::reading::Reading;
 use super::{ChatDelta, ChatRequest, Provider, ProviderError};
 use crate::chat::ChatReply;
-use crate::net::SetupError;
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
 
@@ -26,14 +25,10 @@ pub struct Remote {
 }
 
 impl Remote {
-    pub fn new(
-        plan: &ProviderPlan,
-        client: Client,
-        protocol: Box<dyn Protocol>,
-    ) -> Result<Self, SetupError> {
-        let endpoint = Endpoint::new(plan, client)?;
+    pub fn new(plan: &ProviderPlan, client: Client, protocol: Box<dyn Protocol>) -> Self {
+        let endpoint = Endpoint::new(plan, client);
         let formats_beside_tools = plan.vendor.is_some_and(|vendor| vendor.formats_beside_tools);
-        Ok(Self { endpoint, protocol, formats_beside_tools, dialects: Dialects::default() })
+        Self { endpoint, protocol, formats_beside_tools, dialects: Dialects::default() }
     }
 
     async fn call(
