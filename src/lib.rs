@@ -32,3 +32,4 @@ pub mod text;
 pub mod tool;
 pub mod units;
 pub mod untrusted;
+pub mod vendor;

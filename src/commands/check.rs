@@ -29,15 +29,10 @@ pub fn check(args: &CheckArgs) -> ExitCode {
         Ok(_) => Ok(plan),
         Err(error) => Err(Faults::unplaced(None, error.to_string(), None)),
     });
-    let mut plan = match checked {
+    let plan = match checked {
         Ok(plan) => plan,
         Err(faults) => return invalid(&faults, screens, false),
     };
-    // A variable may have brought a key into an address; nobody is called there any more.
-    let secrets = plan.secrets();
-    for provider in &mut plan.providers {
-        provider.base_url = secrets.redact(std::mem::take(&mut provider.base_url));
-    }
     let look = look(screens.stdout, false);
     // A reader that has seen enough is no fault of the file's.
     let _ = render::plan(&plan, look, &mut io::stdout().lock());

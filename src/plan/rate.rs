@@ -1,7 +1,7 @@
 //! What an endpoint is to be spared.
 
-use super::RateLimits;
 use super::check;
+use super::provider::RateLimits;
 use crate::config::faults::FaultLog;
 use crate::config::file::ProviderConfig;
 use crate::config::place::Path;

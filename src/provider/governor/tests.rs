@@ -3,12 +3,14 @@
 use std::cell::{Cell, RefCell};
 
 use futures::future::{FutureExt as _, join, join_all};
+use reqwest::header::{HeaderName, HeaderValue};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::plan::{Api, RateLimits};
+use crate::plan::RateLimits;
 use crate::report::ErrorKind;
 use crate::untrusted::Untrusted;
+use crate::vendor::Api;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const RTT: Duration = Duration::from_millis(20);
@@ -293,25 +295,23 @@ async fn a_server_that_only_refuses_is_asked_ever_more_seldom() {
 
 #[test]
 fn providers_with_the_same_address_and_key_share_a_governor() {
-    let plan = |url: &str, key: Option<&str>, calls| ProviderPlan {
+    let plan = |url: &str, header: &'static str, key: &'static str, calls| ProviderPlan {
         name: "x".into(),
+        vendor: None,
         api: Api::OpenAi,
-        base_url: url.into(),
-        query: Vec::new(),
-        api_key: key.map(Into::into),
+        base_url: url.parse().unwrap(),
+        headers: [(HeaderName::from_static(header), HeaderValue::from_static(key))]
+            .into_iter()
+            .collect(),
         key_variable: None,
-        headers: Vec::new(),
         limits: RateLimits { max_concurrency: calls, ..RateLimits::default() },
     };
     let plans = [
-        plan("http://a", Some("k"), Some(9)),
-        plan("http://a", Some("other"), None),
-        plan("http://b", Some("k"), None),
-        plan("http://a", Some("k "), Some(1)),
-        ProviderPlan {
-            headers: vec![("Authorization".into(), "Bearer k".into())],
-            ..plan("http://b", None, None)
-        },
+        plan("http://a", "authorization", "Bearer k", Some(9)),
+        plan("http://a", "authorization", "Bearer other", None),
+        plan("http://b", "authorization", "Bearer k", None),
+        plan("http://a", "authorization", "Bearer k", Some(1)),
+        plan("http://b", "api-key", "k", None),
     ];
     let found = of(&plans);
     let same = |one: usize, other: usize| Arc::ptr_eq(&found[one], &found[other]);

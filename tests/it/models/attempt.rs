@@ -9,11 +9,12 @@ use crate::support::script::{
     Script, error, hang, head, json_body, pieces, retry_after, stream, text, whole,
 };
 use crew::chat::{ChatReply, Message, ToolSpec};
-use crew::net::SetupError;
-use crew::plan::{Api, ProviderPlan, RateLimits};
+use crew::plan::{ProviderPlan, RateLimits};
 use crew::provider::{ChatDelta, ChatRequest, Provider, ProviderError, connect};
 use crew::report::{ErrorKind, Scope};
+use crew::vendor::Api;
 use futures::future::join_all;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -22,14 +23,20 @@ const SHORT: Duration = Duration::from_millis(200);
 fn plan(base_url: &str) -> ProviderPlan {
     ProviderPlan {
         name: "mock".into(),
+        vendor: None,
         api: Api::OpenAi,
-        base_url: base_url.into(),
-        query: Vec::new(),
-        api_key: None,
+        base_url: base_url.parse().unwrap(),
+        headers: HeaderMap::new(),
         key_variable: None,
-        headers: Vec::new(),
         limits: RateLimits::default(),
     }
+}
+
+fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+    let headers = headers.iter();
+    headers
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect()
 }
 
 fn provider(plan: ProviderPlan) -> Arc<dyn Provider> {
@@ -198,8 +205,7 @@ async fn calls_share_their_connections() {
 async fn a_request_contains_the_settings_of_the_plan() {
     let server = ModelServer::always(text("hi"));
     let plan = ProviderPlan {
-        api_key: Some("sk-key\n".into()),
-        headers: vec![("X-Team".into(), "support".into())],
+        headers: headers(&[("authorization", "Bearer sk-key"), ("x-team", "support")]),
         ..plan(&format!("{}?version=7", server.base_url()))
     };
     ask(&*provider(plan), LONG, 1024).await.0.unwrap();
@@ -239,8 +245,10 @@ async fn errors_contain_no_secret() {
     ] {
         let server = ModelServer::always(script);
         let plan = ProviderPlan {
-            api_key: Some("sk-secret-key".into()),
-            headers: vec![("x-token".into(), "Token hunter22".into())],
+            headers: headers(&[
+                ("authorization", "Bearer sk-secret-key"),
+                ("x-token", "Token hunter22"),
+            ]),
             ..plan(&server.base_url().replace("http://", "http://u:pa55word@"))
         };
         let told = format!("{:?}", ask(&*provider(plan), LONG, 1024).await.0.expect_err(name));
@@ -258,29 +266,6 @@ async fn an_unreachable_server_is_named() {
     assert_eq!((failure.kind, failure.retryable), (ErrorKind::Network, true));
     let message = format!("mock: could not connect to 127.0.0.1:{port}: connection refused");
     assert_eq!(failure.message.to_its_source(), message);
-}
-
-#[test]
-fn unusable_settings_are_rejected_before_anything_runs() {
-    let header = |name: &str, value: &str| ProviderPlan {
-        headers: vec![(name.into(), value.into())],
-        ..plan("http://localhost/v1")
-    };
-    for (plan, words) in [
-        (plan("localhost:8080"), "base_url"),
-        (plan("ftp://localhost"), "base_url"),
-        (plan("http://"), "base_url"),
-        (header("a b", "c"), "\"a b\""),
-        (header("x-token", "hunter\n22"), "x-token"),
-        (
-            ProviderPlan { api_key: Some("hunter\n22".into()), ..plan("http://localhost") },
-            "authorization",
-        ),
-    ] {
-        let SetupError(message) = connect(&[plan]).err().unwrap();
-        assert!(message.contains("mock") && message.contains(words), "{message}");
-        assert!(!message.contains("hunter"), "{message}");
-    }
 }
 
 const GIB: u64 = 1 << 30;
