@@ -250,7 +250,7 @@ impl Run<'_> {
             survivor.command = context.secrets.redact(std::mem::take(&mut survivor.command));
         }
         let kind = reason.as_ref().map(|reason| reason.kind);
-        let (status, exit_code) = exit::verdict(kind, &agents, &survivors);
+        let (status, exit) = exit::verdict(kind, &agents, &survivors);
         let mut usage = Usage::default();
         agents.iter().for_each(|agent| usage += agent.usage);
         Report {
@@ -258,7 +258,7 @@ impl Run<'_> {
             run_id: uuid::Uuid::now_v7().to_string(),
             crew: context.plan.name.clone(),
             status,
-            exit_code,
+            exit_code: exit.code(),
             reason,
             started_at: format!("{clock:.3}"),
             duration_ms: millis(context.started.elapsed()),
