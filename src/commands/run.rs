@@ -137,7 +137,8 @@ impl Ended {
         let Output { sink, format, screens, verbose, quiet } = output;
         progress.clear();
         let report = Arc::new(report);
-        let look = screens.stdout.look(verbose);
+        let screen = if let Sink::Stdout = sink { screens.stdout } else { screens.file };
+        let look = screen.look(verbose);
         let delivered = delivery::deliver(
             &report,
             sink,
@@ -147,7 +148,7 @@ impl Ended {
         let summary = async {
             let mut summary = Vec::new();
             if !quiet {
-                if screens.stdout.terminal {
+                if screen.terminal {
                     // Separates it from the result on the same terminal.
                     summary.push(b'\n');
                 }

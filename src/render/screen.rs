@@ -46,7 +46,7 @@ fn colour(choice: ColorChoice, environment: &Environment, terminal: bool) -> boo
     }
 }
 
-/// One of the two standard streams, as found.
+/// A place that output goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
     /// A terminal that can move its cursor: `TERM=dumb` cannot and does not count.
@@ -71,11 +71,13 @@ impl Screen {
     }
 }
 
-/// Both standard streams.
+/// The places a command writes to.
 #[derive(Debug, Clone, Copy)]
 pub struct Screens {
     pub stdout: Screen,
     pub stderr: Screen,
+    /// Any file: no terminal, so it has colours only on request.
+    pub file: Screen,
 }
 
 impl Screens {
@@ -85,6 +87,7 @@ impl Screens {
         Self {
             stdout: screen(std::io::stdout().is_terminal(), Term::stdout()),
             stderr: screen(std::io::stderr().is_terminal(), Term::stderr()),
+            file: screen(false, Term::stdout()),
         }
     }
 }
