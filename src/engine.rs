@@ -72,8 +72,9 @@ pub fn settle(report: &mut Report, closing: Cleanup) {
     report.duration_ms += closing.duration_ms;
     report.cleanup += closing;
     let reason = report.reason.as_ref().map(|reason| reason.kind);
-    (report.status, report.exit_code) =
-        exit::verdict(reason, &report.agents, &report.cleanup.survivors);
+    let (status, exit) = exit::verdict(reason, &report.agents, &report.cleanup.survivors);
+    report.status = status;
+    report.exit_code = exit.code();
 }
 
 impl<'a> Run<'a> {
@@ -188,7 +189,7 @@ impl<'a> Run<'a> {
             agents.into_iter().map(|agent| agent.ledger.into_report()).collect();
         let reason = context.cancel.reason();
         let kind = reason.as_ref().map(|reason| reason.kind);
-        let (status, exit_code) = exit::verdict(kind, &agents, &[]);
+        let (status, exit) = exit::verdict(kind, &agents, &[]);
         let mut usage = Usage::default();
         agents.iter().for_each(|agent| usage += agent.usage);
         Report {
@@ -196,7 +197,7 @@ impl<'a> Run<'a> {
             run_id: uuid::Uuid::now_v7().to_string(),
             crew: context.plan.name.clone(),
             status,
-            exit_code,
+            exit_code: exit.code(),
             reason,
             started_at: format!("{clock:.3}"),
             duration_ms: millis(context.started.elapsed()),

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::crew::{Crew, Ended};
+use crate::support::pty::Pty;
 use indoc::{formatdoc, indoc};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -40,6 +41,15 @@ fn an_output_file_replaces_stdout() {
     assert_eq!(std::fs::read_dir(ended.path()).unwrap().count(), 2, "nothing else is left there");
     let ended = Crew::new(YAML).args(&["--output-file", "no/such/folder"]).run();
     assert_eq!(ended.report(2)["status"], "invalid");
+}
+
+#[test]
+fn a_file_gets_no_colours_from_the_terminal_on_stdout() {
+    let terminal = Pty::open();
+    let args = ["-o", "text", "--output-file", "r.txt"];
+    let ended = Crew::new(YAML).args(&args).stdout(terminal.as_stderr()).run();
+    let file = std::fs::read_to_string(ended.path().join("r.txt")).unwrap();
+    assert!(file.contains("a succeeded") && !file.contains('\u{1b}'), "{file}");
 }
 
 /// What was kept of a report in the run's own `TMPDIR`, which is all that is there.
