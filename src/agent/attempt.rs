@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::budget::{Amount, Reservation};
+use super::conversation::{Conversation, Reply};
 use super::driver::{Driver, failed};
 use super::ledger::End;
-use super::model::{Call, CallError, FailedCall, Reply};
 use super::recorder::{CallRecorder, Outcome};
-use crate::chat::{ChatReply, TokenUsage};
+use crate::chat::{ChatReply, TokenUsage, ToolSpec};
+use crate::plan::ModelPlan;
 use crate::provider::governor::{Governor, Permit};
 use crate::provider::{ChatDelta, ChatRequest, Effect, ProviderError};
 use crate::report::{ErrorKind, Event, millis};
@@ -18,6 +19,41 @@ use crate::untrusted::Untrusted;
 
 /// Waits for a turn that are shorter than this are not shown.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+/// What a model is asked.
+pub(super) struct Call<'a> {
+    pub turn: u32,
+    pub model: &'a ModelPlan,
+    pub conversation: &'a Conversation,
+    pub tools: &'a [ToolSpec],
+}
+
+/// A call that brought no answer.
+pub(super) struct FailedCall {
+    pub error: ProviderError,
+    /// It had begun to answer: the ledger's output is the beginning.
+    pub has_text: bool,
+}
+
+/// Why a call brought no answer, and what follows for its agent.
+pub(super) enum CallError {
+    /// The call failed: it may be retried, or another model asked.
+    Call(FailedCall),
+    /// The agent ends.
+    Agent(End),
+}
+
+impl From<FailedCall> for CallError {
+    fn from(failed: FailedCall) -> Self {
+        Self::Call(failed)
+    }
+}
+
+impl From<End> for CallError {
+    fn from(end: End) -> Self {
+        Self::Agent(end)
+    }
+}
 
 impl Driver<'_> {
     /// Makes one model call.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::model::Reply;
 use crate::chat::{Message, NativeTurn, ToolCall};
 use crate::structured::Schema;
 
@@ -17,6 +16,14 @@ pub struct Conversation {
     max_turns: u32,
     expected: Option<Expected>,
     next: Step,
+}
+
+/// What a model answered. The text is in the agent's ledger.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    pub has_text: bool,
+    pub tool_calls: Vec<ToolCall>,
+    pub native: Option<NativeTurn>,
 }
 
 /// What the answer has to fit, and how many more times the model may be told that it does not.

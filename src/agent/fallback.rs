@@ -1,6 +1,5 @@
 //! The models of one agent: the one that is asked, and those to fall back on.
 
-use super::conversation::{Conversation, Ending};
 use super::driver::Driver;
 use super::ledger::{End, Failure};
 use crate::plan::{AgentPlan, ModelPlan};
@@ -19,24 +18,6 @@ impl<'a> Models<'a> {
 }
 
 impl Driver<'_> {
-    /// Ends the agent, unless its model's answer cannot be used and another model can be asked.
-    pub(super) fn end(
-        &self,
-        ending: Ending,
-        conversation: &mut Conversation,
-        models: &mut Models<'_>,
-    ) -> Result<(), End> {
-        let is_mismatch = matches!(ending, Ending::Mismatch(_));
-        match self.conclude(ending) {
-            End::Failed(failure)
-                if is_mismatch && conversation.ask_another(self.run.plan.settings.retries) =>
-            {
-                self.fall_back(models, failure, true)
-            }
-            end => Err(end),
-        }
-    }
-
     /// Goes on to the next model. `has_text`: the ledger's output is what the failed one wrote.
     ///
     /// # Errors

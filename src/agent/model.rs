@@ -5,12 +5,12 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::{Instant, sleep};
 
-use super::conversation::Conversation;
+use super::attempt::{Call, CallError};
+use super::conversation::{Conversation, Reply};
 use super::driver::Driver;
 use super::fallback::Models;
 use super::ledger::{End, Failure};
-use crate::chat::{NativeTurn, ToolCall, ToolSpec};
-use crate::plan::ModelPlan;
+use crate::chat::ToolSpec;
 use crate::provider::governor::Governor;
 use crate::provider::{Effect, ProviderError};
 use crate::report::Event;
@@ -19,49 +19,6 @@ use crate::untrusted::Untrusted;
 /// The pause before the first retry. Each further pause is twice as long, plus jitter.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(250);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
-
-/// What a model is asked.
-pub(super) struct Call<'a> {
-    pub turn: u32,
-    pub model: &'a ModelPlan,
-    pub conversation: &'a Conversation,
-    pub tools: &'a [ToolSpec],
-}
-
-/// What a model answered. The text is in the agent's ledger.
-#[derive(Debug, Clone, Default)]
-pub struct Reply {
-    pub has_text: bool,
-    pub tool_calls: Vec<ToolCall>,
-    pub native: Option<NativeTurn>,
-}
-
-/// A call that brought no answer.
-pub(super) struct FailedCall {
-    pub error: ProviderError,
-    /// It had begun to answer: the ledger's output is the beginning.
-    pub has_text: bool,
-}
-
-/// Why a call brought no answer, and what follows for its agent.
-pub(super) enum CallError {
-    /// The call failed: it may be retried, or another model asked.
-    Call(FailedCall),
-    /// The agent ends.
-    Agent(End),
-}
-
-impl From<FailedCall> for CallError {
-    fn from(failed: FailedCall) -> Self {
-        Self::Call(failed)
-    }
-}
-
-impl From<End> for CallError {
-    fn from(end: End) -> Self {
-        Self::Agent(end)
-    }
-}
 
 impl Driver<'_> {
     /// Takes one turn: retries a model while that is worthwhile, and goes on to the next model of

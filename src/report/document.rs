@@ -1,7 +1,5 @@
-//! What a run tells: [`Event`]s while it goes on, and one [`Report`] when it has ended.
-//!
-//! Plain data, no behaviour beyond small questions about itself. The JSON of the contract is the
-//! serde form of [`Report`]; every other output is a pure function of it.
+//! The report of a run. Its serde form is the JSON of the contract; every other output is a pure
+//! function of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -340,72 +338,6 @@ pub struct OfferedTool {
     pub read_only: Option<bool>,
     pub destructive: Option<bool>,
 }
-
-/// Identifies the run of an agent in [`Event`]s: its place among the runs of one run of the crew,
-/// from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AgentRunId(pub usize);
-
-/// What happens during a run, as it happens.
-#[derive(Debug, Clone)]
-pub enum Event {
-    AgentStarted {
-        agent: AgentRunId,
-    },
-    ModelCallStarted {
-        agent: AgentRunId,
-        turn: u32,
-    },
-    /// Tokens counted so far, all model calls of the agent together.
-    Tokens {
-        agent: AgentRunId,
-        usage: Usage,
-    },
-    /// An agent has been waiting for a while until its model may be asked.
-    Queued {
-        agent: AgentRunId,
-        /// What for.
-        reason: &'static str,
-    },
-    Retrying {
-        agent: AgentRunId,
-        attempt: u32,
-        delay: Duration,
-        error: String,
-    },
-    /// A model has failed for good, and the next one of the list is asked.
-    FellBack {
-        agent: AgentRunId,
-        from: String,
-        to: String,
-        error: String,
-    },
-    ToolStarted {
-        agent: AgentRunId,
-        tool: String,
-        arguments: Value,
-    },
-    ToolFinished {
-        agent: AgentRunId,
-        tool: String,
-        status: ToolStatus,
-        duration: Duration,
-    },
-    AgentFinished {
-        agent: AgentRunId,
-        status: AgentStatus,
-        duration: Duration,
-        message: Option<String>,
-    },
-    /// The run is being stopped; tools have this long to end by themselves.
-    Stopping {
-        reason: CancelReason,
-        grace: Duration,
-    },
-}
-
-/// Where events go. Called from the engine's own thread: it must return at once and never block.
-pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// Whole milliseconds, the unit of every time in a report.
 pub fn millis(duration: Duration) -> u64 {
