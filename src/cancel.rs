@@ -5,11 +5,16 @@
 //! to wait at all ([`Cancellation::abandon`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::unconstrained;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::report::CancelReason;
+
+/// How long stopped work may still take to be reported once nothing is waited for.
+const LAST_MOMENT: Duration = Duration::from_millis(50);
 
 /// One scope of work: the run, or one agent of it.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +83,21 @@ impl Cancellation {
     /// Completes when there is to be no more waiting.
     pub async fn abandoned(&self) {
         unconstrained(self.0.abandon.cancelled()).await;
+    }
+
+    /// Waits for `work`, but not beyond the deadline, and hardly at all once nothing is to be waited
+    /// for.
+    pub async fn wait_for(&self, deadline: Instant, work: impl Future) {
+        let abandoned = async {
+            self.abandoned().await;
+            sleep(LAST_MOMENT).await;
+        };
+        tokio::select! {
+            biased;
+            _done = work => {}
+            () = unconstrained(sleep_until(deadline)) => {}
+            () = abandoned => {}
+        }
     }
 
     pub fn is_cancelled(&self) -> bool {

@@ -8,9 +8,7 @@ use super::context::CallInput;
 use super::launch::{inherited_environment, start_error};
 use super::outcome::{ToolEnd, ToolOutcome};
 use crate::plan::{ProcessPlan, ToolCommand};
-use crate::process::processes;
-use crate::process::processes::Finished;
-use crate::process::protocol::Invocation;
+use crate::process::{Finished, Invocation, signal_name};
 use crate::report::CancelKind;
 use crate::template::Template;
 
@@ -35,7 +33,7 @@ pub async fn call(
 fn outcome(finished: Finished<CancelKind>) -> ToolOutcome {
     let Finished { status, output, leaked, stopped_by } = finished;
     let exit_code = status.and_then(|status| status.code());
-    let signal = status.and_then(processes::signal_name);
+    let signal = status.and_then(signal_name);
     let end = match (stopped_by, exit_code) {
         (Some(reason), _) => ToolEnd::Stopped(reason),
         (None, Some(0)) => ToolEnd::Succeeded,

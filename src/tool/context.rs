@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use super::http::HttpClients;
 use super::mcp::Servers;
 use crate::cancel::Cancellation;
-use crate::process::processes::Processes;
+use crate::process::RunProcesses;
 use crate::template::{Vars, tool_context};
 
 /// The environment of a call: shared resources, limits, and values for templates.
 #[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
-    pub processes: &'a Processes,
+    pub processes: &'a RunProcesses,
     pub http: &'a HttpClients,
     pub servers: &'a Servers,
     /// The agent's scope. Cancelling it stops the call.

@@ -24,9 +24,7 @@ use super::failure::ServerFailure;
 use super::transport::{Bounded, MAX_MESSAGE, Pipes, Violation};
 use crate::net;
 use crate::plan::{McpAccess, McpServerPlan};
-use crate::process::line::Line;
-use crate::process::processes::{Processes, signal_name};
-use crate::process::protocol::Invocation;
+use crate::process::{Invocation, RunProcesses, ToolProcess, signal_name};
 use crate::text::Excerpt;
 use crate::tool::launch::{inherited_environment, start_error};
 
@@ -39,7 +37,7 @@ const DIAGNOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub struct Link {
     /// `None` for a server that crew does not start.
-    pub line: Option<Line>,
+    pub process: Option<ToolProcess>,
     program: String,
     sandboxed: bool,
     /// Taken by the handshake.
@@ -60,7 +58,7 @@ impl Link {
     ///
     /// # Errors
     /// A message that goes after the server's name.
-    pub fn open(plan: &McpServerPlan, processes: &Processes) -> Result<Self, String> {
+    pub fn open(plan: &McpServerPlan, processes: &RunProcesses) -> Result<Self, String> {
         let violation = Violation::default();
         match &plan.access {
             McpAccess::Process { program, args, env, cwd, sandbox } => {
@@ -76,7 +74,7 @@ impl Link {
                 let served = processes.serve(invocation, MAX_STDERR);
                 let served = served.map_err(|error| start_error(&program, sandboxed, &error))?;
                 let channel = Some(Channel::Pipes(served.stdin, served.stdout));
-                Ok(Self { line: Some(served.line), program, sandboxed, channel, violation })
+                Ok(Self { process: Some(served.process), program, sandboxed, channel, violation })
             }
             McpAccess::Http { url, headers } => {
                 let parsed =
@@ -89,7 +87,7 @@ impl Link {
                     .max_json_response_size(MAX_MESSAGE);
                 let channel = Some(Channel::Http(Box::new(config), client));
                 let program = String::new();
-                Ok(Self { line: None, program, sandboxed: false, channel, violation })
+                Ok(Self { process: None, program, sandboxed: false, channel, violation })
             }
         }
     }
@@ -118,9 +116,9 @@ impl Link {
     /// # Errors
     /// The process could not be started.
     pub async fn ended(&mut self) -> Result<(), String> {
-        match &mut self.line {
-            Some(line) => {
-                let ended = line.ended().await;
+        match &mut self.process {
+            Some(process) => {
+                let ended = process.ended().await;
                 ended.map_err(|error| start_error(&self.program, self.sandboxed, &error))
             }
             None => std::future::pending().await,
@@ -131,20 +129,20 @@ impl Link {
     /// are known. Takes at most twice [`DIAGNOSE_TIMEOUT`].
     pub async fn diagnose(&mut self, failure: ServerFailure) -> ServerFailure {
         let violation = self.violation.get().cloned().map(ServerFailure::from);
-        let Some(line) = &mut self.line else { return violation.unwrap_or(failure) };
+        let Some(process) = &mut self.process else { return violation.unwrap_or(failure) };
         // The pipe may close before the process exits.
-        if let Ok(Err(error)) = timeout(DIAGNOSE_TIMEOUT, line.ended()).await {
+        if let Ok(Err(error)) = timeout(DIAGNOSE_TIMEOUT, process.ended()).await {
             return start_error(&self.program, self.sandboxed, &error).into();
         }
-        let _ = timeout(DIAGNOSE_TIMEOUT, line.drained()).await;
-        let failure = match (violation, line.status()) {
+        let _ = timeout(DIAGNOSE_TIMEOUT, process.drained()).await;
+        let failure = match (violation, process.status()) {
             (Some(violation), _) => violation,
             // Exit status 0 does not explain a failure that has another cause.
             (None, Some(status)) if status.success() && failure.has_cause() => failure,
             (None, Some(status)) => failure.with_exit(exit(status, self.sandboxed)),
             (None, None) => failure,
         };
-        failure.with_stderr(last_lines(&line.take_output()))
+        failure.with_stderr(last_lines(&process.take_output()))
     }
 }
 

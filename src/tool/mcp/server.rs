@@ -20,7 +20,7 @@ use super::link::Link;
 use super::offer::{self, OfferedTool};
 use crate::cancel::Cancellation;
 use crate::plan::McpServerPlan;
-use crate::process::processes::Processes;
+use crate::process::RunProcesses;
 
 /// Starts of one server: the first, and a restart after it ended.
 const MAX_STARTS: usize = 2;
@@ -38,7 +38,7 @@ pub const LEAVE: Duration = Duration::from_millis(120);
 /// What all servers of a run share.
 #[derive(Debug)]
 pub struct Shared {
-    pub processes: Arc<Processes>,
+    pub processes: Arc<RunProcesses>,
     /// The run's.
     pub cancel: Cancellation,
     /// Cancelled when no agent needs a server any more.
@@ -157,8 +157,8 @@ async fn run(plan: &McpServerPlan, shared: &Shared, start: &Start) {
             let _ = start.set(Err(failure.to_string()));
         }
     }
-    if let Some(line) = &mut link.line {
-        shared.processes.stop(line).await;
+    if let Some(process) = &mut link.process {
+        shared.processes.stop(process).await;
     }
 }
 
@@ -250,11 +250,11 @@ async fn serve(service: Service, shared: &Shared, session: &Session, link: &mut 
     if !closed.is_terminated() {
         let _ = timeout_at(deadline, closed).await;
     }
-    if let (true, Some(line)) = (may_exit, &mut link.line) {
+    if let (true, Some(process)) = (may_exit, &mut link.process) {
         tokio::select! {
             biased;
             () = shared.cancel.cancelled() => {}
-            () = line.gone() => {}
+            () = process.gone() => {}
             () = sleep_until(deadline) => {}
         }
     }

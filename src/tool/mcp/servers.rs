@@ -13,7 +13,7 @@ use super::offer::OfferedTool;
 use super::server::{Server, Session, Shared};
 use crate::cancel::Cancellation;
 use crate::plan::{CrewPlan, McpGrant};
-use crate::process::processes::Processes;
+use crate::process::RunProcesses;
 
 /// The servers of one run, in the order of [`CrewPlan::mcp_servers`].
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Servers {
 
 impl Servers {
     /// Starts no server. `cancel` is the run's.
-    pub fn new(plan: &CrewPlan, processes: Arc<Processes>, cancel: Cancellation) -> Self {
+    pub fn new(plan: &CrewPlan, processes: Arc<RunProcesses>, cancel: Cancellation) -> Self {
         let servers = plan.mcp_servers.iter().cloned().map(Server::new).collect();
         let (over, tasks) = (CancellationToken::new(), TaskTracker::new());
         Self { servers, shared: Arc::new(Shared { processes, cancel, over, tasks }) }
