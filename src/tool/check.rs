@@ -10,6 +10,7 @@ use crate::plan::{ToolKind, ToolPlan};
 /// A call of a known tool with valid arguments.
 #[derive(Debug)]
 pub struct CheckedCall {
+    /// The tool to run.
     pub tool: Arc<ToolPlan>,
     /// An object, with defaults filled in.
     pub arguments: Value,

@@ -14,16 +14,21 @@ use crate::template::{Vars, tool_context};
 /// The environment of a call: shared resources, limits, and values for templates.
 #[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
+    /// Starts and stops the programs of tools.
     pub processes: &'a RunProcesses,
+    /// The clients of HTTP tools.
     pub http: &'a HttpClients,
+    /// The MCP servers.
     pub servers: &'a Servers,
     /// The agent's scope. Cancelling it stops the call.
     pub scope: &'a Cancellation,
     /// The timeout of tools that have none of their own.
     pub default_timeout: Duration,
+    /// The start of the run, from which a report counts milliseconds.
     pub run_started: Instant,
     /// The input of the run, for templates.
     pub input: &'a str,
+    /// The variables of the crew file, for templates.
     pub vars: &'a Vars,
 }
 

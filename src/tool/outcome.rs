@@ -14,11 +14,7 @@ pub enum ToolEnd {
 }
 
 impl ToolEnd {
-    /// The end of a call whose scope was cancelled.
-    pub fn stopped_in(scope: &Cancellation) -> Self {
-        Self::Stopped(stop_reason(scope))
-    }
-
+    /// The status for the report.
     pub fn status(self) -> ToolStatus {
         match self {
             Self::Succeeded => ToolStatus::Succeeded,
@@ -30,6 +26,7 @@ impl ToolEnd {
         }
     }
 
+    /// The reason that crew stopped the call for.
     pub fn stopped_by(self) -> Option<CancelKind> {
         match self {
             Self::Stopped(reason) => Some(reason),
@@ -38,7 +35,7 @@ impl ToolEnd {
     }
 }
 
-/// The reason a scope was cancelled for.
+/// The reason that a scope was cancelled for.
 pub fn stop_reason(scope: &Cancellation) -> CancelKind {
     scope.reason().map_or(CancelKind::Interrupted, |reason| reason.kind)
 }
@@ -51,7 +48,7 @@ pub struct ToolOutcome {
     pub output: String,
     /// The middle of the output was left out.
     pub truncated: bool,
-    /// Of a process that exited.
+    /// The exit code of a process that exited by itself.
     pub exit_code: Option<i32>,
     /// The name of the signal that ended the process, such as `SIGTERM`.
     pub signal: Option<String>,

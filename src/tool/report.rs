@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::check::{Rejection, find};
-use super::outcome::ToolEnd;
+use super::outcome::{ToolEnd, stop_reason};
 use crate::cancel::Cancellation;
 use crate::chat::ToolCall;
 use crate::plan::ToolPlan;
@@ -49,7 +49,7 @@ pub fn refused(unfinished: ToolCallReport, why: &str) -> ToolCallReport {
 
 /// The report of a call whose scope was stopped while it waited for approval.
 pub fn unanswered(unfinished: ToolCallReport, scope: &Cancellation) -> ToolCallReport {
-    let end = ToolEnd::stopped_in(scope);
+    let end = ToolEnd::Stopped(stop_reason(scope));
     let output = "[not run: stopped while waiting for approval]".to_owned();
     ToolCallReport { status: end.status(), stopped_by: end.stopped_by(), output, ..unfinished }
 }

@@ -10,6 +10,7 @@ use super::redirect;
 use super::request::{self, Request};
 use crate::net::{CONNECT_TIMEOUT, innermost};
 use crate::plan::HttpPlan;
+use crate::plan::hosts::Host;
 use crate::report::CancelKind;
 use crate::text::truncate;
 use crate::tool::context::CallInput;
@@ -95,7 +96,10 @@ async fn read(
             Ok(None) => break,
             Err(error) => {
                 let cause = innermost(&error.without_url());
-                return Err(format!("the response from {} broke off: {cause}", request.host()));
+                return Err(format!(
+                    "the response from {} broke off: {cause}",
+                    Host::of(&request.url)
+                ));
             }
         }
     }
@@ -105,7 +109,7 @@ async fn read(
 /// Describes why a request has no response. Leaves out the URL, which can hold a secret.
 fn request_error(error: reqwest::Error, request: &Request) -> String {
     let error = error.without_url();
-    let host = request.host();
+    let host = Host::of(&request.url);
     if !error.is_connect() {
         return format!("the connection to {host} failed: {}", innermost(&error));
     }

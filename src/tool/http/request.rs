@@ -4,7 +4,6 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use crate::plan::hosts::Host;
 use crate::plan::{BodyPlan, HttpPlan, is_dots};
 use crate::template::{Template, TemplateError};
 use crate::tool::context::CallInput;
@@ -27,10 +26,6 @@ impl Request {
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = self.body.clone().map(Into::into);
         request
-    }
-
-    pub fn host(&self) -> Host {
-        Host::of(&self.url)
     }
 }
 

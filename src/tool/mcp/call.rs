@@ -7,7 +7,7 @@ use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ServerR
 use rmcp::service::PeerRequestOptions;
 use tokio::time::timeout;
 
-use super::failure::{self, excerpt};
+use super::failure::{self, Phase, ServerFailure, excerpt};
 use super::result::{self, ToolResult};
 use super::server::Session;
 use crate::plan::McpToolPlan;
@@ -101,7 +101,7 @@ async fn explain(server: &str, session: &Session, error: ServiceError) -> String
         ServiceError::TransportClosed => {
             let failure = timeout(FAILURE_TIMEOUT, session.ended.wait()).await;
             let failure = failure.cloned().unwrap_or_default();
-            format!("MCP server {server} {}", failure.during_call())
+            format!("MCP server {server} {}", ServerFailure { phase: Phase::Call, ..failure })
         }
         ServiceError::TransportSend(error) => {
             // The server may have ended before the call was sent.

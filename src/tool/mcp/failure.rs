@@ -18,21 +18,20 @@ const MAX_MESSAGE: usize = 2000;
 #[derive(Debug, Clone, Default)]
 pub struct ServerFailure {
     /// `None`: the connection closed. The message may quote the server.
-    message: Option<String>,
-    phase: Phase,
+    pub message: Option<String>,
+    pub phase: Phase,
     /// The exit status of the server's process, in words.
-    exit: Option<String>,
-    /// The last lines the server wrote to stderr.
-    stderr: String,
+    pub exit: Option<String>,
+    /// The last lines that the server wrote to stderr.
+    pub stderr: String,
 }
 
-/// What the server was doing when its connection closed.
+/// What a server was doing when its connection closed.
 #[derive(Debug, Clone, Copy, Default)]
 pub enum Phase {
     #[default]
     Running,
     Starting,
-    ListingTools,
     Call,
 }
 
@@ -40,24 +39,6 @@ impl ServerFailure {
     /// A connection that closed.
     pub fn closed(phase: Phase) -> Self {
         Self { phase, ..Self::default() }
-    }
-
-    /// Whether the cause is known to be something other than the end of the connection.
-    pub fn has_cause(&self) -> bool {
-        self.message.is_some()
-    }
-
-    pub fn with_exit(self, exit: String) -> Self {
-        Self { exit: Some(exit), ..self }
-    }
-
-    pub fn with_stderr(self, stderr: String) -> Self {
-        Self { stderr, ..self }
-    }
-
-    /// The same failure, for a call that was waiting for its result.
-    pub fn during_call(self) -> Self {
-        Self { phase: Phase::Call, ..self }
     }
 }
 
@@ -76,7 +57,6 @@ impl Display for ServerFailure {
                 let phase = match self.phase {
                     Phase::Running => "",
                     Phase::Starting => " while starting",
-                    Phase::ListingTools => " while listing its tools",
                     Phase::Call => " during the call",
                 };
                 write!(f, "{event}{phase}")?;

@@ -8,7 +8,6 @@ use super::names;
 use super::offer::OfferedTool;
 use crate::chat::ToolSpec;
 use crate::plan::{McpGrant, McpServerPlan, McpToolPlan, ToolKind, ToolPlan};
-use crate::structured::Schema;
 
 /// The number of tool names in a message.
 const MAX_LISTED_NAMES: usize = 20;
@@ -51,39 +50,34 @@ impl GrantedTools {
                 continue;
             }
             let label = format!("{}.{}", server.name, tool.name);
-            match &tool.schema {
-                Ok(schema) => self.push(grant.server, server, tool, schema.clone(), label),
+            let schema = match &tool.schema {
+                Ok(schema) => schema.clone(),
                 Err(why) if grant.is_exact() => {
                     return Err(excerpt(&format!("cannot use MCP tool {label}: {why}")).text);
                 }
                 Err(why) => {
                     self.notes.push(excerpt(&format!("skipped MCP tool {label}: {why}")).text);
+                    continue;
                 }
-            }
+            };
+            self.tools.push(Arc::new(ToolPlan {
+                spec: ToolSpec {
+                    name: names::unique(&server.name, &tool.name, &mut self.taken_names),
+                    description: tool.description.clone(),
+                    parameters: schema.shared(),
+                },
+                schema,
+                timeout: server.timeout,
+                max_output: server.max_output,
+                confirm: server.confirm,
+                kind: ToolKind::Mcp(McpToolPlan {
+                    server: grant.server,
+                    tool: tool.name.clone(),
+                    label,
+                }),
+            }));
         }
         Ok(())
-    }
-
-    fn push(
-        &mut self,
-        server: usize,
-        plan: &McpServerPlan,
-        tool: &OfferedTool,
-        schema: Arc<Schema>,
-        label: String,
-    ) {
-        self.tools.push(Arc::new(ToolPlan {
-            spec: ToolSpec {
-                name: names::unique(&plan.name, &tool.name, &mut self.taken_names),
-                description: tool.description.clone(),
-                parameters: schema.shared(),
-            },
-            schema,
-            timeout: plan.timeout,
-            max_output: plan.max_output,
-            confirm: plan.confirm,
-            kind: ToolKind::Mcp(McpToolPlan { server, tool: tool.name.clone(), label }),
-        }));
     }
 }
 

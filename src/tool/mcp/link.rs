@@ -135,14 +135,15 @@ impl Link {
             return start_error(&self.program, self.sandboxed, &error).into();
         }
         let _ = timeout(DIAGNOSE_TIMEOUT, process.drained()).await;
-        let failure = match (violation, process.status()) {
-            (Some(violation), _) => violation,
-            // Exit status 0 does not explain a failure that has another cause.
-            (None, Some(status)) if status.success() && failure.has_cause() => failure,
-            (None, Some(status)) => failure.with_exit(exit(status, self.sandboxed)),
-            (None, None) => failure,
-        };
-        failure.with_stderr(last_lines(&process.take_output()))
+        let stderr = last_lines(&process.take_output());
+        if let Some(violation) = violation {
+            return ServerFailure { stderr, ..violation };
+        }
+        // Exit code 0 does not explain a failure that has another cause.
+        let status =
+            process.status().filter(|status| failure.message.is_none() || !status.success());
+        let exit = status.map(|status| exit(status, self.sandboxed));
+        ServerFailure { exit, stderr, ..failure }
     }
 }
 

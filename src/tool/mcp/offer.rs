@@ -26,7 +26,9 @@ const MAX_DESCRIPTION: usize = 16 << 10;
 /// The result of `crew check --tools` for one server.
 #[derive(Debug, Clone)]
 pub struct Offer {
+    /// The server's name in the crew file.
     pub server: String,
+    /// All of its tools, whether an agent may use them or not.
     pub tools: Vec<OfferedTool>,
     /// Why the server does not start, or which granted tools are missing.
     pub faults: Vec<String>,
@@ -35,7 +37,9 @@ pub struct Offer {
 /// One tool of a server.
 #[derive(Debug, Clone)]
 pub struct OfferedTool {
+    /// The name that the server uses.
     pub name: String,
+    /// The server's description, at most 16 KiB.
     pub description: String,
     /// The server's hint that the tool changes nothing. Not verified.
     pub read_only: Option<bool>,
@@ -119,7 +123,7 @@ async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, S
     let params = PaginatedRequestParams::default().with_cursor(cursor);
     let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
     let result = peer.send_request(request).await.map_err(|error| match error {
-        ServiceError::TransportClosed => ServerFailure::closed(Phase::ListingTools),
+        ServiceError::TransportClosed => ServerFailure::closed(Phase::Starting),
         ServiceError::McpError(error) => {
             format!("did not list its tools: {} ({})", error.message, error.code.0).into()
         }

@@ -1,4 +1,4 @@
-//! The result of an MCP tool as text for the model: its texts, and a description of other content.
+//! The result of an MCP tool as text for the model: its texts, and descriptions of other content.
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents, ServerResult};
 use serde_json::Value;

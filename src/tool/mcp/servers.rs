@@ -43,39 +43,30 @@ impl Servers {
         taken_names: HashSet<String>,
     ) -> Result<GrantedTools, String> {
         let mut granted = GrantedTools::new(taken_names);
-        let mut needed = BTreeSet::new();
-        for server in grants.iter().map(|grant| grant.server).collect::<BTreeSet<_>>() {
+        let mut needed: BTreeSet<usize> = grants.iter().map(|grant| grant.server).collect();
+        needed.retain(|&server| {
             let plan = &self.servers[server].plan;
             if plan.out_of_reach {
                 let note = format!("skipped the tools of MCP server {}: --offline", plan.name);
                 granted.notes.push(note);
-            } else {
-                needed.insert(server);
             }
+            !plan.out_of_reach
+        });
+        let started = join_all(needed.iter().map(|&server| self.session(server))).await;
+        let started: BTreeMap<usize, _> = needed.into_iter().zip(started).collect();
+        let failures: Vec<&str> = started
+            .values()
+            .filter_map(|session| session.as_ref().err().map(String::as_str))
+            .collect();
+        if !failures.is_empty() {
+            return Err(failures.join("\n"));
         }
-        let sessions = self.sessions(&needed).await?;
         for grant in grants {
-            if let Some(session) = sessions.get(&grant.server) {
+            if let Some(Ok(session)) = started.get(&grant.server) {
                 granted.add(grant, &self.servers[grant.server].plan, &session.tools)?;
             }
         }
         Ok(granted)
-    }
-
-    async fn sessions(
-        &self,
-        servers: &BTreeSet<usize>,
-    ) -> Result<BTreeMap<usize, Arc<Session>>, String> {
-        let started = join_all(servers.iter().map(|&server| self.session(server))).await;
-        let mut sessions = BTreeMap::new();
-        let mut failures = Vec::new();
-        for (&server, started) in servers.iter().zip(started) {
-            match started {
-                Ok(session) => _ = sessions.insert(server, session),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        if failures.is_empty() { Ok(sessions) } else { Err(failures.join("\n")) }
     }
 
     /// Returns all tools that a server offers, after starting it if it is not running. `server` is

@@ -91,7 +91,8 @@ fn ctrl_c_notifies_the_server_and_leaves_no_process() {
         if ended.path().join("launcher").exists() {
             assert_gone(ended.path(), &["launcher"]);
         }
-        assert!(report["cleanup"]["processes_killed"].as_u64().unwrap() >= 1);
+        let killed = report["cleanup"]["processes_killed"].as_u64().unwrap();
+        assert!(killed >= 1, "{:#}", report["cleanup"]);
         let cancelled = std::fs::read_to_string(ended.path().join("cancelled")).unwrap();
         assert!(cancelled.contains("requestId"), "{cancelled}");
     }
