@@ -1,4 +1,4 @@
-//! `crew selftest`: everything it tries holds, and it leaves nothing behind itself.
+//! `crew selftest`: all its cases hold, and it leaves no process and no file.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -12,14 +12,14 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// One at a time: what each measures is time.
+/// Runs one self-test at a time, since each measures times.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The self-test with a folder of its own for what it writes. Its processes name that folder.
+/// The self-test with its own temporary folder, which its processes have on their command lines.
 fn selftest(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crew"));
     command
@@ -34,7 +34,7 @@ fn selftest(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Processes whose command line names the folder.
+/// The processes with the folder on their command lines.
 fn processes_of(folder: &Path) -> Vec<String> {
     let output = Command::new("ps").args(["-A", "-o", "args="]).output().unwrap();
     let all = String::from_utf8(output.stdout).unwrap();
@@ -83,7 +83,7 @@ fn selected_cases_are_printed_as_a_table() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].trim_start().starts_with("what was tried"), "{text}");
-    // In the order of the table, whatever the order on the command line.
+    // In the order of the table, not in that of the command line.
     assert!(lines[1].starts_with("✓ Ctrl-C: a tool that waits "), "{text}");
     assert!(lines[2].starts_with("✓ Ctrl-C: it ignores every signal "), "{text}");
     assert!(lines[1..=2].iter().all(|line| line.ends_with("   800ms     0")), "{text}");
@@ -100,14 +100,14 @@ fn an_unknown_case_is_a_usage_error() {
     assert_eq!(report["errors"][0]["message"], "there is no case \"nonsense\"");
 }
 
-/// Starts it and waits until tools of several cases are there.
+/// Starts the self-test and waits until tools of several cases run.
 fn under_way(folder: &TempDir) -> Child {
-    // As a shell does it: what the self-test starts must not be in the foreground with it.
+    // As a shell does it: child processes of the self-test must not share its process group.
     let running = selftest(folder.path(), &[]).process_group(0).spawn().unwrap();
     let are_there = || {
         let processes = processes_of(folder.path());
-        let animals = processes.iter().filter(|line| line.contains(" --as ")).count();
-        (animals >= 3).then_some(())
+        let tools = processes.iter().filter(|line| line.contains(" --as ")).count();
+        (tools >= 3).then_some(())
     };
     wait_for("tools of the self-test", are_there);
     running
@@ -131,7 +131,7 @@ fn supervisors_clean_up_after_a_killed_self_test() {
     let mut running = under_way(&folder);
     running.kill().unwrap();
     running.wait().unwrap();
-    // A keeper that was just being started has its folder still to make, and to remove.
+    // A supervisor that has just started still has to create its folder, and to remove it.
     wait_for("everything to be gone", || {
         let is_empty = std::fs::read_dir(folder.path()).unwrap().next().is_none();
         (is_empty && processes_of(folder.path()).is_empty()).then_some(())

@@ -1,4 +1,4 @@
-//! What crew says about the values of a faulty file: each with its place and what to do.
+//! Faults of values in a file, with their positions and hints.
 
 use crate::support::README;
 use crate::support::faults::{AGENT, OFFLINE, expect, expect_good, expect_in};
@@ -76,14 +76,21 @@ fn types() {
         ],
     );
     expect_in(
-        "agents: {a: {model: [x/y, z, 3]}, b: {model: {c: d}}, c: {model: []}, d: {model: [offline, offline]}}\n",
+        indoc! {"
+            agents:
+              a: {model: [x/y, z, 3]}
+              b: {model: {c: d}}
+              c: {model: []}
+              d: {model: [offline, offline]}
+        "},
         &[
-            "agents.a.model[0] 2:22 .. there is no provider",
-            "agents.a.model[1] 2:27 .. does not name a model",
-            "agents.a.model[2] 2:30 .. expected a text, found the number 3",
-            "agents.b.model 2:46 .. expected a model such as openai/gpt-4o-mini, or a list of them, found a mapping",
-            "agents.c.model 2:66 .. names no model",
-            "agents.d.model[1] 2:92 .. listed twice",
+            "agents.a.model[0] 3:15 .. there is no provider",
+            "agents.a.model[1] 3:20 .. does not name a model",
+            "agents.a.model[2] 3:23 .. expected a text, found the number 3",
+            "agents.b.model 4:14 .. expected a model such as openai/gpt-4o-mini, \
+             or a list of them, found a mapping",
+            "agents.c.model 5:14 .. names no model",
+            "agents.d.model[1] 6:24 .. listed twice",
         ],
     );
     expect_in("agents: x\n", &["agents 2:9 .. expected a mapping, found \"x\""]);
@@ -343,7 +350,8 @@ fn models_and_providers() {
         &[
             "providers.openai.base_url 3:12 .. built in",
             "providers.bare 4:3 .. no base_url",
-            "providers.odd.api 6:10 .. expected openai or anthropic or gemini .. did you mean \"openai\"?",
+            "providers.odd.api 6:10 .. expected openai or anthropic or gemini \
+             .. did you mean \"openai\"?",
             "providers.odd.base_url 7:15 .. expected an address",
             r#"providers.odd.headers["a b"] 8:15 .. not a header's name"#,
             "providers.odd.headers.host 8:23 .. crew's own",
