@@ -1,4 +1,4 @@
-//! Tools that need a confirmation: who is asked what, and what each answer means.
+//! Tools that need confirmation: the questions and the replies.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 const ASKED: &str = "([y]es, [n]o, [a]lways for all agents)? ";
 
-/// Agents with the `offline` model, which call their tools once each: `write` needs a confirmation
-/// and notes each of its calls in a file, `free` needs none.
+/// Agents with the model `offline`, which calls each of their tools once. `write` needs
+/// confirmation and appends its calls to a file; `free` needs none.
 fn crew(agents: &str) -> Crew {
     crew_of(&format!("defaults: {{model: offline}}\nagents: {{{agents}}}\n"))
 }
@@ -35,7 +35,7 @@ fn crew_of(rest: &str) -> Crew {
         {rest}"#})
 }
 
-/// An agent whose model calls `write` once a turn with each of these, and then answers.
+/// An agent whose model calls `write` with one of these in each turn, and then answers.
 fn in_turns(calls: &[&str]) -> (ModelServer, Crew) {
     let calls = calls.iter().map(|what| tool_call("write", &json!({"what": what})));
     let server = ModelServer::sequence(calls.chain([text("answered")]).collect::<Vec<_>>());
@@ -59,7 +59,7 @@ fn written(folder: &std::path::Path) -> String {
     std::fs::read_to_string(folder.join("written")).unwrap_or_default()
 }
 
-/// In a session of its own, which has no terminal.
+/// Starts a new session, which has no terminal.
 fn without_terminal() -> std::io::Result<()> {
     setsid()?;
     Ok(())
@@ -95,7 +95,7 @@ fn the_option_yes_skips_all_questions() {
 fn each_call_is_confirmed_until_the_reply_is_always() {
     let terminal = Pty::open();
     let (server, crew) = in_turns(&["one", "two", "three", "four"]);
-    // Whatever input, output and progress are, the terminal is what crew was started from.
+    // The terminal is the controlling one; input, output and progress do not use it.
     let running = terminal.start(crew.args(&["-q"])).start();
     for (times, answer) in [(1, "y\n"), (2, "n\n"), (3, "a\n")] {
         terminal.wait_for(ASKED, times);
@@ -107,15 +107,16 @@ fn each_call_is_confirmed_until_the_reply_is_always() {
     assert_eq!(written(ended.path()), "one\nthree\nfour\n");
     let question = |what: &str, answer: &str| {
         format!(
-            "a wants to run write:\r\n  | \"what\": \"{what}\"\r\nLet a run write {ASKED}{answer}\r\n"
+            "a wants to run write:\r\n  | \"what\": \"{what}\"\r\n\
+             Let a run write {ASKED}{answer}\r\n"
         )
     };
     let all = question("one", "y") + &question("two", "n") + &question("three", "a");
     terminal.wait_for(&all, 1);
     assert_eq!(terminal.shown(), all);
     assert_eq!(ended.stderr, "");
-    let told = server.requests()[2].contents("tool").concat();
-    assert!(told.contains("the user was asked and said no"), "{told}");
+    let result = server.requests()[2].contents("tool").concat();
+    assert!(result.contains("the user was asked and said no"), "{result}");
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn questions_are_asked_one_by_one_and_other_agents_continue() {
     assert_eq!(statuses(&report, "a"), ["succeeded"], "{report:#}");
     assert_eq!(statuses(&report, "b"), ["rejected"]);
     assert_eq!(statuses(&report, "c"), ["succeeded"]);
-    // Progress went on afterwards, with what had happened meanwhile.
+    // The progress then shows what happened in the meantime.
     for line in ["c: free succeeded", "a: write succeeded", "b: write rejected"] {
         assert!(ended.stderr.contains(line), "{}", ended.stderr);
     }
@@ -199,7 +200,7 @@ fn ctrl_c_at_a_question_stops_the_run() {
     assert_eq!(ended.status.signal(), Some(2));
     let report = ended.json();
     assert_eq!(report["reason"]["kind"], "interrupted", "{report:#}");
-    // Whoever was not asked yet had perhaps not got so far.
+    // The other agent may not have made its call yet.
     let calls: Vec<_> = ["a", "b"].iter().flat_map(|agent| calls(&report, agent)).collect();
     assert!(!calls.is_empty(), "{report:#}");
     for call in calls {
@@ -241,7 +242,7 @@ fn waiting_for_a_reply_counts_against_the_agents_timeout() {
 fn a_question_from_the_background_does_not_suspend_crew() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}");
-    // A job of a shell's: touching the terminal from there would suspend it.
+    // A background job of a shell: access to the terminal would suspend it.
     let crew = crew.through("set -m; \"$0\" \"$@\" & wait $!; exit $?; true");
     let running = terminal.start(crew).start();
     terminal.wait_for(ASKED, 1);
@@ -261,7 +262,7 @@ fn a_question_interrupts_the_progress_display() {
         terminal.wait_for(ASKED, times);
         let shown = terminal.shown();
         let (before, question) = shown.rsplit_once("a wants to run").unwrap();
-        // At the beginning of a line, with nothing left of the drawing, and nothing drawn over it.
+        // The question starts a line, without remains of the progress display.
         assert!(before.is_empty() || before.ends_with(['\r', '\n', 'K', 'J']), "{shown:?}");
         assert!(question.ends_with(ASKED) && !question.contains('\u{1b}'), "{shown:?}");
         terminal.type_in("y\n");
@@ -317,7 +318,7 @@ fn end_of_input_ends_the_line() {
     let (_server, crew) = in_turns(&["x"]);
     let running = terminal.start(crew).start();
     terminal.wait_for(ASKED, 1);
-    // What is typed is handed over at once; on an empty line that is a no.
+    // Ctrl-D submits the line at once; an empty line means no.
     terminal.type_in("huh\u{4}");
     terminal.wait_for(ASKED, 2);
     terminal.type_in("\u{4}");
