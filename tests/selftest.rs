@@ -85,12 +85,12 @@ fn some_cases_are_told_as_a_table() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].trim_start().starts_with("what was tried"), "{text}");
+    assert!(lines[0].trim_start().starts_with("case "), "{text}");
     // In the order of the table, whatever the order on the command line.
-    assert!(lines[1].starts_with("✓ Ctrl-C: a tool that waits "), "{text}");
-    assert!(lines[2].starts_with("✓ Ctrl-C: it ignores every signal "), "{text}");
-    assert!(lines[1..=2].iter().all(|line| line.ends_with("   800ms     0")), "{text}");
-    assert!(lines.last().unwrap().starts_with("crew selftest: 2 of 2 cases held, in "), "{text}");
+    assert!(lines[1].starts_with("✓ Ctrl-C: a sleeping tool "), "{text}");
+    assert!(lines[2].starts_with("✓ Ctrl-C: a tool that ignores signals "), "{text}");
+    assert!(lines[1..=2].iter().all(|line| line.ends_with("   800ms          0")), "{text}");
+    assert!(lines.last().unwrap().starts_with("crew selftest: 2 of 2 cases passed, in "), "{text}");
     assert_nothing_left(&folder);
 }
 
@@ -109,7 +109,7 @@ fn under_way(folder: &TempDir) -> Child {
     let running = selftest(folder.path(), &[]).process_group(0).spawn().unwrap();
     let are_there = || {
         let processes = processes_of(folder.path());
-        let animals = processes.iter().filter(|line| line.contains(" --as ")).count();
+        let animals = processes.iter().filter(|line| line.contains(" --fixture ")).count();
         (animals >= 3).then_some(())
     };
     wait_for("tools of the self-test", are_there);

@@ -1,4 +1,4 @@
-//! `crew selftest`, and the hidden parts that its own runs play.
+//! `crew selftest`, and the hidden options with which it starts its own processes.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,42 +9,42 @@ use clap::ValueEnum;
 use super::shared::{Screens, invalid, is_json, look};
 use crate::cli::SelftestArgs;
 use crate::config::faults::Faults;
-use crate::selftest::{self, Ended, SelftestStatus, keeper, zoo};
+use crate::selftest::{self, Fixture, Outcome, SelftestStatus};
 use crate::{exit, render};
 
 pub fn selftest(args: &SelftestArgs) -> ExitCode {
-    match (&*args.animal, &*args.keep) {
-        ([animal, den], _) => as_animal(animal, Path::new(den)),
-        (_, [case, folder]) => as_keeper(case, Path::new(folder)),
-        _ => self_test(args),
+    match (&*args.fixture, &*args.supervise) {
+        ([fixture, dir], _) => run_fixture(fixture, Path::new(dir)),
+        (_, [case, dir]) => run_supervisor(case, Path::new(dir)),
+        _ => run_cases(args),
     }
 }
 
-fn self_test(args: &SelftestArgs) -> ExitCode {
+fn run_cases(args: &SelftestArgs) -> ExitCode {
     let screens = Screens::new(args.color.color);
     let json = is_json(args.output, false);
-    let cases = match selftest::choose(&args.cases) {
+    let cases = match selftest::select(&args.cases) {
         Ok(cases) => cases,
         Err(unknown) => {
-            let hint = Some("crew selftest -o json tells their names".to_owned());
+            let hint = Some("crew selftest -o json lists the names".to_owned());
             let message = format!("there is no case {unknown:?}");
             return invalid(&Faults::unplaced(None, message, hint), screens, json);
         }
     };
     let look = look(screens.stdout, false);
-    // Rows that nobody reads are no reason to stop trying: the exit status tells as well.
+    // Output that cannot be written does not stop the test: its exit status still counts.
     let mut stdout = io::stdout().lock();
     if !json {
         let _ = render::selftest::header(look, &mut stdout);
     }
-    let ended = selftest::run(&cases, |case| {
+    let outcome = selftest::run(&cases, |case| {
         if !json {
             let _ = render::selftest::row(case, look, &mut stdout);
         }
     });
-    let report = match ended {
-        Ok(Ended::All(report)) => report,
-        Ok(Ended::By(signal)) => {
+    let report = match outcome {
+        Ok(Outcome::Finished(report)) => report,
+        Ok(Outcome::Stopped(signal)) => {
             exit::die_by(signal);
             return ExitCode::from(exit::FAILURE);
         }
@@ -53,9 +53,10 @@ fn self_test(args: &SelftestArgs) -> ExitCode {
             return invalid(&Faults::unplaced(None, format!("{error:#}"), None), screens, json);
         }
     };
-    let written = match json {
-        true => render::json(&report, &mut stdout),
-        false => render::selftest::verdict(&report, look, &mut stdout),
+    let written = if json {
+        render::json(&report, &mut stdout)
+    } else {
+        render::selftest::verdict(&report, look, &mut stdout)
     };
     ExitCode::from(match (report.status, written) {
         (SelftestStatus::Failed, _) => exit::FAILURE,
@@ -64,20 +65,21 @@ fn self_test(args: &SelftestArgs) -> ExitCode {
     })
 }
 
-/// A tool of the self-test: started by crew, and as bad as tools get.
-fn as_animal(animal: &str, den: &Path) -> ExitCode {
-    let lived = zoo::Animal::from_str(animal, false).map(|animal| zoo::live(animal, den));
-    match lived {
-        Ok(Ok(())) => ExitCode::from(exit::SUCCESS),
-        Ok(Err(_)) => ExitCode::from(exit::FAILURE),
-        Err(_) => ExitCode::from(exit::INVALID),
+/// Runs a misbehaving tool; crew starts it in a case.
+fn run_fixture(name: &str, dir: &Path) -> ExitCode {
+    let Ok(fixture) = Fixture::from_str(name, false) else {
+        return ExitCode::from(exit::INVALID);
+    };
+    match selftest::misbehave(fixture, dir) {
+        Ok(()) => ExitCode::from(exit::SUCCESS),
+        Err(_) => ExitCode::from(exit::FAILURE),
     }
 }
 
-/// One case of the self-test: started by the self-test, to which its report goes.
-fn as_keeper(case: &str, folder: &Path) -> ExitCode {
+/// Runs one case and writes its report to stdout, for the self-test that started this process.
+fn run_supervisor(case: &str, dir: &Path) -> ExitCode {
     let Some(case) = selftest::find(case) else { return ExitCode::from(exit::INVALID) };
-    match keeper::keep(case, folder) {
+    match selftest::supervise(case, dir) {
         Ok(report) => {
             let _ = render::json(&report, &mut io::stdout().lock());
             ExitCode::from(exit::SUCCESS)
