@@ -5,11 +5,16 @@
 //! stopped, and [`Cancellation::abandon`] ends all waiting.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::unconstrained;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::report::CancelReason;
+
+/// The time for work to report how it ended, once all waiting is ended.
+const LAST_MOMENT: Duration = Duration::from_millis(50);
 
 /// A scope of work: the run, or one of its agents. Clones share one scope.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +84,20 @@ impl Cancellation {
     /// Completes when all waiting is ended.
     pub async fn abandoned(&self) {
         unconstrained(self.0.abandon.cancelled()).await;
+    }
+
+    /// Waits until `work` completes, the deadline passes, or all waiting is ended.
+    pub async fn wait_for(&self, deadline: Instant, work: impl Future) {
+        let abandoned = async {
+            self.abandoned().await;
+            sleep(LAST_MOMENT).await;
+        };
+        tokio::select! {
+            biased;
+            _done = work => {}
+            () = unconstrained(sleep_until(deadline)) => {}
+            () = abandoned => {}
+        }
     }
 
     pub fn is_cancelled(&self) -> bool {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::secret::Secrets;
+use crate::untrusted::Untrusted;
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     System(String),
@@ -54,7 +57,28 @@ pub struct ToolSpec {
     pub parameters: Arc<Value>,
 }
 
-/// A tool call as a model asked for it. Nothing of it has been checked.
+/// A tool call as a model asked for it: neither redacted nor checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestedCall(ToolCall);
+
+impl RequestedCall {
+    pub fn new(call: ToolCall) -> Self {
+        Self(call)
+    }
+
+    /// The call as it was requested, for the conversation with the model that did.
+    pub fn to_its_source(&self) -> &ToolCall {
+        &self.0
+    }
+
+    /// The call without secrets: a model that repeats a key must not bring it to a tool.
+    pub fn redact(self, secrets: &Secrets) -> ToolCall {
+        let ToolCall { id, name, arguments } = self.0;
+        ToolCall { id, name: secrets.redact(name), arguments: secrets.redact_json(arguments) }
+    }
+}
+
+/// A tool call of a model. Its name and arguments have not been checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolCall {
     /// The server's id, or one made up where it sent none; unique within its turn.
@@ -80,9 +104,9 @@ pub struct TokenUsage {
 pub struct ChatReply {
     /// Whether any text was told.
     pub has_text: bool,
-    pub tool_calls: Vec<ToolCall>,
+    pub tool_calls: Vec<RequestedCall>,
     /// In the words of OpenAI's protocol where they have one for it.
-    pub finish_reason: Option<String>,
+    pub finish_reason: Option<Untrusted>,
     pub usage: TokenUsage,
     pub native: Option<NativeTurn>,
 }

@@ -1,11 +1,14 @@
 //! The command line: clap structs, no logic.
 
+use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+use crate::render::Format;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -96,7 +99,7 @@ pub struct SelftestArgs {
     pub cases: Vec<String>,
     /// How the result is written; auto: text on a terminal, JSON otherwise
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub output: OutputFormat,
+    pub output: FormatChoice,
     #[command(flatten)]
     pub color: ColorArgs,
     /// Run as a misbehaving tool that records its pids in a folder
@@ -178,7 +181,7 @@ pub struct LimitArgs {
 pub struct OutputArgs {
     /// How the result is written; auto: text on a terminal, JSON otherwise
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub output: OutputFormat,
+    pub output: FormatChoice,
     /// Write the result to this file instead of standard output
     #[arg(long, value_name = "PATH")]
     pub output_file: Option<PathBuf>,
@@ -196,24 +199,28 @@ pub struct OutputArgs {
 #[derive(Debug, Args)]
 pub struct ColorArgs {
     /// When to use colours
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
-    pub color: ColorWhen,
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
 }
 
+/// The values of `--output`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
+pub enum FormatChoice {
     #[default]
     Auto,
     Text,
     Json,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColorWhen {
-    #[default]
-    Auto,
-    Always,
-    Never,
+impl FormatChoice {
+    /// The format to write. A file is no terminal.
+    pub fn resolve(self, to_file: bool) -> Format {
+        match self {
+            Self::Auto if to_file || !io::stdout().is_terminal() => Format::Json,
+            Self::Auto | Self::Text => Format::Text,
+            Self::Json => Format::Json,
+        }
+    }
 }
 
 /// `NAME=VALUE`; the value may hold further equal signs, or be empty.

@@ -1,10 +1,10 @@
-//! The program: which subcommand runs.
+//! The program: a table of its subcommands.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use crew::cli::{Cli, Command};
-use crew::commands::{check, run, selftest, usage};
+use crew::commands::{check, invalid, run, selftest};
 use crew::{process, signal};
 
 fn main() -> ExitCode {
@@ -12,12 +12,13 @@ fn main() -> ExitCode {
         return ended;
     }
     signal::restore();
-    match Cli::try_parse() {
+    let status = match Cli::try_parse() {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::check(&args),
             Command::Selftest(args) => selftest::selftest(&args),
         },
-        Err(error) => usage::usage(&error),
-    }
+        Err(error) => invalid::usage(&error),
+    };
+    status.end()
 }

@@ -241,6 +241,18 @@ pub struct Cleanup {
     pub duration_ms: u64,
 }
 
+impl std::ops::AddAssign for Cleanup {
+    fn add_assign(&mut self, other: Self) {
+        self.model_calls_cancelled += other.model_calls_cancelled;
+        self.http_calls_cancelled += other.http_calls_cancelled;
+        self.processes_stopped += other.processes_stopped;
+        self.processes_killed += other.processes_killed;
+        self.survivors.extend(other.survivors);
+        self.guardian_lost |= other.guardian_lost;
+        self.duration_ms += other.duration_ms;
+    }
+}
+
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -329,53 +341,58 @@ pub struct OfferedTool {
     pub destructive: Option<bool>,
 }
 
-/// What happens during a run, told as it happens. `agent` is an index into the plan's agents.
+/// Identifies the run of an agent in [`Event`]s: its place among the runs of one run of the crew,
+/// from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgentRunId(pub usize);
+
+/// What happens during a run, as it happens.
 #[derive(Debug, Clone)]
 pub enum Event {
     AgentStarted {
-        agent: usize,
+        agent: AgentRunId,
     },
     ModelCallStarted {
-        agent: usize,
+        agent: AgentRunId,
         turn: u32,
     },
     /// Tokens counted so far, all model calls of the agent together.
     Tokens {
-        agent: usize,
+        agent: AgentRunId,
         usage: Usage,
     },
     /// An agent has been waiting for a while until its model may be asked.
     Queued {
-        agent: usize,
+        agent: AgentRunId,
         /// What for.
         reason: &'static str,
     },
     Retrying {
-        agent: usize,
+        agent: AgentRunId,
         attempt: u32,
         delay: Duration,
         error: String,
     },
     /// A model has failed for good, and the next one of the list is asked.
     FellBack {
-        agent: usize,
+        agent: AgentRunId,
         from: String,
         to: String,
         error: String,
     },
     ToolStarted {
-        agent: usize,
+        agent: AgentRunId,
         tool: String,
         arguments: Value,
     },
     ToolFinished {
-        agent: usize,
+        agent: AgentRunId,
         tool: String,
         status: ToolStatus,
         duration: Duration,
     },
     AgentFinished {
-        agent: usize,
+        agent: AgentRunId,
         status: AgentStatus,
         duration: Duration,
         message: Option<String>,

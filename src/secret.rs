@@ -33,7 +33,10 @@ impl Secrets {
         let bare = value.split_once(' ').map(|(_, bare)| bare.trim());
         // Servers repeat the address that they were asked for.
         let encoded = in_query(value).filter(|encoded| encoded != value);
-        let values = [Some(value), bare, encoded.as_deref()].into_iter().flatten();
+        // Messages quote JSON, in which a quote or a backslash is escaped.
+        let quoted = Value::from(value).to_string();
+        let escaped = quoted.get(1..quoted.len() - 1).filter(|escaped| *escaped != value);
+        let values = [Some(value), bare, encoded.as_deref(), escaped].into_iter().flatten();
         self.0.extend(values.filter(|value| is_secret(value)).map(SecretString::from));
         // The longest first: one may be a part of another.
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));

@@ -2,11 +2,10 @@
 
 pub mod check;
 mod delivery;
-mod fallback;
 mod input;
-mod output;
+pub mod invalid;
 mod reader;
 pub mod run;
+mod runtime;
 pub mod selftest;
-mod shared;
-pub mod usage;
+mod sink;

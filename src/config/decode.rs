@@ -19,6 +19,8 @@ use crate::text::quoted;
 pub const SIZE: &str = "a size such as 64KiB";
 /// The one type of the file that is a text or a list of texts.
 pub const MODELS: &str = "a model such as openai/gpt-4o-mini, or a list of them";
+/// The name of a field whose struct is decoded from the same mapping as the struct around it.
+pub const FLATTENED: &str = "<flattened>";
 
 pub struct Decoder<'a> {
     node: &'a Node,
@@ -26,11 +28,13 @@ pub struct Decoder<'a> {
     log: &'a FaultLog,
     /// What a text stands for, from the name of its newtype.
     expected: Option<&'static str>,
+    /// The fields of the struct around a flattened one.
+    outer_fields: &'static [&'static str],
 }
 
 impl<'a> Decoder<'a> {
     pub fn new(node: &'a Node, path: &'a Path<'a>, log: &'a FaultLog) -> Self {
-        Self { node, path, log, expected: None }
+        Self { node, path, log, expected: None, outer_fields: &[] }
     }
 
     fn wrong(&self, expected: &str) {
@@ -201,8 +205,8 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
 
     /// Nothing after the key is an empty mapping.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
-        let entries = self.entries().into_iter();
-        visitor.visit_map(Entries { entries, value: None, path: self.path, log: self.log })
+        let entries = self.entries();
+        visitor.visit_map(Entries::new(entries, self.path, self.log))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -211,16 +215,22 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Never> {
-        let mut entries = self.entries();
-        entries.retain(|(key, _)| {
-            let known = fields.contains(&key.as_str());
-            if !known {
-                self.unknown(key, fields);
+        let is_own = |key: &str| fields.contains(&key) && key != FLATTENED;
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.entries().into_iter().partition(|(key, _)| is_own(key));
+        let mut entries = Entries::new(own, self.path, self.log);
+        if fields.contains(&FLATTENED) {
+            // The flattened struct reports the unknown keys of both.
+            entries.flattened = Some(Self { outer_fields: fields, ..self });
+        } else {
+            let known = [self.outer_fields, fields].concat();
+            for (key, _) in others {
+                if key == FLATTENED || !known.contains(&key.as_str()) {
+                    self.unknown(key, &known);
+                }
             }
-            known
-        });
-        let entries = entries.into_iter();
-        visitor.visit_map(Entries { entries, value: None, path: self.path, log: self.log })
+        }
+        visitor.visit_map(entries)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -272,14 +282,15 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn unknown(&self, key: &str, fields: &[&str]) {
+    fn unknown(&self, key: &str, known: &[&str]) {
         let path = self.path.key(key);
         // Not a key of ours, but perhaps one to a door.
         self.log.hide(&path);
+        let known: Vec<&str> = known.iter().copied().filter(|name| *name != FLATTENED).collect();
         let hint = self
             .log
-            .nearest(key, fields.iter().copied())
-            .unwrap_or_else(|| format!("known here: {}", fields.join(", ")));
+            .nearest(key, known.iter().copied())
+            .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
         self.log.key(&path, format!("unknown key {}", quoted(key)), Some(hint));
     }
 }
@@ -308,8 +319,16 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 struct Entries<'a> {
     entries: std::vec::IntoIter<(&'a String, &'a Node)>,
     value: Option<(&'a String, &'a Node)>,
+    /// The value of [`FLATTENED`], which comes after all others.
+    flattened: Option<Decoder<'a>>,
     path: &'a Path<'a>,
     log: &'a FaultLog,
+}
+
+impl<'a> Entries<'a> {
+    fn new(entries: Vec<(&'a String, &'a Node)>, path: &'a Path<'a>, log: &'a FaultLog) -> Self {
+        Self { entries: entries.into_iter(), value: None, flattened: None, path, log }
+    }
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
@@ -320,14 +339,76 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed: K,
     ) -> Result<Option<K::Value>, Never> {
         self.value = self.entries.next();
-        self.value.map(|(key, _)| seed.deserialize(StrDeserializer::new(key))).transpose()
+        let key = match self.value {
+            Some((key, _)) => key.as_str(),
+            None if self.flattened.is_some() => FLATTENED,
+            None => return Ok(None),
+        };
+        seed.deserialize(StrDeserializer::new(key)).map(Some)
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Never> {
-        let Some((key, node)) = self.value.take() else {
-            return Err(de::Error::custom("a value was asked for before its key"));
+        if let Some((key, node)) = self.value.take() {
+            let path = self.path.key(key);
+            return seed.deserialize(Decoder::new(node, &path, self.log));
+        }
+        match self.flattened.take() {
+            Some(decoder) => seed.deserialize(decoder),
+            None => Err(de::Error::custom("a value was asked for before its key")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::config::file::LimitsConfig;
+    use crate::config::guard;
+
+    fn limits(yaml: &str) -> (LimitsConfig, Vec<String>) {
+        let mut log = FaultLog::default();
+        let node = guard::read(yaml, &mut log).unwrap();
+        let limits = LimitsConfig::deserialize(Decoder::new(&node, &Path::Root, &log)).unwrap();
+        let faults = log.finish(None, String::new()).faults;
+        let line = |fault: crate::report::Fault| {
+            format!(
+                "{}: {} | {}",
+                fault.line.unwrap(),
+                fault.message,
+                fault.hint.unwrap_or_default()
+            )
         };
-        let path = self.path.key(key);
-        seed.deserialize(Decoder::new(node, &path, self.log))
+        (limits, faults.into_iter().map(line).collect())
+    }
+
+    #[test]
+    fn a_flattened_struct_shares_the_mapping() {
+        let (limits, faults) = limits(
+            "max_parallel: 2\nmax_tokens: 3\nmax_cost: x\ngrase: 1s\nmax_token: 1\n<flattened>: 1\nzzz: 1\n",
+        );
+        assert_eq!((limits.max_parallel, limits.budget.max_tokens), (Some(2), Some(3)));
+        let known = "known here: timeout, grace, max_parallel, on_failure, max_tokens, max_cost, \
+                     max_model_calls, max_tool_calls";
+        assert_eq!(
+            faults,
+            [
+                r#"3: expected a number, found "x" | "#.to_owned(),
+                r#"4: unknown key "grase" | did you mean "grace"?"#.to_owned(),
+                r#"5: unknown key "max_token" | did you mean "max_tokens"?"#.to_owned(),
+                format!(r#"6: unknown key "<flattened>" | {known}"#),
+                format!(r#"7: unknown key "zzz" | {known}"#),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_flattened_struct_repeats_no_fault() {
+        let (limits, faults) = limits("[1]");
+        assert!(limits.timeout.is_none() && limits.budget.max_tokens.is_none());
+        assert_eq!(faults, ["1: expected a mapping, found a list | "]);
     }
 }

@@ -1,6 +1,7 @@
 //! The structs of a crew's file: options as written, nothing filled in, nothing checked.
 //!
-//! The name of a text's newtype completes "expected …" in a fault.
+//! The name of a text's newtype completes "expected …" in a fault. The keys of a field named
+//! [`decode::FLATTENED`] stand beside those of the other fields.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,6 +12,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::decode;
+use crate::vendor::Api;
 
 #[derive(Debug, Default, Deserialize)]
 pub struct CrewFile {
@@ -20,7 +22,7 @@ pub struct CrewFile {
     pub vars: Option<Entries<Value>>,
     pub limits: Option<LimitsConfig>,
     pub prices: Option<Entries<PriceConfig>>,
-    pub defaults: Option<DefaultsConfig>,
+    pub defaults: Option<SettingsConfig>,
     pub providers: Option<Entries<ProviderConfig>>,
     pub tools: Option<Entries<ToolConfig>>,
     pub mcp_servers: Option<Entries<McpServerConfig>>,
@@ -36,25 +38,12 @@ pub struct LimitsConfig {
     pub grace: Option<DurationText>,
     pub max_parallel: Option<u64>,
     pub on_failure: Option<OnFailureConfig>,
-    pub max_tokens: Option<u64>,
-    pub max_cost: Option<f64>,
-    pub max_model_calls: Option<u64>,
-    pub max_tool_calls: Option<u64>,
+    #[serde(rename = "<flattened>")]
+    pub budget: BudgetConfig,
 }
 
-impl LimitsConfig {
-    /// The part that an agent can have as well.
-    pub fn budget(&self) -> BudgetConfig {
-        BudgetConfig {
-            max_tokens: self.max_tokens,
-            max_cost: self.max_cost,
-            max_model_calls: self.max_model_calls,
-            max_tool_calls: self.max_tool_calls,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
+/// The limits that a run and an agent have in common.
+#[derive(Debug, Default, Deserialize)]
 pub struct BudgetConfig {
     pub max_tokens: Option<u64>,
     pub max_cost: Option<f64>,
@@ -76,9 +65,9 @@ pub enum OnFailureConfig {
     Continue,
 }
 
-/// What an agent may say, and `defaults` for all of them.
+/// `defaults`, and the options of an agent that `defaults` can give as well.
 #[derive(Debug, Default, Deserialize)]
-pub struct DefaultsConfig {
+pub struct SettingsConfig {
     pub model: Option<ModelTexts>,
     pub timeout: Option<DurationText>,
     pub idle_timeout: Option<DurationText>,
@@ -93,7 +82,7 @@ pub struct DefaultsConfig {
 
 #[derive(Debug, Default, Deserialize)]
 pub struct ProviderConfig {
-    pub api: Option<ApiConfig>,
+    pub api: Option<Api>,
     pub base_url: Option<String>,
     pub query: Option<Entries<String>>,
     pub api_key_env: Option<String>,
@@ -101,14 +90,6 @@ pub struct ProviderConfig {
     pub max_concurrency: Option<u64>,
     pub requests_per_minute: Option<u64>,
     pub tokens_per_minute: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApiConfig {
-    Openai,
-    Anthropic,
-    Gemini,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -187,34 +168,8 @@ pub struct AgentConfig {
     pub needs: Option<Vec<String>>,
     /// A JSON Schema, or the path of a file with one.
     pub output_schema: Option<Value>,
-    pub model: Option<ModelTexts>,
-    pub timeout: Option<DurationText>,
-    pub idle_timeout: Option<DurationText>,
-    pub tool_timeout: Option<DurationText>,
-    pub max_turns: Option<u64>,
-    pub retries: Option<u64>,
-    pub temperature: Option<f64>,
-    pub max_output_tokens: Option<u64>,
-    pub max_answer: Option<SizeText>,
-    pub limits: Option<BudgetConfig>,
-}
-
-impl AgentConfig {
-    /// The part that `defaults` can give as well.
-    pub fn settings(&self) -> DefaultsConfig {
-        DefaultsConfig {
-            model: self.model.clone(),
-            timeout: self.timeout.clone(),
-            idle_timeout: self.idle_timeout.clone(),
-            tool_timeout: self.tool_timeout.clone(),
-            max_turns: self.max_turns,
-            retries: self.retries,
-            temperature: self.temperature,
-            max_output_tokens: self.max_output_tokens,
-            max_answer: self.max_answer.clone(),
-            limits: self.limits.clone(),
-        }
-    }
+    #[serde(rename = "<flattened>")]
+    pub settings: SettingsConfig,
 }
 
 #[derive(Debug, Clone, Deserialize)]

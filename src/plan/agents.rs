@@ -2,33 +2,18 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::scope::{Scope, Structured};
-use super::{AgentPlan, BudgetPlan, McpGrant, ModelPlan, ToolPlan};
+use super::settings::AgentSettings;
+use super::{AgentPlan, McpGrant, ModelPlan, ToolPlan};
 use crate::config::faults::FaultLog;
-use crate::config::file::{AgentConfig, DefaultsConfig, ModelTexts};
+use crate::config::file::{AgentConfig, ModelTexts, SettingsConfig};
 use crate::config::place::Path;
 use crate::structured::Schema;
 use crate::template::{INPUT, Template, Vars};
 use crate::text::quoted;
-
-/// How an agent works, and within which limits.
-#[derive(Debug, Clone, Copy)]
-pub struct AgentSettings {
-    pub timeout: Duration,
-    pub idle_timeout: Duration,
-    pub tool_timeout: Duration,
-    pub max_turns: u32,
-    pub retries: u32,
-    pub temperature: Option<f64>,
-    pub max_output_tokens: Option<u32>,
-    /// Bytes.
-    pub max_answer: usize,
-    pub budget: BudgetPlan,
-}
 
 /// What an agent may say itself, with `defaults` and the built-in defaults filled in.
 #[derive(Debug, Clone, Default)]
@@ -47,27 +32,11 @@ enum Model {
     Said(Vec<ModelName>),
 }
 
-impl Default for AgentSettings {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(120),
-            idle_timeout: Duration::from_secs(60),
-            tool_timeout: Duration::from_secs(30),
-            max_turns: 10,
-            retries: 3,
-            temperature: None,
-            max_output_tokens: None,
-            max_answer: 1 << 20,
-            budget: BudgetPlan::default(),
-        }
-    }
-}
-
 impl Defaults {
     /// These, with what is given in their place.
     pub fn with(
         &self,
-        given: &DefaultsConfig,
+        given: &SettingsConfig,
         path: &Path<'_>,
         endpoints: &Endpoints,
         log: &FaultLog,
@@ -77,45 +46,6 @@ impl Defaults {
             Some(texts) => models(texts, &path.key("model"), endpoints, log),
         };
         Self { model, settings: self.settings.with(given, path, log) }
-    }
-}
-
-impl AgentSettings {
-    fn with(self, given: &DefaultsConfig, path: &Path<'_>, log: &FaultLog) -> Self {
-        let time = |key, given, default| check::timeout(given, default, &path.key(key), log);
-        let whole = |key, given: Option<u64>, least, most, default| {
-            given.map_or(default, |value| {
-                check::whole(value, least..=most, &path.key(key), log) as u32
-            })
-        };
-        let tokens = given
-            .max_output_tokens
-            .map(|value| whole("max_output_tokens", Some(value), 1, 100_000_000, 0));
-        let bounds = 1 << 10..=256 << 20;
-        let max_answer = path.key("max_answer");
-        Self {
-            timeout: time("timeout", given.timeout.as_ref(), self.timeout),
-            idle_timeout: time("idle_timeout", given.idle_timeout.as_ref(), self.idle_timeout),
-            tool_timeout: time("tool_timeout", given.tool_timeout.as_ref(), self.tool_timeout),
-            max_turns: whole("max_turns", given.max_turns, 1, 10_000, self.max_turns),
-            retries: whole("retries", given.retries, 0, 100, self.retries),
-            temperature: given
-                .temperature
-                .inspect(|value| temperature(*value, &path.key("temperature"), log))
-                .or(self.temperature),
-            max_output_tokens: tokens.or(self.max_output_tokens),
-            max_answer: check::size(
-                given.max_answer.as_ref(),
-                bounds,
-                self.max_answer,
-                &max_answer,
-                log,
-            ),
-            budget: match &given.limits {
-                Some(limits) => self.budget.with(limits, &path.key("limits"), log),
-                None => self.budget,
-            },
-        }
     }
 }
 
@@ -134,12 +64,6 @@ fn models(texts: &ModelTexts, path: &Path<'_>, endpoints: &Endpoints, log: &Faul
     };
     let found: Vec<_> = texts.texts.iter().enumerate().map(model).collect();
     found.into_iter().collect::<Option<_>>().map_or(Model::Faulty, Model::Said)
-}
-
-fn temperature(value: f64, path: &Path<'_>, log: &FaultLog) {
-    if !value.is_finite() || value < 0.0 {
-        log.value(path, format!("expected a number of 0 or more, found {value}"), None);
-    }
 }
 
 /// What all agents are checked against.
@@ -175,7 +99,7 @@ impl Surroundings<'_> {
             agents: self.names,
             structured: self.structured,
         };
-        let defaults = self.defaults.with(&config.settings(), path, self.endpoints, self.log);
+        let defaults = self.defaults.with(&config.settings, path, self.endpoints, self.log);
         let prompt = match &config.prompt {
             Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
             // Known to be sound.
@@ -183,7 +107,7 @@ impl Surroundings<'_> {
         };
         Draft {
             name: name.to_owned(),
-            own_model: config.model.is_some(),
+            own_model: config.settings.model.is_some(),
             defaults,
             system: self.system(config, &scope, path),
             prompt,

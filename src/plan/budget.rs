@@ -1,11 +1,15 @@
 //! What a run and an agent may use up, and what models cost.
 
+use std::ops::Bound;
+
 use super::check;
 use super::{AgentPlan, ModelPlan};
 use crate::config::faults::FaultLog;
 use crate::config::file::{BudgetConfig, Entries, PriceConfig};
 use crate::config::place::Path;
 use crate::text::quoted;
+
+const ABOVE_ZERO: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Unbounded);
 
 /// `None`: no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -21,29 +25,25 @@ pub struct BudgetPlan {
 impl BudgetPlan {
     /// These, with what is given in their place.
     pub fn with(self, given: &BudgetConfig, path: &Path<'_>, log: &FaultLog) -> Self {
-        let whole = |key, given: Option<u64>, most, default| match given {
-            Some(value) => Some(check::whole(value, 1..=most, &path.key(key), log)),
-            None => default,
+        let count = |key, given: Option<u64>, max, default| {
+            let count = |value| check::whole(&value, 1..=max, &path.key(key), log);
+            given.and_then(count).or(default)
         };
-        let cost = given.max_cost.inspect(|cost| {
-            if !cost.is_finite() || *cost <= 0.0 {
-                let message = format!("expected a number above 0, found {cost}");
-                log.value(&path.key("max_cost"), message, None);
-            }
-        });
+        let max_calls = 1 << 40;
+        let cost = |cost| check::number(&cost, ABOVE_ZERO, &path.key("max_cost"), log);
         Self {
-            max_tokens: whole("max_tokens", given.max_tokens, 1 << 50, self.max_tokens),
-            max_cost: cost.or(self.max_cost),
-            max_model_calls: whole(
+            max_tokens: count("max_tokens", given.max_tokens, 1 << 50, self.max_tokens),
+            max_cost: given.max_cost.and_then(cost).or(self.max_cost),
+            max_model_calls: count(
                 "max_model_calls",
                 given.max_model_calls,
-                1 << 40,
+                max_calls,
                 self.max_model_calls,
             ),
-            max_tool_calls: whole(
+            max_tool_calls: count(
                 "max_tool_calls",
                 given.max_tool_calls,
-                1 << 40,
+                max_calls,
                 self.max_tool_calls,
             ),
         }
@@ -73,26 +73,17 @@ impl Prices {
         let price = |(pattern, config): &(String, PriceConfig)| {
             let path = root.key(pattern);
             let amount = |key, given: Option<f64>| {
-                let amount = given.unwrap_or_default();
-                if !amount.is_finite() || amount < 0.0 {
-                    let message = format!("expected a number of 0 or more, found {amount}");
-                    log.value(&path.key(key), message, None);
-                }
-                amount
+                given.and_then(|amount| check::number(&amount, 0.0.., &path.key(key), log))
             };
             if config.input.is_none() || config.output.is_none() {
                 let hint = "such as {input: 0.15, output: 0.6}, per million tokens".to_owned();
                 let message = format!("the price of {} is not whole", quoted(pattern));
                 log.key(&path, message, Some(hint));
             }
-            let input = amount("input", config.input);
-            let price = Price {
-                input,
-                output: amount("output", config.output),
-                cached_input: config
-                    .cached_input
-                    .map_or(input, |given| amount("cached_input", Some(given))),
-            };
+            let input = amount("input", config.input).unwrap_or_default();
+            let output = amount("output", config.output).unwrap_or_default();
+            let cached_input = amount("cached_input", config.cached_input).unwrap_or(input);
+            let price = Price { input, output, cached_input };
             (pattern.clone(), price)
         };
         Self(entries.iter().map(price).collect())

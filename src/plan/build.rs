@@ -29,6 +29,9 @@ use crate::config::place::Path;
 use crate::template::Vars;
 use crate::text::quoted;
 
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+const DEFAULT_GRACE: Duration = Duration::from_secs(2);
+
 /// What a file, the command line and the environment together say.
 pub struct Builder<'a> {
     pub crew: &'a CrewFile,
@@ -68,7 +71,7 @@ impl Builder<'_> {
         let budget = match &crew.limits {
             Some(given) => {
                 let path = Path::Root.key("limits");
-                BudgetPlan::default().with(&given.budget(), &path, log)
+                BudgetPlan::default().with(&given.budget, &path, log)
             }
             None => BudgetPlan::default(),
         };
@@ -115,20 +118,20 @@ impl Builder<'_> {
         let limits = self.crew.limits.as_ref().unwrap_or(&none);
         let path = Path::Root.key("limits");
         let (log, given) = (self.log, self.overrides);
-        let ten_minutes = Duration::from_secs(600);
-        let timeout =
-            check::timeout(limits.timeout.as_ref(), ten_minutes, &path.key("timeout"), log);
-        let max_parallel = limits.max_parallel.map(|value| {
-            check::whole(value, 1..=1_000_000, &path.key("max_parallel"), log) as usize
-        });
+        let timeout = limits.timeout.as_ref();
+        let timeout = timeout.and_then(|text| check::timeout(text, &path.key("timeout"), log));
+        let grace = limits.grace.as_ref();
+        let grace = grace.and_then(|text| check::duration(text, &path.key("grace"), log));
+        let max_parallel = limits
+            .max_parallel
+            .and_then(|value| check::whole(&value, 1..=1_000_000, &path.key("max_parallel"), log));
         let on_failure = match limits.on_failure {
             Some(OnFailureConfig::Continue) => OnFailure::Continue,
             Some(OnFailureConfig::Cancel) | None => OnFailure::Cancel,
         };
-        let grace = path.key("grace");
         Limits {
-            timeout: given.timeout.unwrap_or(timeout),
-            grace: check::grace(limits.grace.as_ref(), Duration::from_secs(2), &grace, log),
+            timeout: given.timeout.or(timeout).unwrap_or(DEFAULT_TIMEOUT),
+            grace: grace.unwrap_or(DEFAULT_GRACE),
             max_parallel: given.max_parallel.or(max_parallel),
             on_failure: given.on_failure.unwrap_or(on_failure),
         }

@@ -1,6 +1,7 @@
-//! Checks of single values, shared by all parts of the file.
+//! Checks of single values, shared by all parts of the file. Each logs its fault.
 
-use std::ops::RangeInclusive;
+use std::fmt::Display;
+use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::time::Duration;
 
 use crate::config::faults::FaultLog;
@@ -9,7 +10,7 @@ use crate::config::place::Path;
 use crate::text::quoted;
 use crate::units;
 
-/// Where a value came from: the file, or an option of the command line.
+/// Where a value comes from: the file, or an option of the command line.
 pub enum Origin<'a> {
     File(&'a Path<'a>),
     Option(&'a str),
@@ -24,65 +25,71 @@ impl Origin<'_> {
     }
 }
 
-/// A name of an agent, tool or provider.
+/// The name of an agent, tool or provider.
 pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
     let mut chars = name.chars();
     let good = chars.next().is_some_and(|c| c.is_ascii_alphabetic())
         && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
         && name.len() <= 64;
     if !good {
-        let hint = "a letter, then letters, digits, _ or -, 64 at most".to_owned();
+        let hint = "use a letter, then letters, digits, _ or -, at most 64 in all".to_owned();
         log.key(path, format!("{} cannot be the name of {of}", quoted(name)), Some(hint));
     }
 }
 
-/// The number, or the nearest one allowed after noting the fault.
-pub fn whole(value: u64, allowed: RangeInclusive<u64>, path: &Path<'_>, log: &FaultLog) -> u64 {
-    if !allowed.contains(&value) {
-        let (least, most) = (allowed.start(), allowed.end());
-        let message = format!("expected a whole number from {least} to {most}, found {value}");
+pub fn whole<T: Copy + PartialOrd + Display + TryFrom<u64>>(
+    value: &u64,
+    allowed: RangeInclusive<T>,
+    path: &Path<'_>,
+    log: &FaultLog,
+) -> Option<T> {
+    let found = T::try_from(*value).ok().filter(|value| allowed.contains(value));
+    if found.is_none() {
+        let (min, max) = (allowed.start(), allowed.end());
+        let message = format!("expected a whole number from {min} to {max}, found {value}");
         log.value(path, message, None);
     }
-    value.clamp(*allowed.start(), *allowed.end())
+    found
 }
 
-pub fn timeout(
-    text: Option<&DurationText>,
-    default: Duration,
+pub fn number(
+    value: &f64,
+    allowed: impl RangeBounds<f64>,
     path: &Path<'_>,
     log: &FaultLog,
-) -> Duration {
-    noted(text.map(|text| units::timeout(&text.0)), default, path, log)
-}
-
-/// As [`timeout`], but none at all is possible too.
-pub fn grace(
-    text: Option<&DurationText>,
-    default: Duration,
-    path: &Path<'_>,
-    log: &FaultLog,
-) -> Duration {
-    noted(text.map(|text| units::duration(&text.0)), default, path, log)
-}
-
-pub fn size(
-    text: Option<&SizeText>,
-    bounds: RangeInclusive<usize>,
-    default: usize,
-    path: &Path<'_>,
-    log: &FaultLog,
-) -> usize {
-    let size = |text: &str| units::size(text, *bounds.start(), *bounds.end());
-    noted(text.map(|text| size(&text.0)), default, path, log)
-}
-
-fn noted<T>(read: Option<Result<T, String>>, default: T, path: &Path<'_>, log: &FaultLog) -> T {
-    match read {
-        None => default,
-        Some(Ok(value)) => value,
-        Some(Err(why)) => {
-            log.value(path, why, None);
-            default
-        }
+) -> Option<f64> {
+    if value.is_finite() && allowed.contains(value) {
+        return Some(*value);
     }
+    let expected = match (allowed.start_bound(), allowed.end_bound()) {
+        (Bound::Included(min), Bound::Included(max)) => format!("a number from {min} to {max}"),
+        (Bound::Included(min), _) => format!("a number of {min} or more"),
+        (Bound::Excluded(min), _) => format!("a number above {min}"),
+        (Bound::Unbounded, _) => "a number".to_owned(),
+    };
+    log.value(path, format!("expected {expected}, found {value}"), None);
+    None
+}
+
+/// A duration of more than 0.
+pub fn timeout(text: &DurationText, path: &Path<'_>, log: &FaultLog) -> Option<Duration> {
+    parsed(units::timeout(&text.0), path, log)
+}
+
+pub fn duration(text: &DurationText, path: &Path<'_>, log: &FaultLog) -> Option<Duration> {
+    parsed(units::duration(&text.0), path, log)
+}
+
+/// A number of bytes.
+pub fn size(
+    text: &SizeText,
+    allowed: RangeInclusive<usize>,
+    path: &Path<'_>,
+    log: &FaultLog,
+) -> Option<usize> {
+    parsed(units::size(&text.0, *allowed.start(), *allowed.end()), path, log)
+}
+
+fn parsed<T>(result: Result<T, String>, path: &Path<'_>, log: &FaultLog) -> Option<T> {
+    result.map_err(|why| log.value(path, why, None)).ok()
 }

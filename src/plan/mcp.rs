@@ -9,7 +9,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use super::hosts::Host;
-use super::tools::MAX_OUTPUT;
+use super::tools::{DEFAULT_MAX_OUTPUT, OUTPUT_BOUNDS};
 use super::{SandboxPlan, check, declared, sandbox};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
@@ -18,7 +18,7 @@ use crate::config::place::Path;
 use crate::text::quoted;
 
 /// What starting one may take: its process, the handshake and the list of its tools.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Headers that are the protocol's own.
 const RESERVED: [&str; 5] =
     ["accept", "content-type", "mcp-session-id", "mcp-protocol-version", "last-event-id"];
@@ -126,32 +126,25 @@ impl Surroundings<'_> {
             let message = format!("{name:?} is the name of a tool as well");
             log.key(path, message, Some("give one of them another name".to_owned()));
         }
-        let start_timeout = path.key("start_timeout");
-        let bounds = 1 << 10..=64 << 20;
-        let max_output = path.key("max_output");
+        let start_timeout = config
+            .start_timeout
+            .as_ref()
+            .and_then(|text| check::timeout(text, &path.key("start_timeout"), log));
+        let timeout = config.timeout.as_ref();
+        let timeout = timeout.and_then(|text| check::timeout(text, &path.key("timeout"), log));
+        let max_output = config.max_output.as_ref();
+        let max_output = max_output
+            .and_then(|text| check::size(text, OUTPUT_BOUNDS, &path.key("max_output"), log));
         let around = sandbox::Surroundings { base_dir: self.base_dir, log };
         McpServerPlan {
             name: name.to_owned(),
             access: self.access(name, config, path),
             roots: around.paths(config.roots.as_deref(), &path.key("roots")),
             out_of_reach: self.offline && config.url.as_deref().is_some_and(is_elsewhere),
-            start_timeout: check::timeout(
-                config.start_timeout.as_ref(),
-                START_TIMEOUT,
-                &start_timeout,
-                log,
-            ),
-            timeout: config.timeout.as_ref().map(|text| {
-                check::timeout(Some(text), Duration::default(), &path.key("timeout"), log)
-            }),
+            start_timeout: start_timeout.unwrap_or(DEFAULT_START_TIMEOUT),
+            timeout,
             confirm: config.confirm.unwrap_or(false),
-            max_output: check::size(
-                config.max_output.as_ref(),
-                bounds,
-                MAX_OUTPUT,
-                &max_output,
-                log,
-            ),
+            max_output: max_output.unwrap_or(DEFAULT_MAX_OUTPUT),
         }
     }
 

@@ -4,7 +4,6 @@
 //! it, the only things that can still be wrong are outside the file.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +16,16 @@ use crate::config::faults::FaultLog;
 use crate::config::{self, find};
 use crate::structured::Schema;
 use crate::template::{Template, Vars};
+use crate::vendor;
 use build::Builder;
 
 pub use crate::config::faults::Faults;
-pub use agents::AgentSettings;
 pub use budget::{BudgetPlan, Price, Prices};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
+pub use provider::{ProviderPlan, RateLimits};
 pub use sandbox::SandboxPlan;
+pub use settings::AgentSettings;
 
 mod agents;
 mod budget;
@@ -38,10 +39,12 @@ mod http;
 mod known;
 mod mcp;
 mod output_schema;
+mod provider;
 mod rate;
 mod sandbox;
 mod scope;
 mod secrets;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -78,7 +81,7 @@ pub(crate) fn read(
 ) -> Result<CrewPlan, Faults> {
     let mut log = FaultLog::default();
     let plan =
-        config::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log).map(|(crew, keys)| {
+        config::parse(&source, env, &vendor::key_variables(), &mut log).map(|(crew, keys)| {
             Builder { crew: &crew, keys: &keys, overrides, env, log: &log }.plan(&file)
         });
     match plan {
@@ -210,70 +213,6 @@ impl ModelPlan {
         match self {
             Self::Offline => "offline",
             Self::Remote { label, .. } => label,
-        }
-    }
-}
-
-/// The protocol that an endpoint speaks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Api {
-    /// Chat completions.
-    #[default]
-    OpenAi,
-    /// Messages.
-    Anthropic,
-    /// `generateContent`.
-    Gemini,
-}
-
-impl fmt::Display for Api {
-    /// As in a crew's file.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-            Self::Gemini => "gemini",
-        })
-    }
-}
-
-/// An endpoint that serves models.
-#[derive(Debug)]
-pub struct ProviderPlan {
-    pub name: String,
-    pub api: Api,
-    /// What the SDK of the protocol's vendor takes: for OpenAI's with the version, for the others
-    /// without. No slash at its end; `http` or `https`.
-    pub base_url: String,
-    /// Added to the address of every call.
-    pub query: Vec<(String, SecretString)>,
-    pub api_key: Option<SecretString>,
-    /// The variable that the key is from.
-    pub key_variable: Option<String>,
-    pub headers: Vec<(String, SecretString)>,
-    pub limits: RateLimits,
-}
-
-/// What an endpoint is to be spared, all agents together; `None`: no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RateLimits {
-    /// Calls in flight.
-    pub max_concurrency: Option<usize>,
-    pub requests_per_minute: Option<usize>,
-    /// Read and written together.
-    pub tokens_per_minute: Option<u64>,
-}
-
-impl RateLimits {
-    /// The narrower one of each limit.
-    pub fn narrowed(self, other: Self) -> Self {
-        fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
-            one.into_iter().chain(other).min()
-        }
-        Self {
-            max_concurrency: least(self.max_concurrency, other.max_concurrency),
-            requests_per_minute: least(self.requests_per_minute, other.requests_per_minute),
-            tokens_per_minute: least(self.tokens_per_minute, other.tokens_per_minute),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What an endpoint is to be spared.
 
-use super::RateLimits;
 use super::check;
+use super::provider::RateLimits;
 use crate::config::faults::FaultLog;
 use crate::config::file::ProviderConfig;
 use crate::config::place::Path;
 
 pub fn limits(config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> RateLimits {
     let whole = |key, given: Option<u64>, most| {
-        given.map(|value| check::whole(value, 1..=most, &path.key(key), log))
+        given.and_then(|value| check::whole(&value, 1..=most, &path.key(key), log))
     };
     let requests = whole("requests_per_minute", config.requests_per_minute, 10_000_000);
     RateLimits {

@@ -2,26 +2,23 @@
 
 use secrecy::ExposeSecret;
 
-use super::{CrewPlan, McpAccess, ToolKind, ToolPlan};
+use super::{CrewPlan, McpAccess, ProviderPlan, ToolKind, ToolPlan};
 use crate::secret::{Secrets, is_telling};
 use crate::template::Template;
 
 impl CrewPlan {
     /// API keys, and the values of headers, queries and variables that are named like secrets.
     pub fn secrets(&self) -> Secrets {
-        let keys = self.providers.iter().filter_map(|provider| provider.api_key.as_ref());
         let servers = self.mcp_servers.iter().flat_map(|server| match &server.access {
             McpAccess::Process { env, .. } => env,
             McpAccess::Http { headers, .. } => headers,
         });
-        let providers = self.providers.iter();
-        let named = providers
-            .flat_map(|provider| provider.headers.iter().chain(&provider.query))
-            .chain(servers);
-        let named = named.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
+        let servers = servers.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
         let tools = self.tools().into_iter().flat_map(of_tool);
         let mut secrets = Secrets::default();
-        keys.chain(&self.secrets).chain(named).for_each(|key| secrets.add(key.expose_secret()));
+        let providers = self.providers.iter().flat_map(ProviderPlan::secrets);
+        providers.for_each(|(_, value)| secrets.add(&value));
+        self.secrets.iter().chain(servers).for_each(|value| secrets.add(value.expose_secret()));
         let tools = tools.filter(|(name, _)| is_telling(name));
         tools.for_each(|(_, value)| secrets.add(value.source()));
         secrets

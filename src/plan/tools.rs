@@ -1,6 +1,7 @@
 //! Tools: what they run, what the model is told of them and what they may be given.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,7 +19,9 @@ use crate::template::{Template, Vars};
 use crate::text::quoted;
 
 /// Bytes of a tool's output that the model gets.
-pub const MAX_OUTPUT: usize = 64 << 10;
+pub const DEFAULT_MAX_OUTPUT: usize = 64 << 10;
+/// The range of `max_output`, in bytes.
+pub const OUTPUT_BOUNDS: RangeInclusive<usize> = 1 << 10..=64 << 20;
 /// What every tool must say.
 const ONE: &str = "give it exactly one: command: [program, argument], shell: a line for sh -c, \
                    or http: {url: https://…}";
@@ -46,14 +49,11 @@ impl Surroundings<'_> {
         let kind = self.kind(name, config, &scope, path);
         self.parameter_names(&names, config, &path.key("parameters"));
         let schema = object_schema(parameters, &path.key("parameters"), log);
-        let timeout = config
-            .timeout
-            .as_ref()
-            .map(|text| check::timeout(Some(text), Default::default(), &path.key("timeout"), log));
-        let bounds = 1 << 10..=64 << 20;
-        let max_output = path.key("max_output");
-        let max_output =
-            check::size(config.max_output.as_ref(), bounds, MAX_OUTPUT, &max_output, log);
+        let timeout = config.timeout.as_ref();
+        let timeout = timeout.and_then(|text| check::timeout(text, &path.key("timeout"), log));
+        let max_output = config.max_output.as_ref();
+        let max_output = max_output
+            .and_then(|text| check::size(text, OUTPUT_BOUNDS, &path.key("max_output"), log));
         let schema = schema?;
         Some(ToolPlan {
             spec: ToolSpec {
@@ -63,7 +63,7 @@ impl Surroundings<'_> {
             },
             schema: Arc::new(schema),
             timeout,
-            max_output,
+            max_output: max_output.unwrap_or(DEFAULT_MAX_OUTPUT),
             confirm: config.confirm.unwrap_or(false),
             kind: kind?,
         })

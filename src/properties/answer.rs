@@ -64,7 +64,8 @@ fn body_in(protocol: &dyn Protocol, bytes: &[u8], cuts: &[usize]) {
     if let Ok(reply) = result {
         assert_eq!(reply.has_text, !told.is_empty());
         assert!(reply.tool_calls.len() <= MAX_CALLS);
-        let calls = reply.tool_calls.iter().map(|call| call.name.len() + call.arguments.len());
+        let calls = reply.tool_calls.iter().map(|call| call.to_its_source());
+        let calls = calls.map(|call| call.name.len() + call.arguments.len());
         // Arguments that were left out are `{}`.
         let kept = calls.sum::<usize>() - 2 * reply.tool_calls.len().min(MAX_ANSWER);
         assert!(kept <= MAX_ANSWER, "{kept} bytes of calls");

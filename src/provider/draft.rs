@@ -4,8 +4,9 @@
 use super::ChatDelta;
 use super::calls::{Calls, Piece};
 use super::failure::ServerError;
-use crate::chat::{ChatReply, NativeTurn, TokenUsage, ToolCall};
+use crate::chat::{ChatReply, NativeTurn, RequestedCall, TokenUsage, ToolCall};
 use crate::report::ErrorKind;
+use crate::untrusted::Untrusted;
 
 /// What of an unreadable body is kept to be quoted.
 const EXCERPT_BYTES: usize = 2048;
@@ -176,8 +177,8 @@ impl Draft {
         Ok(ChatReply {
             has_text: self.told > 0,
             native: native(&tool_calls),
-            tool_calls,
-            finish_reason: self.finish_reason,
+            tool_calls: tool_calls.into_iter().map(RequestedCall::new).collect(),
+            finish_reason: self.finish_reason.map(Untrusted::new),
             usage: self.usage,
         })
     }

@@ -7,37 +7,22 @@ use std::time::Duration;
 
 use futures::stream;
 use jiff::Timestamp;
-use reqwest::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
-};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
-use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::{Body, NoPiece};
 use super::failure::{self, ServerError};
-use super::protocol::Protocol;
 use super::{Effect, ProviderError, reset};
-use crate::net;
-use crate::net::{CONNECT_TIMEOUT, SetupError};
+use crate::net::{self, CONNECT_TIMEOUT};
 use crate::plan::ProviderPlan;
 use crate::report::{ErrorKind, Scope};
 use crate::secret::Secrets;
-use crate::secret::is_telling;
+use crate::untrusted::Untrusted;
 
 /// What is read of the body of an error.
 const ERROR_BODY_BYTES: usize = 64 * 1024;
-
-/// The plan's base URL, checked.
-pub fn base_url(plan: &ProviderPlan) -> Result<Url, SetupError> {
-    let fault = |what: &str| SetupError(format!("provider {}: base_url {what}", plan.name));
-    let url = Url::parse(&plan.base_url).map_err(|error| fault(&format!("is no URL: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(fault("must start with http:// or https://"));
-    }
-    Ok(url)
-}
 
 /// One model server. Shared by all agents that use it.
 #[derive(Debug)]
@@ -53,29 +38,24 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub fn new(
-        plan: &ProviderPlan,
-        client: Client,
-        protocol: &dyn Protocol,
-    ) -> Result<Self, SetupError> {
-        let mut base = base_url(plan)?;
+    pub fn new(plan: &ProviderPlan, client: Client) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        let accepted = HeaderValue::from_static("text/event-stream, application/json");
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (ACCEPT, accepted)]);
+        headers.extend(plan.headers.clone());
         let mut secrets = Secrets::default();
-        secrets.add(base.password().unwrap_or_default());
-        for (name, value) in &plan.query {
-            base.query_pairs_mut().append_pair(name, value.expose_secret());
-            if is_telling(name) {
-                secrets.add(value.expose_secret());
-            }
-        }
-        let headers = headers(plan, protocol, &mut secrets)?;
-        Ok(Self {
+        secrets.add(plan.base_url.password().unwrap_or_default());
+        plan.secrets().for_each(|(_, value)| secrets.add(&value));
+        let sensitive = headers.values().filter(|value| value.is_sensitive());
+        sensitive.for_each(|value| secrets.add(&String::from_utf8_lossy(value.as_bytes())));
+        Self {
             client,
-            base,
+            base: plan.base_url.clone(),
             headers,
             secrets,
             name: plan.name.clone(),
             key_advice: key_advice(plan),
-        })
+        }
     }
 
     /// The provider's name.
@@ -132,7 +112,7 @@ impl Endpoint {
         ProviderError {
             kind,
             scope: None,
-            message: format!("{}: {message}", self.name),
+            message: Untrusted::new(format!("{}: {message}", self.name)),
             retryable: false,
             retry_after: None,
             finish_reason: None,
@@ -292,51 +272,14 @@ fn key_advice(plan: &ProviderPlan) -> String {
     if let Some(variable) = &plan.key_variable {
         return format!("check the key in {variable}");
     }
-    let sent = plan.headers.iter().chain(&plan.query).find(|(name, _)| is_telling(name));
-    match sent {
+    match plan.secrets().next() {
         Some((place, _)) => format!("check {place} under providers"),
-        // A built-in one has no place for a key.
-        None if plan.name == "ollama" => {
+        // The file has no place for the key of a built-in one.
+        None if plan.vendor.is_some() => {
             "no key was sent: declare the server under providers, by another name".to_owned()
         }
         None => "no key was sent: name its variable in api_key_env".to_owned(),
     }
-}
-
-fn headers(
-    plan: &ProviderPlan,
-    protocol: &dyn Protocol,
-    secrets: &mut Secrets,
-) -> Result<HeaderMap, SetupError> {
-    let fault = |what: String| SetupError(format!("provider {}: {what}", plan.name));
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
-    headers.extend(protocol.headers());
-    let mut insert = |name: HeaderName, text: &str| -> Result<(), SetupError> {
-        let mut value = HeaderValue::from_str(text).map_err(|_| {
-            fault(format!("the value of header {name} has characters that HTTP does not allow"))
-        })?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-        Ok(())
-    };
-    if let Some(key) = &plan.api_key {
-        // A key from a file or a copy often ends with a line end.
-        let key = key.expose_secret().trim();
-        secrets.add(key);
-        let (name, scheme) = protocol.key_header();
-        insert(name, &format!("{scheme}{key}"))?;
-    }
-    for (name, value) in &plan.headers {
-        let value = value.expose_secret();
-        secrets.add(value);
-        let name = name
-            .parse::<HeaderName>()
-            .map_err(|_| fault(format!("{name:?} is not the name of an HTTP header")))?;
-        insert(name, value)?;
-    }
-    Ok(headers)
 }
 
 struct StatusLine(StatusCode);

@@ -5,10 +5,8 @@
 
 use serde_json::Value;
 
-use super::ChatRequest;
+use crate::untrusted::Untrusted;
 
-/// Servers at which a format keeps no model from calling its tools. Elsewhere it often does.
-const BESIDE_TOOLS: [&str; 3] = ["openai", "openrouter", "anthropic"];
 /// What a refusal because of the format names.
 const NAMES: [&str; 13] = [
     "response_format",
@@ -29,15 +27,9 @@ const NAMES: [&str; 13] = [
 /// Levels of a schema that OpenAI's strict mode takes.
 const STRICT_LEVELS: usize = 5;
 
-/// Whether the provider with this name is asked so, where there is something to ask for.
-pub fn may_ask(provider: &str, request: &ChatRequest<'_>) -> bool {
-    request.output_schema.is_some()
-        && (request.tools.is_empty() || BESIDE_TOOLS.contains(&provider))
-}
-
 /// Whether a refusal in these words is about the format.
-pub fn is_meant(refusal: &str) -> bool {
-    let refusal = refusal.to_ascii_lowercase();
+pub fn is_meant(refusal: &Untrusted) -> bool {
+    let refusal = refusal.to_its_source().to_ascii_lowercase();
     NAMES.iter().any(|name| refusal.contains(name))
 }
 

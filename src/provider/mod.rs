@@ -29,27 +29,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use reqwest::Url;
 
 use crate::chat::{ChatReply, Message, TokenUsage, ToolSpec};
 use crate::net::{self, SetupError};
 use crate::report::{ErrorKind, Scope};
 use crate::structured::Schema;
+use crate::untrusted::Untrusted;
 
 use self::protocol::Protocol;
-use crate::plan::{Api, ProviderPlan};
+use crate::plan::ProviderPlan;
+use crate::vendor::Api;
 
 /// The providers of these plans, in their order, all with one HTTP client. Asks no server anything.
 pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
     if plans.is_empty() {
         return Ok(Vec::new());
     }
-    let urls = plans.iter().map(endpoint::base_url).collect::<Result<Vec<_>, _>>()?;
+    let urls: Vec<Url> = plans.iter().map(|plan| plan.base_url.clone()).collect();
     let client = net::build(net::builder(&urls)?)?;
     let connect = |plan: &ProviderPlan| {
-        let remote = remote::Remote::new(plan, client.clone(), speaker(plan.api))?;
-        Ok(Arc::new(remote) as Arc<dyn Provider>)
+        let remote = remote::Remote::new(plan, client.clone(), speaker(plan.api));
+        Arc::new(remote) as Arc<dyn Provider>
     };
-    plans.iter().map(connect).collect()
+    Ok(plans.iter().map(connect).collect())
 }
 
 fn speaker(api: Api) -> Box<dyn Protocol> {
@@ -142,20 +145,20 @@ pub enum ChatDelta<'a> {
     Usage(TokenUsage),
 }
 
-/// Why a call failed. `message` carries the server's own words and no secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderError {
     pub kind: ErrorKind,
     /// For timeouts.
     pub scope: Option<Scope>,
-    pub message: String,
+    /// Holds the server's own words.
+    pub message: Untrusted,
     /// Another attempt may succeed, and nothing of an answer had arrived.
     pub retryable: bool,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
     /// How the server ended an answer that it, or the model, withheld or spoilt.
-    pub finish_reason: Option<String>,
+    pub finish_reason: Option<Untrusted>,
     pub effect: Effect,
 }
 

@@ -11,9 +11,10 @@ use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::report::ErrorKind;
 use crate::structured::Schema;
+use crate::untrusted::Untrusted;
 
 use super::{ChatDelta, ChatRequest, Effect, Provider, ProviderError};
-use crate::chat::{ChatReply, Message, ToolCall, ToolSpec};
+use crate::chat::{ChatReply, Message, RequestedCall, ToolCall, ToolSpec};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Offline;
@@ -37,8 +38,9 @@ impl Provider for Offline {
 fn answer(request: &ChatRequest<'_>) -> Result<(String, ChatReply), ProviderError> {
     let (prompt, results) = last_exchange(request.messages);
     if results.is_empty() && !request.tools.is_empty() {
-        let tool_calls = request.tools.iter().enumerate().map(call).collect();
-        let finish_reason = Some("tool_calls".into());
+        let calls = request.tools.iter().enumerate().map(call);
+        let tool_calls = calls.map(RequestedCall::new).collect();
+        let finish_reason = Some(Untrusted::new("tool_calls"));
         let reply = ChatReply { tool_calls, finish_reason, ..ChatReply::default() };
         return Ok((String::new(), reply));
     }
@@ -50,7 +52,7 @@ fn answer(request: &ChatRequest<'_>) -> Result<(String, ChatReply), ProviderErro
             text
         }
     };
-    let finish_reason = Some("stop".into());
+    let finish_reason = Some(Untrusted::new("stop"));
     let reply = ChatReply { has_text: !text.is_empty(), finish_reason, ..ChatReply::default() };
     Ok((text, reply))
 }
@@ -67,10 +69,10 @@ fn data(schema: &Schema, max_answer: usize) -> Result<String, ProviderError> {
     Err(ProviderError {
         kind: ErrorKind::InvalidResponse,
         scope: None,
-        message: format!(
+        message: Untrusted::new(format!(
             "offline cannot make up a value for the output_schema, give it one under examples: \
              of the smallest value that could be made, {why}"
-        ),
+        )),
         retryable: false,
         retry_after: None,
         finish_reason: None,
@@ -105,6 +107,7 @@ fn call((at, tool): (usize, &ToolSpec)) -> ToolCall {
 
 #[cfg(test)]
 mod tests {
+    use crate::provider::testing;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -156,13 +159,18 @@ mod tests {
         let calls: Vec<_> = reply
             .tool_calls
             .iter()
+            .map(RequestedCall::to_its_source)
             .map(|call| (call.name.as_str(), call.arguments.as_str()))
             .collect();
         assert_eq!(calls, [("disk_usage", r#"{"path":"/"}"#), ("inodes", r#"{"path":"/"}"#)]);
-        assert_eq!((told.as_str(), reply.finish_reason.as_deref()), ("", Some("tool_calls")));
+        assert_eq!(
+            (told.as_str(), reply.finish_reason.as_ref().map(Untrusted::to_its_source)),
+            ("", Some("tool_calls"))
+        );
 
-        messages.push(Message::assistant(String::new(), reply.tool_calls.clone()));
-        for call in reply.tool_calls {
+        let calls = testing::calls(&reply);
+        messages.push(Message::assistant(String::new(), calls.clone()));
+        for call in calls {
             messages.push(Message::Tool { call, output: "92% used\n".into() });
         }
         let (reply, told) = ask(&messages, &tools, 1000);
@@ -172,7 +180,7 @@ mod tests {
              \n  disk_usage {\"path\":\"/\"}\n    92% used\n\
              \n  inodes {\"path\":\"/\"}\n    92% used"
         );
-        assert_eq!(reply.finish_reason.as_deref(), Some("stop"));
+        assert_eq!(reply.finish_reason.as_ref().map(Untrusted::to_its_source), Some("stop"));
     }
 
     #[test]
@@ -203,7 +211,7 @@ mod tests {
         let serial = schema(json!({"type": "string", "pattern": "^[A-Z]{4}$"}));
         let (reply, told) = ask_for(Some(&serial), &messages, &[], 1000);
         let message = reply.err().map(|error| error.message).unwrap_or_default();
-        assert!(told.is_empty() && message.contains("examples"), "{message}");
+        assert!(told.is_empty() && message.contains("examples"), "{message:?}");
         assert!(ask_for(Some(&level), &messages, &[], 5).0.is_err());
     }
 }

@@ -2,7 +2,6 @@
 //! of an answer means. All of it pure; sending and reading are `remote`'s, once for all.
 
 use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
 
 use super::ChatRequest;
 use super::dialect::Dialect;
@@ -11,14 +10,6 @@ use crate::chat::{NativePart, ToolCall};
 
 /// One way of speaking to a model server.
 pub trait Protocol: Send + Sync {
-    /// The header that carries the key, and what stands before the key in it.
-    fn key_header(&self) -> (HeaderName, &'static str);
-
-    /// Headers that every request has, unless the file gives them another value.
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        Vec::new()
-    }
-
     /// Where calls of this model go.
     fn url(&self, base: &Url, model: &str) -> Url;
 

@@ -11,27 +11,25 @@ use super::draft::{Fault, OnDelta};
 use super::endpoint::Endpoint;
 use super::protocol::Protocol;
 use super::reading::Reading;
-use super::{ChatDelta, ChatRequest, Provider, ProviderError, format};
+use super::{ChatDelta, ChatRequest, Provider, ProviderError};
 use crate::chat::ChatReply;
-use crate::net::SetupError;
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
+use crate::untrusted::Untrusted;
 
 /// One endpoint and the protocol it speaks.
 pub struct Remote {
     endpoint: Endpoint,
     protocol: Box<dyn Protocol>,
+    formats_beside_tools: bool,
     dialects: Dialects,
 }
 
 impl Remote {
-    pub fn new(
-        plan: &ProviderPlan,
-        client: Client,
-        protocol: Box<dyn Protocol>,
-    ) -> Result<Self, SetupError> {
-        let endpoint = Endpoint::new(plan, client, &*protocol)?;
-        Ok(Self { endpoint, protocol, dialects: Dialects::default() })
+    pub fn new(plan: &ProviderPlan, client: Client, protocol: Box<dyn Protocol>) -> Self {
+        let endpoint = Endpoint::new(plan, client);
+        let formats_beside_tools = plan.vendor.is_some_and(|vendor| vendor.formats_beside_tools);
+        Self { endpoint, protocol, formats_beside_tools, dialects: Dialects::default() }
     }
 
     async fn call(
@@ -87,8 +85,8 @@ impl Remote {
         by: &str,
         dialect: Dialect,
     ) -> Result<Vec<u8>, ProviderError> {
-        let asks = !dialect.no_format && format::may_ask(self.endpoint.name(), request);
-        let output_schema = request.output_schema.filter(|_| asks);
+        let formats = request.tools.is_empty() || self.formats_beside_tools;
+        let output_schema = request.output_schema.filter(|_| formats && !dialect.no_format);
         let request = &ChatRequest { output_schema, ..request.clone() };
         self.protocol.request(self.endpoint.base(), request, by, dialect).map_err(|error| {
             self.endpoint
@@ -150,7 +148,7 @@ impl Remote {
             Fault::Server(error) => self.endpoint.told(&error),
             Fault::Refused(refusal, finish_reason) => ProviderError {
                 retryable: refusal.retryable,
-                finish_reason,
+                finish_reason: finish_reason.map(Untrusted::new),
                 ..self.endpoint.error(
                     refusal.kind,
                     format_args!(

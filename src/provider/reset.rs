@@ -6,19 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 
+use crate::vendor;
+
 /// Longer than anybody would wait.
 const LONGEST: Duration = Duration::from_secs(3600);
-
-/// The header that says when, and the one that says how much is left until then.
-const HEADERS: [(&str, &str); 7] = [
-    ("x-ratelimit-reset-requests", "x-ratelimit-remaining-requests"),
-    ("x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens"),
-    ("anthropic-ratelimit-requests-reset", "anthropic-ratelimit-requests-remaining"),
-    ("anthropic-ratelimit-tokens-reset", "anthropic-ratelimit-tokens-remaining"),
-    ("anthropic-ratelimit-input-tokens-reset", "anthropic-ratelimit-input-tokens-remaining"),
-    ("anthropic-ratelimit-output-tokens-reset", "anthropic-ratelimit-output-tokens-remaining"),
-    ("x-ratelimit-reset", "x-ratelimit-remaining"),
-];
 
 /// How long until a refused call may be made: until everything that is used up has been reset. If
 /// nothing is said to be used up, the call was too large for what is left of something: until the
@@ -26,7 +17,7 @@ const HEADERS: [(&str, &str); 7] = [
 pub fn wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let (mut used_up, mut first) = (None, None);
-    for (reset, remaining) in HEADERS {
+    for (reset, remaining) in vendor::reset_headers() {
         let Some(wait) = text(reset).and_then(|text| until(text, now)) else { continue };
         if text(remaining).and_then(|left| left.parse().ok()) == Some(0_u64) {
             used_up = used_up.max(Some(wait));

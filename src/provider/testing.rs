@@ -6,7 +6,8 @@ use super::draft::Fault;
 use super::protocol::Protocol;
 use super::reading::Reading;
 use super::{ChatDelta, ChatRequest};
-use crate::chat::{ChatReply, Message, TokenUsage, ToolSpec};
+use crate::chat::{ChatReply, Message, TokenUsage, ToolCall, ToolSpec};
+use crate::untrusted::Untrusted;
 
 /// The provider and model that the tests' answers are by.
 pub const BY: &str = "here/m";
@@ -36,6 +37,15 @@ pub fn read(
         .and_then(|done| if done { Ok(()) } else { reading.end(&mut on_delta) })
         .and_then(|()| reading.into_reply(BY));
     (result, told)
+}
+
+/// The calls of an answer, as the model asked for them.
+pub fn calls(reply: &ChatReply) -> Vec<ToolCall> {
+    reply.tool_calls.iter().map(|call| call.to_its_source().clone()).collect()
+}
+
+pub fn finish_reason(reply: &ChatReply) -> Option<&str> {
+    reply.finish_reason.as_ref().map(Untrusted::to_its_source)
 }
 
 /// A whole stream of these events' data.

@@ -3,6 +3,7 @@
 use crate::report::{AgentError, ErrorKind, Scope};
 
 use crate::text::inline;
+use crate::vendor::Vendor;
 
 /// One sentence for the user of the agent that ran on `model`.
 pub fn advice(error: &AgentError, model: &str) -> String {
@@ -28,7 +29,7 @@ fn timeout(scope: Option<Scope>) -> &'static str {
 }
 
 fn auth(provider: &str) -> String {
-    match built_in_key(provider) {
+    match Vendor::named(provider).and_then(|vendor| vendor.key_variable) {
         Some(variable) => format!("check the key in ${variable}"),
         None => format!(
             "check the key of provider `{}`: `api_key_env`, or the header that carries it",
@@ -37,24 +38,16 @@ fn auth(provider: &str) -> String {
     }
 }
 
-fn built_in_key(provider: &str) -> Option<&'static str> {
-    match provider {
-        "openai" => Some("OPENAI_API_KEY"),
-        "anthropic" => Some("ANTHROPIC_API_KEY"),
-        "gemini" => Some("GEMINI_API_KEY"),
-        "openrouter" => Some("OPENROUTER_API_KEY"),
-        _ => None,
-    }
-}
-
 fn network(provider: &str) -> String {
-    match provider {
-        "ollama" => "check that ollama is running where $OLLAMA_HOST says".to_owned(),
-        "openai" => "check the network, and $OPENAI_BASE_URL if you set it".to_owned(),
-        "anthropic" => "check the network, and $ANTHROPIC_BASE_URL if you set it".to_owned(),
-        "gemini" => "check the network, and $GOOGLE_GEMINI_BASE_URL if you set it".to_owned(),
-        "openrouter" => "check the network and run again".to_owned(),
-        _ => format!("check the network and `base_url` of provider `{}`", inline(provider)),
+    let Some(vendor) = Vendor::named(provider) else {
+        return format!("check the network and `base_url` of provider `{}`", inline(provider));
+    };
+    match (vendor.base_url_variable, vendor.listen_port) {
+        (Some(variable), Some(_)) => {
+            format!("check that {provider} is running where ${variable} says")
+        }
+        (Some(variable), None) => format!("check the network, and ${variable} if you set it"),
+        (None, _) => "check the network and run again".to_owned(),
     }
 }
 

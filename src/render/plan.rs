@@ -39,7 +39,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     let secrets = plan.secrets();
     let tools = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets));
     section(["tool", "runs", "timeout", "sandbox", "asks"], tools.collect(), look, out)?;
-    let providers = plan.providers.iter().map(provider_row);
+    let providers = plan.providers.iter().map(|provider| provider_row(provider, &secrets));
     section(["provider", "api", "address"], providers.collect(), look, out)?;
     let servers = plan.mcp_servers.iter().map(|server| server_row(server));
     section(
@@ -149,9 +149,10 @@ fn tool_row(tool: &ToolPlan, secrets: &Secrets) -> [String; 5] {
     ]
 }
 
-fn provider_row(provider: &ProviderPlan) -> [String; 3] {
-    let address = inline(&provider.base_url).into_owned();
-    [provider.name.clone(), provider.api.to_string(), address]
+fn provider_row(provider: &ProviderPlan, secrets: &Secrets) -> [String; 3] {
+    // A variable may have put a key into the address.
+    let address = secrets.redact(provider.address());
+    [provider.name.clone(), provider.api.to_string(), inline(&address).into_owned()]
 }
 
 fn server_row(server: &McpServerPlan) -> [String; 5] {

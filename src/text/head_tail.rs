@@ -16,7 +16,7 @@ pub struct HeadTail {
 }
 
 /// The text that was kept, and whether its middle was left out.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Excerpt {
     pub text: String,
     pub truncated: bool,

@@ -2,44 +2,35 @@
 
 use std::ffi::OsString;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{ToolContext, note, status_of_stop};
+use super::context::CallInput;
+use super::outcome::{ToolEnd, ToolOutcome};
 use crate::plan::{ProcessPlan, ToolCommand};
 use crate::process::{Finished, Invocation, signal_name};
-use crate::report::{CancelKind, ToolCallReport, ToolStatus};
-use crate::template::{Template, tool_context};
+use crate::report::CancelKind;
+use crate::template::Template;
 
 /// What every tool gets of crew's environment, and nothing else of it: no key is among them.
 const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TERM"];
 /// And those whose names begin so.
 const PASSED_ON_PREFIX: &str = "LC_";
 
-/// Runs the program and enters in the report how it ended. `stop` completes with the reason why it
-/// is to be stopped. Of the output `max_output` bytes are kept.
+/// Runs the program until it exits or `stop` completes with the reason to stop it.
 pub async fn call(
     plan: &ProcessPlan,
-    max_output: usize,
-    arguments: &Value,
-    context: &ToolContext<'_>,
+    input: CallInput<'_>,
     stop: impl Future<Output = CancelKind>,
-    report: &mut ToolCallReport,
-) {
-    let ended = match invocation(plan, arguments, context) {
-        Ok(invocation) => {
-            let program = invocation.program.to_string_lossy().into_owned();
-            let confined = invocation.sandbox.is_some();
-            let ended = context.processes.run(invocation, max_output, stop).await;
-            ended.map_err(|error| could_not_start(&program, confined, &error))
-        }
-        Err(message) => Err(message),
+) -> ToolOutcome {
+    let invocation = match invocation(plan, &input) {
+        Ok(invocation) => invocation,
+        Err(message) => return ToolOutcome::failed(&message),
     };
-    match ended {
-        Ok(finished) => settle(report, finished),
-        Err(message) => {
-            report.status = ToolStatus::Failed;
-            note(report, &message);
-        }
+    let program = invocation.program.to_string_lossy().into_owned();
+    let confined = invocation.sandbox.is_some();
+    match input.context.processes.run(invocation, input.max_output, stop).await {
+        Ok(finished) => outcome(finished),
+        Err(error) => ToolOutcome::failed(&could_not_start(&program, confined, &error)),
     }
 }
 
@@ -55,42 +46,31 @@ pub fn could_not_start(program: &str, confined: bool, error: &std::io::Error) ->
     }
 }
 
-/// Enters how the process ended, and says so in the output where the model could not tell.
-fn settle(report: &mut ToolCallReport, finished: Finished<CancelKind>) {
+fn outcome(finished: Finished<CancelKind>) -> ToolOutcome {
     let Finished { status, output, leaked, stopped_by } = finished;
-    report.exit_code = status.and_then(|status| status.code());
-    report.signal = status.and_then(signal_name);
-    report.truncated = output.truncated;
-    report.output = output.text;
-    report.leaked = leaked;
-    report.stopped_by = stopped_by;
-    report.status = match (stopped_by, report.exit_code) {
-        (Some(reason), _) => status_of_stop(reason),
-        (None, Some(0)) => ToolStatus::Succeeded,
-        (None, _) => ToolStatus::Failed,
+    let exit_code = status.and_then(|status| status.code());
+    let signal = status.and_then(signal_name);
+    let end = match (stopped_by, exit_code) {
+        (Some(reason), _) => ToolEnd::Stopped(reason),
+        (None, Some(0)) => ToolEnd::Succeeded,
+        (None, _) => ToolEnd::Failed,
     };
-    if report.status != ToolStatus::Failed {
-        return;
+    let mut outcome = ToolOutcome::new(end, output);
+    if end == ToolEnd::Failed {
+        outcome.add_note(&match (exit_code, &signal) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("ended by {signal}"),
+            (None, None) => "killed: the process that watched over it was killed".to_owned(),
+        });
     }
-    let how = match (report.exit_code, &report.signal) {
-        (Some(code), _) => format!("exit code {code}"),
-        (None, Some(signal)) => format!("ended by {signal}"),
-        (None, None) => "killed: the process that watched over it was killed".to_owned(),
-    };
-    note(report, &how);
+    ToolOutcome { exit_code, signal, leaked, ..outcome }
 }
 
 /// # Errors
 /// A template that cannot be filled in, or a value no process can be given, as a message for the
 /// model.
-fn invocation(
-    tool: &ProcessPlan,
-    arguments: &Value,
-    context: &ToolContext<'_>,
-) -> Result<Invocation, String> {
-    let empty = Map::new();
-    let arguments = arguments.as_object().unwrap_or(&empty);
-    let values = tool_context(context.input, context.vars, arguments);
+fn invocation(tool: &ProcessPlan, input: &CallInput<'_>) -> Result<Invocation, String> {
+    let values = input.template_values();
     let fill = |template: &Template| {
         let text = template.render(values.clone()).map_err(|error| error.to_string())?;
         no_nul(text)
@@ -102,7 +82,7 @@ fn invocation(
             (argv.next().unwrap_or_default(), argv.map(OsString::from).collect())
         }
         ToolCommand::Shell(script) => {
-            for (name, value) in arguments {
+            for (name, value) in input.arguments {
                 environment.push((name.into(), no_nul(as_text(value))?.into()));
             }
             ("sh".to_owned(), vec!["-c".into(), script.into()])

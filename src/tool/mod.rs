@@ -1,8 +1,10 @@
 //! One tool call, from what the model wrote to what it gets to see.
 
 mod command;
+mod context;
 pub mod http;
 pub mod mcp;
+mod outcome;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +16,11 @@ use tokio::time::{Instant, sleep};
 use crate::cancel::Cancellation;
 use crate::chat::ToolCall;
 use crate::plan::{ToolKind, ToolPlan};
-use crate::process::RunProcesses;
 use crate::report::{CancelKind, ToolCallReport, ToolStatus, millis};
-use crate::template::Vars;
-use http::HttpClients;
-use mcp::Servers;
+use context::CallInput;
+use outcome::{ToolEnd, ToolOutcome};
+
+pub use context::ToolContext;
 
 /// A call that may run: its tool is known and its arguments fit.
 #[derive(Debug)]
@@ -34,22 +36,6 @@ pub struct Rejection {
     /// As far as they are JSON; else the text itself.
     pub arguments: Value,
     pub message: String,
-}
-
-/// What a call needs besides its arguments.
-#[derive(Clone, Copy)]
-pub struct ToolContext<'a> {
-    pub processes: &'a RunProcesses,
-    pub http: &'a HttpClients,
-    pub servers: &'a Servers,
-    /// The agent's scope.
-    pub scope: &'a Cancellation,
-    /// The agent's limit, for tools that have none of their own.
-    pub default_timeout: Duration,
-    pub run_started: Instant,
-    /// `input` and `vars`, for templates.
-    pub input: &'a str,
-    pub vars: &'a Vars,
 }
 
 /// Finds the tool and checks the arguments against its schema. Nothing runs.
@@ -145,63 +131,60 @@ pub fn refused(unfinished: ToolCallReport, why: &str) -> ToolCallReport {
 
 /// The report of a call that was still waiting for leave to run when its scope was stopped.
 pub fn unanswered(unfinished: ToolCallReport, scope: &Cancellation) -> ToolCallReport {
-    let reason = stopped_by(scope);
+    let end = ToolEnd::Stopped(stop_reason(scope));
     let output = "[not run: it was still waiting for a confirmation]".to_owned();
-    let (status, stopped_by) = (status_of_stop(reason), Some(reason));
-    ToolCallReport { status, stopped_by, output, ..unfinished }
+    ToolCallReport { status: end.status(), stopped_by: end.stopped_by(), output, ..unfinished }
 }
 
-/// Runs a checked call to its end: its own, its time limit, or the scope's. Every ending is a
-/// report; what went wrong stands in its output, where the model can read it.
+/// Runs a checked call until it ends by itself, exceeds its time limit, or its scope is cancelled.
+/// Every ending is a report; its output says what went wrong, for the model to read.
 pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallReport {
     let CheckedCall { tool, arguments } = checked;
     let started = Instant::now();
-    let mut report = unfinished(tool.label(), arguments, context.run_started);
+    let report = unfinished(tool.label(), arguments, context.run_started);
     let limit = tool.timeout.unwrap_or(context.default_timeout);
+    let mut outcome = run(&tool, &report.arguments, &context, limit).await;
+    if outcome.end == ToolEnd::Stopped(CancelKind::ToolTimeout) {
+        outcome.add_note(&format!("stopped: it had not ended within {limit:?}"));
+    }
+    ToolCallReport {
+        status: outcome.end.status(),
+        exit_code: outcome.exit_code,
+        signal: outcome.signal,
+        http_status: outcome.http_status,
+        duration_ms: millis(started.elapsed()),
+        output: outcome.output,
+        truncated: outcome.truncated,
+        leaked: outcome.leaked,
+        stopped_by: outcome.end.stopped_by(),
+        ..report
+    }
+}
+
+async fn run(
+    tool: &ToolPlan,
+    arguments: &Value,
+    context: &ToolContext<'_>,
+    limit: Duration,
+) -> ToolOutcome {
+    let none = Map::new();
+    let arguments = arguments.as_object().unwrap_or(&none);
+    let input = CallInput { arguments, max_output: tool.max_output, context };
     let stop = async {
         tokio::select! {
             biased;
-            () = context.scope.cancelled() => stopped_by(context.scope),
+            () = context.scope.cancelled() => stop_reason(context.scope),
             // Unconstrained: a tool that never stops writing must not keep its time limit from firing.
             () = unconstrained(sleep(limit)) => CancelKind::ToolTimeout,
         }
     };
-    let (most, arguments) = (tool.max_output, report.arguments.clone());
     match &tool.kind {
-        ToolKind::Process(plan) => {
-            command::call(plan, most, &arguments, &context, stop, &mut report).await;
-        }
-        ToolKind::Http(plan) => {
-            http::call(plan, most, &arguments, &context, stop, &mut report).await;
-        }
-        ToolKind::Mcp(plan) => {
-            mcp::call(plan, most, &arguments, &context, stop, &mut report).await;
-        }
+        ToolKind::Process(plan) => command::call(plan, input, stop).await,
+        ToolKind::Http(plan) => http::call(plan, input, stop).await,
+        ToolKind::Mcp(plan) => mcp::call(plan, input, stop).await,
     }
-    if report.stopped_by == Some(CancelKind::ToolTimeout) {
-        note(&mut report, &format!("stopped: it had not ended within {limit:?}"));
-    }
-    report.duration_ms = millis(started.elapsed());
-    report
 }
 
-fn stopped_by(scope: &Cancellation) -> CancelKind {
+fn stop_reason(scope: &Cancellation) -> CancelKind {
     scope.reason().map_or(CancelKind::Interrupted, |reason| reason.kind)
-}
-
-fn status_of_stop(reason: CancelKind) -> ToolStatus {
-    match reason {
-        CancelKind::ToolTimeout | CancelKind::AgentTimeout | CancelKind::Timeout => {
-            ToolStatus::TimedOut
-        }
-        _ => ToolStatus::Cancelled,
-    }
-}
-
-/// Adds to the output what the model could not tell from it.
-fn note(report: &mut ToolCallReport, note: &str) {
-    if !report.output.is_empty() && !report.output.ends_with('\n') {
-        report.output.push('\n');
-    }
-    report.output.push_str(&format!("[{note}]"));
 }

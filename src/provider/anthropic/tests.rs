@@ -44,7 +44,7 @@ fn stopped(reason: &str) -> String {
 fn a_text_and_its_tokens() {
     let (reply, told) = read(&[START, PING, TEXT, HI, PING, CLOSE, END, STOP]);
     let reply = reply.unwrap_or_default();
-    assert_eq!((told.text.as_str(), reply.finish_reason.as_deref()), ("hé", Some("stop")));
+    assert_eq!((told.text.as_str(), testing::finish_reason(&reply)), ("hé", Some("stop")));
     assert_eq!((reply.native, reply.has_text), (None, true));
     let expected = TokenUsage {
         input_tokens: 175,
@@ -66,7 +66,7 @@ fn stop_reasons() {
         ("pause_turn", "pause_turn"),
     ] {
         let (reply, _) = read(&[START, TEXT, HI, &stopped(reason), STOP]);
-        assert_eq!(reply.unwrap_or_default().finish_reason.as_deref(), Some(expected));
+        assert_eq!(testing::finish_reason(&reply.unwrap_or_default()), Some(expected));
     }
     let (reply, told) = read(&[START, TEXT, HI, &stopped("refusal"), STOP]);
     assert!(matches!(reply, Err(Fault::Refused(refusal, Some(_))) if !refusal.retryable));
@@ -109,9 +109,12 @@ fn calls_are_put_together_and_thinking_stays_apart() {
         arguments: arguments.into(),
     };
     let expected = [call("toolu_1", "df", r#"{"path": "/tmp"}"#), call("toolu_2", "ps", "{}")];
-    assert_eq!(reply.tool_calls, expected);
-    let message =
-        Message::Assistant { text: told.text, tool_calls: reply.tool_calls, native: reply.native };
+    assert_eq!(testing::calls(&reply), expected);
+    let message = Message::Assistant {
+        text: told.text,
+        tool_calls: testing::calls(&reply),
+        native: reply.native,
+    };
     let found = body(&request(&[message], &[]))["messages"][0]["content"].clone();
     assert_eq!(
         found,
@@ -133,8 +136,8 @@ fn shapes_of_other_servers() {
             {"type": "tool_use", "name": "df", "input": {"path": "/"}}]});
     let (reply, told) = testing::read(&Anthropic, whole.to_string().as_bytes(), 4096);
     let reply = reply.unwrap_or_default();
-    assert_eq!((told.text.as_str(), reply.tool_calls[0].id.as_str()), ("hi", "call_1"));
-    assert_eq!(reply.tool_calls[0].arguments, r#"{"path":"/"}"#);
+    assert_eq!((told.text.as_str(), testing::calls(&reply)[0].id.as_str()), ("hi", "call_1"));
+    assert_eq!(testing::calls(&reply)[0].arguments, r#"{"path":"/"}"#);
 
     // The arguments whole with the start, and once more in pieces; texts side by side.
     let (reply, told) = read(&[
@@ -148,7 +151,8 @@ fn shapes_of_other_servers() {
         STOP,
     ]);
     let reply = reply.unwrap_or_default();
-    let arguments: Vec<_> = reply.tool_calls.iter().map(|call| call.arguments.as_str()).collect();
+    let arguments: Vec<_> =
+        reply.tool_calls.iter().map(|call| call.to_its_source().arguments.as_str()).collect();
     assert_eq!((told.text.as_str(), arguments), ("abc", vec!["{\"n\":1}", "{\"n\":2}"]));
 }
 

@@ -8,7 +8,6 @@ mod schema;
 mod tests;
 
 use reqwest::Url;
-use reqwest::header::HeaderName;
 
 use super::ChatRequest;
 use super::dialect::Dialect;
@@ -22,11 +21,6 @@ const METHOD: &str = "streamGenerateContent";
 pub struct Gemini;
 
 impl Protocol for Gemini {
-    /// Never in the address, which others log.
-    fn key_header(&self) -> (HeaderName, &'static str) {
-        (HeaderName::from_static("x-goog-api-key"), "")
-    }
-
     fn url(&self, base: &Url, model: &str) -> Url {
         // A name may say which collection it is of, as in `tunedModels/mine`.
         let is_whole = COLLECTIONS.iter().any(|collection| model.starts_with(collection));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Gemini, schema};
-use crate::chat::{ChatReply, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec};
+use crate::chat::{
+    ChatReply, Message, NativePart, NativeTurn, RequestedCall, TokenUsage, ToolCall, ToolSpec,
+};
 use crate::provider::ChatRequest;
 use crate::provider::calls::MAX_CALLS;
 use crate::provider::dialect::Dialect;
@@ -42,7 +44,7 @@ fn a_text_and_its_tokens() {
     };
     let (reply, told) = read(&[counted(1), counted(3), end("STOP")]);
     let reply = reply.unwrap_or_default();
-    assert_eq!((told.text.as_str(), reply.finish_reason.as_deref()), ("éé", Some("stop")));
+    assert_eq!((told.text.as_str(), testing::finish_reason(&reply)), ("éé", Some("stop")));
     let expected = TokenUsage {
         input_tokens: 12,
         output_tokens: 8,
@@ -58,7 +60,7 @@ fn finish_reasons() {
         [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SOMETHING_NEW", "something_new")]
     {
         let (reply, _) = read(&[text("hi"), end(reason)]);
-        assert_eq!(reply.unwrap_or_default().finish_reason.as_deref(), Some(expected));
+        assert_eq!(testing::finish_reason(&reply.unwrap_or_default()), Some(expected));
     }
     for (reason, retryable) in [
         ("SAFETY", false),
@@ -99,11 +101,15 @@ fn calls_come_whole_and_thoughts_stay_apart() {
     let calls: Vec<_> = reply
         .tool_calls
         .iter()
+        .map(RequestedCall::to_its_source)
         .map(|call| (call.id.as_str(), call.name.as_str(), call.arguments.as_str()))
         .collect();
     assert_eq!(calls, [("x1", "df", r#"{"path":"/"}"#), ("crew-call-2", "ps", "{}")]);
-    let message =
-        Message::Assistant { text: told.text, tool_calls: reply.tool_calls, native: reply.native };
+    let message = Message::Assistant {
+        text: told.text,
+        tool_calls: testing::calls(&reply),
+        native: reply.native,
+    };
     let found = body(&request(&[message], &[]))["contents"][0]["parts"].clone();
     assert_eq!(
         found,

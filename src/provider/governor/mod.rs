@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -22,9 +21,7 @@ use self::state::{Answer, CallId, Distance, Reason, State};
 use super::{Effect, ProviderError};
 use crate::net;
 use crate::plan::ProviderPlan;
-
-/// Headers that carry a key where no `api_key_env` does.
-const KEY_HEADERS: [&str; 4] = ["authorization", "api-key", "x-api-key", "x-goog-api-key"];
+use crate::vendor;
 
 /// The governors of these providers, in their order. Those with the same address and key share
 /// one, with the narrowest limits of each.
@@ -35,7 +32,7 @@ pub fn of(plans: &[ProviderPlan]) -> Vec<Arc<Governor>> {
         .map(|plan| plans.iter().position(|first| are_one(first, plan)).unwrap_or_default())
         .collect();
     for (at, &first) in twins.iter().enumerate() {
-        limits[first] = limits[first].narrowed(limits[at]);
+        limits[first] = limits[first].lower_of(limits[at]);
     }
     let mut governors: Vec<Arc<Governor>> = Vec::new();
     for (at, &first) in twins.iter().enumerate() {
@@ -49,22 +46,12 @@ pub fn of(plans: &[ProviderPlan]) -> Vec<Arc<Governor>> {
 }
 
 fn are_one(one: &ProviderPlan, other: &ProviderPlan) -> bool {
-    let key = |plan: &ProviderPlan| {
-        let header = |name: &&str| {
-            let found = plan.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.expose_secret().to_owned())
-        };
-        let key = plan.api_key.as_ref().map(|key| key.expose_secret().trim().to_owned());
-        (key, KEY_HEADERS.iter().map(header).collect::<Vec<_>>())
-    };
-    one.base_url == other.base_url && key(one) == key(other)
+    let same_key = |header: &str| one.headers.get(header) == other.headers.get(header);
+    one.base_url == other.base_url && vendor::key_headers().all(same_key)
 }
 
 fn distance(plan: &ProviderPlan) -> Distance {
-    match super::endpoint::base_url(plan) {
-        Ok(url) if net::is_loopback(&url) => Distance::Near,
-        _ => Distance::Far,
-    }
+    if net::is_loopback(&plan.base_url) { Distance::Near } else { Distance::Far }
 }
 
 #[derive(Debug)]
@@ -176,7 +163,10 @@ impl Governor {
     fn obstacle(&self, model: &str, deadline: Instant) -> Result<(), ProviderError> {
         let shared = self.open();
         if let Some(error) = shared.stopped.as_ref().or_else(|| shared.models.get(model)) {
-            let message = format!("not asked, since another call got: {}", error.message);
+            let message = error
+                .message
+                .clone()
+                .map(|message| format!("not asked, since another call got: {message}"));
             return Err(ProviderError { message, retryable: false, ..error.clone() });
         }
         let (Some(until), Some(error)) = (shared.state.paused_until(), &shared.refusal) else {
@@ -186,10 +176,12 @@ impl Governor {
             return Ok(());
         }
         let wait = until.saturating_duration_since(Instant::now()).as_secs_f64();
-        let message = format!(
-            "{} (not tried again: the next attempt is due in {wait:.1}s, after the time limit)",
-            error.message
-        );
+        let message = error.message.clone().map(|message| {
+            format!(
+                "{message} (not tried again: the next attempt is due in {wait:.1}s, after the time \
+                 limit)"
+            )
+        });
         Err(ProviderError { message, retryable: false, ..error.clone() })
     }
 

@@ -3,11 +3,14 @@
 use std::cell::{Cell, RefCell};
 
 use futures::future::{FutureExt as _, join, join_all};
+use reqwest::header::{HeaderName, HeaderValue};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::plan::{Api, RateLimits};
+use crate::plan::RateLimits;
 use crate::report::ErrorKind;
+use crate::untrusted::Untrusted;
+use crate::vendor::Api;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const RTT: Duration = Duration::from_millis(20);
@@ -240,7 +243,7 @@ async fn what_no_call_can_get_past_ends_all_that_wait() {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         let ended: Vec<_> =
             ended.into_iter().map(|one| one.map_err(|error| error.message)).collect();
-        let same = Err("not asked, since another call got: mock: no".to_owned());
+        let same = Err(Untrusted::from("not asked, since another call got: mock: no"));
         assert_eq!(ended, [if other_goes_on { Ok(()) } else { same.clone() }, same.clone(), same]);
     }
 }
@@ -271,7 +274,7 @@ async fn a_pause_beyond_the_time_limit_is_not_waited_for() {
     let (one, other, ()) = futures::join!(short(), short(), refuse);
     for ended in [one, other] {
         let error = ended.unwrap_err();
-        assert!(error.message.contains("not tried again") && !error.retryable, "{error}");
+        assert!(error.message.contains("not tried again") && !error.retryable, "{error:?}");
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);
     governor.admit("m", 0, begun + HOUR).await.unwrap();
@@ -292,25 +295,23 @@ async fn a_server_that_only_refuses_is_asked_ever_more_seldom() {
 
 #[test]
 fn providers_with_the_same_address_and_key_share_a_governor() {
-    let plan = |url: &str, key: Option<&str>, calls| ProviderPlan {
+    let plan = |url: &str, header: &'static str, key: &'static str, calls| ProviderPlan {
         name: "x".into(),
+        vendor: None,
         api: Api::OpenAi,
-        base_url: url.into(),
-        query: Vec::new(),
-        api_key: key.map(Into::into),
+        base_url: url.parse().unwrap(),
+        headers: [(HeaderName::from_static(header), HeaderValue::from_static(key))]
+            .into_iter()
+            .collect(),
         key_variable: None,
-        headers: Vec::new(),
         limits: RateLimits { max_concurrency: calls, ..RateLimits::default() },
     };
     let plans = [
-        plan("http://a", Some("k"), Some(9)),
-        plan("http://a", Some("other"), None),
-        plan("http://b", Some("k"), None),
-        plan("http://a", Some("k "), Some(1)),
-        ProviderPlan {
-            headers: vec![("Authorization".into(), "Bearer k".into())],
-            ..plan("http://b", None, None)
-        },
+        plan("http://a", "authorization", "Bearer k", Some(9)),
+        plan("http://a", "authorization", "Bearer other", None),
+        plan("http://b", "authorization", "Bearer k", None),
+        plan("http://a", "authorization", "Bearer k", Some(1)),
+        plan("http://b", "api-key", "k", None),
     ];
     let found = of(&plans);
     let same = |one: usize, other: usize| Arc::ptr_eq(&found[one], &found[other]);

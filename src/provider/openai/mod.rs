@@ -8,7 +8,6 @@ mod request;
 mod tests;
 
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderName};
 
 use self::request::TokenLimitKey;
 use super::ChatRequest;
@@ -19,10 +18,6 @@ use super::protocol::{Parser, Protocol, Wording, below};
 pub struct OpenAi;
 
 impl Protocol for OpenAi {
-    fn key_header(&self) -> (HeaderName, &'static str) {
-        (AUTHORIZATION, "Bearer ")
-    }
-
     fn url(&self, base: &Url, _model: &str) -> Url {
         below(base, None, ["chat", "completions"])
     }

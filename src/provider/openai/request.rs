@@ -10,9 +10,7 @@ use crate::chat::{Message, NativeTurn, ToolCall, ToolSpec};
 use crate::provider::ChatRequest;
 use crate::provider::format;
 use crate::provider::wire::{self, Part};
-
-/// Where Azure serves OpenAI's models.
-const AZURE: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
+use crate::vendor;
 
 /// What the limit of output tokens is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +23,7 @@ pub enum TokenLimitKey {
 
 impl TokenLimitKey {
     pub fn of_host(host: &str) -> Self {
-        match host {
-            "api.openai.com" => Self::MaxCompletionTokens,
-            host if AZURE.iter().any(|end| host.ends_with(end)) => Self::MaxCompletionTokens,
-            _ => Self::MaxTokens,
-        }
+        if vendor::renames_token_limit(host) { Self::MaxCompletionTokens } else { Self::MaxTokens }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::render::fit;
-use crate::report::{AgentStatus, Event, Usage};
+use crate::report::{AgentRunId, AgentStatus, Event, Usage};
 use crate::text::inline;
 
 use super::lines;
@@ -119,8 +119,8 @@ impl Board {
         }
     }
 
-    fn with(&mut self, agent: usize, change: impl FnOnce(&mut Agent)) {
-        if let Some(agent) = self.agents.get_mut(agent) {
+    fn with(&mut self, agent: AgentRunId, change: impl FnOnce(&mut Agent)) {
+        if let Some(agent) = self.agents.get_mut(agent.0) {
             change(agent);
         }
     }

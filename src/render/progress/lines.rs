@@ -49,7 +49,7 @@ pub fn line(event: &Event, board: &Board, verbose: bool) -> Option<String> {
             (agent, what)
         }
     };
-    Some(format!("{}: {what}", board.agents.get(*agent)?.name))
+    Some(format!("{}: {what}", board.agents.get(agent.0)?.name))
 }
 
 /// That the run is being stopped, and how long that may take.

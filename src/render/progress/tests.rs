@@ -12,7 +12,7 @@ use super::board::Board;
 use super::frame::frame;
 use super::*;
 use crate::render::fit;
-use crate::report::{AgentStatus, CancelKind, CancelReason, Event, ToolStatus, Usage};
+use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, ToolStatus, Usage};
 use crate::text::sanitize;
 
 const PLAIN: Options = Options { draw: false, colour: false, verbose: false, quiet: false };
@@ -59,25 +59,29 @@ impl Write for Stuck {
 fn events() -> Vec<Event> {
     let tool = "disk_usage".to_owned();
     vec![
-        Event::AgentStarted { agent: 0 },
-        Event::ModelCallStarted { agent: 0, turn: 1 },
+        Event::AgentStarted { agent: AgentRunId(0) },
+        Event::ModelCallStarted { agent: AgentRunId(0), turn: 1 },
         Event::Retrying {
-            agent: 0,
+            agent: AgentRunId(0),
             attempt: 1,
             delay: Duration::from_millis(1200),
             error: "429\u{1b}[2J Too Many\nRequests".into(),
         },
-        Event::Tokens { agent: 0, usage: usage() },
-        Event::ToolStarted { agent: 0, tool: tool.clone(), arguments: json!({"path": "/"}) },
+        Event::Tokens { agent: AgentRunId(0), usage: usage() },
+        Event::ToolStarted {
+            agent: AgentRunId(0),
+            tool: tool.clone(),
+            arguments: json!({"path": "/"}),
+        },
         Event::ToolFinished {
-            agent: 0,
+            agent: AgentRunId(0),
             tool,
             status: ToolStatus::Succeeded,
             duration: Duration::from_millis(12),
         },
         Event::Stopping { reason: CancelKind::Interrupted.into(), grace: Duration::from_secs(2) },
         Event::AgentFinished {
-            agent: 0,
+            agent: AgentRunId(0),
             status: AgentStatus::Failed,
             duration: Duration::from_millis(1900),
             message: Some("no\nanswer".into()),
@@ -96,9 +100,9 @@ fn written(options: Options, last: &str) -> String {
         Progress::launch(&["disk"], options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
     events().into_iter().for_each(|event| sink(event));
-    sink(Event::AgentStarted { agent: 7 });
+    sink(Event::AgentStarted { agent: AgentRunId(7) });
     assert!(progress.finish(last.into()));
-    sink(Event::AgentStarted { agent: 0 });
+    sink(Event::AgentStarted { agent: AgentRunId(0) });
     kept.text()
 }
 
@@ -137,10 +141,10 @@ fn a_reader_that_stopped_reading_keeps_nobody_waiting() {
     let stuck = Box::new(Stuck { began, release });
     let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, stuck, None).unwrap();
     let sink = progress.sink();
-    sink(Event::AgentStarted { agent: 0 });
+    sink(Event::AgentStarted { agent: AgentRunId(0) });
     has_begun.recv().unwrap();
     for _ in 0..5000 {
-        sink(Event::AgentStarted { agent: 0 });
+        sink(Event::AgentStarted { agent: AgentRunId(0) });
     }
     let start = Instant::now();
     assert!(!progress.clear());
@@ -166,10 +170,10 @@ fn lines_that_a_slow_reader_missed_are_counted() {
     let slow = Box::new(Slow(Stuck { began, release: released }, kept.clone()));
     let progress = Progress::launch(&["disk"], PLAIN, Show::Lines, slow, None).unwrap();
     let sink = progress.sink();
-    sink(Event::AgentStarted { agent: 0 });
+    sink(Event::AgentStarted { agent: AgentRunId(0) });
     has_begun.recv().unwrap();
     for _ in 0..20_000 {
-        sink(Event::AgentStarted { agent: 0 });
+        sink(Event::AgentStarted { agent: AgentRunId(0) });
     }
     drop(release);
     assert!(progress.finish(vec![]));
@@ -188,7 +192,7 @@ fn a_stderr_that_is_closed_is_no_obstacle() {
     drop(release);
     let closed = Box::new(Stuck { began, release: released });
     let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, closed, None).unwrap();
-    progress.sink()(Event::AgentStarted { agent: 0 });
+    progress.sink()(Event::AgentStarted { agent: AgentRunId(0) });
     assert!(progress.clear());
     assert!(!progress.finish(b"summary".to_vec()));
 }
@@ -198,25 +202,26 @@ fn busy_board(now: Instant) -> Board {
     let mut board = Board::new(&["disk", "net", "名前\u{1b}[2J", "summary"], false);
     let start = now - Duration::from_secs(65);
     for agent in 0..3 {
-        board.apply(&Event::AgentStarted { agent }, start);
+        board.apply(&Event::AgentStarted { agent: AgentRunId(agent) }, start);
     }
-    board.apply(&Event::Tokens { agent: 0, usage: usage() }, start);
+    board.apply(&Event::Tokens { agent: AgentRunId(0), usage: usage() }, start);
     for tool in ["disk_usage", "du\u{1b}[2J\n", "df"] {
         let tool = tool.to_owned();
-        board.apply(&Event::ToolStarted { agent: 0, tool, arguments: json!({}) }, start);
+        board
+            .apply(&Event::ToolStarted { agent: AgentRunId(0), tool, arguments: json!({}) }, start);
     }
     let status = ToolStatus::Succeeded;
     let duration = Duration::from_millis(1);
     for tool in ["disk_usage", "never started"] {
         let tool = tool.to_owned();
-        board.apply(&Event::ToolFinished { agent: 0, tool, status, duration }, start);
+        board.apply(&Event::ToolFinished { agent: AgentRunId(0), tool, status, duration }, start);
     }
     let delay = Duration::from_millis(1200);
     let error = "429 Too Many Requests".to_owned();
-    board.apply(&Event::Retrying { agent: 1, attempt: 1, delay, error }, now);
+    board.apply(&Event::Retrying { agent: AgentRunId(1), attempt: 1, delay, error }, now);
     let status = AgentStatus::Succeeded;
     let duration = Duration::from_millis(1234);
-    let finished = Event::AgentFinished { agent: 2, status, duration, message: None };
+    let finished = Event::AgentFinished { agent: AgentRunId(2), status, duration, message: None };
     board.apply(&finished, now);
     board
 }
@@ -298,8 +303,8 @@ fn a_run_is_drawn_and_then_cleared() {
     let mut progress =
         Progress::launch(&["disk"], options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
-    sink(Event::AgentStarted { agent: 0 });
-    sink(Event::ModelCallStarted { agent: 0, turn: 3 });
+    sink(Event::AgentStarted { agent: AgentRunId(0) });
+    sink(Event::ModelCallStarted { agent: AgentRunId(0), turn: 3 });
     let start = Instant::now();
     while !term.contents().contains("model call, turn 3") {
         assert!(start.elapsed() < Duration::from_secs(10), "{}", term.contents());

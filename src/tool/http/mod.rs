@@ -8,14 +8,14 @@ mod redirect;
 mod request;
 
 use reqwest::{Method, Response};
-use serde_json::Value;
 
 pub use client::HttpClients;
 
-use super::{ToolContext, note, status_of_stop};
+use super::context::CallInput;
+use super::outcome::{ToolEnd, ToolOutcome};
 use crate::net::{CONNECT_TIMEOUT, innermost};
 use crate::plan::HttpPlan;
-use crate::report::{CancelKind, ToolCallReport, ToolStatus};
+use crate::report::CancelKind;
 use crate::text::truncate;
 use received::{Received, status_line};
 use request::Request;
@@ -25,34 +25,36 @@ const MOST_REDIRECTS: usize = 5;
 /// Characters of a message that others had a part in.
 const LONGEST_MESSAGE: usize = 300;
 
-/// Makes the request and enters in the report how it ended. `stop` completes with the reason why it
-/// is to be dropped. Of the answer `max_output` bytes are kept.
+/// Makes the request and follows its redirects, until it ends or `stop` completes with the reason
+/// to drop it.
 pub async fn call(
     plan: &HttpPlan,
-    max_output: usize,
-    arguments: &Value,
-    context: &ToolContext<'_>,
+    input: CallInput<'_>,
     stop: impl Future<Output = CancelKind>,
-    report: &mut ToolCallReport,
-) {
-    let mut received = Received::new(max_output);
-    let ended = match request::fill(plan, arguments, context) {
-        Ok(request) => {
-            tokio::select! {
-                biased;
-                ended = exchange(plan, request, context.http, &mut received) => ended,
-                reason = stop => {
-                    report.stopped_by = Some(reason);
-                    if reason != CancelKind::ToolTimeout {
-                        context.http.count_cancelled();
-                    }
-                    Ok(())
-                }
-            }
-        }
-        Err(message) => Err(message),
+) -> ToolOutcome {
+    let request = match request::fill(plan, &input) {
+        Ok(request) => request,
+        Err(message) => return ToolOutcome::failed(&truncate(message, LONGEST_MESSAGE)),
     };
-    settle(report, received, ended.map_err(|why| truncate(why, LONGEST_MESSAGE)));
+    let clients = input.context.http;
+    let mut received = Received::new(input.max_output);
+    let exchanged = tokio::select! {
+        biased;
+        exchanged = exchange(plan, request, clients, &mut received) => exchanged,
+        reason = stop => {
+            if reason != CancelKind::ToolTimeout {
+                clients.count_cancelled();
+            }
+            return outcome(received, ToolEnd::Stopped(reason), None);
+        }
+    };
+    match exchanged {
+        Ok(()) if received.is_success() => outcome(received, ToolEnd::Succeeded, None),
+        Ok(()) => outcome(received, ToolEnd::Failed, None),
+        Err(message) => {
+            outcome(received, ToolEnd::Failed, Some(truncate(message, LONGEST_MESSAGE)))
+        }
+    }
 }
 
 /// Requests until one is answered by something other than a redirect.
@@ -116,26 +118,20 @@ fn broken(error: reqwest::Error, request: &Request, answered: bool) -> String {
     }
 }
 
-fn settle(report: &mut ToolCallReport, received: Received, ended: Result<(), String>) {
-    let status = received.status;
-    report.http_status = status.map(|status| status.as_u16());
+fn outcome(received: Received, end: ToolEnd, failure: Option<String>) -> ToolOutcome {
+    let (status, is_success) = (received.status, received.is_success());
     let (output, is_whole) = received.finish();
-    report.truncated = output.truncated;
-    report.output = output.text;
-    let answered = status.is_some_and(|status| status.is_success());
-    report.status = match (report.stopped_by, &ended) {
-        (Some(reason), _) => status_of_stop(reason),
-        (None, Ok(())) if answered => ToolStatus::Succeeded,
-        (None, _) => ToolStatus::Failed,
-    };
+    let mut outcome = ToolOutcome::new(end, output);
+    outcome.http_status = status.map(|status| status.as_u16());
     if !is_whole {
-        note(report, "the rest of the answer was not read: it is too long");
+        outcome.add_note("the rest of the answer was not read: it is too long");
     }
-    match (&ended, status) {
-        (Err(message), _) => note(report, message),
-        (Ok(()), Some(status)) if report.output.is_empty() || !answered => {
-            note(report, &status_line(status));
+    match (failure, status) {
+        (Some(message), _) => outcome.add_note(&message),
+        (None, Some(status)) if outcome.output.is_empty() || !is_success => {
+            outcome.add_note(&status_line(status));
         }
-        _ => {}
+        (None, _) => {}
     }
+    outcome
 }

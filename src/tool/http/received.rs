@@ -41,6 +41,10 @@ impl Received {
         self.media_type = media_type.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
     }
 
+    pub fn is_success(&self) -> bool {
+        self.status.is_some_and(|status| status.is_success())
+    }
+
     pub fn has_room(&self) -> bool {
         self.read < MOST_READ
     }

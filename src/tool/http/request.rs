@@ -2,12 +2,12 @@
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::plan::hosts::Host;
 use crate::plan::{BodyPlan, HttpPlan, is_dots};
-use crate::template::{Template, TemplateError, tool_context};
-use crate::tool::ToolContext;
+use crate::template::{Template, TemplateError};
+use crate::tool::context::CallInput;
 
 /// Bytes of an address. Servers take far less.
 const LONGEST_URL: usize = 32 << 10;
@@ -37,14 +37,8 @@ impl Request {
 /// # Errors
 /// A template that cannot be filled in, or a value that does not fit its place, as a message for
 /// the model.
-pub fn fill(
-    plan: &HttpPlan,
-    arguments: &Value,
-    context: &ToolContext<'_>,
-) -> Result<Request, String> {
-    let empty = Map::new();
-    let arguments = arguments.as_object().unwrap_or(&empty);
-    let values = tool_context(context.input, context.vars, arguments);
+pub fn fill(plan: &HttpPlan, input: &CallInput<'_>) -> Result<Request, String> {
+    let values = input.template_values();
     let text = |error: TemplateError| error.to_string();
     let mut url = plan.origin.clone();
     url.set_path(&path(&plan.path, &values)?);

@@ -21,17 +21,18 @@ use futures::future::join_all;
 use rmcp::ServiceError;
 use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ServerResult};
 use rmcp::service::PeerRequestOptions;
-use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{ToolContext, note, status_of_stop};
+use super::context::CallInput;
+use super::outcome::{ToolEnd, ToolOutcome};
 use crate::cancel::Cancellation;
 use crate::chat::ToolSpec;
 use crate::plan::{CrewPlan, McpGrant, McpToolPlan, ToolKind, ToolPlan};
 use crate::process::RunProcesses;
-use crate::report::{CancelKind, OfferedTool, ToolCallReport, ToolStatus};
+use crate::report::{CancelKind, OfferedTool};
+use crate::text::Excerpt;
 use failure::{Trouble, cut};
 use offer::Offered;
 use result::Shown;
@@ -204,35 +205,33 @@ fn nothing_fits(server: &str, pattern: &str, offer: &[Offered]) -> String {
     }
 }
 
-/// Makes the call and enters in the report how it ended. `stop` completes with the reason why it is
-/// to be cancelled; then the server is told, and not waited for.
+/// Makes the call, until it ends or `stop` completes with the reason to cancel it. The server is
+/// notified of a cancellation, but crew does not wait for its reaction.
 pub async fn call(
     plan: &McpToolPlan,
-    max_output: usize,
-    arguments: &Value,
-    context: &ToolContext<'_>,
+    input: CallInput<'_>,
     stop: impl Future<Output = CancelKind>,
-    report: &mut ToolCallReport,
-) {
+) -> ToolOutcome {
+    let servers = input.context.servers;
     let mut stop = std::pin::pin!(stop);
     let life = tokio::select! {
         biased;
-        reason = &mut stop => return stopped(report, reason),
-        life = context.servers.start(plan.server) => life,
+        reason = &mut stop => return stopped(reason),
+        life = servers.start(plan.server) => life,
     };
     let life = match life {
         Ok(life) => life,
-        Err(why) => return failed(report, &why),
+        Err(why) => return failed(&why),
     };
-    let Some(Ok(session)) = life.started.get() else { return };
+    let Some(Ok(session)) = life.started.get() else { return failed("it is not running") };
     let _goodbye = life.calls.token();
     let mut params = CallToolRequestParams::new(plan.tool.clone());
-    params.arguments = arguments.as_object().cloned();
+    params.arguments = Some(input.arguments.clone());
     let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
     let options = PeerRequestOptions::no_options();
     let mut handle = match session.peer.send_cancellable_request(request, options).await {
         Ok(handle) => handle,
-        Err(error) => return failed(report, &broken(plan, context, &life, error).await),
+        Err(error) => return failed(&broken(plan, servers, &life, error).await),
     };
     let answer = tokio::select! {
         biased;
@@ -240,45 +239,40 @@ pub async fn call(
         reason = &mut stop => {
             let why = "crew no longer waits for the result".to_owned();
             let _ = timeout(TELL, handle.cancel(Some(why))).await;
-            return stopped(report, reason);
+            return stopped(reason);
         }
     };
     match answer {
-        Ok(result) => answered(report, result, max_output),
-        Err(error) => failed(report, &broken(plan, context, &life, error).await),
+        Ok(result) => answered(result, input.max_output),
+        Err(error) => failed(&broken(plan, servers, &life, error).await),
     }
 }
 
-fn answered(report: &mut ToolCallReport, result: ServerResult, max_output: usize) {
+fn answered(result: ServerResult, max_output: usize) -> ToolOutcome {
     let Shown { output, is_error } = result::show(result, max_output);
-    report.output = output.text;
-    report.truncated = output.truncated;
-    report.status = if is_error { ToolStatus::Failed } else { ToolStatus::Succeeded };
-    if is_error && report.output.is_empty() {
-        note(report, "the tool says that it failed, and not why");
+    if !is_error {
+        return ToolOutcome::new(ToolEnd::Succeeded, output);
     }
+    let mut outcome = ToolOutcome::new(ToolEnd::Failed, output);
+    if outcome.output.is_empty() {
+        outcome.add_note("the tool failed without a message");
+    }
+    outcome
 }
 
-fn stopped(report: &mut ToolCallReport, reason: CancelKind) {
-    report.stopped_by = Some(reason);
-    report.status = status_of_stop(reason);
+fn stopped(reason: CancelKind) -> ToolOutcome {
+    ToolOutcome::new(ToolEnd::Stopped(reason), Excerpt::default())
 }
 
-fn failed(report: &mut ToolCallReport, why: &str) {
+fn failed(why: &str) -> ToolOutcome {
     let message = cut(why);
-    report.status = ToolStatus::Failed;
-    report.truncated = message.len() < why.len();
-    note(report, &message);
+    let truncated = message.len() < why.len();
+    ToolOutcome { truncated, ..ToolOutcome::failed(&message) }
 }
 
 /// Why a call has no result.
-async fn broken(
-    plan: &McpToolPlan,
-    context: &ToolContext<'_>,
-    life: &Life,
-    error: ServiceError,
-) -> String {
-    let server = &context.servers.servers[plan.server].plan.name;
+async fn broken(plan: &McpToolPlan, servers: &Servers, life: &Life, error: ServiceError) -> String {
+    let server = &servers.servers[plan.server].plan.name;
     match error {
         ServiceError::McpError(error) => {
             let details = error.data.map(|data| format!(" {data}")).unwrap_or_default();

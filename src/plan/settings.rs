@@ -1,0 +1,57 @@
+//! How an agent works and within which limits: the settings that `defaults` and an agent share.
+
+use std::time::Duration;
+
+use super::budget::BudgetPlan;
+use super::check;
+use crate::config::faults::FaultLog;
+use crate::config::file::SettingsConfig;
+use crate::config::place::Path;
+
+/// Declares the settings: name, type, default, and the check in [`check`] with its bounds.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $check:ident($($bounds:expr)?);)*) => {
+        /// How an agent works, and within which limits.
+        #[derive(Debug, Clone, Copy)]
+        pub struct AgentSettings {
+            $($(#[$doc])* pub $name: $type,)*
+            pub budget: BudgetPlan,
+        }
+
+        impl Default for AgentSettings {
+            fn default() -> Self {
+                Self { $($name: $default,)* budget: BudgetPlan::default() }
+            }
+        }
+
+        impl AgentSettings {
+            /// These settings, except where the file gives others.
+            pub fn with(self, given: &SettingsConfig, path: &Path<'_>, log: &FaultLog) -> Self {
+                $(
+                    let $name = given.$name.as_ref().and_then(|value| {
+                        check::$check(value, $($bounds,)? &path.key(stringify!($name)), log)
+                    });
+                )*
+                let limits = given.limits.as_ref();
+                Self {
+                    $($name: $name.map_or(self.$name, Into::into),)*
+                    budget: limits.map_or(self.budget, |limits| {
+                        self.budget.with(limits, &path.key("limits"), log)
+                    }),
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    timeout: Duration = Duration::from_secs(120), timeout();
+    idle_timeout: Duration = Duration::from_secs(60), timeout();
+    tool_timeout: Duration = Duration::from_secs(30), timeout();
+    max_turns: u32 = 10, whole(1..=10_000_u32);
+    retries: u32 = 3, whole(0..=100_u32);
+    temperature: Option<f64> = None, number(0.0..);
+    max_output_tokens: Option<u32> = None, whole(1..=100_000_000_u32);
+    /// Bytes.
+    max_answer: usize = 1 << 20, size(1 << 10..=256 << 20);
+}

@@ -1,0 +1,15 @@
+//! What several modules share.
+
+pub mod api;
+pub mod crew;
+pub mod faults;
+pub mod http_tool;
+pub mod mcp_server;
+pub mod mock_model;
+pub mod pty;
+pub mod script;
+
+/// The lines of a YAML, two columns further to the right.
+pub fn indented(yaml: &str) -> String {
+    yaml.lines().map(|line| format!("  {line}\n")).collect()
+}
