@@ -66,8 +66,8 @@ pub fn listen(cancel: &Cancellation) -> anyhow::Result<()> {
 /// Whether crew was started with this signal ignored, for example by nohup. It then stays ignored.
 #[expect(unsafe_code, reason = "the disposition can be read no other way")]
 fn is_ignored(signal: Signal) -> bool {
-    // SAFETY: all zeroes is a valid `sigaction`, and a null pointer as the new action only reads the
-    // current one.
+    // SAFETY: all zeroes is a valid `sigaction`. A null pointer as the new action means that the
+    // call only reads the current one.
     unsafe {
         let mut current: nix::libc::sigaction = std::mem::zeroed();
         nix::libc::sigaction(signal as i32, std::ptr::null(), &mut current) == 0

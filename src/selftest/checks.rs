@@ -166,13 +166,13 @@ fn report_violations(case: &Case, observed: &Observed, stdout: &str) -> Vec<Viol
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::selftest::cases::CASES;
+    use crate::selftest::cases::{CASES, find};
 
     const REPORT: &str =
         r#"{"agents": {"deaf": {}}, "exit_code": 130, "cleanup": {"survivors": []}}"#;
 
     fn case(name: &str) -> &'static Case {
-        CASES.iter().find(|case| case.name == name).unwrap_or(&CASES[0])
+        find(name).unwrap_or(&CASES[0])
     }
 
     fn good() -> Observed {
