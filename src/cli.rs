@@ -102,12 +102,12 @@ pub struct SelftestArgs {
     pub output: FormatChoice,
     #[command(flatten)]
     pub color: ColorArgs,
-    /// Misbehave: an animal of the zoo and the folder to write its pids into
-    #[arg(long = "as", hide = true, num_args = 2, value_names = ["ANIMAL", "DEN"])]
-    pub animal: Vec<String>,
-    /// Play one case in a folder
-    #[arg(long, hide = true, num_args = 2, value_names = ["CASE", "FOLDER"])]
-    pub keep: Vec<String>,
+    /// Run as a misbehaving tool that records its pids in a folder
+    #[arg(long, hide = true, num_args = 2, value_names = ["NAME", "DIR"])]
+    pub fixture: Vec<String>,
+    /// Run one case in a folder
+    #[arg(long, hide = true, num_args = 2, value_names = ["CASE", "DIR"])]
+    pub supervise: Vec<String>,
 }
 
 #[derive(Debug, Args)]

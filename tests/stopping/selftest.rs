@@ -71,12 +71,12 @@ fn selected_cases_are_printed_as_a_table() {
     let text = ended.stdout;
     assert_eq!(ended.status.code(), Some(0), "{text}");
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].trim_start().starts_with("what was tried"), "{text}");
+    assert!(lines[0].trim_start().starts_with("case "), "{text}");
     // In the order of the table, not in that of the command line.
-    assert!(lines[1].starts_with("✓ Ctrl-C: a tool that waits "), "{text}");
-    assert!(lines[2].starts_with("✓ Ctrl-C: it ignores every signal "), "{text}");
-    assert!(lines[1..=2].iter().all(|line| line.ends_with("   800ms     0")), "{text}");
-    assert!(lines.last().unwrap().starts_with("crew selftest: 2 of 2 cases held, in "), "{text}");
+    assert!(lines[1].starts_with("✓ Ctrl-C: a sleeping tool "), "{text}");
+    assert!(lines[2].starts_with("✓ Ctrl-C: a tool that ignores signals "), "{text}");
+    assert!(lines[1..=2].iter().all(|line| line.ends_with("   800ms          0")), "{text}");
+    assert!(lines.last().unwrap().starts_with("crew selftest: 2 of 2 cases passed, in "), "{text}");
     assert_nothing_left(&folder);
 }
 
@@ -96,7 +96,7 @@ fn started(folder: &TempDir) -> Running {
     let running = selftest(folder, &[]).prepare(own_group).start_as_is();
     let are_there = || {
         let processes = processes_of(folder.path());
-        let tools = processes.iter().filter(|line| line.contains(" --as ")).count();
+        let tools = processes.iter().filter(|line| line.contains(" --fixture ")).count();
         (tools >= 3).then_some(())
     };
     wait_for("tools of the self-test", are_there);
