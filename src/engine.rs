@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::agent::budget::{Budget, LongestAnswers};
 use crate::agent::ledger::{End, Ledger};
 use crate::agent::{self, RunContext};
-use crate::approval::Consent;
+use crate::approval::Approval;
 use crate::cancel::Cancellation;
 use crate::exit;
 use crate::plan::{CrewPlan, Limits, OnFailure};
@@ -45,7 +45,7 @@ pub struct Services {
     pub secrets: Secrets,
     pub events: EventSink,
     /// For the tools that need it.
-    pub consent: Consent,
+    pub approval: Approval,
     /// The soft limit of open files that tools are to have; `None`: that of this process.
     pub open_files: Option<u64>,
 }
@@ -86,7 +86,7 @@ pub async fn run(
             governors: governor::of(&plan.providers),
             secrets: &services.secrets,
             events: &services.events,
-            consent: &services.consent,
+            approval: &services.approval,
             calls_cancelled: AtomicU64::new(0),
             budget: Budget::of_run(plan.budget),
             longest_answers: LongestAnswers::default(),

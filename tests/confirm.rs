@@ -103,7 +103,7 @@ fn each_call_is_asked_about_until_the_answer_is_always() {
     assert_eq!(written(ended.path()), "one\nthree\nfour\n");
     let question = |what: &str, answer: &str| {
         format!(
-            "a wants to run write:\r\n  | \"what\": \"{what}\"\r\nLet a run write {ASKED}{answer}\r\n"
+            "a wants to run write:\r\n  | \"what\": \"{what}\"\r\nAllow a to run write {ASKED}{answer}\r\n"
         )
     };
     let all = question("one", "y") + &question("two", "n") + &question("three", "a");
@@ -111,7 +111,7 @@ fn each_call_is_asked_about_until_the_answer_is_always() {
     assert_eq!(terminal.shown(), all);
     assert_eq!(ended.stderr, "");
     let told = server.requests()[2].contents("tool").concat();
-    assert!(told.contains("the user was asked and said no"), "{told}");
+    assert!(told.contains("the user was asked and denied it"), "{told}");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn ctrl_c_at_the_question_stops_the_run_in_good_order() {
     }
     assert_eq!(written(ended.path()), "");
     assert!(before == terminal.settings());
-    terminal.wait_for("^C\r\n(no longer asked)\r\n", 1);
+    terminal.wait_for("^C\r\n(question withdrawn)\r\n", 1);
     let shown = terminal.shown();
     assert_eq!(shown.matches("wants to run").count(), 1, "{shown:?}");
     terminal.wait_for("interrupted", 1);
@@ -217,7 +217,7 @@ fn waiting_for_an_answer_counts_as_the_agents_time() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}, b: {tools: [write]}");
     let running = terminal.start(crew.args(&["-k"])).start();
-    terminal.wait_for("(no longer asked)", 1);
+    terminal.wait_for("(question withdrawn)", 1);
     terminal.wait_for(ASKED, 2);
     terminal.type_in("y\n");
     let ended = running.wait();
@@ -272,16 +272,16 @@ fn a_question_interrupts_what_is_drawn_and_it_is_drawn_again() {
 fn what_a_model_wrote_is_shown_for_what_it_is() {
     let terminal = Pty::open();
     let hostile = format!(
-        "\u{1b}[2J\u{202e}{}\r\nLet a run write {ASKED}{}; rm -rf ~",
+        "\u{1b}[2J\u{202e}{}\r\nAllow a to run write {ASKED}{}; rm -rf ~",
         " ".repeat(100),
         "x".repeat(3000)
     );
     let (_server, crew) = in_turns(&[&hostile]);
     let running = terminal.start(crew.args(&["-q"])).start();
-    terminal.wait_for(&format!("\nLet a run write {ASKED}"), 1);
+    terminal.wait_for(&format!("\nAllow a to run write {ASKED}"), 1);
     let shown = terminal.shown();
     assert!(shown.contains("\"\\u001b[2J\\u{202e}  "), "{shown}");
-    assert_eq!(shown.matches("\nLet a run").count(), 1, "{shown}");
+    assert_eq!(shown.matches("\nAllow a to run").count(), 1, "{shown}");
     assert!(shown.contains("; rm -rf ~\"\r\n"), "{shown}");
     assert!(shown.contains(" characters left out …]\r\n"), "{shown}");
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
@@ -302,7 +302,11 @@ fn calls_of_a_servers_tools_are_asked_about_by_their_names_in_the_file() {
     let running = terminal.start(Crew::new(&format!("{servers}{agents}"))).start();
     for (times, tool, answer) in [(1, "fx.peek", "n\n"), (2, "fx.echo", "y\n")] {
         terminal.wait_for(ASKED, times);
-        assert!(terminal.shown().contains(&format!("Let a run {tool} (")), "{}", terminal.shown());
+        assert!(
+            terminal.shown().contains(&format!("Allow a to run {tool} (")),
+            "{}",
+            terminal.shown()
+        );
         terminal.type_in(answer);
     }
     let ended = running.wait();
@@ -323,7 +327,7 @@ fn an_end_of_the_input_ends_the_line_as_well() {
     terminal.type_in("\u{4}");
     assert_eq!(statuses(&running.wait().report(0), "a"), ["rejected"]);
     let lines: Vec<_> = terminal.shown().split("\r\n").map(str::to_owned).collect();
-    assert!(lines[3].starts_with("Let a run write ("), "{lines:?}");
+    assert!(lines[3].starts_with("Allow a to run write ("), "{lines:?}");
     assert_eq!(lines.last().map(String::as_str), Some(""), "{lines:?}");
 }
 

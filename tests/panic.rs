@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crew::approval::Consent;
+use crew::approval::Approval;
 use crew::cancel::Cancellation;
 use crew::chat::ChatReply;
 use crew::engine::{self, Services};
@@ -42,7 +42,7 @@ async fn an_agent_that_panics_is_one_failed_agent() {
         Overrides { on_failure: Some(plan::OnFailure::Continue), ..Overrides::default() };
     let plan = plan::load(Some(&file), &overrides, &|_| None).unwrap();
     let services = Services {
-        consent: Consent::Nobody,
+        approval: Approval::Unavailable,
         providers: vec![Arc::new(Panics)],
         http: HttpClients::default(),
         secrets: Secrets::default(),

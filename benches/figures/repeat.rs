@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use crew::approval::Consent;
+use crew::approval::Approval;
 use crew::cancel::Cancellation;
 use crew::engine::{self, Services};
 use crew::plan::{self, Overrides};
@@ -35,7 +35,7 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
     let plan = plan.map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let services = Services {
-        consent: Consent::Nobody,
+        approval: Approval::Unavailable,
         http: HttpClients::default(),
         providers: provider::connect(&plan.providers)?,
         secrets: plan.secrets(),

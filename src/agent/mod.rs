@@ -19,7 +19,7 @@ use self::fallback::Models;
 use crate::agent::budget::{Budget, LongestAnswers};
 use crate::agent::conversation::{Conversation, Ending, Step};
 use crate::agent::ledger::{End, Ledger};
-use crate::approval::Consent;
+use crate::approval::Approval;
 use crate::cancel::Cancellation;
 use crate::chat::ToolSpec;
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
@@ -52,7 +52,7 @@ pub struct RunContext<'a> {
     pub governors: Vec<Arc<Governor>>,
     pub secrets: &'a Secrets,
     pub events: &'a EventSink,
-    pub consent: &'a Consent,
+    pub approval: &'a Approval,
     /// Model calls that were dropped because something was stopped.
     pub calls_cancelled: AtomicU64,
     pub budget: Budget,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Driver, failed};
 use crate::agent::ledger::End;
-use crate::approval::{Question, Verdict};
+use crate::approval::{Decision, Question};
 use crate::chat::ToolCall;
 use crate::plan::ToolPlan;
 use crate::report::{ErrorKind, Event, ToolCallReport};
@@ -69,7 +69,7 @@ impl Driver<'_> {
         let (name, values) = (tool.label().to_owned(), arguments.clone());
         let slot = self.reserve(tool::unfinished(&name, values.clone(), started));
         if tool.confirm
-            && let Err(report) = self.ask_leave(slot, &name, &values).await
+            && let Err(report) = self.ask_approval(slot, &name, &values).await
         {
             return self.settle(slot, report);
         }
@@ -91,22 +91,22 @@ impl Driver<'_> {
     }
 
     /// Asks whether a tool may be run with these arguments. `Err` is the report of the call if not.
-    async fn ask_leave(
+    async fn ask_approval(
         &self,
         slot: usize,
         tool: &str,
         arguments: &Value,
     ) -> Result<(), ToolCallReport> {
         let question = Question { agent: &self.plan.name, tool, arguments };
-        let verdict = tokio::select! {
+        let decision = tokio::select! {
             biased;
             () = self.scope.cancelled() => None,
-            verdict = self.context.consent.ask(question) => Some(verdict),
+            decision = self.context.approval.ask(question) => Some(decision),
         };
         let unfinished = || self.ledger.open().tool_calls[slot].clone();
-        match verdict {
-            Some(Verdict::Granted) => Ok(()),
-            Some(Verdict::Refused(why)) => Err(tool::refused(unfinished(), why)),
+        match decision {
+            Some(Decision::Approved) => Ok(()),
+            Some(Decision::Denied(why)) => Err(tool::refused(unfinished(), why)),
             None => Err(tool::unanswered(unfinished(), &self.scope)),
         }
     }

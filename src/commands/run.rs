@@ -10,7 +10,7 @@ use super::invalid::{failed, fault, invalid};
 use super::reader;
 use super::runtime::runtime;
 use super::sink::Sink;
-use crate::approval::{Consent, Terminal};
+use crate::approval::{Approval, Terminal};
 use crate::cancel::Cancellation;
 use crate::cli::{LimitArgs, RunArgs};
 use crate::config::faults::Faults;
@@ -113,7 +113,11 @@ impl Prepared {
             http,
             secrets: plan.secrets(),
             events: progress.sink(),
-            consent: if yes { Consent::Given } else { Consent::of(terminal, progress.prompter()) },
+            approval: if yes {
+                Approval::All
+            } else {
+                Approval::interactive(terminal, progress.prompter())
+            },
             open_files: own::raise_open_files(),
         };
         let report = engine::run(&plan, &input, &cancel, &services).await;
