@@ -77,7 +77,7 @@ impl Prepared {
         let source = Source::choose(args.input.input.clone(), args.input.input_file.clone());
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
-        let (quiet, verbose) = (args.output.quiet, args.output.verbose > 0);
+        let (quiet, verbose) = (args.output.quiet, args.output.verbose);
         Ok(Self {
             plan,
             source: source.map_err(|error| fault(&error))?,
