@@ -307,7 +307,7 @@ fn check_shows_limits_and_prices() {
     assert!(text.contains("\n        each of b, c: at most 3 tool calls\n"), "{text}");
     assert!(text.contains("ollama: at most 2 calls at once, 60 requests a minute\n"), "{text}");
     let price = |text: &str| {
-        let line = text.lines().find(|line| line.starts_with(" ollama/x  ")).unwrap().to_owned();
+        let line = text.lines().find(|line| line.starts_with("ollama/x  ")).unwrap().to_owned();
         line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(price(&text), ["1.5", "1.5", "2"], "{text}");

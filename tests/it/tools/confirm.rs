@@ -108,7 +108,7 @@ fn each_call_is_confirmed_until_the_reply_is_always() {
     let question = |what: &str, answer: &str| {
         format!(
             "a wants to run write:\r\n  | \"what\": \"{what}\"\r\n\
-             Let a run write {ASKED}{answer}\r\n"
+             Allow a to run write {ASKED}{answer}\r\n"
         )
     };
     let all = question("one", "y") + &question("two", "n") + &question("three", "a");
@@ -116,7 +116,7 @@ fn each_call_is_confirmed_until_the_reply_is_always() {
     assert_eq!(terminal.shown(), all);
     assert_eq!(ended.stderr, "");
     let result = server.requests()[2].contents("tool").concat();
-    assert!(result.contains("the user was asked and said no"), "{result}");
+    assert!(result.contains("the user was asked and denied it"), "{result}");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn ctrl_c_at_a_question_stops_the_run() {
     }
     assert_eq!(written(ended.path()), "");
     assert!(before == terminal.settings());
-    terminal.wait_for("^C\r\n(no longer asked)\r\n", 1);
+    terminal.wait_for("^C\r\n(question withdrawn)\r\n", 1);
     let shown = terminal.shown();
     assert_eq!(shown.matches("wants to run").count(), 1, "{shown:?}");
     terminal.wait_for("interrupted", 1);
@@ -223,7 +223,7 @@ fn waiting_for_a_reply_counts_against_the_agents_timeout() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}, b: {tools: [write]}");
     let running = terminal.start(crew.args(&["-k"])).start();
-    terminal.wait_for("(no longer asked)", 1);
+    terminal.wait_for("(question withdrawn)", 1);
     terminal.wait_for(ASKED, 2);
     terminal.type_in("y\n");
     let ended = running.wait();
@@ -278,16 +278,16 @@ fn a_question_interrupts_the_progress_display() {
 fn model_text_is_escaped_in_questions() {
     let terminal = Pty::open();
     let hostile = format!(
-        "\u{1b}[2J\u{202e}{}\r\nLet a run write {ASKED}{}; rm -rf ~",
+        "\u{1b}[2J\u{202e}{}\r\nAllow a to run write {ASKED}{}; rm -rf ~",
         " ".repeat(100),
         "x".repeat(3000)
     );
     let (_server, crew) = in_turns(&[&hostile]);
     let running = terminal.start(crew.args(&["-q"])).start();
-    terminal.wait_for(&format!("\nLet a run write {ASKED}"), 1);
+    terminal.wait_for(&format!("\nAllow a to run write {ASKED}"), 1);
     let shown = terminal.shown();
     assert!(shown.contains("\"\\u001b[2J\\u{202e}  "), "{shown}");
-    assert_eq!(shown.matches("\nLet a run").count(), 1, "{shown}");
+    assert_eq!(shown.matches("\nAllow a to run").count(), 1, "{shown}");
     assert!(shown.contains("; rm -rf ~\"\r\n"), "{shown}");
     assert!(shown.contains(" characters left out …]\r\n"), "{shown}");
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
@@ -303,7 +303,11 @@ fn mcp_calls_are_confirmed_by_their_names_in_the_file() {
     let running = terminal.start(Crew::new(format!("{servers}{agents}"))).start();
     for (times, tool, answer) in [(1, "fx.peek", "n\n"), (2, "fx.echo", "y\n")] {
         terminal.wait_for(ASKED, times);
-        assert!(terminal.shown().contains(&format!("Let a run {tool} (")), "{}", terminal.shown());
+        assert!(
+            terminal.shown().contains(&format!("Allow a to run {tool} (")),
+            "{}",
+            terminal.shown()
+        );
         terminal.type_in(answer);
     }
     let ended = running.wait();
@@ -324,7 +328,7 @@ fn end_of_input_ends_the_line() {
     terminal.type_in("\u{4}");
     assert_eq!(statuses(&running.wait().report(0), "a"), ["rejected"]);
     let lines: Vec<_> = terminal.shown().split("\r\n").map(str::to_owned).collect();
-    assert!(lines[3].starts_with("Let a run write ("), "{lines:?}");
+    assert!(lines[3].starts_with("Allow a to run write ("), "{lines:?}");
     assert_eq!(lines.last().map(String::as_str), Some(""), "{lines:?}");
 }
 
