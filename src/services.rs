@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::approval::Consent;
+use crate::approval::Approval;
 use crate::cancel::Cancellation;
 use crate::net::SetupError;
 use crate::plan::CrewPlan;
@@ -34,7 +34,7 @@ pub struct Services {
     pub servers: Servers,
     pub processes: Arc<Processes>,
     pub secrets: Secrets,
-    pub approval: Consent,
+    pub approval: Approval,
     pub longest_answers: LongestAnswers,
     /// Those of MCP servers.
     server_processes: Arc<RunProcesses>,
@@ -64,7 +64,7 @@ impl Services {
             servers: Servers::new(plan, server_processes.clone(), cancel.clone()),
             processes,
             secrets: plan.secrets(),
-            approval: Consent::Nobody,
+            approval: Approval::Unavailable,
             longest_answers: LongestAnswers::default(),
             server_processes,
             cancel: cancel.clone(),

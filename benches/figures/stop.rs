@@ -85,7 +85,7 @@ fn one_waiting(bench: &mut Bench, client: Client) -> anyhow::Result<u64> {
 fn stopped(bench: &mut Bench, client: Client, calls: usize) -> anyhow::Result<Stopped> {
     let (launched, signal, status) = match client {
         Client::Crew => {
-            let file = bench.crew_file(calls, HOLD, None)?;
+            let file = bench.crew_file(calls, HOLD, Some(calls))?;
             (bench.crew(&file)?, Signal::SIGINT, INTERRUPTED)
         }
         Client::Bare => (bench.bare(HOLD, calls, 1)?, Signal::SIGKILL, KILLED),

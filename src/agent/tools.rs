@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::driver::{Driver, failed};
 use super::ledger::End;
-use crate::approval::{Question, Verdict};
+use crate::approval::{Decision, Question};
 use crate::chat::ToolCall;
 use crate::plan::ToolPlan;
 use crate::report::{ErrorKind, Event, ToolCallReport};
@@ -100,15 +100,15 @@ impl Driver<'_> {
         arguments: &Value,
     ) -> Result<(), ToolCallReport> {
         let question = Question { agent: &self.run.plan.name, tool, arguments };
-        let verdict = tokio::select! {
+        let decision = tokio::select! {
             biased;
             () = self.scope.cancelled() => None,
-            verdict = self.context.services.approval.ask(question) => Some(verdict),
+            decision = self.context.services.approval.ask(question) => Some(decision),
         };
         let unfinished = || self.run.ledger.open().report.tool_calls[slot].clone();
-        match verdict {
-            Some(Verdict::Granted) => Ok(()),
-            Some(Verdict::Refused(why)) => Err(tool::refused(unfinished(), why)),
+        match decision {
+            Some(Decision::Approved) => Ok(()),
+            Some(Decision::Denied(why)) => Err(tool::refused(unfinished(), why)),
             None => Err(tool::unanswered(unfinished(), &self.scope)),
         }
     }

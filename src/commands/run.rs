@@ -10,7 +10,7 @@ use super::invalid::{failed, fault, invalid};
 use super::reader;
 use super::runtime::runtime;
 use super::sink::Sink;
-use crate::approval::{Consent, Terminal};
+use crate::approval::{Approval, Terminal};
 use crate::cancel::Cancellation;
 use crate::cli::{LimitArgs, RunArgs};
 use crate::config::faults::Faults;
@@ -77,7 +77,7 @@ impl Prepared {
         let source = Source::choose(args.input.input.clone(), args.input.input_file.clone());
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
-        let (quiet, verbose) = (args.output.quiet, args.output.verbose > 0);
+        let (quiet, verbose) = (args.output.quiet, args.output.verbose);
         Ok(Self {
             plan,
             source: source.map_err(|error| fault(&error))?,
@@ -108,7 +108,7 @@ impl Prepared {
             progress.say(format!("warning: {}", text::inline(&warning)));
         }
         services.approval =
-            if yes { Consent::Given } else { Consent::of(terminal, progress.prompter()) };
+            if yes { Approval::All } else { Approval::interactive(terminal, progress.prompter()) };
         let mut report = engine::run(&plan, &input, &services, &cancel, &progress.sink()).await;
         engine::settle(&mut report, services.close().await);
         // Tasks close the connections of dropped calls: let them run before the report is written.

@@ -1,4 +1,4 @@
-//! `crew selftest`, and the hidden parts that its own runs play.
+//! `crew selftest`, and the hidden options with which it starts its own processes.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -9,43 +9,42 @@ use super::invalid::{failed, invalid};
 use crate::cli::SelftestArgs;
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
-use crate::render;
-use crate::render::{Format, Screens};
-use crate::selftest::{self, Ended, SelftestStatus, keeper, zoo};
+use crate::render::{self, Format, Screens};
+use crate::selftest::{self, Fixture, Outcome, SelftestStatus};
 
 pub fn selftest(args: &SelftestArgs) -> ExitStatus {
-    match (&*args.animal, &*args.keep) {
-        ([animal, den], _) => as_animal(animal, Path::new(den)),
-        (_, [case, folder]) => as_keeper(case, Path::new(folder)),
-        _ => self_test(args),
+    match (&*args.fixture, &*args.supervise) {
+        ([fixture, dir], _) => run_fixture(fixture, Path::new(dir)),
+        (_, [case, dir]) => run_supervisor(case, Path::new(dir)),
+        _ => run_cases(args),
     }
 }
 
-fn self_test(args: &SelftestArgs) -> ExitStatus {
+fn run_cases(args: &SelftestArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     let format = args.output.resolve(false);
-    let cases = match selftest::choose(&args.cases) {
+    let cases = match selftest::select(&args.cases) {
         Ok(cases) => cases,
         Err(unknown) => {
-            let hint = Some("crew selftest -o json tells their names".to_owned());
+            let hint = Some("crew selftest -o json lists the names".to_owned());
             let message = format!("there is no case {unknown:?}");
             return invalid(&Faults::unplaced(None, message, hint), screens, format);
         }
     };
     let look = screens.stdout.look(false);
-    // Rows that nobody reads are no reason to stop trying: the exit status tells as well.
+    // Output that cannot be written does not stop the test: its exit status still counts.
     let mut stdout = io::stdout().lock();
     if format == Format::Text {
         let _ = render::selftest::header(look, &mut stdout);
     }
-    let ended = selftest::run(&cases, |case| {
+    let outcome = selftest::run(&cases, |case| {
         if format == Format::Text {
             let _ = render::selftest::row(case, look, &mut stdout);
         }
     });
-    let report = match ended {
-        Ok(Ended::All(report)) => report,
-        Ok(Ended::By(signal)) => return ExitStatus::Signalled(signal),
+    let report = match outcome {
+        Ok(Outcome::Finished(report)) => report,
+        Ok(Outcome::Stopped(signal)) => return ExitStatus::Signalled(signal),
         Err(error) => {
             drop(stdout);
             return failed(&error, screens, format);
@@ -62,20 +61,19 @@ fn self_test(args: &SelftestArgs) -> ExitStatus {
     }
 }
 
-/// A tool of the self-test: started by crew, and as bad as tools get.
-fn as_animal(animal: &str, den: &Path) -> ExitStatus {
-    let lived = zoo::Animal::from_str(animal, false).map(|animal| zoo::live(animal, den));
-    match lived {
-        Ok(Ok(())) => ExitStatus::Success,
-        Ok(Err(_)) => ExitStatus::Failure,
-        Err(_) => ExitStatus::Invalid,
+/// Runs a misbehaving tool; crew starts it in a case.
+fn run_fixture(name: &str, dir: &Path) -> ExitStatus {
+    let Ok(fixture) = Fixture::from_str(name, false) else { return ExitStatus::Invalid };
+    match selftest::misbehave(fixture, dir) {
+        Ok(()) => ExitStatus::Success,
+        Err(_) => ExitStatus::Failure,
     }
 }
 
-/// One case of the self-test: started by the self-test, to which its report goes.
-fn as_keeper(case: &str, folder: &Path) -> ExitStatus {
+/// Runs one case and writes its report to stdout, for the self-test that started this process.
+fn run_supervisor(case: &str, dir: &Path) -> ExitStatus {
     let Some(case) = selftest::find(case) else { return ExitStatus::Invalid };
-    match keeper::keep(case, folder) {
+    match selftest::supervise(case, dir) {
         Ok(report) => {
             let _ = render::json(&report, &mut io::stdout().lock());
             ExitStatus::Success

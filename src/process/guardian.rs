@@ -10,7 +10,6 @@ use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use nix::unistd::{ForkResult, Pid, close, dup2_stdin, getpid};
 
 use crate::process::kill_loop::{KillTimer, kill_until_gone};
+use crate::process::own_process::executable;
 use crate::process::process_tree::kill_children;
 use crate::process::protocol::{Notice, encode};
 use crate::process::reaper;
@@ -56,7 +56,7 @@ impl Guardian {
         // In case the guardian dies before crew does.
         sys::adopt_orphans();
         let (socket, guardian_end) = UnixStream::pair()?;
-        let process = Command::new(own_program()?)
+        let process = Command::new(executable()?)
             .arg0(NAME)
             .args(open_files.map(|limit| limit.to_string()))
             // Other processes of the user can read the environment, so it must not contain a key.
@@ -111,11 +111,6 @@ impl Guardian {
             }
         }
     }
-}
-
-/// The running program. On Linux it is found even if its file has been replaced.
-fn own_program() -> io::Result<PathBuf> {
-    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
 /// Runs this process as the guardian if crew started it as one, and returns its exit code; `None`

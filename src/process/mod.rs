@@ -49,7 +49,7 @@ mod tool_process;
 
 pub use guardian::run_as_guardian;
 pub use kill_loop::kill_children_until_gone;
-pub use own_process::{forbid_inspection, raise_open_files};
+pub use own_process::{executable, forbid_inspection, raise_open_files};
 pub use process_table::{children, is_alive, parent};
 pub use process_tree::{Survivor, descendants, survivors};
 pub use processes::{CleanupOutcome, Processes};

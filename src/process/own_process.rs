@@ -1,6 +1,17 @@
-//! Settings of crew's own process: the limit on open files and protection from inspection.
+//! crew's own process: its program, its limit on open files and its protection from inspection.
+
+use std::io;
+use std::path::PathBuf;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// The running program. On Linux it is found even if its file has been replaced.
+///
+/// # Errors
+/// The system cannot tell.
+pub fn executable() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
+}
 
 /// Raises this process's soft limit on open files to the hard limit. Returns the previous soft
 /// limit, which tools get: some programs cannot cope with more.

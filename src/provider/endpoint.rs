@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::{Body, NoPiece};
-use super::failure::{self, ServerError};
-use super::{Effect, ProviderError, reset};
+use super::failure::ServerError;
+use super::{Effect, ProviderError, retry_after};
 use crate::net::{self, CONNECT_TIMEOUT};
 use crate::plan::ProviderPlan;
 use crate::report::{ErrorKind, Scope};
@@ -179,8 +179,8 @@ impl Endpoint {
     async fn refusal(&self, url: &Url, mut answer: Response, idle: Duration) -> ProviderError {
         let status = answer.status();
         let (headers, now) = (answer.headers(), Timestamp::now());
-        let wait = failure::retry_after(headers, now);
-        let reset = reset::wait(headers, now);
+        let wait = retry_after::retry_after(headers, now);
+        let reset = retry_after::rate_limit_reset(headers, now);
         if status.is_redirection() {
             return self.redirected(url, status, answer.headers());
         }

@@ -6,16 +6,11 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use super::Effect;
+use super::retry_after::{MAX_WAIT, seconds};
 use crate::report::ErrorKind;
-
-/// Longer than anybody would wait; guards the arithmetic of whoever does.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// What is looked at of an error's body.
 const READ_BYTES: usize = 64 * 1024;
@@ -112,11 +107,9 @@ impl ServerError {
     /// What Google's servers say of a limit: how long to wait, and whether it is one of the day.
     fn take_details(&mut self, details: Option<&Value>) {
         for detail in details.and_then(Value::as_array).into_iter().flatten() {
-            let seconds = detail.get("retryDelay").and_then(Value::as_str);
-            let seconds = seconds.and_then(|delay| delay.strip_suffix('s')?.parse().ok());
-            if let Some(seconds) = seconds.filter(|seconds: &f64| *seconds >= 0.0) {
-                let wait = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER);
-                self.retry_after = Some(wait.min(LONGEST_RETRY_AFTER));
+            let delay = detail.get("retryDelay").and_then(Value::as_str);
+            if let Some(wait) = delay.and_then(|delay| seconds(delay.strip_suffix('s')?)) {
+                self.retry_after = Some(wait.min(MAX_WAIT));
             }
             let violations = detail.get("violations").and_then(Value::as_array);
             for quota in violations.into_iter().flatten().filter_map(|one| one.get("quotaId")) {
@@ -261,23 +254,6 @@ fn text_of(body: &str) -> Option<String> {
     }
     text.push_str(rest);
     text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
-}
-
-/// How long the server asks to wait: `retry-after-ms`, or `retry-after` as seconds or a date.
-pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let seconds = |text: &str, unit: f64| {
-        let seconds = text.parse::<f64>().ok().filter(|number| *number >= 0.0)? * unit;
-        Duration::try_from_secs_f64(seconds).ok().or(Some(LONGEST_RETRY_AFTER))
-    };
-    let date = |text: &str| {
-        let until = DateTimeParser::new().parse_timestamp(text).ok()?;
-        Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
-    };
-    let wait = text("retry-after-ms").and_then(|text| seconds(text, 0.001)).or_else(|| {
-        text("retry-after").and_then(|text| seconds(text, 1.0).or_else(|| date(text)))
-    })?;
-    Some(wait.min(LONGEST_RETRY_AFTER))
 }
 
 #[cfg(test)]

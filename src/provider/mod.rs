@@ -19,7 +19,7 @@ pub(crate) mod openai;
 pub(crate) mod protocol;
 pub(crate) mod reading;
 mod remote;
-mod reset;
+mod retry_after;
 pub(crate) mod sse;
 #[cfg(test)]
 mod testing;

@@ -101,7 +101,7 @@ fn call((at, tool): (usize, &ToolSpec)) -> ToolCall {
     ToolCall {
         id: format!("offline_{}", at + 1),
         name: tool.name.clone(),
-        arguments: sample::of(&tool.parameters).to_string(),
+        arguments: sample::arguments(&tool.parameters).to_string(),
     }
 }
 

@@ -22,15 +22,10 @@ pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     if text.len() <= room && is_plain(text) {
         return Cow::Borrowed(text);
     }
-    // Characters summed up: never less than the terminal needs, whatever joins with what.
     let mut used = 0;
     let mut end = 0;
     for (at, character) in text.char_indices() {
-        let columns = match character {
-            // Makes the symbol before it an emoji, which is wider by one.
-            '\u{fe0f}' => 1,
-            _ => character.width().unwrap_or(0),
-        };
+        let columns = columns(character);
         if used + columns > room {
             return match room {
                 0 => Cow::Borrowed(""),
@@ -45,20 +40,47 @@ pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
+/// Columns of one character. Their sum is never less than the terminal needs, whatever joins.
+fn columns(character: char) -> usize {
+    match character {
+        // Makes the symbol before it an emoji, which is wider by one.
+        '\u{fe0f}' => 1,
+        _ => character.width().unwrap_or(0),
+    }
+}
+
 /// `text`, which is one line, in pieces of at most `room` columns.
 pub fn rows(text: &str, room: usize) -> Vec<&str> {
-    let mut rows = Vec::new();
-    let (mut from, mut used) = (0, 0);
-    for (at, character) in text.char_indices() {
-        let columns = character.width().unwrap_or(0);
-        if used + columns > room && at > from {
-            rows.push(&text[from..at]);
-            (from, used) = (at, 0);
-        }
-        used += columns;
+    pieces(text, |rest| fitting(rest, room))
+}
+
+/// As [`rows`], but broken between words where that is possible, and without the blanks there.
+pub fn wrap(text: &str, room: usize) -> Vec<&str> {
+    let end = |rest: &str| match fitting(rest, room) {
+        end if rest[end..].is_empty() || rest[end..].starts_with(' ') => end,
+        end => rest[..end].rfind(' ').map_or(end, |blank| blank + 1),
+    };
+    pieces(text, end).into_iter().map(str::trim).filter(|piece| !piece.is_empty()).collect()
+}
+
+fn pieces(mut rest: &str, end: impl Fn(&str) -> usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(end(rest));
+        pieces.push(piece);
+        rest = after;
     }
-    rows.push(&text[from..]);
-    rows
+    pieces
+}
+
+/// Bytes of the characters that fit into `room` columns: of the first one at least.
+fn fitting(text: &str, room: usize) -> usize {
+    let mut used = 0;
+    let too_wide = text.char_indices().find(|(at, character)| {
+        used += columns(*character);
+        used > room && *at > 0
+    });
+    too_wide.map_or(text.len(), |(at, _)| at)
 }
 
 /// `text` cut to `room` columns and filled up to them.
@@ -131,6 +153,23 @@ mod tests {
         }
         assert_eq!(pad("あ", 4), "あ  ");
         assert_eq!(pad("あああ", 4), "あ… ");
+    }
+
+    #[test]
+    fn text_wraps_between_words() {
+        for (text, room, expected) in [
+            ("", 3, &[][..]),
+            ("abc", 3, &["abc"]),
+            ("abc de f", 5, &["abc", "de f"]),
+            ("abc de f", 3, &["abc", "de", "f"]),
+            ("abcdef g", 4, &["abcd", "ef g"]),
+            ("a  b", 2, &["a", "b"]),
+            ("ああ い", 4, &["ああ", "い"]),
+            ("あ", 1, &["あ"]),
+            ("ab", 0, &["a", "b"]),
+        ] {
+            assert_eq!(wrap(text, room), expected, "{text:?} in {room}");
+        }
     }
 
     #[test]

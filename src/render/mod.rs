@@ -5,6 +5,7 @@
 //! [`inline`](crate::text::inline) on its way to a terminal.
 
 mod advice;
+mod agents;
 mod faults;
 mod fit;
 mod format;
@@ -17,7 +18,7 @@ mod question;
 mod screen;
 pub mod selftest;
 mod summary;
-mod table;
+pub mod table;
 mod text;
 pub(crate) mod words;
 

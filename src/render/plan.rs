@@ -4,9 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
-
 use super::paint::{BAD, paint};
+use super::table::{Column, table};
 use super::words::{count, limit, yes_or_no};
 use super::{Look, fit, limits};
 use crate::plan::{
@@ -28,28 +27,24 @@ const WIDEST_DESCRIPTION: usize = 200;
 pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let description = plan.description.iter().map(|text| format!(": {}", inline(text.trim())));
     writeln!(out, "crew {}{}", inline(&plan.name), description.collect::<String>())?;
-    writeln!(out, "{}\n", inline(&plan.file.to_string_lossy()))?;
-    let mut agents = table(look, &["wave", "agent", "needs", "model", "tools", "timeout", "turns"]);
-    for (wave, members) in plan.waves().into_iter().enumerate() {
-        for agent in members.into_iter().map(|index| &plan.agents[index]) {
-            agents.add_row(agent_row(plan, wave, agent));
-        }
-    }
-    write_table(&agents, out)?;
+    writeln!(out, "{}", inline(&plan.file.to_string_lossy()))?;
+    let waves = plan.waves().into_iter().enumerate();
+    let agents: Vec<_> = waves
+        .flat_map(|(wave, agents)| agents.into_iter().map(move |agent| (wave, agent)))
+        .map(|(wave, agent)| agent_row(plan, wave, &plan.agents[agent]))
+        .collect();
+    let titles = ["wave", "agent", "needs", "model", "tools", "timeout", "turns"];
+    section(titles, &agents, look, out)?;
     let secrets = plan.secrets();
-    let tools = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets));
-    section(["tool", "runs", "timeout", "sandbox", "asks"], tools.collect(), look, out)?;
-    let providers = plan.providers.iter().map(|provider| provider_row(provider, &secrets));
-    section(["provider", "api", "address"], providers.collect(), look, out)?;
-    let servers = plan.mcp_servers.iter().map(|server| server_row(server));
-    section(
-        ["MCP server", "reached by", "timeout", "sandbox", "asks"],
-        servers.collect(),
-        look,
-        out,
-    )?;
-    let prices = limits::prices(plan);
-    section(["a million tokens of", "input", "cached input", "output"], prices, look, out)?;
+    let tools: Vec<_> = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets)).collect();
+    section(["tool", "runs", "timeout", "sandbox", "asks"], &tools, look, out)?;
+    let providers: Vec<_> =
+        plan.providers.iter().map(|provider| provider_row(provider, &secrets)).collect();
+    section(["provider", "api", "address"], &providers, look, out)?;
+    let servers: Vec<_> = plan.mcp_servers.iter().map(|server| server_row(server)).collect();
+    section(["MCP server", "reached by", "timeout", "sandbox", "asks"], &servers, look, out)?;
+    let titles = ["a million tokens of", "input", "cached input", "output"];
+    section(titles, &limits::prices(plan), look, out)?;
     let structured = plan.agents.iter().filter(|agent| agent.output_schema.is_some());
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {
@@ -65,17 +60,15 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
 pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     for offer in offers {
         writeln!(out, "\nMCP server {}", inline(&offer.server))?;
-        let mut table = table(look, &["tool", "hints", "description"]);
-        for tool in &offer.tools {
-            table.add_row([
+        let row = |tool: &OfferedTool| {
+            [
                 inline(&tool.name).into_owned(),
                 hints(tool).to_owned(),
                 fit::cut(&inline(tool.description.trim()), WIDEST_DESCRIPTION).into_owned(),
-            ]);
-        }
-        if !offer.tools.is_empty() {
-            write_table(&table, out)?;
-        }
+            ]
+        };
+        let tools: Vec<_> = offer.tools.iter().map(row).collect();
+        write_table(["tool", "hints", "description"], &tools, look, out)?;
         for fault in &offer.faults {
             writeln!(out, "{}: {}", paint("error", BAD, look.colour), inline(fault))?;
         }
@@ -218,32 +211,27 @@ fn request(http: &HttpPlan) -> String {
     format!("{} {}://{own}{more}", http.method, http.origin.scheme())
 }
 
-/// A table below an empty line, if it has any rows.
+/// A table after an empty line, if it has any rows.
 fn section<const N: usize>(
-    header: [&str; N],
-    rows: Vec<[String; N]>,
+    titles: [&'static str; N],
+    rows: &[[String; N]],
     look: Look,
     out: &mut (impl Write + ?Sized),
 ) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut table = table(look, &header);
-    table.add_rows(rows);
     writeln!(out)?;
-    write_table(&table, out)
+    write_table(titles, rows, look, out)
 }
 
-fn table(look: Look, header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(look.width).unwrap_or(u16::MAX))
-        .set_header(header);
-    table
-}
-
-fn write_table(table: &Table, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    table.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
+fn write_table<const N: usize>(
+    titles: [&'static str; N],
+    rows: &[[String; N]],
+    look: Look,
+    out: &mut (impl Write + ?Sized),
+) -> io::Result<()> {
+    let columns = titles.map(|title| Column::text(title).wrap());
+    let lines = table(&columns, rows.len(), |row, column| (&rows[row][column]).into(), look.width);
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }

@@ -4,8 +4,8 @@
 use std::io::{self, Write};
 
 use super::advice::advice;
+use super::agents::agents;
 use super::paint::{BAD, FAINT, GOOD, PLAIN, STRONG, WARN, paint};
-use super::table::table;
 use super::{Look, fit, words};
 use crate::report::{
     AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, Report, RunStatus,
@@ -24,7 +24,7 @@ const WIDEST_ERROR: usize = 400;
 /// Writes the summary. It is the same whatever the format of the result.
 pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
-    for (position, line) in table(&report.agents, look.width).iter().enumerate() {
+    for (position, line) in agents(&report.agents, look.width).iter().enumerate() {
         let style = if position == 0 { FAINT } else { PLAIN };
         writeln!(out, "{}", paint(line, style, look.colour))?;
     }

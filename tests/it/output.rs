@@ -1,4 +1,4 @@
-//! Who gets to see what: stdout, stderr, files, and readers that do not read.
+//! Output: stdout, stderr, files, and readers that do not read.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -94,8 +94,8 @@ fn a_report_that_cannot_be_saved_goes_to_stderr() {
     std::fs::write(crew.path("r.json"), "old").unwrap();
     let ended = with_own_tmpdir(crew).run();
     assert_eq!(ended.status.code(), Some(3), "{:?} {}", ended.status, ended.stderr);
-    let (told, report) = ended.stderr.split_once('\n').unwrap();
-    assert!(told.contains("r.json") && told.contains("File too large"), "{told}");
+    let (message, report) = ended.stderr.split_once('\n').unwrap();
+    assert!(message.contains("r.json") && message.contains("File too large"), "{message}");
     let report: Value = serde_json::from_str(report).unwrap();
     assert_eq!(report["agents"]["a"]["status"], "succeeded");
     let left = ended.path().join("tmp").read_dir().unwrap().count();
@@ -112,7 +112,7 @@ fn a_closed_stdout_gets_no_output() {
     assert_eq!(ended.path().join("tmp").read_dir().unwrap().count(), 0);
 }
 
-/// More than a pipe holds.
+/// A file whose report is larger than the buffer of a pipe.
 fn long() -> String {
     let agents: String =
         (0..4).map(|n| format!("  a{n}: {{model: offline, tools: [t]}}\n")).collect();
@@ -127,7 +127,7 @@ fn long() -> String {
 fn a_blocked_stdout_does_not_delay_the_exit() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let running = with_own_tmpdir(Crew::new(long()).stdout(writer.into())).start();
-    // Once the first byte is there, the report is being written; the rest does not fit the pipe.
+    // The first byte shows that crew writes the report; the rest does not fit into the pipe.
     reader.read_exact(&mut [0]).unwrap();
     running.signal(Signal::SIGTERM);
     let ended = running.wait();
@@ -209,7 +209,7 @@ fn usage_errors_have_the_requested_format() {
 #[test]
 fn an_unread_stderr_does_not_block_the_run() {
     let (_reader, mut writer) = std::io::pipe().unwrap();
-    // Full from the start.
+    // The pipe is full from the start.
     let filler = std::thread::spawn(move || {
         let copy = writer.try_clone().unwrap();
         nix::fcntl::fcntl(&writer, nix::fcntl::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();

@@ -1,5 +1,5 @@
-//! No wait without a bound, and no server that can take up crew's memory: each of them ends by its
-//! own limit, and the report says by which.
+//! Bounds: each wait ends by its own limit, which the report names, and no server exhausts crew's
+//! memory.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,8 +14,8 @@ use flate2::write::DeflateEncoder;
 use indoc::formatdoc;
 use serde_json::{Value, json};
 
-/// What crew may take at most, whatever is done to it.
-const MOST_MEMORY: u64 = 64 << 20;
+/// The maximum of crew's resident memory.
+const MAX_MEMORY: u64 = 64 << 20;
 const GIB: u64 = 1 << 30;
 
 fn crew_at(base_url: &str, agent: &str) -> Crew {
@@ -30,10 +30,10 @@ fn crew_at(base_url: &str, agent: &str) -> Crew {
 #[track_caller]
 fn assert_small(name: &str, ended: &Ended) {
     let peak = ended.peak_memory;
-    assert!(peak < MOST_MEMORY, "{name}: {} MiB", peak >> 20);
+    assert!(peak < MAX_MEMORY, "{name}: {} MiB", peak >> 20);
 }
 
-/// The one agent of a run that failed, in bounded time and memory.
+/// The one agent of a failed run, after checks of its time and memory.
 #[track_caller]
 fn failure(name: &str, crew: Crew) -> Value {
     let ended = crew.run();
@@ -117,11 +117,11 @@ fn an_endless_body_meets_max_answer() {
     }
 }
 
-/// Some 100 GB of this piece, compressed to a thousandth.
+/// Some 100 GB of this piece, compressed by a factor of a thousand.
 fn bomb(status: u16, piece: &str) -> Script {
     let block = piece.repeat((1 << 20) / piece.len());
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-    // After a flush it begins anew, so that what is written next can be repeated.
+    // After a flush the encoder starts afresh, so the following bytes can be repeated.
     encoder.flush().unwrap();
     let empty = std::mem::take(encoder.get_mut());
     encoder.write_all(block.as_bytes()).unwrap();
@@ -148,8 +148,7 @@ fn an_unanswered_connect_times_out() {
     assert!(error["message"].as_str().unwrap().contains(&words), "{error}");
 }
 
-/// A listener that accepts nothing and has no place left for those who wait: the system ignores
-/// whoever comes next.
+/// A listener with a full backlog that accepts nothing: the system ignores further connections.
 struct BlackHole {
     address: SocketAddr,
     _held: (std::net::TcpListener, Vec<TcpStream>),
@@ -188,7 +187,7 @@ fn an_input_pipe_without_a_writer_meets_the_timeout_of_the_run() {
     assert_eq!(report["agents"]["a"]["started_ms"], Value::Null);
 }
 
-/// A hundred agents at this server, with no more than 64 open files.
+/// A hundred agents on this server, with at most 64 open files.
 fn few_files(server: &ModelServer, agent: &str) -> Crew {
     let agents: String =
         (0..100).map(|n| format!("  a{n}: {{model: mock/m, {agent}}}\n")).collect();

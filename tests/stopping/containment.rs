@@ -1,5 +1,5 @@
-//! What stands between crew and its tools: what they are given and what is left alone. That
-//! nothing gets away is what `crew selftest` shows.
+//! Containment: what tools inherit, and which processes crew stops. `crew selftest` shows that no
+//! process escapes.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn inherited_descriptors_and_children_stay_with_crew() {
     let report = running.wait().report(0);
     assert_eq!(output_of(&report), "alive\n");
     assert_eq!(report["cleanup"]["processes_killed"], 0);
-    // crew's own child, from before it was crew.
+    // A child of the shell that became crew.
     assert!(is_alive(other));
     kill(other, Signal::SIGKILL).unwrap();
 }
@@ -82,7 +82,7 @@ fn inherited_children_survive_a_cleanup_without_the_guardian() {
     let preparation = "{ sleep 1000 >/dev/null 2>&1 & echo $! >\"$DIR/pid\"; }";
     let running = Crew::new(one_tool(tool)).through(preparation).start();
     let (other, reaper) = (running.pid_from("pid"), running.pid_from("reaper"));
-    // Both at once, so that the tool falls to crew: neither may act on the other's death.
+    // Stopped first, so that neither acts on the other's death and crew has to clean up.
     let guardian = parent_of(reaper);
     for process in [guardian, reaper] {
         kill(process, Signal::SIGSTOP).unwrap();
@@ -177,12 +177,12 @@ fn unusual_inherited_state_is_tolerated() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_tool_cannot_read_crews_environment() {
-    // A number for `cut`: the shell's own variables would be the reaper's.
+    // `$PPID` is the reaper; its parent is the guardian, whose parent is crew.
     let parent = |of: &str| format!("$(grep PPid /proc/{of}/status | cut -f2)");
     let crew = parent(&parent("$PPID"));
     let yaml = one_tool(&format!("tr '\\0' '\\n' </proc/{crew}/environ; id -u"));
     let report = Crew::new(&yaml).env("MY_API_KEY", "key-of-crew").run().report(0);
     let output = output_of(&report);
-    // Nothing can be kept from root.
+    // Root can read everything.
     assert!(output.ends_with("\n0\n") || !output.contains("key-of-crew"), "{output}");
 }

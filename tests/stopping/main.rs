@@ -1,8 +1,8 @@
-//! Tests that measure times or memory. They are a binary of their own because `cargo test` runs one
-//! binary after the other: the other tests would take the processor from them.
+//! Tests that measure times or memory. `cargo test` runs one binary after the other, so the other
+//! tests do not compete with these for the processor.
 #![allow(clippy::unwrap_used)]
 
-/// Public, so that what only the other tests use of it is not dead code here.
+/// The support code of `it`. It is public, so that items without a use here are not dead code.
 #[path = "../it/support"]
 pub mod support {
     pub mod crew;

@@ -1,4 +1,4 @@
-//! Memory follows from what is kept, never from what is sent, and what is kept is kept once.
+//! Memory depends on what crew keeps, not on what servers send, and crew keeps it once.
 
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
@@ -11,8 +11,8 @@ const AGENTS: usize = 8;
 const EVENT: usize = 20_000;
 /// Bytes of one answer.
 const ANSWER: usize = 5_000_000;
-/// What crew takes by itself, and what the HTTP library's buffers take: less than half a MiB for
-/// each connection on which more arrives than is read.
+/// The memory of crew itself and of the HTTP library's buffers: less than half a MiB for each
+/// connection that receives faster than crew reads.
 const BASE: u64 = 40 << 20;
 
 fn answers() -> Script {
@@ -37,6 +37,6 @@ fn answers_are_stored_once() {
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     let kept = ended.path().join("r.json").metadata().unwrap().len();
     assert!(kept > (AGENTS * ANSWER) as u64, "{kept}");
-    let most = BASE + kept * 13 / 10;
-    assert!(ended.peak_memory < most, "{} of {} MiB", ended.peak_memory >> 20, most >> 20);
+    let limit = BASE + kept * 13 / 10;
+    assert!(ended.peak_memory < limit, "{} of {} MiB", ended.peak_memory >> 20, limit >> 20);
 }

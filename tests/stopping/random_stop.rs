@@ -1,10 +1,9 @@
-//! A signal at any moment: crews of all kinds of agents, stopped at random, again and again.
+//! Signals at random moments, in runs with all kinds of agents. Linux only: the test looks for
+//! leftover processes in /proc.
 //!
-//! `CREW_RANDOM_STOPS=300 cargo test --test stopping random_stop` does it more often; with `CREW_RANDOM_SEED`
-//! set to the seed that a failure names, that round comes first.
-// What is left of a run is looked for in /proc.
-#![cfg(target_os = "linux")]
-#![allow(clippy::print_stdout)]
+//! `CREW_RANDOM_STOPS=300 cargo test --test stopping random_stop::` runs 300 rounds. A failure
+//! names its seed; `CREW_RANDOM_SEED` makes it the first one.
+#![expect(clippy::print_stdout, reason = "a failed round must be repeatable")]
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -24,19 +23,19 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 const ROUNDS: u64 = 30;
-/// Rounds side by side: most of a round is waiting.
+/// Concurrent rounds: a round mostly waits.
 const SIDE_BY_SIDE: usize = 4;
-/// The first signal comes no later than this after the start.
+/// The maximum time from the start to the first signal, in milliseconds.
 const LATEST: u64 = 400;
 const GRACE: Duration = Duration::from_millis(200);
-/// What is promised for a run with tools, once the grace is over.
+/// The README's limit for the exit of a run with tools after the grace period.
 const PROMISED: Duration = Duration::from_millis(500);
-/// For whatever outlives crew's own SIGKILL.
+/// The limit for processes that outlive crew after a SIGKILL.
 const PROMISED_AFTER_SIGKILL: Duration = Duration::from_secs(1);
 /// For a machine that is busy with other tests.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// Tools, each as its shell line: some end, some never do, some do not want to.
+/// Tools and their shell lines: some end, some never do, some resist.
 const TOOLS: [(&str, &str); 11] = [
     ("quick", "echo done"),
     ("slow", "echo begun; sleep 0.1; echo done"),
@@ -48,13 +47,13 @@ const TOOLS: [(&str, &str); 11] = [
     ("writer", "while :; do echo again and again; done"),
     ("stopped", "kill -STOP $$; exec sleep 1000"),
     ("family", "sleep 1000 & (sleep 1000; :) & sleep 1000 | sleep 1000"),
-    // Of its environment nothing is left, so the loop looks after itself.
+    // Without the mark in its environment, it must have it on its command line.
     ("bare", "exec env -i sh -c 'while :; do sleep 0.02; done; : MARK'"),
 ];
-/// Those that end by themselves, or by their time limit.
+/// The number of tools at the start of the list that end by themselves or by their timeout.
 const ENDING: usize = 5;
 
-/// What the model server does, by the model's name.
+/// The behavior of the model server, by the name of the model.
 const MODELS: [&str; 6] = ["answers", "asks", "fails", "stalls", "drips", "silent"];
 const ENDING_MODELS: usize = 3;
 
@@ -70,11 +69,11 @@ fn reply(request: &Request) -> Script {
     }
 }
 
-/// Numbers that look random and are always the same for a seed (SplitMix64).
+/// Pseudorandom numbers that depend on the seed only (SplitMix64).
 struct Random(u64);
 
 impl Random {
-    /// Below `end`.
+    /// A number below `end`.
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -92,13 +91,13 @@ impl Random {
     }
 }
 
-/// What happens in one round; all of it follows from the seed.
+/// One round, which depends on the seed only.
 struct Round {
-    /// In the environment of every tool.
+    /// A text in the environment of each tool.
     mark: String,
     agents: Vec<String>,
     yaml: String,
-    /// Each with the pause before it.
+    /// The signals and the pauses before them.
     signals: Vec<(Duration, Signal)>,
 }
 
@@ -118,7 +117,7 @@ impl Round {
             let _ = writeln!(yaml, "  {name}: {{shell: {line}, env: [MARK], timeout: {timeout}}}");
         }
         yaml.push_str("agents:\n");
-        // Some crews come to their end before the signal.
+        // Some runs end before the signal.
         let short = random.one_in(4);
         let (tools, models) =
             if short { (ENDING, ENDING_MODELS) } else { (TOOLS.len(), MODELS.len()) };
@@ -142,7 +141,7 @@ impl Round {
     }
 }
 
-/// One signal, sometimes two or three; after a SIGKILL there is nobody to hear another.
+/// One signal, sometimes two or three; a SIGKILL is the last one.
 fn signals(random: &mut Random) -> Vec<(Duration, Signal)> {
     let number = *random.pick(&[1, 1, 1, 2, 2, 3]);
     let mut signals = Vec::new();
@@ -194,7 +193,7 @@ fn a_signal_at_any_moment_stops_the_run_cleanly() {
     });
     let (failed, stopped) = (failed.into_inner().unwrap(), stopped.into_inner());
     assert!(failed.is_empty(), "{} of {rounds} rounds failed, seeds {failed:?}", failed.len());
-    // A single round may well be over before its signal, but not all of them.
+    // A single run may end before its signal, but not all of them.
     assert!(stopped > 0 || rounds < 10, "no run was there to be stopped");
 }
 
@@ -203,67 +202,68 @@ fn play(seed: u64) -> bool {
     let server = ModelServer::start(reply);
     let round = Round::new(seed, &server.base_url());
     let _sweep = Sweep(&round.mark);
-    // To a file: a reader that a busy machine keeps from reading would be one that has gone away.
+    // To a file: on a busy machine, a slow reader of a pipe would count as a closed one.
     let crew = Crew::new(&round.yaml).env("MARK", &round.mark);
     let stdout = File::create(crew.path("report")).unwrap();
     let running = crew.stdout(stdout.into()).start();
-    let mut heard = false;
-    let mut asked = None;
+    let mut handled = false;
+    let mut signalled = None;
     for (pause, signal) in &round.signals {
         thread::sleep(*pause);
-        if asked.is_none() {
-            heard = is_handled(&running, *signal);
+        if signalled.is_none() {
+            handled = is_handled(&running, *signal);
         }
-        asked.get_or_insert_with(Instant::now);
+        signalled.get_or_insert_with(Instant::now);
         running.signal(*signal);
     }
     let ended = running.wait();
-    let took = asked.unwrap().elapsed();
-    let told = format!("{:?} {:?} {}\n{}", round.signals, ended.status, round.yaml, ended.stderr);
+    let took = signalled.unwrap().elapsed();
+    let context =
+        format!("{:?} {:?} {}\n{}", round.signals, ended.status, round.yaml, ended.stderr);
     let is_killed = ended.status.signal() == Some(Signal::SIGKILL as i32);
     let limit = if is_killed { PROMISED_AFTER_SIGKILL + SLACK } else { Duration::ZERO };
     let left = left_after(limit, &round.mark);
-    assert!(left.is_empty(), "still alive: {left:#?}\n{told}");
+    assert!(left.is_empty(), "still alive: {left:#?}\n{context}");
     server.wait_for("every connection to be closed", |state| state.open_connections == 0);
-    assert!(took < last_pauses(&round) + GRACE + PROMISED + SLACK, "took {took:?}\n{told}");
-    !is_killed && check_report(&round, &ended, heard, &told)
+    assert!(took < last_pauses(&round) + GRACE + PROMISED + SLACK, "took {took:?}\n{context}");
+    !is_killed && check_report(&round, &ended, handled, &context)
 }
 
-/// Between the first signal and the last.
+/// The time between the first signal and the last one.
 fn last_pauses(round: &Round) -> Duration {
     round.signals.iter().skip(1).map(|(pause, _)| *pause).sum()
 }
 
-/// Whether the report is there and says what became of crew; true if that was a signal.
-fn check_report(round: &Round, ended: &Ended, heard: bool, told: &str) -> bool {
+/// Checks that the report agrees with the exit status; returns whether a signal stopped crew.
+fn check_report(round: &Round, ended: &Ended, handled: bool, context: &str) -> bool {
     let signal = ended.status.signal();
     assert!(
         signal.is_none_or(|signal| round.signals.iter().any(|(_, sent)| *sent as i32 == signal)),
-        "ended by another signal\n{told}"
+        "ended by another signal\n{context}"
     );
     let stdout = std::fs::read_to_string(ended.path().join("report")).unwrap();
     if stdout.is_empty() {
-        assert!(signal.is_some() && !heard, "no report\n{told}");
+        assert!(signal.is_some() && !handled, "no report\n{context}");
         return false;
     }
-    let report: Value =
-        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in {stdout}\n{told}"));
+    let report: Value = serde_json::from_str(&stdout)
+        .unwrap_or_else(|error| panic!("{error} in {stdout}\n{context}"));
     let code = ended.status.code().or_else(|| Some(128 + signal?));
-    assert_eq!(report["exit_code"].as_i64(), code.map(i64::from), "{report:#}\n{told}");
+    assert_eq!(report["exit_code"].as_i64(), code.map(i64::from), "{report:#}\n{context}");
     let listed: Vec<&String> = report["agents"].as_object().unwrap().keys().collect();
-    assert_eq!(listed, round.agents.iter().collect::<Vec<_>>(), "{told}");
+    assert_eq!(listed, round.agents.iter().collect::<Vec<_>>(), "{context}");
     for (name, agent) in report["agents"].as_object().unwrap() {
         let status = agent["status"].as_str().unwrap_or_default();
         let known = ["succeeded", "failed", "timed_out", "cancelled", "skipped"];
-        assert!(known.contains(&status), "{name}: {agent:#}\n{told}");
+        assert!(known.contains(&status), "{name}: {agent:#}\n{context}");
     }
-    assert_eq!(report["cleanup"]["survivors"], json!([]), "{told}");
+    assert_eq!(report["cleanup"]["survivors"], json!([]), "{context}");
     let cancelled = report["status"] == "cancelled";
-    assert_eq!(cancelled, signal.is_some(), "{report:#}\n{told}");
+    assert_eq!(cancelled, signal.is_some(), "{report:#}\n{context}");
     cancelled
 }
 
-/// Whether crew listens to the signal: before that, dying of it without a word is right.
+/// Whether crew handles the signal already: before that, it may die without a report.
 fn is_handled(running: &Running, signal: Signal) -> bool {
     let path = format!("/proc/{}/status", running.child.id());
     let status = std::fs::read_to_string(path).unwrap_or_default();
@@ -272,7 +272,7 @@ fn is_handled(running: &Running, signal: Signal) -> bool {
     caught.is_some_and(|mask| mask & (1 << (signal as i32 - 1)) != 0)
 }
 
-/// The processes with this mark that are still alive after so long.
+/// The processes with this mark that are still alive after `limit`.
 fn left_after(limit: Duration, mark: &str) -> Vec<(Pid, String)> {
     let deadline = Instant::now() + limit;
     loop {
@@ -284,8 +284,8 @@ fn left_after(limit: Duration, mark: &str) -> Vec<(Pid, String)> {
     }
 }
 
-/// Every process that has the mark in its environment or its command line, and that command line.
-/// One that has ended but waits to be reaped has neither any more.
+/// The processes with the mark in their environment or command line, and that command line. A
+/// zombie has neither.
 fn marked(mark: &str) -> Vec<(Pid, String)> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -301,7 +301,7 @@ fn marked(mark: &str) -> Vec<(Pid, String)> {
     found.collect()
 }
 
-/// Kills what is left of a round that failed.
+/// Kills the leftover processes of a failed round.
 struct Sweep<'a>(&'a str);
 
 impl Drop for Sweep<'_> {

@@ -1,4 +1,4 @@
-//! The reader of stdout goes away: nothing more is paid for, and nobody is told what nobody reads.
+//! The reader of stdout closes it: crew stops the run and its costs, without a message.
 
 use std::io::Read;
 use std::net::Shutdown;
@@ -31,7 +31,7 @@ const ENDLESS: &str = indoc! {r#"
       waiting: {model: offline, tools: [endless]}
 "#};
 
-/// Runs until both are under way, closes the read end, and looks at what becomes of it.
+/// Runs until both agents are running, closes the read end, and checks that crew stops.
 fn closed(reader: impl Sized, writer: OwnedFd) {
     let server = ModelServer::always(hang());
     let shared = writer.try_clone().unwrap();
@@ -84,17 +84,17 @@ fn nothing_starts_if_stdout_is_closed_already() {
 fn other_kinds_of_stdout_do_not_stop_the_run() {
     let yaml = "tools: {t: {description: x, shell: 'sleep 0.3; echo done'}}\n\
                 agents: {a: {model: offline, tools: [t]}}\n";
-    // Neither of them has a reader that could go.
+    // Neither of them has a reader that could close it.
     for stdout in [Stdio::null(), tempfile::tempfile().unwrap().into()] {
         let ended = Crew::new(yaml).stdout(stdout).run();
         assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     }
-    // The report goes elsewhere.
+    // The report goes to a file.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ended = Crew::new(yaml).args(&["--output-file", "r.json"]).stdout(writer.into()).run();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
-    // A peer that will send nothing more still reads.
+    // A peer that shuts down its writing side still reads.
     let (mut reader, writer) = UnixStream::pair().unwrap();
     reader.shutdown(Shutdown::Write).unwrap();
     let running = Crew::new(yaml).stdout(OwnedFd::from(writer).into()).start();

@@ -1,4 +1,4 @@
-//! What is promised when a run is stopped: in time, with nothing left alive, nothing lost.
+//! Stopping by signals and timeouts: in time, without leftover processes or lost results.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use crate::support::crew::{Crew, is_alive};
 use indoc::indoc;
 use nix::sys::signal::Signal;
 
-/// A tool that tells its pid and then goes on for ever.
+/// A tool that writes its pid and then never ends.
 const ENDLESS: &str = indoc! {r#"
     limits: {grace: 500ms}
     tools:
@@ -23,7 +23,7 @@ const ENDLESS: &str = indoc! {r#"
       quick: {model: offline}
 "#};
 
-/// The same, and SIGTERM does not impress it.
+/// The same, but the tool ignores SIGTERM.
 fn deaf() -> String {
     ENDLESS
         .replace("exec sleep 1000", "while :; do sleep 1000; done")
@@ -89,7 +89,7 @@ fn a_second_signal_ends_the_grace_period() {
     let ended = running.wait();
     assert!(asked.elapsed() < Duration::from_millis(1000), "{:?}", asked.elapsed());
     assert!(!is_alive(tool));
-    // The graver of the two.
+    // The more severe of the two.
     assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
 }
 

@@ -1,7 +1,5 @@
 //! What servers say of what went wrong, and what that means.
 
-use reqwest::header::HeaderValue;
-
 use super::*;
 
 use ErrorKind::{
@@ -159,28 +157,5 @@ fn waits_in_the_body() {
         let body = format!(r#"{{"error":{{"details":[{{"retryDelay":"{delay}"}}]}}}}"#);
         let found = ServerError::from_body(body.as_bytes()).retry_after;
         assert_eq!(found, wait.map(Duration::from_millis), "{delay}");
-    }
-}
-
-#[test]
-fn waits() {
-    let now: Timestamp = "2015-10-21T07:28:00Z".parse().unwrap_or_default();
-    for (name, value, wait) in [
-        ("retry-after", "2", Some(2000)),
-        ("retry-after", "0.25", Some(250)),
-        ("retry-after", " 0 ", Some(0)),
-        ("retry-after-ms", "1500", Some(1500)),
-        ("retry-after", "Wed, 21 Oct 2015 07:28:30 GMT", Some(30_000)),
-        ("retry-after", "Wed, 21 Oct 2015 07:27:00 GMT", Some(0)),
-        ("retry-after", "1e300", Some(3_600_000)),
-        ("retry-after", "inf", Some(3_600_000)),
-        ("retry-after", "-1", None),
-        ("retry-after", "NaN", None),
-        ("retry-after", "soon", None),
-        ("x-other", "2", None),
-    ] {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, HeaderValue::from_static(value));
-        assert_eq!(retry_after(&headers, now), wait.map(Duration::from_millis), "{name}: {value}");
     }
 }

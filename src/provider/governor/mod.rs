@@ -17,9 +17,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use self::state::{Answer, CallId, Distance, Reason, State};
+use self::state::{Answer, CallId, Reason, State};
 use super::{Effect, ProviderError};
-use crate::net;
 use crate::plan::ProviderPlan;
 use crate::vendor;
 
@@ -38,7 +37,7 @@ pub fn of(plans: &[ProviderPlan]) -> Vec<Arc<Governor>> {
     for (at, &first) in twins.iter().enumerate() {
         let governor = match governors.get(first) {
             Some(twin) => Arc::clone(twin),
-            None => Arc::new(Governor::new(State::new(limits[at], distance(&plans[at])))),
+            None => Arc::new(Governor::new(State::new(limits[at]))),
         };
         governors.push(governor);
     }
@@ -48,10 +47,6 @@ pub fn of(plans: &[ProviderPlan]) -> Vec<Arc<Governor>> {
 fn are_one(one: &ProviderPlan, other: &ProviderPlan) -> bool {
     let same_key = |header: &str| one.headers.get(header) == other.headers.get(header);
     one.base_url == other.base_url && vendor::key_headers().all(same_key)
-}
-
-fn distance(plan: &ProviderPlan) -> Distance {
-    if net::is_loopback(&plan.base_url) { Distance::Near } else { Distance::Far }
 }
 
 #[derive(Debug)]
@@ -129,7 +124,7 @@ impl Governor {
             };
             match at {
                 Some(at) => tokio::select! {
-                    () = sleep_until(at) => self.open().state.listen(at, Instant::now()),
+                    () = sleep_until(at) => {}
                     () = changed => {}
                 },
                 None => changed.await,

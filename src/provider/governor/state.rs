@@ -28,17 +28,6 @@ const FIRST_CALLS: usize = 16;
 const DARING: usize = 16;
 /// A refusal comes at once, an answer takes its time: after this a call counts as taken.
 const SILENCE: Duration = Duration::from_millis(250);
-/// On this machine the way is short, if crew was there to listen. That much is waited in all for
-/// all that want to call, and so much for each wave of calls at least and at most.
-const PATIENCE_NEARBY: Duration = Duration::from_secs(6);
-const LEAST_SILENCE: Duration = Duration::from_millis(8);
-const MOST_SILENCE: Duration = Duration::from_millis(30);
-/// So many times as long, if crew was not there to listen.
-const DEAF: u32 = 2;
-/// Between two looks whether crew still gets to listen.
-const LISTEN: Duration = Duration::from_millis(4);
-/// A timer is never exact.
-const LATE: Duration = Duration::from_millis(3);
 /// The pause after a refusal that names none; doubled with each episode that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -69,14 +58,6 @@ pub enum Reason {
     Ramp,
 }
 
-/// How far away a server is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Distance {
-    /// On this machine.
-    Near,
-    Far,
-}
-
 /// Everything that is known of one endpoint and key.
 #[derive(Debug)]
 pub struct State {
@@ -88,9 +69,6 @@ pub struct State {
     unproven: HashMap<CallId, Unproven>,
     /// Those that have been sent, the first one first.
     silent: BTreeSet<(Instant, CallId)>,
-    distance: Distance,
-    /// Crew could listen all the time between these two.
-    listening: Option<(Instant, Instant)>,
     /// Since the last episode began.
     proven: usize,
     first_calls: usize,
@@ -112,7 +90,7 @@ struct Unproven {
 }
 
 impl State {
-    pub fn new(limits: RateLimits, distance: Distance) -> Self {
+    pub fn new(limits: RateLimits) -> Self {
         Self {
             most: limits.max_concurrency.unwrap_or(usize::MAX),
             quota: Quota::new(limits),
@@ -120,8 +98,6 @@ impl State {
             reached: 0,
             unproven: HashMap::new(),
             silent: BTreeSet::new(),
-            distance,
-            listening: None,
             proven: 0,
             // A file that says how many a server takes need not be proven right.
             first_calls: limits.max_concurrency.unwrap_or(FIRST_CALLS),
@@ -137,7 +113,7 @@ impl State {
     /// Whether a call that takes about so many tokens may start now, while so many wait.
     pub fn ask(&mut self, tokens: u64, waiting: usize, now: Instant) -> Answer {
         let wanted = self.open.len() + waiting;
-        self.prove_old(wanted, now);
+        self.prove_old(now);
         if let Some(until) = self.paused_until.filter(|until| now < *until) {
             return Answer::At(until, Reason::Pause);
         }
@@ -149,21 +125,12 @@ impl State {
         let doubled = (2 * self.reached).saturating_sub(taken);
         if self.unproven.len() >= self.proven.min(doubled).max(self.first_calls).max(daring) {
             let Some((sent, _)) = self.silent.first() else { return Answer::Later };
-            let latest = *sent + self.silence(wanted) * DEAF;
-            return Answer::At(latest.min(now + LISTEN), Reason::Ramp);
+            return Answer::At(*sent + SILENCE, Reason::Ramp);
         }
         match self.quota.free_at(tokens, now) {
             Some(at) => Answer::At(at, Reason::Quota),
             None => Answer::Now,
         }
-    }
-
-    /// Who was to look at `due` looks `now`. Who is late was not there to listen: refusals may have
-    /// come, and a busy machine keeps the server from sending them, too.
-    pub fn listen(&mut self, due: Instant, now: Instant) {
-        let since = self.listening.map_or(due, |(since, _)| since);
-        let in_time = now.saturating_duration_since(due) < LATE;
-        self.listening = Some((if in_time { since } else { now }, now));
     }
 
     /// Starts a call, which [`Self::ask`] has allowed.
@@ -254,23 +221,8 @@ impl State {
         self.paused_until
     }
 
-    /// How long nothing is heard of a call that a server has taken, while so many are wanted.
-    fn silence(&self, wanted: usize) -> Duration {
-        match self.distance {
-            Distance::Far => SILENCE,
-            Distance::Near => {
-                let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).max(1);
-                (PATIENCE_NEARBY / wanted).clamp(LEAST_SILENCE, MOST_SILENCE)
-            }
-        }
-    }
-
-    fn prove_old(&mut self, wanted: usize, now: Instant) {
-        let (silence, listening) = (self.silence(wanted), self.listening);
-        let is_taken = |sent: Instant| {
-            now >= sent + silence * DEAF
-                || listening.is_some_and(|(since, now)| now >= sent.max(since) + silence)
-        };
+    fn prove_old(&mut self, now: Instant) {
+        let is_taken = |sent: Instant| now >= sent + SILENCE;
         while let Some(&(_, call)) = self.silent.first().filter(|(sent, _)| is_taken(*sent)) {
             self.prove(call);
         }

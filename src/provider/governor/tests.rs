@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const RTT: Duration = Duration::from_millis(20);
 
 fn governor(limits: RateLimits) -> Governor {
-    Governor::new(State::new(limits, Distance::Far))
+    Governor::new(State::new(limits))
 }
 
 fn error(effect: Effect, retry_after: Option<Duration>) -> ProviderError {
@@ -152,7 +152,7 @@ async fn a_server_that_takes_all_gets_all_soon() {
     assert_eq!((seen.is_err(), server.peak.get()), (true, 1000));
 
     // Silence is consent: nothing ever comes of these.
-    let silent = super::Governor::new(State::new(RateLimits::default(), Distance::Far));
+    let silent = super::Governor::new(State::new(RateLimits::default()));
     let call = || async {
         let permit = silent.admit("m", 0, Instant::now() + HOUR).await.unwrap();
         permit.sent();
@@ -326,7 +326,7 @@ fn providers_with_the_same_address_and_key_share_a_governor() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_were_proven_one_after_the_other_do_not_count_as_taken_together() {
-    let mut state = State::new(RateLimits::default(), Distance::Far);
+    let mut state = State::new(RateLimits::default());
     let begun = Instant::now();
     let at = |ms| begun + Duration::from_millis(ms);
     let fill = |state: &mut State, now| {

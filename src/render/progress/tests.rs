@@ -9,8 +9,10 @@ use indicatif::{InMemoryTerm, TermLike};
 use serde_json::json;
 
 use super::board::Board;
+use super::control::{Options, Progress};
+use super::drawing::Drawing;
 use super::frame::frame;
-use super::*;
+use super::writer::Show;
 use crate::render::fit;
 use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, ToolStatus, Usage};
 use crate::text::sanitize;

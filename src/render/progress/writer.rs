@@ -94,7 +94,7 @@ impl Shared {
     }
 
     /// Has `change` bring the board up to date; the line it may yield is queued.
-    pub fn note(&self, change: impl FnOnce(&mut Board) -> Option<String>) {
+    pub fn update(&self, change: impl FnOnce(&mut Board) -> Option<String>) {
         let mut state = self.lock();
         if state.order != Order::Show {
             return;

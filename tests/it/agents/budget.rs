@@ -1,4 +1,4 @@
-//! What a run and an agent may use up, and what it cost.
+//! Budgets of runs and agents, and their cost.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn agents(count: usize, agent: &str) -> String {
     format!("agents:\n{}", (0..count).map(agent).collect::<String>())
 }
 
-/// How many agents ended so.
+/// The number of agents with this value.
 fn with(report: &Value, pointer: &str, value: &str) -> usize {
     let agents = report["agents"].as_object().unwrap().values();
     agents.filter(|agent| agent.pointer(pointer) == Some(&value.into())).count()
@@ -48,7 +48,7 @@ fn an_exhausted_budget_ends_the_run_according_to_on_failure() {
     let server = ModelServer::start(|request: &Request| match request.model() {
         "slow" => stream().text("so far").stall(),
         _ if request.has_tool_results() => script::text("too late"),
-        // When the other one has begun.
+        // The other call has started by then.
         _ => delayed(Duration::from_millis(300), script::tool_call("t", &json!({}))),
     });
     let yaml = indoc! {"
@@ -104,7 +104,7 @@ fn estimates_are_kept_per_model() {
 
 #[test]
 fn concurrent_long_answers_stay_within_the_budget() {
-    // Nothing says how long an answer may become, and each is longer than the whole is worth.
+    // No limit is known for an answer, and each one is longer than the estimate.
     let answer = stream().text("x").finish("stop").usage(10, 2000).done();
     let server = ModelServer::always(delayed(Duration::from_millis(1200), answer));
     let yaml = "limits: {max_tokens: 10000, on_failure: continue}\n".to_owned()
@@ -112,14 +112,14 @@ fn concurrent_long_answers_stay_within_the_budget() {
         + "  short: {model: mock/m, max_output_tokens: 10, needs: [a0]}\n";
     let ended = crew(&server, &yaml).run();
     let report = ended.report(1);
-    // 2010 each: the fifth goes over.
+    // 2010 tokens each: the fifth call exceeds the limit.
     assert_eq!(server.requests().len(), 5, "{:#}", report["usage"]);
     assert_eq!(with(&report, "/status", "succeeded"), 5);
     let waits = "waiting for its turn (calls under way may use up the budget)";
     assert!(ended.stderr.contains(waits), "{}", ended.stderr);
     let waited = report["agents"].as_object().unwrap().values();
     assert!(waited.filter(|agent| agent["queued_ms"].as_u64() > Some(1000)).count() > 5);
-    // A call that was never made is no turn.
+    // A call that was not made does not count as a turn.
     let agents = report["agents"].as_object().unwrap().values();
     assert!(agents.clone().all(|agent| agent["turns"] == agent["usage"]["model_calls"]));
 }
@@ -145,7 +145,7 @@ fn cost_is_computed_from_prices_and_limited() {
     let yaml = limits.to_owned() + &agents(5, "model: mock/cheap-one");
     let ended = crew(&server, &yaml).run();
     let report = ended.report(1);
-    // 10 read and 5 written: 0.00002 a call.
+    // 10 tokens of input and 5 of output: 0.00002 per call.
     assert_eq!(server.requests().len(), 2);
     assert!((report["usage"]["cost"].as_f64().unwrap() - 0.00004).abs() < 1e-9, "{report:#}");
     assert!(ended.stderr.contains(", cost < 0.0001"), "{}", ended.stderr);
@@ -229,7 +229,7 @@ fn an_agent_has_limits_of_its_own() {
     {
         let error = &report["agents"][agent]["error"];
         assert_eq!(error["message"], format!("the agent's limits.{message}"));
-        // Another model has no more of it.
+        // A fallback to another model does not help.
         assert_eq!(report["agents"][agent].get("fallbacks"), None);
     }
     assert_eq!(report["agents"]["b"]["output"], "done");
@@ -307,11 +307,11 @@ fn check_shows_limits_and_prices() {
     assert!(text.contains("\n        each of b, c: at most 3 tool calls\n"), "{text}");
     assert!(text.contains("ollama: at most 2 calls at once, 60 requests a minute\n"), "{text}");
     let price = |text: &str| {
-        let line = text.lines().find(|line| line.starts_with(" ollama/x  ")).unwrap().to_owned();
+        let line = text.lines().find(|line| line.starts_with("ollama/x  ")).unwrap().to_owned();
         line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(price(&text), ["1.5", "1.5", "2"], "{text}");
-    // A pattern that fits nothing is seen.
+    // A pattern without a match shows.
     let text = shown(indoc! {"
         prices: {ollama/y: {input: 1.5, output: 2}}
         defaults: {limits: {max_tokens: 7}}

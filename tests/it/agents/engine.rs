@@ -1,4 +1,4 @@
-//! Agents side by side: what they need, how many at once, what a failure means for the others.
+//! Concurrent agents: needs, limits, and the effects of a failure on other agents.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::script::{self, Script};
 use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
-/// A crew of these agents, whose models are named after them.
+/// A crew of these agents; each agent's model has its name.
 fn crew(server: &ModelServer, limits: &str, agents: &str) -> Crew {
     let yaml = formatdoc! {"
         limits: {{{limits}}}
@@ -24,7 +24,7 @@ fn agent(name: &str, more: &str) -> String {
     format!("  {name}: {{model: mock/{name}{more}}}\n")
 }
 
-/// Every model answers with its name; those called `bad…` refuse.
+/// Each model answers with its name; those called `bad…` reject the call.
 fn by_name(request: &Request) -> Script {
     let name = request.model();
     if name.starts_with("bad") { script::error(400, "no such luck") } else { script::text(name) }
@@ -137,7 +137,7 @@ fn other_agents_continue_if_allowed() {
         let report = crew(&server, limits, &agents).args(args).run().report(1);
         assert_eq!(statuses(&report), expected);
         assert_eq!(report["reason"], Value::Null);
-        // The root of it, not the last link of the chain.
+        // The root cause, not the last agent of the chain.
         assert_eq!(report["agents"]["c"]["reason"]["agent"], "bad");
     }
 }
@@ -189,7 +189,7 @@ fn endless_tool_calls_end_at_max_turns() {
 #[test]
 fn invalid_calls_are_returned_to_the_model() {
     let server = ModelServer::start(|request| match request.has_tool_results() {
-        true => script::text("mended"),
+        true => script::text("corrected"),
         false => script::tool_calls(&[
             ("t", &json!({"n": "three"})),
             ("\u{1b}[31mno-such", &json!({})),

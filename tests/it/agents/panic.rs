@@ -1,5 +1,5 @@
-//! A fault of crew's own is one agent's failure. Nothing a user can write brings one about, so this
-//! test goes through the library.
+//! A panic in crew fails one agent only. No file of a user's causes one, so this test uses the
+//! library.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crew::services::Services;
 use futures::future::BoxFuture;
 use indoc::indoc;
 
-/// Says something, then panics where the model is called `bad`.
+/// Sends some text, then panics if the model is called `bad`.
 struct Panics;
 
 impl Provider for Panics {
@@ -24,7 +24,7 @@ impl Provider for Panics {
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>> {
         Box::pin(async move {
             on_delta(ChatDelta::Text("so far"));
-            assert_ne!(request.model, "bad", "as told");
+            assert_ne!(request.model, "bad", "on purpose");
             Ok(ChatReply { has_text: true, ..ChatReply::default() })
         })
     }
@@ -53,7 +53,7 @@ async fn an_agent_that_panics_is_one_failed_agent() {
     assert_eq!((bad.status, good.status), (AgentStatus::Failed, AgentStatus::Succeeded));
     let error = bad.error.as_ref().unwrap();
     assert_eq!(error.kind, ErrorKind::Internal);
-    assert!(error.message.contains("as told"), "{}", error.message);
+    assert!(error.message.contains("on purpose"), "{}", error.message);
     assert_eq!((bad.output.as_deref(), bad.partial), (Some("so far"), true));
     assert_eq!(report.exit_code, 1);
 }

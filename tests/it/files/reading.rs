@@ -1,4 +1,4 @@
-//! Finding, reading and expanding a crew's file, and how its faults are shown.
+//! Finding, reading and expanding a crew's file, and the output of its faults.
 
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ fn variables_of_the_environment() {
             "agents.a.prompt 2:38 .. OPENAI_API_KEY holds an API key",
         ],
     );
-    // A shell line keeps its own.
+    // Shell lines keep their own variables.
     expect_good(&format!("{OFFLINE}tools: {{t: {{shell: 'echo ${{NOPE}}'}}}}\n{AGENT}"), &[], &[]);
 }
 
@@ -132,7 +132,7 @@ fn yaml_syntax() {
     expect_good(&crlf, &[], &[]);
 }
 
-/// Files made to hurt: each must be refused at once.
+/// Hostile files: crew must reject each of them at once.
 #[test]
 fn hostile_files_are_rejected_at_once() {
     let bomb: String = ('b'..='i')
@@ -206,7 +206,7 @@ fn search_order_of_the_file() {
     };
     let xdg = dir.path().join("xdg");
     let env = [("XDG_CONFIG_HOME", xdg.to_str().unwrap())];
-    // The last place first, so that each next one has to win over those before.
+    // In reverse order, so that each file takes precedence over those before it.
     write(".config/crew/agents.yaml");
     assert!(name_of(&[]).ends_with(".config/crew/agents.yaml"));
     for path in ["xdg/crew/agents.yaml", "crew.yaml", "agents.yml", "agents.yaml"] {

@@ -1,4 +1,4 @@
-//! What crew says about the values of a faulty file: each with its place and what to do.
+//! Faults of values in a file, with their positions and hints.
 
 use crate::support::faults::{AGENT, OFFLINE, expect, expect_good, expect_in};
 use indoc::indoc;
@@ -75,14 +75,21 @@ fn types() {
         ],
     );
     expect_in(
-        "agents: {a: {model: [x/y, z, 3]}, b: {model: {c: d}}, c: {model: []}, d: {model: [offline, offline]}}\n",
+        indoc! {"
+            agents:
+              a: {model: [x/y, z, 3]}
+              b: {model: {c: d}}
+              c: {model: []}
+              d: {model: [offline, offline]}
+        "},
         &[
-            "agents.a.model[0] 2:22 .. there is no provider",
-            "agents.a.model[1] 2:27 .. does not name a model",
-            "agents.a.model[2] 2:30 .. expected a text, found the number 3",
-            "agents.b.model 2:46 .. expected a model such as openai/gpt-4o-mini, or a list of them, found a mapping",
-            "agents.c.model 2:66 .. names no model",
-            "agents.d.model[1] 2:92 .. listed twice",
+            "agents.a.model[0] 3:15 .. there is no provider",
+            "agents.a.model[1] 3:20 .. does not name a model",
+            "agents.a.model[2] 3:23 .. expected a text, found the number 3",
+            "agents.b.model 4:14 .. expected a model such as openai/gpt-4o-mini, \
+             or a list of them, found a mapping",
+            "agents.c.model 5:14 .. names no model",
+            "agents.d.model[1] 6:24 .. listed twice",
         ],
     );
     expect_in("agents: x\n", &["agents 2:9 .. expected a mapping, found \"x\""]);

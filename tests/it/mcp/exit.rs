@@ -1,4 +1,4 @@
-//! The ends of MCP servers: whatever they have started, and however they resist, nothing of them stays.
+//! The exit of MCP servers: crew leaves none of their processes, even if they resist.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn crew(role: &str, more: &str, tools: &str) -> Crew {
     "})
 }
 
-/// The processes that have written their numbers into a file.
+/// The processes that have written their pids into a file.
 fn pids(folder: &Path, file: &str) -> Vec<Pid> {
     let text = std::fs::read_to_string(folder.join(file)).unwrap();
     text.lines().map(|line| Pid::from_raw(line.parse().unwrap())).collect()
@@ -60,10 +60,11 @@ fn ctrl_c_notifies_the_server_and_leaves_no_process() {
     let direct = server("fx", "stubborn", "");
     let program = std::env::current_exe().unwrap();
     let script = format!(
-        "exec 3<&0; echo $$ >>\"$DIR/launcher\"; {:?} --exact support::mcp_server::serve --nocapture <&3 & wait",
+        "exec 3<&0; echo $$ >>\"$DIR/launcher\"; \
+         {:?} --exact support::mcp_server::serve --nocapture <&3 & wait",
         program.to_str().unwrap()
     );
-    // As npx does it: the server is a child of what the file names.
+    // Like npx: the server is a child of the program in the file.
     let launched = direct
         .replace(&format!("command: {:?}", program.to_str().unwrap()), "command: sh")
         .replace(mcp_server::ARGS, &json!(["-c", script]).to_string());
@@ -116,7 +117,7 @@ fn a_server_ends_when_crew_is_killed() {
     let servers = pids(&running.path(""), "starts");
     running.signal(Signal::SIGKILL);
     wait_for("the server to go", || (!is_alive(servers[0])).then_some(()));
-    // Its folder goes with it.
+    // Reaps crew and removes its folder.
     running.wait();
 }
 

@@ -1,4 +1,4 @@
-//! What crew says about `mcp_servers` of a faulty file, and about who names them.
+//! Faults of `mcp_servers` and of references to them.
 
 use crate::support::faults::{expect_good, expect_in};
 use indoc::indoc;
@@ -77,12 +77,14 @@ fn faults_of_references_to_servers() {
                    tools: {list: {command: [ls]}, web: {command: [w]}}\n";
     expect_in(
         &format!(
-            "{servers}agents:\n  a: {{tools: [file, fils.read_*, files., lst, no.way, files, files]}}\n"
+            "{servers}agents:\n  \
+             a: {{tools: [file, fils.read_*, files., lst, no.way, files, files]}}\n"
         ),
         &[
             "mcp_servers.web 2:36 .. \"web\" is the name of a tool as well",
             r#"agents.a.tools[0] 5:15 .. there is no tool "file" .. did you mean "files"?"#,
-            r#"agents.a.tools[1] 5:21 .. there is no MCP server "fils" .. did you mean "files.read_*"?"#,
+            "agents.a.tools[1] 5:21 .. there is no MCP server \"fils\" \
+             .. did you mean \"files.read_*\"?",
             r#"agents.a.tools[2] 5:34 .. "files." names no tool of a server"#,
             r#"agents.a.tools[3] 5:42 .. there is no tool "lst" .. did you mean "list"?"#,
             r#"agents.a.tools[4] 5:47 .. there is no MCP server "no""#,

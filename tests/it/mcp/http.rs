@@ -1,4 +1,4 @@
-//! MCP servers that are reached over HTTP.
+//! MCP servers over HTTP.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 const SESSION: (&str, &str) = ("mcp-session-id", "session-1");
 
-/// A server with one tool, which is answered with `call`.
+/// A server with one tool; `call` makes the responses to its calls.
 fn server(call: impl Fn(&Value) -> Script + Send + Sync + 'static) -> ModelServer {
     ModelServer::start(move |request| answer(request, &call))
 }
@@ -32,7 +32,7 @@ fn answer(request: &Request, call: &impl Fn(&Value) -> Script) -> Script {
             script::json_body(200, &response(message, &json!({"tools": tools})))
         }
         Some("tools/call") => call(message),
-        // No stream of the server's own, as most have none.
+        // No stream for the server's messages; most servers have none.
         None => whole(405, &[], ""),
         Some(_) => whole(202, &[], ""),
     }

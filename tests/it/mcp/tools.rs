@@ -1,4 +1,4 @@
-//! Agents with tools of MCP servers: what they are offered, what a call brings, what may go wrong.
+//! Tools of MCP servers: lists, calls, results and failures.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::support::script;
 use indoc::formatdoc;
 use serde_json::{Value, json};
 
-/// One agent whose model is `offline`: it calls each of these tools of the server once.
+/// One agent with the model `offline`, which calls each of these tools of the server once.
 fn offline(role: &str, more: &str, tools: &str) -> Crew {
     let servers = yaml(role, more);
     Crew::new(format!("{servers}agents:\n  a: {{model: offline, tools: [{tools}]}}\n"))
 }
 
-/// One agent with all tools of the server, whose model calls these, one each turn.
+/// One agent with all tools of the server; its model makes one of these calls in each turn.
 fn calling(role: &str, more: &str, calls: &[(&str, Value)]) -> (Crew, ModelServer) {
     let turns = calls.iter().map(|(name, arguments)| script::tool_call(name, arguments));
     let model = ModelServer::sequence(turns.chain([script::text("done")]).collect::<Vec<_>>());
@@ -61,12 +61,12 @@ fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
     assert_eq!(report["cleanup"]["survivors"], json!([]));
     let requests = model.requests();
     assert_eq!(requests[1].contents("tool"), ["hello"]);
-    // All pages of the list, under names that every model server takes.
+    // All pages of the list, with names that every model server accepts.
     let tools = requests[0].body["tools"].as_array().unwrap();
     assert_eq!(tools.len(), 19);
-    let told = &tools[0]["function"];
-    assert_eq!(told["description"], "Says it again");
-    assert_eq!(told["parameters"]["required"], json!(["text"]));
+    let function = &tools[0]["function"];
+    assert_eq!(function["description"], "Says it again");
+    assert_eq!(function["parameters"]["required"], json!(["text"]));
     assert!(tools.iter().any(|tool| tool["function"]["name"] == "fx__read_file"));
     assert_eq!(lines(&ended, "ends"), ["input closed"]);
     assert_eq!(report["cleanup"]["processes_killed"], 0);
@@ -142,7 +142,7 @@ fn a_server_that_does_not_start_fails_the_agents_that_need_it() {
             assert_eq!(error["kind"], "tool");
             let message = error["message"].as_str().unwrap();
             assert!(expected.iter().all(|part| message.contains(part)), "{role}: {message}");
-            // Those that crew has sent away end as they are told to.
+            // The servers that crew stops have no exit code of their own.
             assert!(role == "refuses" || !message.contains("exit code"), "{role}: {message}");
         }
         assert_eq!(report["agents"]["c"]["status"], "succeeded");
@@ -218,7 +218,7 @@ fn supported_server_requests_are_answered_and_others_rejected() {
     assert!(answers["unknown"]["error"].is_object(), "{answers:#}");
     let client = lines(&ended, "client")[0].clone();
     assert!(!client.contains("sampling") && !client.contains("elicitation"), "{client}");
-    // There are servers that take roots in place of the folders in their arguments.
+    // Some servers take roots instead of folders in their arguments.
     assert!(!client.contains("roots"), "{client}");
 }
 
@@ -238,7 +238,7 @@ fn a_server_gets_the_roots_of_the_file() {
 fn a_call_that_times_out_is_cancelled_and_the_agent_continues() {
     for tool in ["never", "progress"] {
         let servers = yaml("unhurried", "    timeout: 300ms\n");
-        // The run goes on for a while, so that the server has its turn to hear of the end of a call.
+        // The run continues for a while, so that the server receives the cancellation.
         let crew = Crew::new(formatdoc! {"
             {servers}tools:
               wait: {{description: x, command: [sleep, '2']}}
@@ -282,7 +282,7 @@ fn floods_are_tolerated_and_oversized_messages_close_the_connection() {
         ("flood", "succeeded", "dry again"),
         ("nag", "succeeded", "done nagging"),
         ("huge", "failed", "larger than 4 MiB"),
-        // The words of a server are left as they are.
+        // crew does not change the server's text.
         ("wide", "failed", "(limit 200000); last lines of stderr:\nthe last one ended well"),
     ] {
         let tools = format!("fx.{tool}");
@@ -308,7 +308,7 @@ fn a_server_gets_the_environment_of_the_file_and_no_secret() {
         text(&call).lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     names.sort_unstable();
     assert_eq!(names, ["DIR", "FIXTURE_ROLE", "HOME", "PATH", "TOKEN"]);
-    // What it was given as a secret comes back as none.
+    // A secret that the server returns is redacted.
     assert!(text(&call).contains("TOKEN=[redacted]"), "{}", text(&call));
     assert!(!ended.stdout.contains("token-0123456789"));
 }
@@ -318,7 +318,7 @@ fn the_example_of_the_docs_works() {
     let page = include_str!("../../../docs/mcp.md");
     let example = page.split("```yaml\n").find(|block| block.contains("mcp_servers:")).unwrap();
     let example = example.split("```").next().unwrap();
-    // The server of the example is played by the test's, whose tools have other names.
+    // The test's server takes the place of the example's; its tools have other names.
     let program = std::env::current_exe().unwrap();
     let here = example
         .replace("command: npx", &format!("command: {:?}", program.to_str().unwrap()))
@@ -341,7 +341,7 @@ fn the_example_of_the_docs_works() {
         .map(|call| call["tool"].as_str().unwrap())
         .collect();
     assert_eq!(tools, ["files.read.file", "files.echo"]);
-    // It is not on this machine.
+    // The server is not on this machine.
     assert_eq!(agent["notes"], json!(["skipped the tools of MCP server wiki: --offline"]));
 }
 

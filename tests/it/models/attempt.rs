@@ -1,6 +1,7 @@
-//! One model call as the agent sees it: what may be tried again, when, how a call is given up, and
-//! what it may cost. What the report says of each answer is tested through the program.
+//! One model call from the agent's side: retries, timeouts, cancellation and memory. The tests of
+//! the report go through the program.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crew::report::{ErrorKind, Scope};
 use crew::vendor::Api;
 use futures::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(200);
@@ -59,23 +60,23 @@ async fn ask(
         max_answer,
         idle_timeout,
     };
-    let mut told = String::new();
+    let mut output = String::new();
     let mut on_delta = |delta: ChatDelta<'_>| {
         if let ChatDelta::Text(text) = delta {
-            told.push_str(text);
+            output.push_str(text);
         }
     };
     let result = provider.chat(request, &mut on_delta).await;
-    (result, told)
+    (result, output)
 }
 
 async fn ask_server(server: &ModelServer, idle: Duration) -> Result<String, ProviderError> {
-    let (result, told) = ask(&*provider(plan(&server.base_url())), idle, 1 << 20).await;
-    result.map(|_| told)
+    let (result, output) = ask(&*provider(plan(&server.base_url())), idle, 1 << 20).await;
+    result.map(|_| output)
 }
 
-/// Waits for what the server is to see while the client goes on: both are this thread's to run,
-/// which `ModelServer::wait_for` would block.
+/// Waits for a state of the server while the client continues: it runs on this thread, which
+/// `ModelServer::wait_for` would block.
 async fn until(server: &ModelServer, condition: impl Fn(&State) -> bool) {
     let seen = async {
         while !condition(&server.state()) {
@@ -154,14 +155,14 @@ async fn each_byte_restarts_the_idle_timeout() {
         assert!(failure.message.contains("200ms"), "{name}: {failure:?}");
         until(&server, |state| state.hang_ups.len() == 1).await;
     }
-    // An error's body has no longer than a silence, however it comes.
+    // The body of an error gets the idle timeout in total, even if it drips.
     let server = ModelServer::always(head(500, &[]).drip("x".repeat(10_000), SHORT / 10));
     assert_eq!(ask_server(&server, SHORT).await.unwrap_err().kind, ErrorKind::Overloaded);
 
     let alive = (0..8).fold(stream(), |script, _| script.raw(": alive\n\n").delay(SHORT / 4));
     let server = ModelServer::always(alive.text("hi").done());
     assert_eq!(ask_server(&server, SHORT).await.unwrap(), "hi", "comments are no silence");
-    // Nothing but [DONE] is missing.
+    // Only [DONE] is missing.
     let server = ModelServer::always(stream().text("hi").finish("stop").stall());
     assert_eq!(ask_server(&server, SHORT).await.unwrap(), "hi");
 }
@@ -196,7 +197,7 @@ async fn calls_share_their_connections() {
     for _ in 0..50 {
         assert_eq!(ask(&*provider, LONG, 1024).await.1, "hi");
     }
-    // One is enough, unless a call starts before the end of the one before has arrived.
+    // One connection is enough, unless a call starts before the previous response has ended.
     let connections = server.state().connections;
     assert!(connections < 10, "{connections} connections");
 }
@@ -251,9 +252,9 @@ async fn errors_contain_no_secret() {
             ]),
             ..plan(&server.base_url().replace("http://", "http://u:pa55word@"))
         };
-        let told = format!("{:?}", ask(&*provider(plan), LONG, 1024).await.0.expect_err(name));
+        let failure = format!("{:?}", ask(&*provider(plan), LONG, 1024).await.0.expect_err(name));
         for secret in ["sk-secret", "hunter22", "pa55word"] {
-            assert!(!told.contains(secret), "{name}: {told}");
+            assert!(!failure.contains(secret), "{name}: {failure}");
         }
     }
 }
@@ -272,34 +273,51 @@ const GIB: u64 = 1 << 30;
 
 #[tokio::test]
 async fn max_answer_bounds_memory() {
+    // In its own process: the memory of other tests must not count.
+    if std::env::var_os("CREW_TEST_MEMORY").is_none() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "models::attempt::max_answer_bounds_memory", "--nocapture"])
+            .env("CREW_TEST_MEMORY", "1")
+            .output()
+            .unwrap();
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|b| String::from_utf8(b).unwrap());
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
+        return;
+    }
     let calls = |n: usize| {
         (0..n).map(|i| json!({"index": i, "function": {"name": "t"}})).collect::<Vec<_>>()
     };
     let deep = format!("data: {{\"choices\": {}\n\n", "[".repeat(60_000));
+    let endless = |delta: Value| {
+        let data = json!({"choices": [{"delta": delta}]});
+        stream().flood(format!("data: {data}\n\n"), GIB)
+    };
+    let call = json!({"function": {"name": "t", "arguments": "{}"}});
     for (name, script, words) in [
         ("a line without end", stream().flood("x", GIB), "max_answer"),
         ("a data line without end", stream().raw("data: ").flood("x", GIB), "max_answer"),
         ("an event without end", stream().flood("data: x\n", GIB), "max_answer"),
-        ("text without end", stream().flood("data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n", GIB), "max_answer"),
-        ("reasoning without end", stream().flood("data: {\"choices\":[{\"delta\":{\"reasoning\":\"x\"}}]}\n\n", GIB), "max_answer"),
+        ("text without end", endless(json!({"content": "x"})), "max_answer"),
+        ("reasoning without end", endless(json!({"reasoning": "x"})), "max_answer"),
         ("a plain answer without end", stream().raw("{").flood(" ", GIB), "max_answer"),
-        ("calls without end", stream().flood("data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"name\":\"t\",\"arguments\":\"{}\"}}]}}]}\n\n", GIB), ""),
+        ("calls without end", endless(json!({"tool_calls": [call]})), ""),
         ("too many calls", stream().delta(json!({"tool_calls": calls(129)})).done(), "128"),
         ("an error without end", head(500, &[]).flood("x", GIB), "HTTP 500"),
         ("depth", stream().raw(deep).done(), "base_url"),
     ] {
         let server = ModelServer::always(script);
         let provider = provider(plan(&server.base_url()));
-        let (result, told) = ask(&*provider, LONG, 10_000).await;
+        let (result, output) = ask(&*provider, LONG, 10_000).await;
         let failure = result.expect_err(name);
         assert!(failure.message.contains(words), "{name}: {failure:?}");
-        assert!(told.len() <= 10_000 && failure.message.to_its_source().len() < 1000, "{name}");
+        assert!(output.len() <= 10_000 && failure.message.to_its_source().len() < 1000, "{name}");
     }
-    let most = peak_memory();
-    assert!(most.is_none_or(|bytes| bytes < 200 << 20), "{most:?} bytes");
+    let peak = peak_memory();
+    assert!(peak.is_none_or(|bytes| bytes < 200 << 20), "{peak:?} bytes");
 }
 
-/// Of this process so far; `None` where the system does not tell.
+/// The peak memory of this process so far; `None` if the system does not report it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -318,7 +336,7 @@ async fn a_compressed_stream_is_read() {
     assert_eq!(ask_server(&server, LONG).await.unwrap(), "hi");
 }
 
-/// Gzip with one block that is stored, not compressed.
+/// Gzip with one stored (uncompressed) block.
 fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).unwrap();
     let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
@@ -362,7 +380,9 @@ async fn tools_are_declared_and_called() {
 
 #[tokio::test]
 async fn chunk_boundaries_do_not_change_the_stream() {
-    let bytes = "\u{feff}: hi\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"h\u{e9}\u{1f600}\"}}]}\r\n\r\ndata: [DONE]\r\n\r\n";
+    let bytes = "\u{feff}: hi\r\n\
+                 data: {\"choices\":[{\"delta\":{\"content\":\"h\u{e9}\u{1f600}\"}}]}\r\n\r\n\
+                 data: [DONE]\r\n\r\n";
     for size in [1, 2, 3, 7, 64] {
         let cut: Vec<&[u8]> = bytes.as_bytes().chunks(size).collect();
         let server = ModelServer::always(pieces(&cut));

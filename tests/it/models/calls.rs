@@ -1,4 +1,4 @@
-//! Model calls over time: what is tried again, what is waited for and for how long, what is dropped.
+//! Model calls over time: retries, waits, timeouts and cancellation.
 
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;

@@ -1,4 +1,4 @@
-//! Where models are served: built in, behind gateways and on Azure; what each vendor withholds.
+//! Endpoints: built-in providers, gateways and Azure, and the particulars of each vendor.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const BUILT_IN: [(Api, &str, &str, &str); 3] = [
     (Api::Gemini, "gemini/m", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
 ];
 
-/// A run of one agent on the provider that is built in for this protocol.
+/// A run of one agent on the built-in provider of this protocol.
 fn built_in(api: Api, server: &ModelServer, agent: &str) -> Ended {
     let (_, model, key, address) = BUILT_IN.into_iter().find(|row| row.0 == api).unwrap();
     // A slash at the end makes no difference.
@@ -303,7 +303,7 @@ fn headers_of_the_file_override_the_protocols() {
     let url = Api::Anthropic.base_url(&server);
     Crew::new(yaml).env("URL", &url).env("TOKEN", KEY).run().report(0);
     let request = &server.requests()[0];
-    // Whoever writes the version nevertheless is understood.
+    // An address with the version works as well.
     assert_eq!(request.path, "/v1/messages");
     assert_eq!(request.header("anthropic-version"), Some("2030-01-01"));
     assert_eq!(request.header("authorization"), Some(&*format!("Bearer {KEY}")));
@@ -336,7 +336,8 @@ fn faults_of_providers() {
               gemini: {base_url: 'http://h'}
         "},
         &[
-            "providers.p.api 4:10 .. expected openai or anthropic or gemini .. did you mean \"anthropic\"?",
+            "providers.p.api 4:10 .. expected openai or anthropic or gemini \
+             .. did you mean \"anthropic\"?",
             "providers.p.base_url 5:15 .. query",
             "providers.p.quer 6:5 .. unknown key .. did you mean \"query\"?",
             "providers.q.query[\"\"] 7:50 .. needs a name",
@@ -369,7 +370,7 @@ fn the_providers_of_the_docs_work() {
         assert!(stdout.contains(limits), "{limits}: {stdout}");
     }
 
-    // The same with servers of our own.
+    // The same with servers of the test's.
     let server = ModelServer::always(Api::OpenAi.text("x"));
     let origin = format!("http://{}", server.address());
     let here = example

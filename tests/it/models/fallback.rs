@@ -1,4 +1,4 @@
-//! A list of models: who answers when the first cannot, and what the report says of it.
+//! Lists of models: fallbacks and their report.
 
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
@@ -18,7 +18,7 @@ fn crew(server: &ModelServer, agent: &str) -> Crew {
     Crew::new(&yaml).env("URL", &server.base_url())
 }
 
-/// The first model answers so; the second one well.
+/// The first model answers with this script, the second one with a good answer.
 fn server(first: Script) -> ModelServer {
     ModelServer::start(move |request: &Request| match request.model() {
         "first" => first.clone(),
@@ -87,7 +87,7 @@ fn the_next_model_answers_if_the_first_answer_is_unusable() {
         let asked = models_asked(&server);
         assert_eq!(asked.iter().filter(|model| *model == "first").count(), calls, "{name}");
     }
-    // Each model has all the corrections, but the turns are the agent's.
+    // Corrections count per model, turns per agent.
     let server = ModelServer::always(script::text("three"));
     let report = crew(&server, schema).run().report(1);
     assert_eq!(report["agents"]["a"]["error"]["kind"], "invalid_response");
@@ -152,7 +152,7 @@ fn if_no_model_answers_the_last_error_is_reported() {
     let agent = &report["agents"]["a"];
     assert_eq!(agent["error"]["kind"], "bad_request");
     assert_eq!((&agent["model"], &agent["output"]), (&"mock/second".into(), &Value::Null));
-    // It was paid for.
+    // The partial answer cost money, so the report keeps it.
     assert_eq!(agent["fallbacks"][0]["output"], "half an answer");
 }
 

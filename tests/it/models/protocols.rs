@@ -1,4 +1,4 @@
-//! What holds for every protocol, through the whole program: answers, tools, errors, limits.
+//! The same behavior with each protocol, through the whole program: answers, tools, errors, limits.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn crew(api: Api, server: &ModelServer, agent: &str) -> Crew {
     Crew::new(&yaml).env("URL", &api.base_url(server)).env("MOCK_KEY", KEY)
 }
 
-/// The one agent of a run against a server that always answers so, without another attempt.
+/// The one agent of a run without retries; the server always answers with this script.
 fn agent_for(api: Api, script: Script) -> Value {
     let server = ModelServer::always(script);
     let ended = crew(api, &server, ", retries: 0").run();
@@ -251,7 +251,7 @@ fn only_silent_servers_meet_the_idle_timeout() {
         let agent = &crew(api, &server, ", idle_timeout: 300ms").run().report(1)["agents"]["a"];
         assert_eq!(agent["error"]["scope"], "model", "{api:?}: {agent:#}");
         assert_eq!(agent["output"], "so far");
-        // Nothing but the end of the connection is missing.
+        // Only the end of the connection is missing.
         let server = ModelServer::always(api.text("whole").stall());
         let agent = &crew(api, &server, ", idle_timeout: 300ms").run().report(0)["agents"]["a"];
         assert_eq!(agent["output"], "whole", "{api:?}");
@@ -270,7 +270,7 @@ fn a_truncated_answer_succeeds_and_the_summary_says_so() {
 
 #[test]
 fn a_fallback_model_gets_unique_call_ids() {
-    // Calls of this protocol often have no id, so each turn's are numbered anew.
+    // Calls of this protocol often have no id, so crew numbers them in each turn.
     let first = Api::Gemini;
     let asks = first.tool_calls(&[("t", &json!({"n": 1}))]);
     let leaving =

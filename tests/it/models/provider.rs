@@ -1,4 +1,4 @@
-//! Model servers as they are: what they send, through the whole program to the report.
+//! The variants of OpenAI-compatible servers, through the whole program to the report.
 
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
@@ -26,7 +26,7 @@ fn crew(server: &ModelServer, agent: &str) -> Crew {
     Crew::new(yaml(agent)).env("URL", &server.base_url()).env("MOCK_KEY", KEY)
 }
 
-/// The one agent of a run against a server that always answers so.
+/// The one agent of a run; the server always answers with this script.
 fn agent_for(script: Script) -> Value {
     let server = ModelServer::always(script);
     let ended = crew(&server, ", retries: 0, max_turns: 2").run();
@@ -83,7 +83,8 @@ fn answers_of_all_shapes_arrive_complete() {
             "plain JSON",
             script::json_body(
                 200,
-                &json!({"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "héłlo"}}]}),
+                &json!({"choices": [{"index": 0, "finish_reason": "stop",
+                    "message": {"role": "assistant", "content": "héłlo"}}]}),
             ),
         ),
         (
@@ -107,7 +108,10 @@ fn answers_of_all_shapes_arrive_complete() {
 
 #[test]
 fn reported_tokens_are_counted() {
-    let in_every_chunk = |tokens: u64| json!({"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 7, "completion_tokens": tokens}});
+    let in_every_chunk = |tokens: u64| {
+        json!({"choices": [{"delta": {"content": "x"}}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": tokens}})
+    };
     for script in [
         stream().text("x").finish("stop").usage(7, 3).done(),
         stream().event(&in_every_chunk(1)).event(&in_every_chunk(3)).finish("stop").done(),
@@ -119,19 +123,59 @@ fn reported_tokens_are_counted() {
 
 #[test]
 fn tool_calls_of_all_shapes_are_run() {
-    let whole = |id: Value, index: Value, arguments: Value| json!({"index": index, "id": id, "function": {"name": "t", "arguments": arguments}});
+    let arguments = "{\"n\":1}";
+    let whole = |id: Value, arguments: Value| {
+        json!({"index": 0, "id": id,
+            "function": {"name": "t", "arguments": arguments}})
+    };
+    let fragment = |arguments: &str| json!({"index": 0, "function": {"arguments": arguments}});
+    let end = |script: Script| script.finish("tool_calls").done();
+    let one = |call: Value| end(stream().call(call));
     let cases: Vec<(&str, Script, &[i64])> = vec![
-        ("whole", stream().call(whole(json!("a"), json!(0), json!("{\"n\":1}"))).finish("tool_calls").done(), &[1]),
-        ("in fragments", stream().call(whole(json!("a"), json!(0), json!(""))).call(json!({"index": 0, "function": {"arguments": "{\"n\""}})).call(json!({"index": 0, "function": {"arguments": ":1}"}})).finish("tool_calls").done(), &[1]),
-        ("finish_reason wrong", stream().call(whole(json!("a"), json!(0), json!("{\"n\":1}"))).finish("stop").done(), &[1]),
-        ("no index", stream().delta(json!({"tool_calls": [{"id": "a", "function": {"name": "t", "arguments": "{\"n\":1}"}}]})).finish("tool_calls").done(), &[1]),
-        ("no id", stream().delta(json!({"tool_calls": [{"index": 0, "function": {"name": "t", "arguments": "{\"n\":1}"}}]})).finish("tool_calls").done(), &[1]),
-        ("a number as id", stream().call(whole(json!(7), json!(0), json!("{\"n\":1}"))).finish("tool_calls").done(), &[1]),
-        ("an object as arguments", stream().call(whole(json!("a"), json!(0), json!({"n": 1}))).finish("tool_calls").done(), &[1]),
-        ("no arguments", stream().call(whole(json!("a"), json!(0), json!(""))).finish("tool_calls").done(), &[0]),
+        ("whole", one(whole(json!("a"), json!(arguments))), &[1]),
+        (
+            "in fragments",
+            end(stream()
+                .call(whole(json!("a"), json!("")))
+                .call(fragment("{\"n\""))
+                .call(fragment(":1}"))),
+            &[1],
+        ),
+        (
+            "finish_reason wrong",
+            stream().call(whole(json!("a"), json!(arguments))).finish("stop").done(),
+            &[1],
+        ),
+        (
+            "no index",
+            one(json!({"id": "a", "function": {"name": "t", "arguments": arguments}})),
+            &[1],
+        ),
+        (
+            "no id",
+            one(json!({"index": 0, "function": {"name": "t", "arguments": arguments}})),
+            &[1],
+        ),
+        ("a number as id", one(whole(json!(7), json!(arguments))), &[1]),
+        ("an object as arguments", one(whole(json!("a"), json!({"n": 1}))), &[1]),
+        ("no arguments", one(whole(json!("a"), json!(""))), &[0]),
         ("two", script::tool_calls(&[("t", &json!({"n": 1})), ("t", &json!({"n": 2}))]), &[1, 2]),
-        ("two with one index", stream().call(whole(json!("a"), json!(0), json!("{\"n\":1}"))).call(whole(json!("b"), json!(0), json!("{\"n\":2}"))).finish("tool_calls").done(), &[1, 2]),
-        ("in plain JSON", script::json_body(200, &json!({"choices": [{"finish_reason": "tool_calls", "message": {"content": null, "tool_calls": [whole(json!("a"), json!(0), json!("{\"n\":1}"))]}}]})), &[1]),
+        (
+            "two with one index",
+            end(stream()
+                .call(whole(json!("a"), json!(arguments)))
+                .call(whole(json!("b"), json!("{\"n\":2}")))),
+            &[1, 2],
+        ),
+        (
+            "in plain JSON",
+            script::json_body(
+                200,
+                &json!({"choices": [{"finish_reason": "tool_calls", "message": {"content": null,
+                    "tool_calls": [whole(json!("a"), json!(arguments))]}}]}),
+            ),
+            &[1],
+        ),
     ];
     for (name, first, expected) in cases {
         let server = ModelServer::sequence([first, script::text("done")]);

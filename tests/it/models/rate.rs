@@ -1,5 +1,4 @@
-//! Many agents and one endpoint: what it takes at once, what it refuses, and what is known from one
-//! call for all the others.
+//! Many agents on one endpoint: concurrency, rejections, and what other calls learn from them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,11 +27,11 @@ fn agents(count: usize, agent: &str) -> String {
     format!("agents:\n{}", (0..count).map(agent).collect::<String>())
 }
 
-/// Takes so many calls at once.
-fn narrow(most: usize, refusal: Script, answer: Script) -> ModelServer {
+/// A server that accepts `limit` concurrent calls.
+fn narrow(limit: usize, refusal: Script, answer: Script) -> ModelServer {
     ModelServer::start(
         move |request: &Request| {
-            if request.open_calls > most { refusal.clone() } else { answer.clone() }
+            if request.open_calls > limit { refusal.clone() } else { answer.clone() }
         },
     )
 }
@@ -50,9 +49,7 @@ fn two_hundred_agents_share_a_server_that_accepts_twenty_calls() {
     ] {
         let answer = delayed(Duration::from_millis(pause), script::text("x"));
         let server = narrow(20, refusal, answer);
-        // Not known to be on this machine, as no vendor's server is.
-        let url = server.base_url().replace("127.0.0.1", "0.0.0.0");
-        let ended = crew(&server, &agents(200, "model: mock/m")).env("URL", &url).run();
+        let ended = crew(&server, &agents(200, "model: mock/m")).run();
         let report = ended.report(0);
         let calls = server.requests().len();
         assert!(calls <= 220, "{name}: {calls} calls for 200 answers");

@@ -1,4 +1,4 @@
-//! Answers that have to fit a schema: how they are asked for, read, mended and handed on.
+//! Answers with a schema: requests, validation, corrections and use.
 
 use crate::support::api::Api;
 use crate::support::crew::{Crew, Ended};
@@ -8,7 +8,7 @@ use crate::support::script;
 use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 
-/// The agent `triage` on the server, with these settings, and whatever else is below `agents`.
+/// The agent `triage` on the server, with these settings; `more` follows below `agents`.
 fn crew(server: &ModelServer, settings: &str, more: &str) -> Crew {
     crew_of(Api::OpenAi, server, settings, more)
 }
@@ -49,7 +49,8 @@ fn the_value_is_in_the_report_and_in_templates() {
           needs: [triage]
           prompt: >-
             {{ agents.triage.data.severity | upper }}:
-            {% for part in agents["triage"].data.parts %}{{ part }} {% endfor %}{{ agents.triage.data }}
+            {% for part in agents["triage"].data.parts %}{{ part }} {% endfor -%}
+            {{ agents.triage.data }}
     "#};
     let ended = crew(&server, "", &indented(summary)).run();
     let report = ended.report(0);
@@ -68,7 +69,7 @@ fn the_value_is_in_the_report_and_in_templates() {
     assert_eq!(format["type"], "json_schema");
     assert_eq!(format["json_schema"]["strict"], true);
     assert_eq!(format["json_schema"]["schema"]["required"], json!(["severity", "parts"]));
-    // Many servers pass over the format without a word.
+    // Many servers silently ignore the format.
     assert!(first.contents("system")[0].contains(r#""required":["severity","parts"]"#));
     assert!(second.body.get("response_format").is_none() && second.contents("system").is_empty());
 }
@@ -148,7 +149,7 @@ fn each_protocol_has_its_own_format_and_may_reject_it() {
         let [request] = &server.requests()[..] else { panic!("{api:?}") };
         let schema = request.body.pointer(own).unwrap_or_else(|| panic!("{:#}", request.body));
         assert_eq!(schema["required"], json!(["severity", "parts"]), "{api:?}");
-        // OpenAI's strict mode refuses an `enum` without it.
+        // OpenAI's strict mode rejects an `enum` without a type.
         assert_eq!(schema["properties"]["severity"]["type"], "string", "{api:?}");
         let strict = request.body.pointer("/response_format/json_schema/strict");
         assert!(strict.is_none_or(|strict| *strict == true), "{:#}", request.body);
@@ -185,7 +186,7 @@ fn only_the_final_answer_is_validated() {
     let triage = triage(&crew(&server, "tools: [look]", TOOL).run(), 0);
     assert_eq!(triage["data"]["severity"], "high");
     assert_eq!((&triage["turns"], &triage["retries"]), (&json!(2), &json!(0)));
-    // A server of one's own may call no tool when it is given a format.
+    // A local server may not call tools if the request has a format.
     assert!(server.requests().iter().all(|request| request.body.get("response_format").is_none()));
 
     let server = ModelServer::start(reply);
@@ -222,7 +223,7 @@ fn hostile_answers_are_invalid_answers() {
 #[test]
 fn a_missing_field_is_a_template_error() {
     let server = ModelServer::always(script::text(GOOD));
-    // The list may be shorter than that.
+    // The schema does not give the length of the list.
     let summary = indoc! {"
         summary:
           needs: [triage]
@@ -243,7 +244,7 @@ fn secrets_are_redacted_from_the_value() {
     let ended = crew(&server, "", "").run();
     assert_eq!(triage(&ended, 0)["data"]["parts"][0], "the key is [redacted]");
     assert!(!ended.stdout.contains("mk-0123456789") && !ended.stderr.contains("mk-0123456789"));
-    // Nor in what is said of an answer that cannot be used.
+    // The error about an invalid answer contains no secret either.
     let server = ModelServer::always(script::text(r#""mk-0123456789""#));
     let ended = crew(&server, "model: [mock/m, mock/n]", "").run();
     assert!(ended.stderr.contains("asking mock/n"), "{}", ended.stderr);

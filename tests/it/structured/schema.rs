@@ -1,5 +1,4 @@
-//! `output_schema` as written: inline or in a file, found faulty before anything runs, and made up
-//! for by `offline`.
+//! `output_schema`, inline or in a file: faults, and values that `offline` generates.
 
 use crate::support::crew::Crew;
 use crate::support::faults::{expect_in, faults, lines};
@@ -78,7 +77,8 @@ fn unknown_fields_of_data_are_faults() {
     expect_in(
         &agents,
         &[
-            r#"agents.b.prompt 11:31 .. agents.a.data.levl is not in the output_schema .. did you mean "level"?"#,
+            "agents.b.prompt 11:31 .. agents.a.data.levl is not in the output_schema \
+             .. did you mean \"level\"?",
             r#"agents.c.prompt 12:31 .. agents.a.data.level is a single value: it has no "high""#,
         ],
     );
@@ -105,7 +105,7 @@ fn schemas_in_files() {
           n: {const: 7}
     "};
     for (name, text) in [("sub/s.json", schema), ("s.yaml", yaml_schema)] {
-        // From elsewhere: the path starts at the crew's file.
+        // In another directory: the path is relative to the crew's file.
         let crew = with(name, text);
         let file = crew.path("agents.yaml");
         let elsewhere = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The protocols as their vendors document them: what a server of each sends, and what it is sent.
+//! The protocols as their vendors document them: responses, and the parts of requests.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ pub enum Api {
     Gemini,
 }
 
-/// What a stream says of its tokens: read, of these from the cache, written, of these reasoning.
+/// The token counts of a stream: input, cached input, output, reasoning within the output.
 pub type Tokens = [u64; 4];
 
 const TOKENS: Tokens = [10, 0, 5, 0];
@@ -20,7 +20,7 @@ const TOKENS: Tokens = [10, 0, 5, 0];
 impl Api {
     pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
 
-    /// As in a crew's file.
+    /// Its name in a crew's file.
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
@@ -29,13 +29,13 @@ impl Api {
         }
     }
 
-    /// What the SDK of the vendor takes.
+    /// The base URL as the vendor's SDK expects it.
     pub fn base_url(self, server: &ModelServer) -> String {
         let version = if self == Self::OpenAi { "/v1" } else { "" };
         format!("http://{}{version}", server.address())
     }
 
-    /// Where a call of model `m` arrives.
+    /// The path of a call of model `m`.
     pub fn path(self) -> &'static str {
         match self {
             Self::OpenAi => "/v1/chat/completions",
@@ -44,7 +44,7 @@ impl Api {
         }
     }
 
-    /// The headers that could carry a key, with what carries it in this protocol first.
+    /// The headers that could carry a key; the one of this protocol comes first.
     pub fn key_headers(self) -> [&'static str; 3] {
         match self {
             Self::OpenAi => ["authorization", "x-api-key", "x-goog-api-key"],
@@ -58,7 +58,7 @@ impl Api {
         self.end(self.begin(text), "stop", TOKENS)
     }
 
-    /// The start of an answer; an empty text is none.
+    /// The start of an answer, with this text unless it is empty.
     pub fn begin(self, text: &str) -> Script {
         let script = match self {
             Self::OpenAi => stream().delta(json!({"role": "assistant", "content": ""})),
@@ -86,7 +86,7 @@ impl Api {
         }
     }
 
-    /// Reasoning that is sent apart, with what the server wants back of it.
+    /// Separate reasoning, with the signature that the server expects back.
     pub fn reasoning(self, script: Script, text: &str) -> Script {
         match self {
             Self::OpenAi => script.delta(json!({"reasoning_content": text})),
@@ -102,7 +102,7 @@ impl Api {
         }
     }
 
-    /// Calls side by side.
+    /// Several calls.
     pub fn calls(self, mut script: Script, calls: &[(&str, &Value)]) -> Script {
         for (at, (name, arguments)) in calls.iter().enumerate() {
             let id = format!("call_{at}");
@@ -118,7 +118,8 @@ impl Api {
                     };
                     script
                         .named(&json!({"type": "content_block_start", "index": at + 1,
-                            "content_block": {"type": "tool_use", "id": id, "name": name, "input": {}}}))
+                            "content_block": {"type": "tool_use", "id": id, "name": name,
+                                "input": {}}}))
                         .named(&piece(""))
                         .named(&piece(head))
                         .named(&piece(tail))
@@ -136,12 +137,12 @@ impl Api {
         script
     }
 
-    /// A whole answer of calls side by side.
+    /// A whole answer with several calls.
     pub fn tool_calls(self, calls: &[(&str, &Value)]) -> Script {
         self.end(self.calls(self.begin(""), calls), "tool_calls", TOKENS)
     }
 
-    /// The end of an answer; `reason` is what the report calls it.
+    /// The end of an answer; `reason` is its name in the report.
     pub fn end(self, script: Script, reason: &str, tokens: Tokens) -> Script {
         let [read, cached, written, reasoning] = tokens;
         match self {
@@ -184,7 +185,7 @@ impl Api {
         }
     }
 
-    /// The vendor's error object with its own word for what is wrong.
+    /// The vendor's error object with its error code.
     pub fn error_body(self, status: u16, word: &str, message: &str) -> Value {
         match self {
             Self::OpenAi => json!({"error": {"message": message, "type": word, "code": word}}),
@@ -198,7 +199,7 @@ impl Api {
         json_body(status, &self.error_body(status, word, message))
     }
 
-    /// The server gives up in the middle of a stream.
+    /// An error in the middle of a stream.
     pub fn overload_event(self, script: Script) -> Script {
         let word = match self {
             Self::OpenAi => "server_error",
@@ -209,8 +210,8 @@ impl Api {
         if self == Self::Anthropic { script.named(&error) } else { script.event(&error) }
     }
 
-    /// The results of tools in a request, with the names or ids of their calls, as far as they
-    /// stand where the protocol wants them: after the turn that asked for them, all together.
+    /// The tool results in a request, with the names or ids of their calls. Only those in the right
+    /// place count: together, after the turn with the calls.
     pub fn results(self, request: &Request) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let last = |key: &str, inner: &str| {
@@ -238,7 +239,7 @@ impl Api {
         }
     }
 
-    /// What a request says that the model itself said in its last turn.
+    /// The model's own last turn in a request.
     pub fn own_turn(self, request: &Request) -> Value {
         let list = if self == Self::Gemini { "contents" } else { "messages" };
         let turns = request.body[list].as_array().cloned().unwrap_or_default();
@@ -255,14 +256,14 @@ fn parts(parts: &Value) -> Value {
 }
 
 impl Script {
-    /// An event that is named after its type.
+    /// An event with the name of its type.
     pub fn named(self, data: &Value) -> Self {
         let name = data["type"].as_str().unwrap_or_default();
         self.raw(format!("event: {name}\ndata: {data}\n\n"))
     }
 }
 
-/// An answer with a `Retry-After` beside the vendor's error object.
+/// The vendor's error object with a `Retry-After` header.
 pub fn retry_after(api: Api, status: u16, word: &str, wait: &str) -> Script {
     let body = api.error_body(status, word, "come back later").to_string();
     script::whole(status, &[("content-type", "application/json"), ("retry-after", wait)], body)

@@ -58,8 +58,8 @@ pub fn expect_good(yaml: &str, more: &[&str], env: &[(&str, &str)]) -> Value {
 pub const OFFLINE: &str = "defaults: {model: offline}\n";
 pub const AGENT: &str = "agents: {a: {}}\n";
 
-/// As [`expect`], for a file whose first line makes `offline` the model: `yaml` begins in line 2. It
-/// gets an agent if it has none.
+/// As [`expect`], for a file whose first line makes `offline` the model, so that `yaml` begins in
+/// line 2. It gets an agent if it has none.
 #[track_caller]
 pub fn expect_in(yaml: &str, expected: &[&str]) {
     let agents = if yaml.contains("agents:") { "" } else { AGENT };

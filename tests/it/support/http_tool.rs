@@ -1,4 +1,4 @@
-//! One agent with one HTTP tool, and the server it asks.
+//! One agent with one HTTP tool, and the server of the tool.
 
 use indoc::formatdoc;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::script::{Script, whole};
 
 pub const TEXT: [(&str, &str); 1] = [("content-type", "text/plain")];
 
-/// The agent's model is `offline`: it calls its one tool once.
+/// The agent's model is `offline`, which calls the tool once.
 pub fn yaml(tool: &str) -> String {
     let indented = tool.trim().replace('\n', "\n    ");
     formatdoc! {"
@@ -39,7 +39,7 @@ pub fn ok() -> Script {
     whole(200, &TEXT, "fine")
 }
 
-/// The one request that the server has got.
+/// The only request that the server received.
 #[track_caller]
 pub fn one(server: &ModelServer) -> Request {
     let requests = server.requests();

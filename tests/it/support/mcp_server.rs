@@ -1,6 +1,6 @@
-//! An MCP server on standard input and output, as good or as bad as a test wants it. The test's own
-//! program plays it: crew starts it again, with [`ROLE`] saying how to behave. So it is preceded by what
-//! the test harness prints, which is no message, as with servers that greet whoever started them.
+//! An MCP server on standard input and output, well-behaved or not. It is the test's own program:
+//! crew starts it with [`ROLE`], which lists its behaviors. The output of the test harness precedes
+//! its messages, like the banner of other servers.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program of its own")]
 #![expect(clippy::exit, reason = "it has to end before the harness goes on")]
@@ -21,15 +21,16 @@ use serde_json::{Value, json};
 
 use super::indented;
 
-/// The environment variable that makes the test's program a server: words, each a habit of it. An
-/// unhurried one goes at the end of its input, but not when asked to: it has read whatever was sent.
+/// The environment variable that makes the test's program a server. It contains the behaviors,
+/// separated by spaces. An `unhurried` server ignores SIGTERM and exits at the end of its input, so
+/// it has read all messages.
 pub const ROLE: &str = "FIXTURE_ROLE";
-/// Bytes that no reader should take in.
+/// Bytes of a message that no client should read.
 const HUGE: usize = 1 << 30;
-/// Messages of a flood.
+/// The number of messages of a flood.
 const FLOOD: usize = 50_000;
 
-/// The arguments with which the test's program serves, as a list in YAML.
+/// The arguments that make the test's program serve, as a list in YAML.
 pub const ARGS: &str = "[--exact, support::mcp_server::serve, --nocapture]";
 
 /// `mcp_servers:` with this server as `fx`; `more` are further keys of the server.
@@ -50,7 +51,7 @@ pub fn server(name: &str, role: &str, more: &str) -> String {
     indented(&entry) + more
 }
 
-/// Serves, if that is what the program was started for.
+/// Serves if crew started this process; as a test it passes without doing anything.
 #[test]
 fn serve() {
     if let Ok(role) = std::env::var(ROLE) {
@@ -63,7 +64,7 @@ fn serve() {
 struct Fixture {
     role: Arc<str>,
     next_id: Arc<AtomicU64>,
-    /// Where answers to its own requests go.
+    /// The receivers of responses to its own requests.
     waiting: Arc<Mutex<HashMap<String, Sender<Value>>>>,
 }
 
@@ -72,8 +73,8 @@ impl Fixture {
         Self { role: role.into(), next_id: Arc::default(), waiting: Arc::default() }
     }
 
-    fn is(&self, habit: &str) -> bool {
-        self.role.split(' ').any(|word| word == habit)
+    fn is(&self, behavior: &str) -> bool {
+        self.role.split(' ').any(|word| word == behavior)
     }
 
     fn serve(&self) {
@@ -88,11 +89,11 @@ impl Fixture {
         for line in std::io::stdin().lock().lines() {
             let Ok(message) = serde_json::from_str::<Value>(&line.unwrap()) else { continue };
             let this = self.clone();
-            // Each on its own, so that one that waits does not keep the others from being heard.
+            // Each call has its own thread, so that a waiting one does not block the others.
             match message["method"].as_str() {
                 Some("tools/call") => drop(thread::spawn(move || this.call(&message))),
-                Some(method) => self.hear(method, &message),
-                None => self.answered(&message),
+                Some(method) => self.handle(method, &message),
+                None => self.resolve(&message),
             }
         }
         note("ends", "input closed");
@@ -103,7 +104,7 @@ impl Fixture {
         }
     }
 
-    fn hear(&self, method: &str, message: &Value) {
+    fn handle(&self, method: &str, message: &Value) {
         let id = &message["id"];
         match method {
             "initialize" if self.is("mute") => {}
@@ -122,7 +123,7 @@ impl Fixture {
         }
     }
 
-    /// A page of three tools, or of none without end.
+    /// A page of three tools, or endless empty pages.
     fn list(&self, id: &Value, cursor: Option<&str>) {
         if self.is("endless") {
             return answer(id, json!({"tools": [], "nextCursor": "on"}));
@@ -163,7 +164,7 @@ impl Fixture {
             "never" => {}
             "progress" => self.progress(params),
             "grandchild" => {
-                bear();
+                start_grandchild();
                 text("born");
             }
             "ask" => text(&self.ask_everything().to_string()),
@@ -180,7 +181,7 @@ impl Fixture {
         }
     }
 
-    /// What a client answers to whatever a server may ask.
+    /// The client's responses to all requests that a server may send.
     fn ask_everything(&self) -> Value {
         let sampling = json!({"messages": [], "maxTokens": 1});
         let form =
@@ -206,7 +207,7 @@ impl Fixture {
         receiver.recv_timeout(Duration::from_secs(10)).unwrap_or(Value::Null)
     }
 
-    fn answered(&self, message: &Value) {
+    fn resolve(&self, message: &Value) {
         let id = message["id"].as_str().unwrap_or_default();
         if let Some(sender) = self.waiting.lock().unwrap().remove(id) {
             let _ = sender.send(message.clone());
@@ -214,7 +215,7 @@ impl Fixture {
     }
 }
 
-/// Answers as no server should, or with far too much.
+/// Misbehaves: invalid messages, far too many or too large ones.
 fn misbehave(tool: &str, id: &Value) {
     match tool {
         "garbled" => {
@@ -261,8 +262,8 @@ fn misbehave(tool: &str, id: &Value) {
     }
 }
 
-/// Starts a process that outlives the one that started it, and ignores SIGTERM.
-fn bear() {
+/// Starts a process that outlives its parent and ignores SIGTERM.
+fn start_grandchild() {
     let script = "sh -c 'trap \"\" TERM; echo $$ >\"$DIR/grandchild\"; \
                   while :; do sleep 1000; done' </dev/null >/dev/null 2>&1 &";
     Command::new("sh").args(["-c", script]).process_group(0).status().unwrap();
@@ -317,7 +318,7 @@ fn tools(misshapen: bool) -> Vec<Value> {
     tools
 }
 
-/// A schema that is checked in as many steps as there are ways through it: 2 to the 60th.
+/// A schema that takes 2^60 steps to check.
 fn maze() -> Value {
     let fork = |to: usize| {
         let way = format!("#/$defs/{to}");
@@ -328,14 +329,14 @@ fn maze() -> Value {
     json!({"type": "object", "$ref": "#/$defs/0", "$defs": rooms})
 }
 
-/// A schema with one pattern, each part of which is not too large.
+/// A schema with one pattern that is too large, although none of its parts is.
 fn many_in_one() -> Value {
     let part = |at| format!(r"(?=x{at}((\w{{50}}){{50}}){{5}})");
     let parts: String = (0..200).map(part).collect();
     json!({"properties": {"a": {"type": "string", "pattern": format!("^{parts}")}}})
 }
 
-/// A schema whose ways double with each level of a value.
+/// A schema whose steps double with each level of a value.
 fn hall() -> Value {
     let door = |name: &str| {
         let inside = json!({"next": {"$ref": "#/$defs/hall"}});
@@ -367,7 +368,7 @@ fn send(message: &Value) {
     }
 }
 
-/// Appends a line to a file in the crew's folder.
+/// Appends a line to a file in the folder of the run.
 fn note(file: &str, line: &str) {
     let path = Path::new(&std::env::var_os("DIR").unwrap()).join(file);
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);

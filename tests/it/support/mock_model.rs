@@ -1,8 +1,8 @@
-//! A model server of the tests' own, on raw TCP: it can stall in mid-body, split a CR from its
-//! LF, cut or reset a connection, and sees when a client hangs up.
+//! A mock model server on raw TCP: it can stall within a body, split a CR from its LF, cut or reset
+//! a connection, and notices when a client hangs up.
 //!
-//! It runs in a thread of its own with a single-threaded runtime, so a thousand connections cost
-//! next to nothing. A panic in its reply function fails the test when the server is dropped.
+//! It runs in its own thread with a single-threaded runtime, so a thousand connections are cheap.
+//! A panic in its reply function fails the test when the server is dropped.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::script::{Script, Step};
 
-/// No condition of a test takes longer, on any machine.
+/// The limit of each wait, far beyond what any test needs.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One request as it arrived.
@@ -30,10 +30,10 @@ pub struct Request {
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Null if it is no JSON.
+    /// Null if it is not JSON.
     pub body: Value,
     pub arrived: Instant,
-    /// Calls open when it arrived, itself among them.
+    /// The number of open calls at its arrival, including itself.
     pub open_calls: usize,
 }
 
@@ -56,17 +56,17 @@ impl Request {
         of_role.map(|message| message["content"].as_str().unwrap_or_default()).collect()
     }
 
-    /// The model has got the results of tools: this is not the first call of its agent.
+    /// Whether the last message is a tool result: this is not the first call of the agent.
     pub fn has_tool_results(&self) -> bool {
         self.messages().last().is_some_and(|message| message["role"] == "tool")
     }
 }
 
-/// What the server has seen so far.
+/// The events at the server so far.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     pub requests: Vec<Request>,
-    /// Accepted in all.
+    /// The number of accepted connections.
     pub connections: usize,
     pub open_connections: usize,
     /// Calls whose response is not finished.
@@ -166,7 +166,7 @@ impl ModelServer {
         self.shared.lock().requests.clone()
     }
 
-    /// Waits until the state is as asked for; panics, saying `what`, when that does not happen.
+    /// Waits until the state meets the condition; panics with `what` if it does not in time.
     pub fn wait_for(&self, what: &str, condition: impl Fn(&State) -> bool) -> State {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.shared.lock();
@@ -200,7 +200,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, reply: Arc<Reply>) {
                 state.connections += 1;
                 state.open_connections += 1;
             });
-            // An error of a connection is its end, which is told below.
+            // An error of a connection is its end, which is recorded below.
             let _ = serve(stream, &shared, &*reply).await;
             shared.change(|state| state.open_connections -= 1);
         });
@@ -230,7 +230,7 @@ async fn serve(stream: TcpStream, shared: &Shared, reply: &Reply) -> io::Result<
             }
         };
         let ending = tokio::select! {
-            // A response that is complete counts as such even if the client goes right after it.
+            // A complete response counts as one even if the client hangs up right after it.
             biased;
             ending = play(&script, &mut write) => ending.unwrap_or(Ending::HungUp),
             () = hang_up(&mut read, &mut buffer) => Ending::HungUp,
@@ -310,7 +310,7 @@ fn chunk(bytes: &[u8]) -> Vec<u8> {
     chunk
 }
 
-/// Ends when the client does; what it sends before that belongs to its next request.
+/// Ends when the client hangs up; bytes before that belong to its next request.
 async fn hang_up(read: &mut OwnedReadHalf, buffer: &mut Vec<u8>) {
     while matches!(read.read_buf(buffer).await, Ok(count) if count > 0) {}
 }

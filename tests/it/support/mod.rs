@@ -1,4 +1,4 @@
-//! What several modules share.
+//! Code that several modules share.
 
 pub mod api;
 pub mod crew;
@@ -9,7 +9,7 @@ pub mod mock_model;
 pub mod pty;
 pub mod script;
 
-/// The lines of a YAML, two columns further to the right.
+/// The YAML, indented by two spaces.
 pub fn indented(yaml: &str) -> String {
     yaml.lines().map(|line| format!("  {line}\n")).collect()
 }

@@ -1,4 +1,4 @@
-//! A terminal, with a test in front of it.
+//! A terminal with the test as its user.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -17,7 +17,7 @@ use super::crew::{Crew, wait_for};
 pub struct Pty {
     keyboard: File,
     screen: Arc<Mutex<Vec<u8>>>,
-    /// The programs' side.
+    /// The side of the programs.
     line: OwnedFd,
 }
 
@@ -29,7 +29,7 @@ impl Pty {
         let keyboard = master.try_clone().unwrap();
         let screen = Arc::new(Mutex::new(Vec::new()));
         let shown = screen.clone();
-        // Until the last program has let go of the terminal.
+        // Until the last program has closed the terminal.
         thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = master.read(&mut buffer) {
@@ -39,7 +39,7 @@ impl Pty {
         Self { keyboard, screen, line: pty.slave }
     }
 
-    /// Has crew started from this terminal, whatever its input and output are.
+    /// Makes this terminal the controlling one of crew, independent of its input and output.
     pub fn start(&self, crew: Crew) -> Crew {
         let line = self.line.try_clone().unwrap();
         crew.prepare(move || {
@@ -48,7 +48,7 @@ impl Pty {
         })
     }
 
-    /// To show progress on.
+    /// The terminal as stderr, for the progress display.
     pub fn as_stderr(&self) -> Stdio {
         self.line.try_clone().unwrap().into()
     }
@@ -57,12 +57,12 @@ impl Pty {
         (&self.keyboard).write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Everything that was ever shown, escape sequences included.
+    /// All output so far, including escape sequences.
     pub fn shown(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
     }
 
-    /// Waits until a text has been shown so many times.
+    /// Waits until the output contains the text this many times.
     #[track_caller]
     pub fn wait_for(&self, text: &str, times: usize) {
         wait_for(&format!("{text:?} on the terminal, {times} times"), || {

@@ -1,11 +1,10 @@
-//! What the mock model server answers, step by step: [`Script`].
+//! Responses of the mock model server, step by step: [`Script`].
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// One answer. Built by the functions and methods here; each event of a stream is a write, and a
-/// chunk of the chunked coding, of its own.
+/// One response. Each event of a stream is one write and one chunk of the chunked coding.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     pub(super) steps: Vec<Step>,
@@ -20,7 +19,7 @@ pub(super) enum Step {
     },
     /// One chunk of the body.
     Chunk(Vec<u8>),
-    /// The same chunk again and again.
+    /// The same chunk repeatedly.
     Flood {
         piece: Vec<u8>,
         bytes: u64,
@@ -28,7 +27,7 @@ pub(super) enum Step {
     Delay(Duration),
     /// Until the client hangs up.
     Stall,
-    /// A whole response of its own length.
+    /// A whole response with a content length.
     Whole {
         status: u16,
         headers: Vec<(String, String)>,
@@ -36,13 +35,13 @@ pub(super) enum Step {
     },
     /// Bytes as they are, outside of any framing.
     Raw(Vec<u8>),
-    /// Closes the connection, leaving whatever was begun unfinished.
+    /// Closes the connection in the middle of the response.
     Cut,
     /// As `Cut`, by a TCP reset.
     Reset,
 }
 
-/// A streamed answer: the head of it, to go on with.
+/// The head of a streamed answer.
 pub fn stream() -> Script {
     head(200, &[("content-type", "text/event-stream")])
 }
@@ -57,7 +56,7 @@ pub fn tool_call(name: &str, arguments: &Value) -> Script {
     tool_calls(&[(name, arguments)])
 }
 
-/// As [`tool_call`], several side by side.
+/// As [`tool_call`], with several calls.
 pub fn tool_calls(calls: &[(&str, &Value)]) -> Script {
     let mut script = stream();
     for (index, (name, arguments)) in calls.iter().enumerate() {
@@ -81,7 +80,7 @@ pub fn error(status: u16, message: &str) -> Script {
     json_body(status, &json!({"error": {"message": message}}))
 }
 
-/// A redirect to there.
+/// A redirect to this location.
 pub fn redirect(status: u16, location: &str) -> Script {
     whole(status, &[("location", location)], "moved")
 }
@@ -100,7 +99,7 @@ pub fn head(status: u16, headers: &[(&str, &str)]) -> Script {
     Script::default().step(Step::Head { status, headers: owned(headers) })
 }
 
-/// Nothing, not even a head, until the client hangs up.
+/// No response, not even a head, until the client hangs up.
 pub fn hang() -> Script {
     Script::default().stall()
 }
@@ -110,7 +109,7 @@ pub fn garbage(bytes: impl Into<Vec<u8>>) -> Script {
     Script::default().bytes(bytes).cut()
 }
 
-/// A stream of these bytes, each piece a chunk of its own.
+/// A stream of these bytes; each piece is one chunk.
 pub fn pieces<P: AsRef<[u8]>>(pieces: &[P]) -> Script {
     pieces.iter().fold(stream(), |script, piece| script.raw(piece.as_ref()))
 }
@@ -163,7 +162,7 @@ impl Script {
         self.step(Step::Raw(bytes.into()))
     }
 
-    /// This piece again and again, up to so many bytes or until the client hangs up.
+    /// Repeats this piece up to this number of bytes or until the client hangs up.
     pub fn flood(self, piece: impl AsRef<[u8]>, bytes: u64) -> Self {
         self.step(Step::Flood { piece: piece.as_ref().to_vec(), bytes })
     }
@@ -173,7 +172,7 @@ impl Script {
         bytes.as_ref().iter().fold(self, |script, byte| script.raw([*byte]).delay(pause))
     }
 
-    /// The body so far, as one piece: to be sent again and again.
+    /// The body so far as one piece, for [`Script::flood`].
     pub fn sent(&self) -> Vec<u8> {
         let chunks = self.steps.iter().filter_map(|step| match step {
             Step::Chunk(bytes) => Some(bytes.as_slice()),
@@ -186,7 +185,7 @@ impl Script {
         self.step(Step::Delay(pause))
     }
 
-    /// Goes on with another script, such as `hang().delay(…)` or a delayed head.
+    /// Continues with another script.
     pub fn then(mut self, next: Self) -> Self {
         self.steps.extend(next.steps);
         self

@@ -1,4 +1,4 @@
-//! Tools that need a confirmation: who is asked what, and what each answer means.
+//! Tools that need confirmation: the questions and the replies.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 const ASKED: &str = "([y]es, [n]o, [a]lways for all agents)? ";
 
-/// Agents with the `offline` model, which call their tools once each: `write` needs a confirmation
-/// and notes each of its calls in a file, `free` needs none.
+/// Agents with the model `offline`, which calls each of their tools once. `write` needs
+/// confirmation and appends its calls to a file; `free` needs none.
 fn crew(agents: &str) -> Crew {
     crew_of(&format!("defaults: {{model: offline}}\nagents: {{{agents}}}\n"))
 }
@@ -35,7 +35,7 @@ fn crew_of(rest: &str) -> Crew {
         {rest}"#})
 }
 
-/// An agent whose model calls `write` once a turn with each of these, and then answers.
+/// An agent whose model calls `write` with one of these in each turn, and then answers.
 fn in_turns(calls: &[&str]) -> (ModelServer, Crew) {
     let calls = calls.iter().map(|what| tool_call("write", &json!({"what": what})));
     let server = ModelServer::sequence(calls.chain([text("answered")]).collect::<Vec<_>>());
@@ -59,7 +59,7 @@ fn written(folder: &std::path::Path) -> String {
     std::fs::read_to_string(folder.join("written")).unwrap_or_default()
 }
 
-/// In a session of its own, which has no terminal.
+/// Starts a new session, which has no terminal.
 fn without_terminal() -> std::io::Result<()> {
     setsid()?;
     Ok(())
@@ -95,7 +95,7 @@ fn the_option_yes_skips_all_questions() {
 fn each_call_is_confirmed_until_the_reply_is_always() {
     let terminal = Pty::open();
     let (server, crew) = in_turns(&["one", "two", "three", "four"]);
-    // Whatever input, output and progress are, the terminal is what crew was started from.
+    // The terminal is the controlling one; input, output and progress do not use it.
     let running = terminal.start(crew.args(&["-q"])).start();
     for (times, answer) in [(1, "y\n"), (2, "n\n"), (3, "a\n")] {
         terminal.wait_for(ASKED, times);
@@ -107,15 +107,16 @@ fn each_call_is_confirmed_until_the_reply_is_always() {
     assert_eq!(written(ended.path()), "one\nthree\nfour\n");
     let question = |what: &str, answer: &str| {
         format!(
-            "a wants to run write:\r\n  | \"what\": \"{what}\"\r\nLet a run write {ASKED}{answer}\r\n"
+            "a wants to run write:\r\n  | \"what\": \"{what}\"\r\n\
+             Allow a to run write {ASKED}{answer}\r\n"
         )
     };
     let all = question("one", "y") + &question("two", "n") + &question("three", "a");
     terminal.wait_for(&all, 1);
     assert_eq!(terminal.shown(), all);
     assert_eq!(ended.stderr, "");
-    let told = server.requests()[2].contents("tool").concat();
-    assert!(told.contains("the user was asked and said no"), "{told}");
+    let result = server.requests()[2].contents("tool").concat();
+    assert!(result.contains("the user was asked and denied it"), "{result}");
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn questions_are_asked_one_by_one_and_other_agents_continue() {
     assert_eq!(statuses(&report, "a"), ["succeeded"], "{report:#}");
     assert_eq!(statuses(&report, "b"), ["rejected"]);
     assert_eq!(statuses(&report, "c"), ["succeeded"]);
-    // Progress went on afterwards, with what had happened meanwhile.
+    // The progress then shows what happened in the meantime.
     for line in ["c: free succeeded", "a: write succeeded", "b: write rejected"] {
         assert!(ended.stderr.contains(line), "{}", ended.stderr);
     }
@@ -199,7 +200,7 @@ fn ctrl_c_at_a_question_stops_the_run() {
     assert_eq!(ended.status.signal(), Some(2));
     let report = ended.json();
     assert_eq!(report["reason"]["kind"], "interrupted", "{report:#}");
-    // Whoever was not asked yet had perhaps not got so far.
+    // The other agent may not have made its call yet.
     let calls: Vec<_> = ["a", "b"].iter().flat_map(|agent| calls(&report, agent)).collect();
     assert!(!calls.is_empty(), "{report:#}");
     for call in calls {
@@ -211,7 +212,7 @@ fn ctrl_c_at_a_question_stops_the_run() {
     }
     assert_eq!(written(ended.path()), "");
     assert!(before == terminal.settings());
-    terminal.wait_for("^C\r\n(no longer asked)\r\n", 1);
+    terminal.wait_for("^C\r\n(question withdrawn)\r\n", 1);
     let shown = terminal.shown();
     assert_eq!(shown.matches("wants to run").count(), 1, "{shown:?}");
     terminal.wait_for("interrupted", 1);
@@ -222,7 +223,7 @@ fn waiting_for_a_reply_counts_against_the_agents_timeout() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}, b: {tools: [write]}");
     let running = terminal.start(crew.args(&["-k"])).start();
-    terminal.wait_for("(no longer asked)", 1);
+    terminal.wait_for("(question withdrawn)", 1);
     terminal.wait_for(ASKED, 2);
     terminal.type_in("y\n");
     let ended = running.wait();
@@ -241,7 +242,7 @@ fn waiting_for_a_reply_counts_against_the_agents_timeout() {
 fn a_question_from_the_background_does_not_suspend_crew() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}");
-    // A job of a shell's: touching the terminal from there would suspend it.
+    // A background job of a shell: access to the terminal would suspend it.
     let crew = crew.through("set -m; \"$0\" \"$@\" & wait $!; exit $?; true");
     let running = terminal.start(crew).start();
     terminal.wait_for(ASKED, 1);
@@ -261,7 +262,7 @@ fn a_question_interrupts_the_progress_display() {
         terminal.wait_for(ASKED, times);
         let shown = terminal.shown();
         let (before, question) = shown.rsplit_once("a wants to run").unwrap();
-        // At the beginning of a line, with nothing left of the drawing, and nothing drawn over it.
+        // The question starts a line, without remains of the progress display.
         assert!(before.is_empty() || before.ends_with(['\r', '\n', 'K', 'J']), "{shown:?}");
         assert!(question.ends_with(ASKED) && !question.contains('\u{1b}'), "{shown:?}");
         terminal.type_in("y\n");
@@ -277,16 +278,16 @@ fn a_question_interrupts_the_progress_display() {
 fn model_text_is_escaped_in_questions() {
     let terminal = Pty::open();
     let hostile = format!(
-        "\u{1b}[2J\u{202e}{}\r\nLet a run write {ASKED}{}; rm -rf ~",
+        "\u{1b}[2J\u{202e}{}\r\nAllow a to run write {ASKED}{}; rm -rf ~",
         " ".repeat(100),
         "x".repeat(3000)
     );
     let (_server, crew) = in_turns(&[&hostile]);
     let running = terminal.start(crew.args(&["-q"])).start();
-    terminal.wait_for(&format!("\nLet a run write {ASKED}"), 1);
+    terminal.wait_for(&format!("\nAllow a to run write {ASKED}"), 1);
     let shown = terminal.shown();
     assert!(shown.contains("\"\\u001b[2J\\u{202e}  "), "{shown}");
-    assert_eq!(shown.matches("\nLet a run").count(), 1, "{shown}");
+    assert_eq!(shown.matches("\nAllow a to run").count(), 1, "{shown}");
     assert!(shown.contains("; rm -rf ~\"\r\n"), "{shown}");
     assert!(shown.contains(" characters left out …]\r\n"), "{shown}");
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
@@ -302,7 +303,11 @@ fn mcp_calls_are_confirmed_by_their_names_in_the_file() {
     let running = terminal.start(Crew::new(format!("{servers}{agents}"))).start();
     for (times, tool, answer) in [(1, "fx.peek", "n\n"), (2, "fx.echo", "y\n")] {
         terminal.wait_for(ASKED, times);
-        assert!(terminal.shown().contains(&format!("Let a run {tool} (")), "{}", terminal.shown());
+        assert!(
+            terminal.shown().contains(&format!("Allow a to run {tool} (")),
+            "{}",
+            terminal.shown()
+        );
         terminal.type_in(answer);
     }
     let ended = running.wait();
@@ -317,13 +322,13 @@ fn end_of_input_ends_the_line() {
     let (_server, crew) = in_turns(&["x"]);
     let running = terminal.start(crew).start();
     terminal.wait_for(ASKED, 1);
-    // What is typed is handed over at once; on an empty line that is a no.
+    // Ctrl-D submits the line at once; an empty line means no.
     terminal.type_in("huh\u{4}");
     terminal.wait_for(ASKED, 2);
     terminal.type_in("\u{4}");
     assert_eq!(statuses(&running.wait().report(0), "a"), ["rejected"]);
     let lines: Vec<_> = terminal.shown().split("\r\n").map(str::to_owned).collect();
-    assert!(lines[3].starts_with("Let a run write ("), "{lines:?}");
+    assert!(lines[3].starts_with("Allow a to run write ("), "{lines:?}");
     assert_eq!(lines.last().map(String::as_str), Some(""), "{lines:?}");
 }
 

@@ -1,4 +1,4 @@
-//! HTTP tools: what comes back, where it may lead, and when it is no longer waited for.
+//! HTTP tools: responses, redirects and timeouts.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -61,7 +61,7 @@ fn a_long_answer_keeps_its_head_and_its_tail() {
 
 #[test]
 fn an_endless_answer_uses_bounded_memory() {
-    // As it is, and packed a thousand to one.
+    // Plain, and compressed by a factor of a thousand.
     let zeros = vec![b'0'; 1 << 20];
     let bomb = {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -216,7 +216,7 @@ fn ctrl_c_cancels_all_requests_at_once() {
         server.wait_for("every connection to be closed", |state| state.open_connections == 0);
     let last = *state.hang_ups.iter().max().unwrap();
     let ended = running.wait();
-    // The promise is 50 ms; the machine of a test may be busy.
+    // The README promises 50 ms; the machine may be busy.
     assert!(last - asked < Duration::from_millis(500), "{:?}", last - asked);
     let report = ended.json();
     assert_eq!(report["reason"]["kind"], "interrupted");

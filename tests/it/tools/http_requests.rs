@@ -1,4 +1,4 @@
-//! HTTP tools: what is sent and where, and what is never told.
+//! HTTP tools: requests, destinations and secrets.
 
 use std::time::{Duration, Instant};
 
@@ -113,7 +113,7 @@ fn headers_reject_line_breaks() {
 
 #[test]
 fn a_secret_reaches_its_host_only() {
-    // The second is one only because a variable brought it in, and is no template.
+    // The second secret comes from a variable, so it is not a template.
     const SECRETS: [&str; 3] =
         ["s3cr3t-of-the-weather", "{{ input }}-s3cr3t", "sk-for-another-host"];
     let server = ModelServer::start(|request| {
@@ -209,7 +209,7 @@ fn offline_allows_this_machine_only() {
     let server = ModelServer::always(ok());
     let call = call_of(&crew(&server, "http: {url: '${URL}/'}").args(&["--offline"]).run());
     assert_eq!(output(&call), "fine");
-    // It is not even looked up.
+    // crew does not even resolve the host.
     let started = Instant::now();
     let ended =
         Crew::new(yaml("http: {url: 'http://api.example.invalid/'}")).args(&["--offline"]).run();
@@ -258,7 +258,7 @@ fn check_shows_method_and_hosts() {
     assert!(!shown.contains("0123"));
 }
 
-/// Keys of a tool, and the one fault they have.
+/// Keys of a tool and their one fault.
 const FAULTS: &[(&str, &str)] = &[
     ("http: {method: GET}", "tools.t.http 4:5 .. the request has no url"),
     ("http: {url: 'ftp://h/'}", "tools.t.http.url 4:17 .. expected an address"),

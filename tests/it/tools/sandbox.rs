@@ -1,4 +1,4 @@
-//! Sandboxes: what the kernel keeps from a tool and from everything the tool starts.
+//! Sandboxes: what the kernel denies to a tool and to its child processes.
 
 use crate::support::crew::Crew;
 use crate::support::faults::expect_in;
@@ -53,13 +53,13 @@ fn check_shows_sandboxes() {
     ends("open", ["none", "no"]);
     ends("far", ["-", "no"]);
     ends("shut", ["/etc", "yes"]);
-    // First, however many paths there are.
+    // The column begins with the network, before any number of paths.
     assert!(line("kept").contains(" no network, reads /etc /"), "{text}");
     assert!(line("shut").contains(" no network, reads /etc "), "{text}");
 }
 
 #[cfg(target_os = "linux")]
-mod kept {
+mod enforced {
     use std::net::TcpListener;
     use std::path::Path;
 
@@ -71,8 +71,8 @@ mod kept {
     use crate::support::crew::{Crew, Ended, is_alive, wait_for};
     use crate::support::mcp_server;
 
-    /// Whether this kernel can keep a sandbox, without the network or with it.
-    fn is_kept(network: bool) -> bool {
+    /// Whether this kernel supports a sandbox with or without network access.
+    fn is_supported(network: bool) -> bool {
         let sandbox = Sandbox { read: vec![], write: vec![], network, required: true };
         match sandbox.unsupported() {
             None => true,
@@ -86,7 +86,7 @@ mod kept {
         }
     }
 
-    /// One agent that calls this shell tool once, in this sandbox. `$DIR` is the crew's folder.
+    /// One agent that calls this shell tool once in this sandbox. `$DIR` is the folder of the run.
     fn crew(sandbox: &str, shell: &str) -> Crew {
         let crew = Crew::new(formatdoc! {"
             limits: {{grace: 300ms}}
@@ -118,7 +118,7 @@ mod kept {
 
     #[test]
     fn the_example_of_the_docs_works() {
-        if !is_kept(false) {
+        if !is_supported(false) {
             return;
         }
         let page = include_str!("../../../docs/sandbox.md");
@@ -138,54 +138,57 @@ mod kept {
 
     #[test]
     fn only_listed_paths_are_readable() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
-        let shell = "cat \"$DIR/in/kept\" || echo unread\n\
-                     for f in secret out/kept; do cat \"$DIR/$f\" 2>&1 && echo read; done\n\
-                     ls \"$DIR\" \"$DIR/out\" && echo listed\n\
-                     (exec sh -c 'cat \"$DIR/secret\"; ls \"$DIR\"') && echo read by a child\n\
-                     { setsid sh -c 'cat \"$DIR/secret\" && echo read by an orphan' & } ; wait\n\
-                     exit 0";
+        let shell = indoc! {r#"
+            cat "$DIR/in/kept" || echo unread
+            for f in secret out/kept; do cat "$DIR/$f" 2>&1 && echo read; done
+            ls "$DIR" "$DIR/out" && echo listed
+            (exec sh -c 'cat "$DIR/secret"; ls "$DIR"') && echo read by a child
+            { setsid sh -c 'cat "$DIR/secret" && echo read by an orphan' & } ; wait
+            exit 0"#};
         let output = output_of(&crew("{read: [in]}", shell).run());
         assert!(output.starts_with("kept\n"), "{output}");
         for leak in ["the secret", "read", "listed"] {
             assert!(!output.contains(leak), "{output}");
         }
         assert!(output.contains("ermission denied"), "{output}");
-        // And without a sandbox all of it is there.
+        // With all paths listed, the tool reads everything.
         let output = output_of(&crew("{read: [in, out, secret]}", shell).run());
         assert_eq!(output.matches("the secret").count(), 3, "{output}");
     }
 
     #[test]
     fn home_and_other_processes_are_unreadable_and_the_system_is_readable() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
-        let shell = "ls \"$HOME\" /proc /tmp >/dev/null 2>&1 && echo seen\n\
-                     cat /proc/$PPID/environ >/dev/null 2>&1 && echo seen\n\
-                     ls /usr/bin >/dev/null && test -r /etc/passwd && cat /etc/passwd >/dev/null &&\n\
-                     head -c 4 /dev/urandom >/dev/null && echo fine >&2 && echo out >/dev/null";
+        let shell = indoc! {r#"
+            ls "$HOME" /proc /tmp >/dev/null 2>&1 && echo seen
+            cat /proc/$PPID/environ >/dev/null 2>&1 && echo seen
+            ls /usr/bin >/dev/null && test -r /etc/passwd && cat /etc/passwd >/dev/null &&
+            head -c 4 /dev/urandom >/dev/null && echo fine >&2 && echo out >/dev/null"#};
         assert_eq!(output_of(&crew("{}", shell).run()), "fine\n");
     }
 
     #[test]
     fn only_listed_paths_are_writable() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
-        let shell = "cd \"$DIR\"\n\
-                     echo new > out/new && cat out/new && rm out/kept && mkdir out/sub &&\n\
-                     mv out/new out/sub/moved && ln -s /etc out/link && echo more >> out/sub/moved\n\
-                     for f in in/kept in/new secret new /tmp/crew-sandbox-test; do\n\
-                     (echo x > \"$f\") 2>/dev/null && echo \"wrote $f\"\n\
-                     (: >> \"$f\") 2>/dev/null && echo \"opened $f\"\n\
-                     done\n\
-                     (truncate -s 0 in/kept || rm in/kept || mv in/kept out/ || mkdir in/sub) 2>/dev/null\n\
-                     (ln in/kept out/linked && echo x > out/linked) 2>/dev/null\n\
-                     sh -c 'echo x > secret' 2>/dev/null && echo a child wrote\n\
-                     exit 0";
+        let shell = indoc! {r#"
+            cd "$DIR"
+            echo new > out/new && cat out/new && rm out/kept && mkdir out/sub &&
+            mv out/new out/sub/moved && ln -s /etc out/link && echo more >> out/sub/moved
+            for f in in/kept in/new secret new /tmp/crew-sandbox-test; do
+            (echo x > "$f") 2>/dev/null && echo "wrote $f"
+            (: >> "$f") 2>/dev/null && echo "opened $f"
+            done
+            (truncate -s 0 in/kept || rm in/kept || mv in/kept out/ || mkdir in/sub) 2>/dev/null
+            (ln in/kept out/linked && echo x > out/linked) 2>/dev/null
+            sh -c 'echo x > secret' 2>/dev/null && echo a child wrote
+            exit 0"#};
         let ended = crew("{read: [in], write: [out]}", shell).run();
         assert_eq!(output_of(&ended), "new\n");
         let read = |name: &str| std::fs::read_to_string(ended.path().join(name)).unwrap();
@@ -198,7 +201,7 @@ mod kept {
 
     #[test]
     fn single_files_can_be_listed_and_the_program_is_implied() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
         let crew = Crew::new(indoc! {"
@@ -235,7 +238,7 @@ mod kept {
 
     #[test]
     fn an_unlisted_interpreter_is_reported() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
         let crew = Crew::new(indoc! {"
@@ -253,13 +256,14 @@ mod kept {
         assert!(output.contains("Permission denied") && output.contains("interpreter"), "{output}");
     }
 
-    /// Says whether it could connect to `$PORT`; `bash` alone can do so by itself.
-    const CONNECT: &str = "if ! command -v bash >/dev/null; then echo no bash; exit 0; fi\n\
-         bash -c 'exec 3<>/dev/tcp/127.0.0.1/$PORT' 2>&1 && echo connected; exit 0";
+    /// Prints whether it could connect to `$PORT`; `bash` needs no other program for that.
+    const CONNECT: &str = indoc! {"
+        if ! command -v bash >/dev/null; then echo no bash; exit 0; fi
+        bash -c 'exec 3<>/dev/tcp/127.0.0.1/$PORT' 2>&1 && echo connected; exit 0"};
 
     #[test]
     fn network_none_blocks_connections() {
-        if !is_kept(false) {
+        if !is_supported(false) {
             return;
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -276,7 +280,7 @@ mod kept {
 
     #[test]
     fn sandboxed_tools_are_stopped() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
         let shell = "trap '' TERM\nsetsid sh -c 'trap \"\" TERM; echo $$ > \"$DIR/out/pid\"; \
@@ -293,13 +297,14 @@ mod kept {
 
     #[test]
     fn sandboxed_tools_time_out_and_leave_no_process() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
         let slow = crew("{}\n    timeout: 300ms", "sleep 60").run();
         assert_eq!(call_of(&slow)["status"], "timed_out");
-        let shell = "setsid sh -c 'echo $$ > \"$DIR/out/pid\"; exec sleep 60' >/dev/null 2>&1 &\n\
-                     until [ -s \"$DIR/out/pid\" ]; do :; done";
+        let shell = indoc! {r#"
+            setsid sh -c 'echo $$ > "$DIR/out/pid"; exec sleep 60' >/dev/null 2>&1 &
+            until [ -s "$DIR/out/pid" ]; do :; done"#};
         let ended = crew("{write: [out]}", shell).run();
         assert_eq!(call_of(&ended)["leaked"], true);
         let pid = std::fs::read_to_string(ended.path().join("out/pid")).unwrap();
@@ -308,7 +313,7 @@ mod kept {
 
     #[test]
     fn other_tools_are_not_sandboxed() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
         let yaml = indoc! {r#"
@@ -330,7 +335,7 @@ mod kept {
 
     #[test]
     fn mcp_servers_can_be_sandboxed() {
-        if !is_kept(true) {
+        if !is_supported(true) {
             return;
         }
         let crew = |role: &str, sandbox: &str| {
@@ -345,7 +350,7 @@ mod kept {
         assert!(message.contains("(exit code 3, in a sandbox)"), "{message}");
     }
 
-    /// As on a kernel without Landlock: its first system call fails as it does there.
+    /// Simulates a kernel without Landlock: its first system call fails as it does there.
     fn without_landlock() -> std::io::Result<()> {
         use nix::libc::{self, sock_filter, sock_fprog};
         let (load, jump_if_equal, give) = (0x20, 0x15, 0x06);
@@ -384,7 +389,7 @@ mod kept {
         assert_eq!(output_of(&ended), "the secret\n");
         let warning = "warning: the sandbox of tool t is not fully kept: ";
         assert!(ended.stderr.starts_with(warning), "{}", ended.stderr);
-        if is_kept(true) {
+        if is_supported(true) {
             let ended = crew(warn, "cat \"$DIR/secret\" 2>/dev/null; exit 0").run();
             assert_eq!(output_of(&ended), "");
             assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);

@@ -1,10 +1,10 @@
-//! Tools as a crew's file defines them: what they are given, what comes back, what is reported.
+//! Command and shell tools: their input, output and report.
 
 use crate::support::crew::{Crew, Ended, is_alive};
 use indoc::formatdoc;
 use serde_json::{Value, json};
 
-/// One agent whose model is `offline`: it calls its one tool once.
+/// One agent with the model `offline`, which calls its one tool once.
 fn crew(tool: &str) -> Crew {
     let indented = tool.trim().replace('\n', "\n    ");
     Crew::new(formatdoc! {"
@@ -59,7 +59,8 @@ fn secrets_in_arguments_are_redacted() {
         (&*tool.replace("${DB_PASSWORD}", "{{ vars.pw }}"), "vars: {pw: '${DB_PASSWORD}'}\n"),
     ] {
         let yaml = format!(
-            "{vars}tools: {{t: {{description: x, {tool}}}}}\nagents: {{a: {{model: offline, tools: [t]}}}}\n"
+            "{vars}tools: {{t: {{description: x, {tool}}}}}\n\
+             agents: {{a: {{model: offline, tools: [t]}}}}\n"
         );
         let ended = Crew::new(&yaml).env("DB_PASSWORD", secret).env("DB_USER", "joe").run();
         assert_eq!(call_of(&ended)["output"], "--password=[redacted] joe\n");
@@ -172,9 +173,9 @@ fn a_tool_that_times_out_is_stopped_and_the_agent_continues() {
 #[test]
 fn leaked_processes_are_stopped_and_do_not_delay_the_output() {
     for left_behind in [
-        "sleep 1000 &",                                   // holds the output open
-        "sleep 1000 >/dev/null 2>&1 &",                   // does not
-        "(trap '' TERM; while :; do sleep 1000; done) &", // and will not go when asked
+        "sleep 1000 &",                                   // keeps the output open
+        "sleep 1000 >/dev/null 2>&1 &",                   // closes the output
+        "(trap '' TERM; while :; do sleep 1000; done) &", // ignores SIGTERM
     ] {
         let script = format!("{left_behind}\necho $! > \"$DIR/pid\"\necho done");
         let tool = formatdoc! {"

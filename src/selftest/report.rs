@@ -1,26 +1,26 @@
-//! What a self-test has found: plain data, and its JSON.
+//! The result of a self-test, as plain data and as JSON.
 
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
-use super::strays::Stray;
+use crate::process::Survivor;
 use crate::report::millis;
 
-/// The version of the JSON document. It only grows: fields keep their names and meanings.
+/// The version of the JSON document. Fields may be added, but keep their names and meanings.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// The whole of it.
+/// The whole document.
 #[derive(Debug, Clone, Serialize)]
 pub struct SelftestReport {
     pub schema_version: u32,
     pub status: SelftestStatus,
     pub duration_ms: u64,
-    /// What a busy machine may add to each promise without breaking it.
+    /// What a busy machine may add to each limit.
     pub slack_ms: u64,
     /// In the order of the table of cases.
     pub cases: Vec<CaseReport>,
-    /// Processes that no case accounts for.
-    pub left: Vec<Stray>,
+    /// Live processes that belong to no finished case.
+    pub left: Vec<Survivor>,
 }
 
 impl SelftestReport {
@@ -36,30 +36,29 @@ pub enum SelftestStatus {
     Failed,
 }
 
-/// What became of one case.
+/// The result of one case.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CaseReport {
     pub name: String,
-    /// What was tried.
     pub title: String,
     pub promise: String,
     pub status: CaseStatus,
-    /// From the last thing that happened to crew until all was over; `None` if that was not seen.
+    /// The time from the last event until crew and its tools had ended; `None` if they did not.
     pub stop_ms: Option<u64>,
-    /// What is promised.
+    /// The limit that crew promises.
     pub limit_ms: u64,
-    /// Processes that were alive when all should have been over. They were killed.
-    pub left: Vec<Stray>,
-    /// Nothing but time was wrong.
+    /// Processes that were still alive afterwards. They were killed.
+    pub left: Vec<Survivor>,
+    /// Everything that failed was a matter of time.
     pub late: bool,
-    /// How often it was played: what is late is tried again, then without any other case beside.
+    /// The number of times the case was run: a late case is run again, alone.
     pub attempts: u32,
-    /// What did not hold, or why it was skipped.
+    /// Why it failed or was skipped.
     pub detail: Option<String>,
 }
 
 impl CaseReport {
-    /// Of a case that nothing was measured of.
+    /// A report without measurements.
     pub fn new(case: &Case, status: CaseStatus, detail: Option<String>) -> Self {
         Self {
             name: case.name.to_owned(),
@@ -79,6 +78,7 @@ impl CaseReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CaseStatus {
+    /// crew kept the promise.
     Held,
     Failed,
     Skipped,
