@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
-use crate::text::{MAX_JSON_VALUES, has_few_values};
+use crate::text::json;
 
 /// Places of a text where a value is tried to be read.
 const MOST_STARTS: usize = 100;
@@ -28,11 +28,8 @@ pub fn values(answer: &str) -> Result<Vec<Value>, String> {
     }
 }
 
-fn parse(json: &str) -> Result<Value, String> {
-    if !has_few_values(json.as_bytes()) {
-        return Err(format!("it has more than {MAX_JSON_VALUES} values"));
-    }
-    serde_json::from_str(json).map_err(|error| format!("it is not JSON: {error}"))
+fn parse(text: &str) -> Result<Value, String> {
+    json::value(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 /// What comes after the thoughts that some servers leave in a model's answer.
