@@ -109,7 +109,7 @@ fn long_answers_do_not_go_over_together() {
     // 2010 each: the fifth goes over.
     assert_eq!(server.requests().len(), 5, "{:#}", report["usage"]);
     assert_eq!(with(&report, "/status", "succeeded"), 5);
-    let waits = "waiting for its turn (calls under way may use up the budget)";
+    let waits = "queued (calls under way may use up the budget)";
     assert!(ended.stderr.contains(waits), "{}", ended.stderr);
     let waited = report["agents"].as_object().unwrap().values();
     assert!(waited.filter(|agent| agent["queued_ms"].as_u64() > Some(1000)).count() > 5);
@@ -281,9 +281,12 @@ fn check_shows_what_a_run_and_its_agents_may_use_up_and_what_it_costs() {
     };
     let text = shown(&folder);
     assert!(text.contains("at most 5000 tokens, 1 model call\n"), "{text}");
-    assert!(text.contains("\n        agent a: at most a cost of 0.5, 3 tool calls\n"), "{text}");
+    assert!(text.contains("\n        agent a: at most cost 0.5, 3 tool calls\n"), "{text}");
     assert!(text.contains("\n        each of b, c: at most 3 tool calls\n"), "{text}");
-    assert!(text.contains("ollama: at most 2 calls at once, 60 requests a minute\n"), "{text}");
+    assert!(
+        text.contains("ollama: at most 2 concurrent calls, 60 requests per minute\n"),
+        "{text}"
+    );
     let price = |text: &str| {
         let line = text.lines().find(|line| line.starts_with("ollama/x  ")).unwrap().to_owned();
         line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
@@ -313,7 +316,7 @@ fn the_example_of_the_readme_works() {
     let text = faults::crew(faults::folder(&yaml).path(), &["check"], &env);
     let text = String::from_utf8(text.stdout).unwrap();
     for line in [
-        "at most 200000 tokens, a cost of 0.5, 100 model calls, 50 tool calls",
+        "at most 200000 tokens, cost 0.5, 100 model calls, 50 tool calls",
         "each agent: at most 20000 tokens",
     ] {
         assert!(text.lines().any(|shown| shown.trim() == line), "{text}");

@@ -340,8 +340,8 @@ fn the_readmes_providers_are_asked_as_it_says() {
     let output = program(dir.path(), &["check"], &keys);
     let stdout = String::from_utf8(output.stdout).unwrap();
     for limits in [
-        "local: at most 8 calls at once, 500 requests a minute, 200000 tokens a minute",
-        "openai: at most 500 requests a minute",
+        "local: at most 8 concurrent calls, 500 requests per minute, 200000 tokens per minute",
+        "openai: at most 500 requests per minute",
     ] {
         assert!(stdout.contains(limits), "{limits}: {stdout}");
     }

@@ -242,7 +242,7 @@ fn no_secret_stands_in_the_value() {
     // Nor in what is said of an answer that cannot be used.
     let server = ModelServer::always(script::text(r#""mk-0123456789""#));
     let ended = crew(&server, "model: [mock/m, mock/n]", "").run();
-    assert!(ended.stderr.contains("asking mock/n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("trying mock/n"), "{}", ended.stderr);
     assert!(!ended.stdout.contains("mk-0123456789") && !ended.stderr.contains("mk-0123456789"));
 }
 

@@ -16,7 +16,7 @@ type Cell = fn(&AgentReport) -> Cow<'_, str>;
 const COLUMNS: [(Column, Cell); 8] = [
     (Column::text("agent").cut(MIN_NAME), |agent| inline(&agent.name)),
     (Column::text("status"), |agent| {
-        format!("{} {}", words::mark(agent.status), words::agent_status(agent.status)).into()
+        format!("{} {}", words::mark(agent.status), words::status(agent.status)).into()
     }),
     (Column::text("model").optional(3), |agent| {
         fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into()

@@ -8,23 +8,23 @@ use serde_json::ser::{CharEscape, Formatter, PrettyFormatter, Serializer};
 use super::fit;
 use crate::text::is_bidi_control;
 
-/// Writes a [`Report`](crate::report::Report), or what takes its place when nothing ran, and a
-/// newline. It is streamed: nothing is held twice.
+/// Writes a [`Report`](crate::report::Report), or the document that replaces it when nothing ran,
+/// and a newline. The document is streamed, so nothing is held twice.
 ///
-/// Characters that JSON would allow as they are but that act on a terminal (DEL, C1, bidirectional
-/// controls) are written as `\u` escapes: the same document to a program, harmless to the eye.
+/// Characters that JSON allows but that control a terminal (DEL, C1, bidirectional controls) are
+/// written as `\u` escapes. The document stays the same for programs.
 pub fn json(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut buffered = io::BufWriter::new(out);
-    let mut serializer = Serializer::with_formatter(&mut buffered, Harmless::default());
+    let mut serializer = Serializer::with_formatter(&mut buffered, TerminalSafe::default());
     document.serialize(&mut serializer)?;
     buffered.write_all(b"\n")?;
     buffered.flush()
 }
 
 #[derive(Default)]
-struct Harmless(PrettyFormatter<'static>);
+struct TerminalSafe(PrettyFormatter<'static>);
 
-impl Formatter for Harmless {
+impl Formatter for TerminalSafe {
     fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
         out: &mut W,
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_one_pretty_document_that_ends_with_a_newline() {
+    fn a_report_is_one_indented_document_and_a_newline() {
         let text = written(&serde_json::json!({"a": [1, {"b": []}], "c": "ö"}));
         let expected =
             "{\n  \"a\": [\n    1,\n    {\n      \"b\": []\n    }\n  ],\n  \"c\": \"ö\"\n}\n";
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_is_escaped_and_not_lost() {
+    fn hostile_text_is_escaped_without_loss() {
         let hostile = "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\"\\\r\n\té🦀";
         let mut agent = answered("disk", hostile);
         agent.name = "disk\u{9b}".into();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_an_error_value() {
+    fn a_closed_reader_is_an_error() {
         struct Gone;
         impl Write for Gone {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
