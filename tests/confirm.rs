@@ -1,4 +1,4 @@
-//! Tools that need a confirmation: who is asked what, and what each answer means.
+//! Tools that need approval: the questions, and the effect of each answer.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -16,8 +16,8 @@ use support::script::{text, tool_call, tool_calls};
 
 const ASKED: &str = "([y]es, [n]o, [a]lways for all agents)? ";
 
-/// Agents with the `offline` model, which call their tools once each: `write` needs a confirmation
-/// and notes each of its calls in a file, `free` needs none.
+/// Agents with the `offline` model, which call each of their tools once: `write` needs approval and
+/// records its calls in a file, `free` needs no approval.
 fn crew(agents: &str) -> Crew {
     crew_of(&format!("defaults: {{model: offline}}\nagents: {{{agents}}}\n"))
 }
@@ -31,7 +31,7 @@ fn crew_of(rest: &str) -> Crew {
     ))
 }
 
-/// An agent whose model calls `write` once a turn with each of these, and then answers.
+/// An agent whose model calls `write` with one of these in each turn, and then answers.
 fn in_turns(calls: &[&str]) -> (ModelServer, Crew) {
     let calls = calls.iter().map(|what| tool_call("write", &json!({"what": what})));
     let server = ModelServer::sequence(calls.chain([text("answered")]).collect::<Vec<_>>());
@@ -62,7 +62,7 @@ fn without_terminal() -> std::io::Result<()> {
 }
 
 #[test]
-fn without_a_terminal_the_call_is_refused_and_the_model_is_told() {
+fn without_a_terminal_calls_are_denied_and_the_model_sees_why() {
     let (server, crew) = in_turns(&["x"]);
     let ended = crew.prepare(without_terminal).run();
     let report = ended.report(0);
@@ -76,7 +76,7 @@ fn without_a_terminal_the_call_is_refused_and_the_model_is_told() {
 }
 
 #[test]
-fn with_yes_nobody_is_asked() {
+fn yes_approves_every_call_without_a_question() {
     for option in ["--yes", "-y"] {
         let terminal = Pty::open();
         let (_server, crew) = in_turns(&["x", "y"]);
@@ -88,10 +88,10 @@ fn with_yes_nobody_is_asked() {
 }
 
 #[test]
-fn each_call_is_asked_about_until_the_answer_is_always() {
+fn each_call_is_a_question_until_the_answer_is_always() {
     let terminal = Pty::open();
     let (server, crew) = in_turns(&["one", "two", "three", "four"]);
-    // Whatever input, output and progress are, the terminal is what crew was started from.
+    // The question appears on the controlling terminal, even with --quiet.
     let running = terminal.start(crew.args(&["-q"])).start();
     for (times, answer) in [(1, "y\n"), (2, "n\n"), (3, "a\n")] {
         terminal.wait_for(ASKED, times);
@@ -110,12 +110,12 @@ fn each_call_is_asked_about_until_the_answer_is_always() {
     terminal.wait_for(&all, 1);
     assert_eq!(terminal.shown(), all);
     assert_eq!(ended.stderr, "");
-    let told = server.requests()[2].contents("tool").concat();
-    assert!(told.contains("the user was asked and denied it"), "{told}");
+    let seen = server.requests()[2].contents("tool").concat();
+    assert!(seen.contains("the user was asked and denied it"), "{seen}");
 }
 
 #[test]
-fn what_is_no_answer_is_asked_again_and_nothing_is_a_no() {
+fn an_unclear_answer_is_asked_again_and_an_empty_one_denies() {
     let terminal = Pty::open();
     let (_server, crew) = in_turns(&["x"]);
     let running = terminal.start(crew).start();
@@ -129,7 +129,7 @@ fn what_is_no_answer_is_asked_again_and_nothing_is_a_no() {
 }
 
 #[test]
-fn what_was_typed_before_the_question_is_no_answer() {
+fn input_typed_before_the_question_is_discarded() {
     let terminal = Pty::open();
     terminal.type_in("y\na\n");
     terminal.wait_for("a\r\n", 1);
@@ -140,7 +140,7 @@ fn what_was_typed_before_the_question_is_no_answer() {
 }
 
 #[test]
-fn two_agents_ask_one_after_the_other_and_a_third_goes_on() {
+fn questions_are_asked_one_at_a_time_while_other_agents_run() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write]}, b: {tools: [write]}, c: {tools: [free]}");
     let running = terminal.start(crew).start();
@@ -155,14 +155,14 @@ fn two_agents_ask_one_after_the_other_and_a_third_goes_on() {
     assert_eq!(statuses(&report, "a"), ["succeeded"], "{report:#}");
     assert_eq!(statuses(&report, "b"), ["rejected"]);
     assert_eq!(statuses(&report, "c"), ["succeeded"]);
-    // Progress went on afterwards, with what had happened meanwhile.
+    // Afterwards the progress continues, with the events in between.
     for line in ["c: free succeeded", "a: write succeeded", "b: write rejected"] {
         assert!(ended.stderr.contains(line), "{}", ended.stderr);
     }
 }
 
 #[test]
-fn always_answers_what_is_queued_for_the_same_tool_too() {
+fn always_also_answers_queued_questions_about_the_same_tool() {
     let terminal = Pty::open();
     let server = ModelServer::start(|request| match request.has_tool_results() {
         true => text("answered"),
@@ -183,7 +183,7 @@ fn always_answers_what_is_queued_for_the_same_tool_too() {
 }
 
 #[test]
-fn ctrl_c_at_the_question_stops_the_run_in_good_order() {
+fn ctrl_c_at_a_question_stops_the_run() {
     let terminal = Pty::open();
     let before = terminal.settings();
     let crew = crew("a: {tools: [write]}, b: {tools: [write]}");
@@ -194,7 +194,7 @@ fn ctrl_c_at_the_question_stops_the_run_in_good_order() {
     assert_eq!(ended.status.signal(), Some(2));
     let report = ended.json();
     assert_eq!(report["reason"]["kind"], "interrupted", "{report:#}");
-    // Whoever was not asked yet had perhaps not got so far.
+    // The second agent may not have reached its call.
     let calls: Vec<_> = ["a", "b"].iter().flat_map(|agent| calls(&report, agent)).collect();
     assert!(!calls.is_empty(), "{report:#}");
     for call in calls {
@@ -213,7 +213,7 @@ fn ctrl_c_at_the_question_stops_the_run_in_good_order() {
 }
 
 #[test]
-fn waiting_for_an_answer_counts_as_the_agents_time() {
+fn waiting_for_an_answer_counts_against_the_agents_timeout() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}, b: {tools: [write]}");
     let running = terminal.start(crew.args(&["-k"])).start();
@@ -233,10 +233,10 @@ fn waiting_for_an_answer_counts_as_the_agents_time() {
 }
 
 #[test]
-fn a_question_asked_from_the_background_does_not_stop_crew() {
+fn a_question_from_the_background_does_not_suspend_crew() {
     let terminal = Pty::open();
     let crew = crew("a: {tools: [write], timeout: 500ms}");
-    // A job of a shell's: touching the terminal from there would suspend it.
+    // A background job of a shell: reading the terminal would suspend it.
     let crew = crew.through("set -m; \"$0\" \"$@\" & wait $!; exit $?; true");
     let running = terminal.start(crew).start();
     terminal.wait_for(ASKED, 1);
@@ -247,7 +247,7 @@ fn a_question_asked_from_the_background_does_not_stop_crew() {
 }
 
 #[test]
-fn a_question_interrupts_what_is_drawn_and_it_is_drawn_again() {
+fn a_question_interrupts_the_drawing() {
     let terminal = Pty::open();
     let (_server, crew) = in_turns(&["one", "two"]);
     let crew = crew.env("WAIT", "1").stderr(terminal.as_stderr());
@@ -256,7 +256,7 @@ fn a_question_interrupts_what_is_drawn_and_it_is_drawn_again() {
         terminal.wait_for(ASKED, times);
         let shown = terminal.shown();
         let (before, question) = shown.rsplit_once("a wants to run").unwrap();
-        // At the beginning of a line, with nothing left of the drawing, and nothing drawn over it.
+        // It starts at the beginning of a line, the drawing is cleared, and nothing is drawn over it.
         assert!(before.is_empty() || before.ends_with(['\r', '\n', 'K', 'J']), "{shown:?}");
         assert!(question.ends_with(ASKED) && !question.contains('\u{1b}'), "{shown:?}");
         terminal.type_in("y\n");
@@ -269,7 +269,7 @@ fn a_question_interrupts_what_is_drawn_and_it_is_drawn_again() {
 }
 
 #[test]
-fn what_a_model_wrote_is_shown_for_what_it_is() {
+fn text_of_a_model_cannot_pass_for_a_question() {
     let terminal = Pty::open();
     let hostile = format!(
         "\u{1b}[2J\u{202e}{}\r\nAllow a to run write {ASKED}{}; rm -rf ~",
@@ -295,7 +295,7 @@ fn be_the_server() {
 }
 
 #[test]
-fn calls_of_a_servers_tools_are_asked_about_by_their_names_in_the_file() {
+fn questions_name_the_tools_of_servers_as_the_file_does() {
     let terminal = Pty::open();
     let servers = mcp_server::yaml("be_the_server", "", "    confirm: true\n");
     let agents = "agents: {a: {model: offline, tools: [fx.peek, fx.echo]}}\n";
@@ -316,12 +316,12 @@ fn calls_of_a_servers_tools_are_asked_about_by_their_names_in_the_file() {
 }
 
 #[test]
-fn an_end_of_the_input_ends_the_line_as_well() {
+fn an_end_of_input_counts_as_an_answer() {
     let terminal = Pty::open();
     let (_server, crew) = in_turns(&["x"]);
     let running = terminal.start(crew).start();
     terminal.wait_for(ASKED, 1);
-    // What is typed is handed over at once; on an empty line that is a no.
+    // Ctrl-D hands over the line at once; an empty line denies.
     terminal.type_in("huh\u{4}");
     terminal.wait_for(ASKED, 2);
     terminal.type_in("\u{4}");
@@ -332,7 +332,7 @@ fn an_end_of_the_input_ends_the_line_as_well() {
 }
 
 #[test]
-fn the_plan_says_which_tools_ask() {
+fn check_shows_which_tools_need_approval() {
     let yaml = "tools:\n  asks: {description: x, command: [id], confirm: true}\n  \
                 web: {description: x, confirm: true, http: {url: 'https://example.com'}}\n  \
                 free: {description: x, command: [id]}\n\

@@ -1,4 +1,4 @@
-//! Who gets to see what: stdout, stderr, files, and readers that do not read.
+//! What is written where: stdout, stderr, files, and readers that do not read.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -50,7 +50,7 @@ fn a_file_gets_no_colours_from_the_terminal_on_stdout() {
     assert!(file.contains("a succeeded") && !file.contains('\u{1b}'), "{file}");
 }
 
-/// What was kept of a report in the run's own `TMPDIR`, which is all that is there.
+/// The report that was kept in the run's own `TMPDIR`, the only file there.
 fn kept(ended: &Ended) -> Value {
     let folder = ended.path().join("tmp");
     let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).collect();
@@ -87,13 +87,13 @@ fn a_report_that_cannot_be_written_is_exit_3_and_kept_elsewhere() {
 }
 
 #[test]
-fn a_report_that_can_be_kept_nowhere_goes_to_stderr() {
+fn a_report_that_cannot_be_kept_goes_to_stderr() {
     let crew = Crew::new(YAML).through("ulimit -f 0").args(&["-q", "--output-file", "r.json"]);
     std::fs::write(crew.path("r.json"), "old").unwrap();
     let ended = with_own_tmpdir(crew).run();
     assert_eq!(ended.status.code(), Some(3), "{:?} {}", ended.status, ended.stderr);
-    let (told, report) = ended.stderr.split_once('\n').unwrap();
-    assert!(told.contains("r.json") && told.contains("File too large"), "{told}");
+    let (message, report) = ended.stderr.split_once('\n').unwrap();
+    assert!(message.contains("r.json") && message.contains("File too large"), "{message}");
     let report: Value = serde_json::from_str(report).unwrap();
     assert_eq!(report["agents"]["a"]["status"], "succeeded");
     let left = ended.path().join("tmp").read_dir().unwrap().count();
@@ -101,7 +101,7 @@ fn a_report_that_can_be_kept_nowhere_goes_to_stderr() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_told_nothing() {
+fn a_closed_stdout_is_not_reported_as_an_error() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ended = with_own_tmpdir(Crew::new(YAML).stdout(writer.into())).run();
@@ -118,10 +118,10 @@ fn long() -> String {
 }
 
 #[test]
-fn a_reader_that_does_not_read_does_not_keep_crew_from_ending() {
+fn a_stuck_reader_does_not_delay_the_exit_after_a_signal() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let running = with_own_tmpdir(Crew::new(&long()).stdout(writer.into())).start();
-    // Once the first byte is there, the report is being written; the rest does not fit the pipe.
+    // The first byte shows that the report is being written; the rest does not fit the pipe.
     reader.read_exact(&mut [0]).unwrap();
     running.signal(Signal::SIGTERM);
     let ended = running.wait();
@@ -130,7 +130,7 @@ fn a_reader_that_does_not_read_does_not_keep_crew_from_ending() {
 }
 
 #[test]
-fn nor_does_it_when_the_signal_came_before_the_report() {
+fn a_stuck_reader_does_not_delay_the_exit_after_an_earlier_signal() {
     let yaml = format!("{}  b: {{model: offline, tools: [endless]}}\n", long());
     let endless = "tools:\n  endless: {description: x, shell: exec sleep 1000}\n";
     let (_reader, writer) = std::io::pipe().unwrap();
@@ -146,7 +146,7 @@ fn nor_does_it_when_the_signal_came_before_the_report() {
 }
 
 #[test]
-fn a_slow_reader_gets_the_whole_report_in_spite_of_a_signal() {
+fn a_slow_reader_gets_the_whole_report_despite_a_signal() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let running = with_own_tmpdir(Crew::new(&long()).stdout(writer.into())).start();
     let mut report = vec![0];
@@ -182,7 +182,7 @@ fn input_comes_from_an_option_a_file_or_a_pipe() {
 }
 
 #[test]
-fn a_command_line_that_is_wrong_is_told_in_the_format_that_was_asked_for() {
+fn an_invalid_command_line_is_reported_in_the_requested_format() {
     for (args, json) in [
         (&["--nope"][..], true),
         (&["-o", "json", "--nope"], true),
@@ -201,7 +201,7 @@ fn a_command_line_that_is_wrong_is_told_in_the_format_that_was_asked_for() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_does_not_hold_up_the_run() {
+fn a_stuck_stderr_does_not_block_the_run() {
     let (_reader, mut writer) = std::io::pipe().unwrap();
     // Full from the start.
     let filler = std::thread::spawn(move || {

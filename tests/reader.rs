@@ -1,4 +1,4 @@
-//! The reader of stdout goes away: nothing more is paid for, and nobody is told what nobody reads.
+//! A closed stdout stops the run, so that nothing more is paid for.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -33,7 +33,7 @@ agents:
   waiting: {model: offline, tools: [endless]}
 "#;
 
-/// Runs until both are under way, closes the read end, and looks at what becomes of it.
+/// Runs until both have started, closes the read end, and checks how the run ends.
 fn closed(reader: impl Sized, writer: OwnedFd) {
     let server = ModelServer::always(hang());
     let shared = writer.try_clone().unwrap();
@@ -71,7 +71,7 @@ fn a_socket_that_is_closed_stops_the_run() {
 }
 
 #[test]
-fn nothing_starts_when_the_reader_has_gone_before() {
+fn nothing_starts_if_stdout_is_already_closed() {
     let server = ModelServer::always(hang());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -83,10 +83,10 @@ fn nothing_starts_when_the_reader_has_gone_before() {
 }
 
 #[test]
-fn whatever_else_stdout_is_does_not_stop_the_run() {
+fn other_kinds_of_stdout_do_not_stop_the_run() {
     let yaml = "tools: {t: {description: x, shell: 'sleep 0.3; echo done'}}\n\
                 agents: {a: {model: offline, tools: [t]}}\n";
-    // Neither of them has a reader that could go.
+    // Neither of them has a reader.
     for stdout in [Stdio::null(), tempfile::tempfile().unwrap().into()] {
         let ended = Crew::new(yaml).stdout(stdout).run();
         assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
@@ -96,7 +96,7 @@ fn whatever_else_stdout_is_does_not_stop_the_run() {
     drop(reader);
     let ended = Crew::new(yaml).args(&["--output-file", "r.json"]).stdout(writer.into()).run();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
-    // A peer that will send nothing more still reads.
+    // A peer that has stopped sending still reads.
     let (mut reader, writer) = UnixStream::pair().unwrap();
     reader.shutdown(Shutdown::Write).unwrap();
     let running = Crew::new(yaml).stdout(OwnedFd::from(writer).into()).start();

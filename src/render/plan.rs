@@ -40,7 +40,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     let tools: Vec<_> = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets)).collect();
     section(["tool", "runs", "timeout", "sandbox", "confirm"], &tools, look, out)?;
     let providers: Vec<_> = plan.providers.iter().map(provider_row).collect();
-    section(["provider", "api", "address"], &providers, look, out)?;
+    section(["provider", "API", "address"], &providers, look, out)?;
     let servers: Vec<_> = plan.mcp_servers.iter().map(|server| server_row(server)).collect();
     section(
         ["MCP server", "command or URL", "timeout", "sandbox", "confirm"],
