@@ -46,7 +46,7 @@ impl Source {
             Self::Text(text) => Ok(text),
             Self::Stdin => in_thread("standard input".to_owned(), || read_bounded(stdin())).await,
             Self::File(path) => {
-                let name = path.display().to_string();
+                let name = format!("input file {path:?}");
                 in_thread(name, move || File::open(&path).and_then(read_bounded)).await
             }
         }
@@ -66,17 +66,17 @@ async fn in_thread(
 }
 
 fn checked(name: &str, bytes: std::io::Result<Vec<u8>>) -> anyhow::Result<String> {
-    let bytes = bytes.with_context(|| format!("cannot read the input from {name}"))?;
+    let bytes = bytes.with_context(|| format!("cannot read {name}"))?;
     ensure!(
         bytes.len() as u64 <= MAX_INPUT,
-        "the input from {name} is larger than {} MiB; give the agents a tool that reads it",
+        "{name} is larger than {} MiB; give the agents a tool that reads it",
         MAX_INPUT / 1024 / 1024
     );
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        anyhow::anyhow!("the input from {name} is not UTF-8 (byte {at})")
+        anyhow::anyhow!("{name} is not UTF-8 (byte {at})")
     })?;
-    ensure!(!text.trim().is_empty(), "the input from {name} is empty");
+    ensure!(!text.trim().is_empty(), "{name} is empty");
     Ok(text)
 }
 

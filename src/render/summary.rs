@@ -207,9 +207,10 @@ fn last_line(report: &Report, look: Look) -> String {
 fn cut_short(reason: &CancelReason, time: &str) -> String {
     let why = words::reason(reason);
     match reason.kind {
-        CancelKind::Interrupted | CancelKind::Terminated => format!("{why} after {time}"),
+        CancelKind::Interrupted | CancelKind::Terminated | CancelKind::Hangup => {
+            format!("{why} after {time}")
+        }
         CancelKind::Timeout => format!("timed out after {time}"),
-        CancelKind::Hangup => format!("stopped by {why} after {time}"),
         CancelKind::AgentFailed
         | CancelKind::OutputClosed
         | CancelKind::AgentTimeout
@@ -311,9 +312,9 @@ crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded,
     #[test]
     fn the_last_line_names_the_reason() {
         for (kind, expected) in [
-            (CancelKind::Interrupted, "interrupted (Ctrl-C) after 2.1s: 0 of 1 agent succeeded"),
-            (CancelKind::Terminated, "terminated (SIGTERM) after 2.1s: 0 of 1 agent succeeded"),
-            (CancelKind::Hangup, "stopped by hangup (SIGHUP) after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Interrupted, "interrupted by Ctrl-C after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Terminated, "terminated by SIGTERM after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Hangup, "ended by SIGHUP after 2.1s: 0 of 1 agent succeeded"),
             (CancelKind::Timeout, "timed out after 2.1s: 0 of 1 agent succeeded"),
             (
                 CancelKind::OutputClosed,

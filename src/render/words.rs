@@ -73,9 +73,9 @@ pub fn cancel_kind(kind: CancelKind) -> &'static str {
         CancelKind::AgentFailed => "another agent failed",
         CancelKind::OutputClosed => "stdout was closed",
         CancelKind::Timeout => "run timeout",
-        CancelKind::Hangup => "hangup (SIGHUP)",
-        CancelKind::Terminated => "terminated (SIGTERM)",
-        CancelKind::Interrupted => "interrupted (Ctrl-C)",
+        CancelKind::Hangup => "ended by SIGHUP",
+        CancelKind::Terminated => "terminated by SIGTERM",
+        CancelKind::Interrupted => "interrupted by Ctrl-C",
     }
 }
 
@@ -192,6 +192,6 @@ mod tests {
     #[test]
     fn a_reason_names_the_agent_that_failed() {
         assert_eq!(reason(&CancelReason::agent_failed("net")), "net failed");
-        assert_eq!(reason(&CancelKind::Interrupted.into()), "interrupted (Ctrl-C)");
+        assert_eq!(reason(&CancelKind::Interrupted.into()), "interrupted by Ctrl-C");
     }
 }

@@ -161,12 +161,13 @@ pub fn detail(text: &str) -> String {
 
 /// The line about the stop of the run, with the time that tools have left.
 pub fn stopping(reason: &CancelReason, grace: Duration) -> String {
-    let (why, hint) = match reason.kind {
-        CancelKind::Interrupted => ("interrupted".to_owned(), " (Ctrl-C again kills them)"),
-        _ => (words::reason(reason), ""),
-    };
+    let why = words::reason(reason);
     if grace.is_zero() {
         return format!("stopping: {why}");
     }
+    let hint = match reason.kind {
+        CancelKind::Interrupted => " (Ctrl-C again kills them)",
+        _ => "",
+    };
     format!("stopping: {why}; tools have {} to exit{hint}", words::limit(grace))
 }

@@ -111,7 +111,7 @@ disk: started
 disk: retrying in 1.2s (429 Too Many Requests)
 disk: running disk_usage
 disk: disk_usage succeeded in 12ms
-stopping: interrupted; tools have 2s to exit (Ctrl-C again kills them)
+stopping: interrupted by Ctrl-C; tools have 2s to exit (Ctrl-C again kills them)
 disk: failed in 1.9s: no answer
 summary
 ";
