@@ -33,16 +33,9 @@ pub fn limits(plan: &CrewPlan) -> Vec<String> {
 
 /// A line for all agents with the same budget.
 fn agents(plan: &CrewPlan) -> Vec<String> {
-    let mut groups: Vec<(&BudgetPlan, Vec<&str>)> = Vec::new();
-    for AgentPlan { name, settings, .. } in &plan.agents {
-        let own = &settings.budget;
-        match groups.iter_mut().find(|(known, _)| *known == own) {
-            Some((_, names)) => names.push(name),
-            None => groups.push((own, vec![name])),
-        }
-    }
-    let line = |(budgeted, names): &(&BudgetPlan, Vec<&str>)| {
-        let most = budget(budgeted)?;
+    let budgets = plan.agents.iter().map(|agent| (&agent.settings.budget, &*agent.name));
+    let line = |(own, names): (&BudgetPlan, Vec<&str>)| {
+        let most = budget(own)?;
         let agents = match names.as_slice() {
             names if names.len() == plan.agents.len() => "each agent".to_owned(),
             [name] => format!("agent {name}"),
@@ -50,7 +43,7 @@ fn agents(plan: &CrewPlan) -> Vec<String> {
         };
         Some(format!("{agents}: at most {most}"))
     };
-    groups.iter().filter_map(line).collect()
+    words::grouped(budgets).into_iter().filter_map(line).collect()
 }
 
 fn rates(provider: &ProviderPlan) -> Option<String> {

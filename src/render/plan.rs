@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::paint::{BAD, paint};
-use super::table::{Column, table};
+use super::table::{Column, Narrow, table};
 use super::words::{count, limit, yes_or_no};
 use super::{Look, fit, limits};
 use crate::plan::{
@@ -240,7 +240,7 @@ fn write_table<const N: usize>(
     look: Look,
     out: &mut (impl Write + ?Sized),
 ) -> io::Result<()> {
-    let columns = titles.map(|title| Column::text(title).wrap());
+    let columns = titles.map(|title| Column::text(title, Narrow::Wrap));
     let lines = table(&columns, rows.len(), |row, column| (&rows[row][column]).into(), look.width);
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }

@@ -28,9 +28,13 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
         let style = if position == 0 { FAINT } else { PLAIN };
         writeln!(out, "{}", paint(line, style, look.colour))?;
     }
-    let mut notes = grouped_notes(&report.agents);
+    let noted = report
+        .agents
+        .iter()
+        .flat_map(|agent| notes(agent).into_iter().map(|note| (note, &*agent.name)));
+    let mut notes = by_agents(noted);
     notes.extend(queued(&report.agents));
-    notes.extend(stopped(&report.agents));
+    notes.extend(by_agents(stopped(&report.agents)));
     notes.extend(cleaned_up(&report.cleanup));
     if report.cleanup.guardian_lost {
         notes.push(GUARDIAN_LOST.to_owned());
@@ -51,19 +55,10 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
     out.flush()
 }
 
-/// Each note once, with all its agents: in a large crew many end alike.
-fn grouped_notes(agents: &[AgentReport]) -> Vec<String> {
-    let mut groups: Vec<(String, Vec<&str>)> = vec![];
-    for agent in agents {
-        for note in notes(agent) {
-            match groups.iter_mut().find(|group| group.0 == note) {
-                Some(group) => group.1.push(&agent.name),
-                None => groups.push((note, vec![&agent.name])),
-            }
-        }
-    }
+/// A line for each note, with the names of its agents.
+fn by_agents<'a>(notes: impl IntoIterator<Item = (String, &'a str)>) -> Vec<String> {
     let line = |(note, names)| format!("{}: {note}", words::names(names, MAX_NAMES));
-    groups.into_iter().map(line).collect()
+    words::grouped(notes).into_iter().map(line).collect()
 }
 
 /// Everything unusual about one agent besides its status.
@@ -100,48 +95,26 @@ fn queued(agents: &[AgentReport]) -> Option<String> {
     Some(format!("{names}: model calls were queued for up to {longest}"))
 }
 
-/// One line for all agents that were cancelled or skipped for the same reason.
-fn stopped(agents: &[AgentReport]) -> Vec<String> {
-    let mut groups: Vec<(AgentStatus, &CancelReason, Vec<&str>)> = vec![];
-    for agent in agents {
-        let Some(reason) = &agent.reason else { continue };
-        if !matches!(agent.status, AgentStatus::Cancelled | AgentStatus::Skipped) {
-            continue;
-        }
-        match groups.iter_mut().find(|group| (group.0, group.1) == (agent.status, reason)) {
-            Some(group) => group.2.push(&agent.name),
-            None => groups.push((agent.status, reason, vec![&agent.name])),
-        }
-    }
-    let line = |(status, reason, names): (_, _, Vec<&str>)| {
-        let names = words::names(names, MAX_NAMES);
-        format!("{names}: {} ({})", words::status(status), words::reason(reason))
-    };
-    groups.into_iter().map(line).collect()
+/// The agents that were cancelled or skipped, by reason.
+fn stopped(agents: &[AgentReport]) -> impl Iterator<Item = (String, &str)> {
+    let is_stopped =
+        |agent: &AgentReport| matches!(agent.status, AgentStatus::Cancelled | AgentStatus::Skipped);
+    agents.iter().filter(move |agent| is_stopped(agent)).filter_map(|agent| {
+        let reason = words::reason(agent.reason.as_ref()?);
+        Some((format!("{} ({reason})", words::status(agent.status)), &*agent.name))
+    })
 }
 
 fn cleaned_up(cleanup: &Cleanup) -> Option<String> {
-    let mut done = vec![];
-    if cleanup.model_calls_cancelled > 0 {
-        done.push(words::count(
-            cleanup.model_calls_cancelled,
-            "model call cancelled",
-            "model calls cancelled",
-        ));
-    }
-    if cleanup.http_calls_cancelled > 0 {
-        done.push(words::count(
-            cleanup.http_calls_cancelled,
-            "HTTP request cancelled",
-            "HTTP requests cancelled",
-        ));
-    }
-    if cleanup.processes_stopped > 0 {
-        done.push(words::count(cleanup.processes_stopped, "process stopped", "processes stopped"));
-    }
-    if cleanup.processes_killed > 0 {
-        done.push(words::count(cleanup.processes_killed, "process killed", "processes killed"));
-    }
+    let done = [
+        (cleanup.model_calls_cancelled, "model call cancelled", "model calls cancelled"),
+        (cleanup.http_calls_cancelled, "HTTP request cancelled", "HTTP requests cancelled"),
+        (cleanup.processes_stopped, "process stopped", "processes stopped"),
+        (cleanup.processes_killed, "process killed", "processes killed"),
+    ];
+    let done = done.into_iter().filter(|(number, ..)| *number > 0);
+    let mut done: Vec<_> =
+        done.map(|(number, one, many)| words::count(number, one, many)).collect();
     if done.is_empty() {
         return None;
     }
@@ -162,19 +135,14 @@ fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<
     Ok(())
 }
 
-/// Each error once, with the agents it ended and what to do.
+/// Each error once, with its agents and advice.
 fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
-    let mut groups: Vec<(String, String, Vec<&str>)> = vec![];
-    for agent in agents {
-        let Some(error) = &agent.error else { continue };
+    let failures = agents.iter().filter_map(|agent| {
+        let error = agent.error.as_ref()?;
         let text = fit::cut(&words::error(error), MAX_ERROR).into_owned();
-        let advice = advice(error, &agent.model);
-        match groups.iter_mut().find(|group| group.0 == text && group.1 == advice) {
-            Some(group) => group.2.push(&agent.name),
-            None => groups.push((text, advice, vec![&agent.name])),
-        }
-    }
-    for (error, advice, names) in groups {
+        Some(((text, advice(error, &agent.model)), &*agent.name))
+    });
+    for ((error, advice), names) in words::grouped(failures) {
         let names = paint(&words::names(names, MAX_NAMES), STRONG, look.colour);
         writeln!(out, "\n{} {names}: {error}", paint("error", BAD, look.colour))?;
         writeln!(out, "  {advice}")?;

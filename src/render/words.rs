@@ -122,6 +122,21 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// Each key once, in the order of its first appearance, with the names of all its agents: in a large
+/// crew many end alike.
+pub fn grouped<'a, K: PartialEq>(
+    agents: impl IntoIterator<Item = (K, &'a str)>,
+) -> Vec<(K, Vec<&'a str>)> {
+    let mut groups: Vec<(K, Vec<&str>)> = Vec::new();
+    for (key, name) in agents {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((key, vec![name])),
+        }
+    }
+    groups
+}
+
 pub fn yes_or_no(yes: bool) -> &'static str {
     if yes { "yes" } else { "no" }
 }
