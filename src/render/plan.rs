@@ -80,7 +80,7 @@ pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> 
             ]
         };
         let tools: Vec<_> = offer.tools.iter().map(row).collect();
-        write_table(["tool", "hints", "description"], &tools, look, out)?;
+        section(["tool", "hints", "description"], &tools, look, out)?;
         for fault in &offer.faults {
             writeln!(out, "{}: {}", paint("error", BAD, look.colour), inline(fault))?;
         }
@@ -231,15 +231,6 @@ fn section<const N: usize>(
         return Ok(());
     }
     writeln!(out)?;
-    write_table(titles, rows, look, out)
-}
-
-fn write_table<const N: usize>(
-    titles: [&'static str; N],
-    rows: &[[String; N]],
-    look: Look,
-    out: &mut (impl Write + ?Sized),
-) -> io::Result<()> {
     let columns = titles.map(|title| Column::text(title, Narrow::Wrap));
     let lines = table(&columns, rows.len(), |row, column| (&rows[row][column]).into(), look.width);
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
