@@ -256,7 +256,7 @@ fn a_question_interrupts_the_drawing() {
         terminal.wait_for(ASKED, times);
         let shown = terminal.shown();
         let (before, question) = shown.rsplit_once("a wants to run").unwrap();
-        // It starts at the beginning of a line, the drawing is cleared, and nothing is drawn over it.
+        // It starts a line, the drawing is cleared, and nothing is drawn over it.
         assert!(before.is_empty() || before.ends_with(['\r', '\n', 'K', 'J']), "{shown:?}");
         assert!(question.ends_with(ASKED) && !question.contains('\u{1b}'), "{shown:?}");
         terminal.type_in("y\n");

@@ -19,8 +19,8 @@ use crate::report::CancelKind;
 /// # Errors
 /// stdout cannot be watched.
 pub fn watch(cancel: &Cancellation) -> io::Result<()> {
-    // A duplicate that no other code closes. It stays blocking: O_NONBLOCK would change the pipe for
-    // every process that shares it.
+    // A duplicate that no other code closes. It stays blocking: O_NONBLOCK would change the pipe
+    // for every process that shares it.
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let kind = stdout.metadata()?.file_type();
     if !kind.is_fifo() && !kind.is_socket() {

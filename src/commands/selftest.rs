@@ -9,8 +9,7 @@ use super::invalid::{failed, invalid};
 use crate::cli::SelftestArgs;
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
-use crate::render;
-use crate::render::{Format, Screens};
+use crate::render::{self, Format, Screens};
 use crate::selftest::{self, Ended, SelftestStatus, keeper, zoo};
 
 pub fn selftest(args: &SelftestArgs) -> ExitStatus {

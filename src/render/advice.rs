@@ -66,7 +66,7 @@ fn other(kind: ErrorKind) -> &'static str {
         ErrorKind::Overloaded => "run again later, raise `retries`, or use another model (-m)",
         ErrorKind::BadRequest => "check the model name and the agent's settings",
         ErrorKind::ContextLength => {
-            "shorten the prompt, lower the tools' `max_output`, or use a model with a larger context window"
+            "shorten the prompt, lower the tools' `max_output`, or use a model with more context"
         }
         ErrorKind::InvalidResponse => {
             "use another model or a list of models; raise `max_answer` if the answer was too long, \

@@ -73,8 +73,8 @@ fn joined<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// The prices of each model in use, as rows of a table, or no rows if the file has no prices. A model
-/// that no pattern matches is listed as `unknown`.
+/// The prices of each model in use, as rows of a table, or no rows if the file has no prices. If no
+/// pattern matches a model, its price is `unknown`.
 pub fn prices(plan: &CrewPlan) -> Vec<[String; 4]> {
     let mut rows: Vec<[String; 4]> = Vec::new();
     if plan.prices.is_empty() {

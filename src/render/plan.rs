@@ -210,8 +210,8 @@ fn permissions(sandbox: Option<&SandboxPlan>) -> String {
     fit::cut(&inline(&parts.join(", ")), MAX_SANDBOX).into_owned()
 }
 
-/// The request of an HTTP tool, without path and query: a variable may have put a key into them. All
-/// hosts that it may be redirected to are listed.
+/// The request of an HTTP tool, with all hosts that it may be redirected to. Path and query are
+/// left out: a variable may have put a key into them.
 fn request(http: &HttpPlan) -> String {
     let mut hosts = http.hosts.iter().map(ToString::to_string);
     let own = hosts.next().unwrap_or_default();

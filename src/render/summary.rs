@@ -1,5 +1,5 @@
-//! The outcome of a run for the person who started it: a table of the agents, notes, and finally the
-//! errors and what to do about them.
+//! The outcome of a run for the person who started it: a table of the agents, notes, and finally
+//! the errors and what to do about them.
 
 use std::io::{self, Write};
 

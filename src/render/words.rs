@@ -122,8 +122,8 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Each key once, in the order of its first appearance, with the names of all its agents: in a large
-/// crew many end alike.
+/// Each key once, in the order of its first appearance, with the names of all its agents. Many
+/// agents of a large crew end alike.
 pub fn grouped<'a, K: PartialEq>(
     agents: impl IntoIterator<Item = (K, &'a str)>,
 ) -> Vec<(K, Vec<&'a str>)> {

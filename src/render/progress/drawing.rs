@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 /// Above the rate at which the writer draws, so that no frame is held back.
 const MAX_PER_SECOND: u8 = 50;
 
-/// One bar of indicatif with all lines as its message, so that they change in one write. (With a bar
-/// for each line, every change would redraw all of them or be held back by the rate limit.)
+/// One bar of indicatif with all lines as its message, so that they change in one write. With one
+/// bar for each line, every change would redraw all of them or be held back by the rate limit.
 pub struct Drawing {
     term: Box<dyn TermLike>,
     bar: ProgressBar,

@@ -28,8 +28,8 @@ const FRAME: Duration = Duration::from_millis(100);
 const MAX_WRITE: Duration = Duration::from_millis(200);
 /// How long all writes may take together, however steadily the reader reads.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// Bytes of one write, in whole lines where they fit. The smaller it is, the sooner a slow reader is
-/// seen to read.
+/// Bytes of one write, in whole lines where they fit. The smaller it is, the sooner crew sees that
+/// a slow reader still reads.
 const CHUNK: usize = 1024;
 
 #[derive(Debug)]
