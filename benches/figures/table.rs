@@ -1,6 +1,6 @@
 //! The figures as a table: crew beside its floor.
 
-use crew::render::table::{Column, table};
+use crew::render::table::{Column, Narrow, table};
 
 /// One figure, measured several times; the floor's samples are those taken in turn with crew's.
 pub struct Row {
@@ -25,16 +25,16 @@ pub enum Goal {
 }
 
 const COLUMNS: [Column; 10] = [
-    Column::text("figure"),
-    Column::text(""),
-    Column::number("crew min"),
-    Column::number("median"),
-    Column::text("floor"),
-    Column::number("min"),
-    Column::number("median"),
-    Column::number("ratio"),
-    Column::number("goal"),
-    Column::text(""),
+    Column::text("figure", Narrow::Never),
+    Column::text("", Narrow::Never),
+    Column::number("crew min", Narrow::Never),
+    Column::number("median", Narrow::Never),
+    Column::text("floor", Narrow::Never),
+    Column::number("min", Narrow::Never),
+    Column::number("median", Narrow::Never),
+    Column::number("ratio", Narrow::Never),
+    Column::number("goal", Narrow::Never),
+    Column::text("", Narrow::Never),
 ];
 
 pub fn render(rows: &[Row]) -> String {

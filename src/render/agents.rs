@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::table::{Column, table};
+use super::table::{Column, Narrow, table};
 use super::{fit, words};
 use crate::report::AgentReport;
 use crate::text::inline;
@@ -14,18 +14,24 @@ const MIN_NAME: usize = 8;
 type Cell = fn(&AgentReport) -> Cow<'_, str>;
 
 const COLUMNS: [(Column, Cell); 8] = [
-    (Column::text("agent").cut(MIN_NAME), |agent| inline(&agent.name)),
-    (Column::text("status"), |agent| {
-        format!("{} {}", words::mark(agent.status), words::agent_status(agent.status)).into()
+    (Column::text("agent", Narrow::Cut(MIN_NAME)), |agent| inline(&agent.name)),
+    (Column::text("status", Narrow::Never), |agent| {
+        format!("{} {}", words::mark(agent.status), words::status(agent.status)).into()
     }),
-    (Column::text("model").optional(3), |agent| {
+    (Column::text("model", Narrow::LeaveOut(3)), |agent| {
         fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into()
     }),
-    (Column::number("turns").optional(5), |agent| agent.turns.to_string().into()),
-    (Column::number("tools").optional(4), |agent| agent.usage.tool_calls.to_string().into()),
-    (Column::number("tokens in").optional(2), |agent| agent.usage.input_tokens.to_string().into()),
-    (Column::number("out").optional(2), |agent| agent.usage.output_tokens.to_string().into()),
-    (Column::number("time").optional(1), |agent| {
+    (Column::number("turns", Narrow::LeaveOut(5)), |agent| agent.turns.to_string().into()),
+    (Column::number("tools", Narrow::LeaveOut(4)), |agent| {
+        agent.usage.tool_calls.to_string().into()
+    }),
+    (Column::number("tokens in", Narrow::LeaveOut(2)), |agent| {
+        agent.usage.input_tokens.to_string().into()
+    }),
+    (Column::number("out", Narrow::LeaveOut(2)), |agent| {
+        agent.usage.output_tokens.to_string().into()
+    }),
+    (Column::number("time", Narrow::LeaveOut(1)), |agent| {
         agent.started_ms.map(|_| words::millis(agent.duration_ms)).unwrap_or_default().into()
     }),
 ];

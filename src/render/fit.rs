@@ -1,4 +1,4 @@
-//! Text measured in terminal columns, not in bytes or characters.
+//! Text measured in columns of a terminal, not in bytes or characters.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -6,18 +6,18 @@ use std::io::{self, Write};
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Columns that `text`, which is one line, takes.
+/// The width of one line of text, in columns.
 pub fn width(text: &str) -> usize {
     if is_plain(text) { text.len() } else { text.width() }
 }
 
-/// Of nothing but the visible ASCII characters and blanks, as nearly all texts are: one column and
-/// one byte each, and none that does anything.
+/// Whether a text has visible ASCII characters and blanks only, as nearly all texts do: each takes
+/// one column and one byte, and none controls a terminal.
 pub fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-/// `text` in at most `room` columns; `…` stands for what was cut.
+/// Cuts `text` to `room` columns, with `…` in place of the rest.
 pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     if text.len() <= room && is_plain(text) {
         return Cow::Borrowed(text);
@@ -49,12 +49,12 @@ fn columns(character: char) -> usize {
     }
 }
 
-/// `text`, which is one line, in pieces of at most `room` columns.
+/// Splits one line of text into pieces of at most `room` columns.
 pub fn rows(text: &str, room: usize) -> Vec<&str> {
     pieces(text, |rest| fitting(rest, room))
 }
 
-/// As [`rows`], but broken between words where that is possible, and without the blanks there.
+/// Like [`rows`], but splits between words where possible and drops the blanks there.
 pub fn wrap(text: &str, room: usize) -> Vec<&str> {
     let end = |rest: &str| match fitting(rest, room) {
         end if rest[end..].is_empty() || rest[end..].starts_with(' ') => end,
@@ -73,7 +73,7 @@ fn pieces(mut rest: &str, end: impl Fn(&str) -> usize) -> Vec<&str> {
     pieces
 }
 
-/// Bytes of the characters that fit into `room` columns: of the first one at least.
+/// The bytes that fit into `room` columns, at least those of the first character.
 fn fitting(text: &str, room: usize) -> usize {
     let mut used = 0;
     let too_wide = text.char_indices().find(|(at, character)| {
@@ -83,22 +83,22 @@ fn fitting(text: &str, room: usize) -> usize {
     too_wide.map_or(text.len(), |(at, _)| at)
 }
 
-/// `text` cut to `room` columns and filled up to them.
+/// Cuts or pads `text` to `room` columns.
 pub fn pad(text: &str, room: usize) -> String {
     let text = cut(text, room);
     let fill = room.saturating_sub(width(&text));
     format!("{text}{}", " ".repeat(fill))
 }
 
-/// JSON on one line, at most about `room` bytes of it, written no further than that: arguments
-/// come from a model and can be megabytes.
+/// The first `room` bytes of a value as JSON on one line. No more is serialized: arguments come
+/// from a model and can be megabytes.
 pub fn compact(value: &Value, room: usize) -> String {
-    let mut start = Capped { bytes: Vec::new(), room, full: false };
-    // The only error is that of the full buffer, and there is `full` for that.
-    let _ = serde_json::to_writer(&mut start, value);
-    let mut text = String::from_utf8_lossy(&start.bytes).into_owned();
-    if start.full {
-        // A character may have been cut in two.
+    let mut head = Capped { bytes: Vec::new(), room, full: false };
+    // The only possible error is a full buffer.
+    let _ = serde_json::to_writer(&mut head, value);
+    let mut text = String::from_utf8_lossy(&head.bytes).into_owned();
+    if head.full {
+        // The last character may be incomplete.
         text.truncate(text.trim_end_matches('\u{fffd}').len());
         text.push('…');
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_written_as_far_as_there_is_room() {
+    fn json_stops_where_the_room_ends() {
         assert_eq!(compact(&json!({"path": "/", "n": 1}), 80), r#"{"path":"/","n":1}"#);
         assert_eq!(compact(&json!("ああ"), 6), "\"あ…");
         assert_eq!(compact(&json!("x".repeat(1_000_000)), 4), "\"xxx…");

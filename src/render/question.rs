@@ -1,5 +1,5 @@
-//! The question whether a tool may run. It shows everything the tool will do or, where a model wrote
-//! too much, how much is left out.
+//! The question whether a tool may run. It shows everything that the tool will do or, where a model
+//! wrote too much, how much is left out.
 
 use serde_json::Value;
 

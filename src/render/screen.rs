@@ -9,40 +9,20 @@ use console::Term;
 /// Columns where no terminal says how many there are.
 const DEFAULT_WIDTH: usize = 100;
 
-/// The environment variables that decide about colours; `None` where unset.
-#[derive(Debug, Clone, Default)]
-struct Environment {
-    no_color: Option<String>,
-    clicolor: Option<String>,
-    clicolor_force: Option<String>,
-    term: Option<String>,
-}
-
-impl Environment {
-    fn current() -> Self {
-        let read = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Self {
-            no_color: read("NO_COLOR"),
-            clicolor: read("CLICOLOR"),
-            clicolor_force: read("CLICOLOR_FORCE"),
-            term: read("TERM"),
-        }
-    }
-}
+/// Looks up an environment variable.
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Whether to use colours. `--color` takes precedence over `NO_COLOR` (set and not empty), then
 /// `CLICOLOR_FORCE` (set and not `0`), then `CLICOLOR=0`, then whether it is a terminal.
-fn colour(choice: ColorChoice, environment: &Environment, terminal: bool) -> bool {
-    let is_set = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
-    let is_zero = |value: &Option<String>| value.as_deref() == Some("0");
+fn colour(choice: ColorChoice, env: Env<'_>, terminal: bool) -> bool {
+    let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
+    let is_zero = |name| env(name).as_deref() == Some("0");
     match choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto if is_set(&environment.no_color) => false,
-        ColorChoice::Auto if is_set(&environment.clicolor_force) => {
-            !is_zero(&environment.clicolor_force) || (terminal && !is_zero(&environment.clicolor))
-        }
-        ColorChoice::Auto => terminal && !is_zero(&environment.clicolor),
+        ColorChoice::Auto if is_set("NO_COLOR") => false,
+        ColorChoice::Auto if is_set("CLICOLOR_FORCE") && !is_zero("CLICOLOR_FORCE") => true,
+        ColorChoice::Auto => terminal && !is_zero("CLICOLOR"),
     }
 }
 
@@ -57,13 +37,13 @@ pub struct Screen {
 }
 
 impl Screen {
-    fn new(is_terminal: bool, term: &Term, choice: ColorChoice, environment: &Environment) -> Self {
-        let terminal = is_terminal && environment.term.as_deref() != Some("dumb");
+    fn new(is_terminal: bool, term: &Term, choice: ColorChoice, env: Env<'_>) -> Self {
+        let terminal = is_terminal && env("TERM").as_deref() != Some("dumb");
         let width = match term.size_checked() {
             Some((_, columns)) if is_terminal => usize::from(columns),
             _ => DEFAULT_WIDTH,
         };
-        Self { terminal, width, colour: colour(choice, environment, terminal) }
+        Self { terminal, width, colour: colour(choice, env, terminal) }
     }
 
     pub fn look(self, verbose: bool) -> Look {
@@ -82,8 +62,8 @@ pub struct Screens {
 
 impl Screens {
     pub fn new(choice: ColorChoice) -> Self {
-        let environment = Environment::current();
-        let screen = |is_terminal, term| Screen::new(is_terminal, &term, choice, &environment);
+        let env = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
+        let screen = |is_terminal, term| Screen::new(is_terminal, &term, choice, &env);
         Self {
             stdout: screen(std::io::stdout().is_terminal(), Term::stdout()),
             stderr: screen(std::io::stderr().is_terminal(), Term::stderr()),
@@ -106,22 +86,14 @@ pub struct Look {
 mod tests {
     use super::*;
 
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
-        let get = |name: &str| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
-        Environment {
-            no_color: get("NO_COLOR"),
-            clicolor: get("CLICOLOR"),
-            clicolor_force: get("CLICOLOR_FORCE"),
-            term: get("TERM"),
-        }
+    fn env(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     }
 
     #[test]
     fn the_flag_takes_precedence_over_the_environment() {
-        let no = environment(&[("NO_COLOR", "1"), ("CLICOLOR", "0")]);
-        let yes = environment(&[("CLICOLOR_FORCE", "1")]);
+        let no = env(&[("NO_COLOR", "1"), ("CLICOLOR", "0")]);
+        let yes = env(&[("CLICOLOR_FORCE", "1")]);
         assert!(colour(ColorChoice::Always, &no, false));
         assert!(!colour(ColorChoice::Never, &yes, true));
     }
@@ -140,15 +112,15 @@ mod tests {
             (&[("CLICOLOR", "0")], false, false),
             (&[("CLICOLOR", "1")], true, false),
         ] {
-            let environment = environment(pairs);
-            assert_eq!(colour(ColorChoice::Auto, &environment, true), on_terminal, "{pairs:?}");
-            assert_eq!(colour(ColorChoice::Auto, &environment, false), elsewhere, "{pairs:?}");
+            let env = env(pairs);
+            assert_eq!(colour(ColorChoice::Auto, &env, true), on_terminal, "{pairs:?}");
+            assert_eq!(colour(ColorChoice::Auto, &env, false), elsewhere, "{pairs:?}");
         }
     }
 
     #[test]
     fn a_dumb_terminal_does_not_count_as_a_terminal() {
-        let dumb = environment(&[("TERM", "dumb")]);
+        let dumb = env(&[("TERM", "dumb")]);
         let screen = Screen::new(true, &Term::stdout(), ColorChoice::Auto, &dumb);
         assert!(!screen.terminal && !screen.colour);
     }

@@ -18,36 +18,28 @@ pub struct Column {
 
 /// How a column narrows where the table is too wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Narrow {
+pub enum Narrow {
     Never,
-    /// It is left out. Those of the highest rank go first.
+    /// It is left out. Those of the highest rank, from 1, go first.
     LeaveOut(u8),
-    /// Its cells are cut, down to so many columns of the terminal.
+    /// Its cells are cut, to no less than this width.
     Cut(usize),
     /// Its cells continue on further lines.
     Wrap,
 }
 
 impl Column {
-    pub const fn text(title: &'static str) -> Self {
-        Self { title, is_numeric: false, narrow: Narrow::Never }
+    pub const fn text(title: &'static str, narrow: Narrow) -> Self {
+        Self { title, is_numeric: false, narrow }
     }
 
     /// A column that is aligned to the right.
-    pub const fn number(title: &'static str) -> Self {
-        Self { title, is_numeric: true, narrow: Narrow::Never }
+    pub const fn number(title: &'static str, narrow: Narrow) -> Self {
+        Self { title, is_numeric: true, narrow }
     }
 
-    pub const fn optional(self, rank: u8) -> Self {
-        Self { narrow: Narrow::LeaveOut(rank), ..self }
-    }
-
-    pub const fn cut(self, min: usize) -> Self {
-        Self { narrow: Narrow::Cut(min), ..self }
-    }
-
-    pub const fn wrap(self) -> Self {
-        Self { narrow: Narrow::Wrap, ..self }
+    fn rank(&self) -> u8 {
+        if let Narrow::LeaveOut(rank) = self.narrow { rank } else { 0 }
     }
 }
 
@@ -68,10 +60,10 @@ pub fn table<'c>(
     }
     let mut shown: Vec<Shown> =
         columns.iter().enumerate().map(|at| Shown::measure(at, rows, &cell)).collect();
-    while total(&shown) > width {
-        let rank = shown.iter().filter_map(Shown::rank).max();
-        let Some(rank) = rank else { break };
-        shown.retain(|column| column.rank() != Some(rank));
+    while total(&shown) > width
+        && let Some(rank @ 1..) = shown.iter().map(|shown| shown.column.rank()).max()
+    {
+        shown.retain(|shown| shown.column.rank() < rank);
     }
     narrow(&mut shown, width);
     if total(&shown) > width && columns.iter().any(|column| column.narrow == Narrow::Wrap) {
@@ -121,13 +113,6 @@ impl Shown {
             Narrow::Wrap => word,
         };
         Self { index, column: *column, width, min }
-    }
-
-    fn rank(&self) -> Option<u8> {
-        match self.column.narrow {
-            Narrow::LeaveOut(rank) => Some(rank),
-            Narrow::Never | Narrow::Cut(_) | Narrow::Wrap => None,
-        }
     }
 }
 
@@ -195,8 +180,11 @@ fn push_list<'c>(
 mod tests {
     use super::*;
 
-    const COLUMNS: [Column; 3] =
-        [Column::text("tool").wrap(), Column::text("runs").wrap(), Column::number("uses").wrap()];
+    const COLUMNS: [Column; 3] = [
+        Column::text("tool", Narrow::Wrap),
+        Column::text("runs", Narrow::Wrap),
+        Column::number("uses", Narrow::Wrap),
+    ];
     const ROWS: [[&str; 3]; 2] =
         [["disk_usage", "df -h {{ path }}", "3"], ["名前", "sh: uptime || cat /proc/loadavg", ""]];
 

@@ -52,7 +52,7 @@ fn a_file_gets_no_colours_from_the_terminal_on_stdout() {
     assert!(file.contains("a succeeded") && !file.contains('\u{1b}'), "{file}");
 }
 
-/// What was kept of a report in the run's own `TMPDIR`, which is all that is there.
+/// The report that was kept in the run's own `TMPDIR`, the only file there.
 fn kept(ended: &Ended) -> Value {
     let folder = ended.path().join("tmp");
     let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).collect();

@@ -105,8 +105,8 @@ impl Progress {
     }
 
     /// Ends the progress with `last`, such as the summary, which is written even with
-    /// [`Options::quiet`]. Waits only as long as stderr keeps taking it; returns false if it did not
-    /// take all of it.
+    /// [`Options::quiet`]. Waits only as long as stderr keeps taking it. Returns false if stderr
+    /// did not take all of it.
     pub fn finish(mut self, last: Vec<u8>) -> bool {
         self.end(last)
     }

@@ -39,7 +39,7 @@ impl Write for Kept {
     }
 }
 
-/// A reader that has stopped reading: a write tells that it began, and ends with the test.
+/// A reader that has stopped reading: a write signals that it began, and returns when released.
 struct Stuck {
     began: Sender<()>,
     release: Receiver<()>,
@@ -57,7 +57,7 @@ impl Write for Stuck {
     }
 }
 
-/// One agent's run with everything that can happen in it.
+/// All events in the run of one agent.
 fn events() -> Vec<Event> {
     let tool = "disk_usage".to_owned();
     vec![
@@ -109,13 +109,13 @@ fn written(options: Options, last: &str) -> String {
 }
 
 #[test]
-fn without_a_terminal_there_is_a_line_per_change_of_state() {
+fn without_a_terminal_each_change_of_state_is_a_line() {
     let expected = "\
 disk: started
 disk: retrying in 1.2s (429 Too Many Requests)
 disk: running disk_usage
 disk: disk_usage succeeded in 12ms
-stopping: interrupted; tools have 2s to end (Ctrl-C again kills them)
+stopping: interrupted by Ctrl-C; tools have 2s to exit (Ctrl-C again kills them)
 disk: failed in 1.9s: no answer
 summary
 ";
@@ -130,14 +130,14 @@ fn verbose_adds_model_calls_and_arguments() {
 }
 
 #[test]
-fn quiet_is_silent_but_for_the_last_words() {
+fn quiet_prints_only_the_last_text() {
     let quiet = Options { quiet: true, ..PLAIN };
     assert_eq!(written(quiet, ""), "");
     assert_eq!(written(quiet, "error\n"), "error\n");
 }
 
 #[test]
-fn a_reader_that_stopped_reading_keeps_nobody_waiting() {
+fn a_stuck_reader_does_not_block_the_run() {
     let (began, has_begun) = channel();
     let (_release, release) = channel();
     let stuck = Box::new(Stuck { began, release });
@@ -155,7 +155,7 @@ fn a_reader_that_stopped_reading_keeps_nobody_waiting() {
 }
 
 #[test]
-fn lines_that_a_slow_reader_missed_are_counted() {
+fn dropped_lines_are_counted() {
     let (began, has_begun) = channel();
     let (release, released) = channel();
     let kept = Kept::default();
@@ -180,15 +180,15 @@ fn lines_that_a_slow_reader_missed_are_counted() {
     drop(release);
     assert!(progress.finish(vec![]));
     let text = kept.text();
-    // As many as fit into 256 KiB, and the one that was being written.
+    // The lines that fit into 256 KiB, and the one that was being written.
     let kept = 256 * 1024 / "disk: started\n".len();
     assert_eq!(text.matches("disk: started\n").count(), kept + 1);
-    let left_out = 20_000 - kept;
-    assert!(text.ends_with(&format!("({left_out} lines left out: stderr is too slow)\n")));
+    let dropped = 20_000 - kept;
+    assert!(text.ends_with(&format!("({dropped} lines dropped: stderr is too slow)\n")));
 }
 
 #[test]
-fn a_stderr_that_is_closed_is_no_obstacle() {
+fn a_closed_stderr_does_not_block_the_end() {
     let (began, _) = channel();
     let (release, released) = channel();
     drop(release);
@@ -199,7 +199,7 @@ fn a_stderr_that_is_closed_is_no_obstacle() {
     assert!(!progress.finish(b"summary".to_vec()));
 }
 
-/// Four agents: one at a tool, one waiting for another try, one done, one waiting.
+/// Four agents: one runs a tool, one waits for a retry, one is done, one waits.
 fn busy_board(now: Instant) -> Board {
     let mut board = Board::new(&["disk", "net", "名前\u{1b}[2J", "summary"], false);
     let start = now - Duration::from_secs(65);
@@ -247,7 +247,7 @@ fn a_frame_has_a_line_per_agent() {
 }
 
 #[test]
-fn a_low_terminal_gets_one_bar() {
+fn a_low_terminal_shows_one_bar() {
     let now = Instant::now() + Duration::from_secs(100);
     let board = busy_board(now);
     let expected = ["█████░░░░░░░░░░░░░░░ 1/4 done, 2 running, 1 waiting  1m05s"];
@@ -258,7 +258,7 @@ fn a_low_terminal_gets_one_bar() {
 }
 
 #[test]
-fn frames_fit_whatever_the_size() {
+fn frames_fit_every_width() {
     let now = Instant::now() + Duration::from_secs(100);
     let mut board = busy_board(now);
     let reason = CancelKind::Timeout.into();
@@ -274,7 +274,7 @@ fn frames_fit_whatever_the_size() {
 }
 
 #[test]
-fn what_was_drawn_is_gone_afterwards() {
+fn clearing_removes_all_that_was_drawn() {
     let term = InMemoryTerm::new(24, 40);
     term.write_line("$ crew run").unwrap();
     let mut drawing = Drawing::new(&term);
@@ -282,7 +282,7 @@ fn what_was_drawn_is_gone_afterwards() {
     let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
     drawing.draw(lines(&["disk  1s", "名前  2s"]), (40, 24));
     assert_eq!(term.contents(), "$ crew run\ndisk  1s\n名前  2s");
-    // What a terminal echoes for a Ctrl-C.
+    // The echo of Ctrl-C.
     term.write_str("^C").unwrap();
     drawing.draw(lines(&["disk  1s", "名前  2s", "stopping"]), (40, 24));
     assert_eq!(term.contents(), "$ crew run\ndisk  1s\n名前  2s\nstopping");

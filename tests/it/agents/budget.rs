@@ -115,7 +115,7 @@ fn concurrent_long_answers_stay_within_the_budget() {
     // 2010 tokens each: the fifth call exceeds the limit.
     assert_eq!(server.requests().len(), 5, "{:#}", report["usage"]);
     assert_eq!(with(&report, "/status", "succeeded"), 5);
-    let waits = "waiting for its turn (calls under way may use up the budget)";
+    let waits = "queued (calls under way may use up the budget)";
     assert!(ended.stderr.contains(waits), "{}", ended.stderr);
     let waited = report["agents"].as_object().unwrap().values();
     assert!(waited.filter(|agent| agent["queued_ms"].as_u64() > Some(1000)).count() > 5);
@@ -303,9 +303,12 @@ fn check_shows_limits_and_prices() {
           c: {model: [offline, ollama/x]}
     "});
     assert!(text.contains("at most 5000 tokens, 1 model call\n"), "{text}");
-    assert!(text.contains("\n        agent a: at most a cost of 0.5, 3 tool calls\n"), "{text}");
+    assert!(text.contains("\n        agent a: at most cost 0.5, 3 tool calls\n"), "{text}");
     assert!(text.contains("\n        each of b, c: at most 3 tool calls\n"), "{text}");
-    assert!(text.contains("ollama: at most 2 calls at once, 60 requests a minute\n"), "{text}");
+    assert!(
+        text.contains("ollama: at most 2 concurrent calls, 60 requests per minute\n"),
+        "{text}"
+    );
     let price = |text: &str| {
         let line = text.lines().find(|line| line.starts_with("ollama/x  ")).unwrap().to_owned();
         line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
@@ -332,7 +335,7 @@ fn the_example_of_the_docs_works() {
     assert!((usage["cost"].as_f64().unwrap() - (30.0 * 0.15 + 20.0 * 0.6) / 1e6).abs() < 1e-12);
     let text = Crew::check(yaml).envs(&env).run_as_is().stdout;
     for line in [
-        "at most 200000 tokens, a cost of 0.5, 100 model calls, 50 tool calls",
+        "at most 200000 tokens, cost 0.5, 100 model calls, 50 tool calls",
         "each agent: at most 20000 tokens",
     ] {
         assert!(text.lines().any(|shown| shown.trim() == line), "{text}");

@@ -364,8 +364,8 @@ fn the_providers_of_the_docs_work() {
     let keys = [("LOCAL_KEY", KEY), ("AZURE_OPENAI_API_KEY", KEY), ("OPENAI_API_KEY", KEY)];
     let stdout = Crew::check(format!("{example}{agents}")).envs(&keys).run_as_is().stdout;
     for limits in [
-        "local: at most 8 calls at once, 500 requests a minute, 200000 tokens a minute",
-        "openai: at most 500 requests a minute",
+        "local: at most 8 concurrent calls, 500 requests per minute, 200000 tokens per minute",
+        "openai: at most 500 requests per minute",
     ] {
         assert!(stdout.contains(limits), "{limits}: {stdout}");
     }

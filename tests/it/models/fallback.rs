@@ -61,8 +61,8 @@ fn the_next_model_answers_if_the_first_fails() {
         assert_eq!(failed.get("output").and_then(Value::as_str), text, "{name}");
         let asked = models_asked(&server);
         assert_eq!(asked.iter().filter(|model| *model == "first").count(), calls, "{name}");
-        assert!(ended.stderr.contains("a: mock/first failed, asking mock/second ("), "{name}");
-        let note = format!("note: a: mock/first failed, another model was asked: {kind}");
+        assert!(ended.stderr.contains("a: mock/first failed, trying mock/second ("), "{name}");
+        let note = format!("note: a: mock/first failed, tried another model: {kind}");
         assert!(ended.stderr.contains(&note), "{name}: {}", ended.stderr);
     }
 }

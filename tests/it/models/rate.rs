@@ -56,9 +56,9 @@ fn two_hundred_agents_share_a_server_that_accepts_twenty_calls() {
         assert_eq!(report["usage"]["model_calls"], calls, "{name}");
         let waited = all(&report, "queued_ms").iter().filter(|ms| ms.as_u64() > Some(1000)).count();
         assert!(waited > 10, "{name}");
-        let note = "until their calls could be made";
+        let note = "model calls were queued for up to";
         assert!(ended.stderr.contains(note), "{name}: {}", ended.stderr);
-        assert!(ended.stderr.contains(": waiting for its turn ("), "{}", ended.stderr);
+        assert!(ended.stderr.contains(": queued ("), "{}", ended.stderr);
     }
 }
 
@@ -192,7 +192,7 @@ fn queueing_counts_against_the_agents_timeout() {
 fn queued_calls_stop_at_once() {
     let server = ModelServer::always(script::retry_after(429, "60"));
     let running = crew(&server, &agents(50, "model: mock/m, timeout: 1h")).start();
-    running.wait_for_stderr("waiting for its turn (the server asked to wait)");
+    running.wait_for_stderr("queued (the server asked to wait)");
     running.signal(Signal::SIGINT);
     let asked = Instant::now();
     let report = running.wait().json();

@@ -247,7 +247,7 @@ fn secrets_are_redacted_from_the_value() {
     // The error about an invalid answer contains no secret either.
     let server = ModelServer::always(script::text(r#""mk-0123456789""#));
     let ended = crew(&server, "model: [mock/m, mock/n]", "").run();
-    assert!(ended.stderr.contains("asking mock/n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("trying mock/n"), "{}", ended.stderr);
     assert!(!ended.stdout.contains("mk-0123456789") && !ended.stderr.contains("mk-0123456789"));
 }
 
