@@ -14,6 +14,7 @@ mod files {
 }
 mod mcp {
     mod exit;
+    mod faults;
     mod file;
     mod http;
     mod tools;

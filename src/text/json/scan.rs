@@ -150,7 +150,7 @@ impl<'a> Scanner<'a> {
                 _ => at += 1,
             }
         }
-        at
+        bytes.len()
     }
 
     /// Reads the escape at `at`. Returns its end.

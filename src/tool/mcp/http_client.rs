@@ -165,10 +165,9 @@ async fn read(
         Received::Message(message) if status.is_success() => {
             Ok(StreamableHttpPostResponse::Json(message::answering(message, &awaited), session))
         }
-        _ if status.is_success() => Err(unexpected(format!(
-            "the response is not an MCP message: {}",
-            shown(&body)
-        ))),
+        _ if status.is_success() => {
+            Err(unexpected(format!("the response is not an MCP message: {}", shown(&body))))
+        }
         _ => Err(failure(status, &shown(&body))),
     }
 }
@@ -223,7 +222,8 @@ fn events(response: Response, awaited: RequestId) -> Events {
     let is_too_large = Arc::new(AtomicBool::new(false));
     let bytes = bounded(response.bytes_stream(), is_too_large.clone());
     let request = awaited.clone();
-    let events = SseStream::from_bytes_stream(bytes).map_ok(move |event| tidy(event, Some(&request)));
+    let events =
+        SseStream::from_bytes_stream(bytes).map_ok(move |event| tidy(event, Some(&request)));
     let last = stream::once(async move {
         let is_too_large = is_too_large.load(Ordering::Relaxed);
         let message = match message::unusable(Some(awaited), message::too_large()) {

@@ -10,6 +10,7 @@ const MAX_TOKEN: usize = 256;
 #[derive(Debug, Default)]
 pub struct Outline {
     depth: usize,
+    has_begun: bool,
     in_string: bool,
     escaped: bool,
     /// The current key or value of the outermost object.
@@ -37,9 +38,9 @@ impl Outline {
         }
     }
 
-    /// Whether the bytes so far are inside an object or a list.
-    pub fn is_inside(&self) -> bool {
-        self.depth > 0
+    /// Whether the bytes so far may be a message.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// The id of the request that the message answers. `None` if it is not a response.
@@ -63,7 +64,10 @@ impl Outline {
                 self.keep(b"\"");
                 self.in_string = true;
             }
-            b'{' | b'[' => self.depth += 1,
+            b'{' | b'[' => {
+                self.has_begun = true;
+                self.depth += 1;
+            }
             b'}' | b']' => {
                 if self.depth == 1 {
                     self.end_member();

@@ -145,7 +145,7 @@ impl Skipped {
 
     /// Why the rest of the line is not worth reading.
     fn violation(&self) -> Option<String> {
-        let limit = match self.outline.is_inside() {
+        let limit = match self.outline.has_begun() {
             true => MAX_SKIPPED,
             false => MAX_MESSAGE,
         };

@@ -106,7 +106,8 @@ fn is_same(one: &Value, other: &Value) -> bool {
             one.as_f64() == other.as_f64()
         }
         (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
             let is_in_other = |(key, value)| other.get(key).is_some_and(|it| is_same(value, it));
