@@ -29,7 +29,7 @@ use crate::provider::governor::Governor;
 use crate::provider::offline::Offline;
 use crate::report::{AgentError, CancelKind, ErrorKind, Event, EventSink};
 use crate::secret::Secrets;
-use crate::template::{Answer, Template, TemplateError, agent_context};
+use crate::template::{AnswerContext, Template, TemplateError, agent_context};
 use crate::tool::http::HttpClients;
 use crate::tool::mcp::Servers;
 
@@ -157,7 +157,7 @@ impl Driver<'_> {
         let outputs = self.plan.needs.iter().map(|&needed| {
             let report = self.context.ledgers[needed].open();
             let output = report.output.as_deref().unwrap_or_default();
-            let answer = Answer::new(output, report.data.as_ref());
+            let answer = AnswerContext::new(output, report.data.as_ref());
             (plan.agents[needed].name.as_str(), answer)
         });
         let input = self.context.input;
