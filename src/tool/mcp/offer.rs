@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::task::yield_now;
 
 use super::failure::Trouble;
-use crate::structured::{Allowance, Schema};
+use crate::structured::{MAX_SERVER_PATTERNS, Schema};
 
 /// No server has anywhere near as many, and no model could choose among them.
 const MOST_TOOLS: usize = 1000;
@@ -58,18 +58,24 @@ pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, Trouble> {
     Err(format!("listed its tools on more than {MOST_PAGES} pages").into())
 }
 
-#[derive(Default)]
 struct Listing {
     offered: Vec<Offered>,
     known: HashSet<String>,
     bytes: usize,
-    patterns: Allowance,
+    patterns_left: usize,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        let (offered, known) = (Vec::new(), HashSet::new());
+        Self { offered, known, bytes: 0, patterns_left: MAX_SERVER_PATTERNS }
+    }
 }
 
 impl Listing {
     fn add(&mut self, tool: Listed) -> Result<(), String> {
         let mut tool = match tool {
-            Listed::Whole(tool) => whole(*tool, &mut self.patterns),
+            Listed::Whole(tool) => whole(*tool, &mut self.patterns_left),
             Listed::Misshapen(tool) => tool,
         };
         let schema = tool.usable.as_ref().ok();
@@ -148,7 +154,7 @@ fn misshapen(tool: &Value) -> Option<Listed> {
     Some(Listed::Misshapen(Offered { name, description, read_only, destructive, usable }))
 }
 
-fn whole(tool: Tool, patterns: &mut Allowance) -> Offered {
+fn whole(tool: Tool, patterns_left: &mut usize) -> Offered {
     let mut description = tool.description.unwrap_or_default().into_owned();
     description.truncate(description.floor_char_boundary(LONGEST_DESCRIPTION));
     let hints = tool.annotations.unwrap_or_default();
@@ -157,7 +163,7 @@ fn whole(tool: Tool, patterns: &mut Allowance) -> Offered {
         description,
         read_only: hints.read_only_hint,
         destructive: hints.destructive_hint,
-        usable: checked(object_schema((*tool.input_schema).clone()), patterns),
+        usable: checked(object_schema((*tool.input_schema).clone()), patterns_left),
     }
 }
 
@@ -169,11 +175,11 @@ fn object_schema(mut schema: Map<String, Value>) -> Value {
 }
 
 /// A schema as strange as its server: it is checked, and so is what will be checked with it.
-fn checked(schema: Value, patterns: &mut Allowance) -> Result<Arc<Schema>, String> {
+fn checked(schema: Value, patterns_left: &mut usize) -> Result<Arc<Schema>, String> {
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err("its inputSchema does not describe an object".to_owned());
     }
-    Schema::foreign(schema, patterns).map(Arc::new).map_err(|faults| {
+    Schema::from_server(schema, patterns_left).map(Arc::new).map_err(|faults| {
         let fault = faults.into_iter().next().map(|fault| fault.message).unwrap_or_default();
         format!("its inputSchema cannot be used: {fault}")
     })
@@ -218,29 +224,26 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_bounded_each_and_all_together() {
+    fn no_pattern_makes_a_tool_unusable() {
         let pattern = |of: &str| json!({"properties": {"a": {"type": "string", "pattern": of}}});
         let date = r"^(?:\d{4})-(?:0[1-9]|1[0-2])-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z$";
-        assert!(usable(pattern(date)).is_ok());
-        assert!(usable(pattern(r"^((\w{60}){60}){60}$")).is_err());
         let (ahead, behind) = (r"(?=x((\w{50}){50}){50}x)", r"(?<!((\w{50}){50}){50}y)");
-        assert!(usable(pattern(&format!("^{}$", ahead.repeat(2000)))).is_err());
-        assert!(usable(pattern(&format!("^(?=x){}$", behind.repeat(2000)))).is_err());
-        for ordinary in [r"^\p{L}[\p{L}\p{N} '-]*$", r"^[^/]{1,255}/[^/]{1,255}$"] {
-            assert!(usable(pattern(ordinary)).is_ok(), "{ordinary}");
+        for of in [
+            date,
+            r"^((\w{60}){60}){60}$",
+            &format!("^{}$", ahead.repeat(2000)),
+            &format!("^(?=x){}$", behind.repeat(2000)),
+            r"^\p{L}[\p{L}\p{N} '-]*$",
+            r"^[^/]{1,255}/[^/]{1,255}$",
+        ] {
+            assert!(usable(pattern(of)).is_ok(), "{of:.60}");
         }
         let mut listing = Listing::default();
-        let mut list = |name: String, of: &str| {
-            let tool = json!({"name": name, "inputSchema": pattern(of)});
+        for number in 0..500 {
+            let schema = pattern(&format!("^x{number}.{{300}}$"));
+            let tool = json!({"name": format!("a{number}"), "inputSchema": schema});
             listing.add(misshapen(&tool).unwrap()).unwrap();
-            listing.offered.last().unwrap().usable.is_ok()
-        };
-        // Each costs only its own tool, and one for all costs nothing.
-        assert!((0..400).all(|number| list(format!("a{number}"), date)));
-        assert!((0..400).all(|number| list(format!("b{number}"), &format!("^{number}(a|b)+$"))));
-        let large = |number: usize| format!("^x{number}.{{300}}$");
-        assert!(list("c".to_owned(), &large(0)));
-        assert!(!(1..50).all(|number| list(format!("c{number}"), &large(number))));
-        assert!(list("d".to_owned(), date));
+        }
+        assert!(listing.offered.iter().all(|tool| tool.usable.is_ok()));
     }
 }
