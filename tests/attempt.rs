@@ -267,7 +267,7 @@ async fn a_server_that_is_not_there_is_named() {
     let provider = provider(plan(&format!("http://127.0.0.1:{port}/v1")));
     let failure = ask(&*provider, LONG, 1024).await.0.unwrap_err();
     assert_eq!((failure.kind, failure.retryable), (ErrorKind::Network, true));
-    let message = format!("mock: could not connect to 127.0.0.1:{port}: connection refused");
+    let message = format!("mock: cannot connect to 127.0.0.1:{port}: connection refused");
     assert_eq!(failure.message, message);
 }
 

@@ -227,7 +227,11 @@ fn a_proxy_of_the_environment_is_used_but_not_for_this_machine() {
     let check = faults::folder(yaml("http: {url: 'http://tickets.example.invalid/x'}"));
     let output = faults::crew(check.path(), &["check"], &[("http_proxy", "socks5://p")]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("http_proxy names no http://"));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("http_proxy is not the URL of an http or")
+    );
 }
 
 #[test]
