@@ -137,7 +137,7 @@ fn a_key_that_is_refused_once_is_not_tried_again_by_anybody() {
         let errors = all(&report, "error");
         assert!(errors.iter().all(|error| error["kind"] == kind), "{name}: {errors:#?}");
         let message = report["agents"]["twin"]["error"]["message"].as_str().unwrap();
-        assert!(message.contains("not asked, since another call got: mock: HTTP"), "{message}");
+        assert!(message.contains("skipped: an earlier call failed with mock: HTTP"), "{message}");
         assert_eq!(report["agents"]["twin"]["usage"]["model_calls"], 0, "{name}");
     }
 }
@@ -158,7 +158,7 @@ fn a_model_that_cannot_be_had_stops_no_other_model() {
         assert_eq!(server.requests().len(), 2);
         assert_eq!(report["agents"]["c"]["output"], "x");
         let message = report["agents"]["b"]["error"]["message"].as_str().unwrap();
-        assert!(message.contains("not asked, since another call got: mock: HTTP 4"), "{message}");
+        assert!(message.contains("skipped: an earlier call failed with mock: HTTP 4"), "{message}");
     }
 }
 
