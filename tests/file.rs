@@ -231,7 +231,7 @@ fn models_and_providers() {
         ("openai/x", "OPENAI_API_KEY is not set .. --offline"),
         ("''", "does not name a model"),
         ("openai/", "does not name a model"),
-        ("'ollama/x,offline'", "does not name a model .. are a list"),
+        ("'ollama/x,offline'", "does not name a model .. as a list"),
     ] {
         let yaml = format!("agents:\n  a: {{model: {model}}}\n");
         expect(&yaml, &[], &[], &[&format!("agents.a.model 2:14 .. {expected}")]);
@@ -256,8 +256,8 @@ fn models_and_providers() {
             "providers.bare 4:3 .. no base_url",
             "providers.odd.api 6:10 .. expected openai or anthropic or gemini .. did you mean \"openai\"?",
             "providers.odd.base_url 7:15 .. expected a URL",
-            r#"providers.odd.headers["a b"] 8:15 .. not a header's name"#,
-            "providers.odd.headers.host 8:23 .. crew's own",
+            r#"providers.odd.headers["a b"] 8:15 .. not a header name"#,
+            "providers.odd.headers.host 8:23 .. crew sets the header",
             "providers.odd.headers.x 8:35 .. no HTTP header can carry",
             "providers.odd.max_concurrency 9:22 .. from 1 to",
         ],
