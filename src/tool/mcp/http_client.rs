@@ -22,7 +22,7 @@ use rmcp::transport::streamable_http_client::{
 };
 use sse_stream::{Sse, SseStream};
 
-use super::message::{self, MAX_MESSAGE, Message, Received};
+use super::message::{self, MAX_MESSAGE, Received};
 
 /// Bytes of the body of a failure that are shown.
 const MAX_SHOWN: usize = 4096;
@@ -157,13 +157,17 @@ async fn read(
         });
     }
     let body = whole(response).await?;
-    match message::read(&body) {
-        // A failure of authorization is about the key, not about the request.
-        Received::Message(message @ JsonRpcMessage::Error(_)) if !is_about_key(status) => {
-            Ok(StreamableHttpPostResponse::Json(message::answering(message, &awaited), session))
+    let read = match message::read(&body) {
+        Received::Message(message) => Some(message::answering(*message, &awaited)),
+        _ => None,
+    };
+    match read {
+        Some(message) if status.is_success() => {
+            Ok(StreamableHttpPostResponse::Json(message, session))
         }
-        Received::Message(message) if status.is_success() => {
-            Ok(StreamableHttpPostResponse::Json(message::answering(message, &awaited), session))
+        // A failure of authorization is about the key, not about the request.
+        Some(message @ JsonRpcMessage::Error(_)) if !is_about_key(status) => {
+            Ok(StreamableHttpPostResponse::Json(message, session))
         }
         _ if status.is_success() => {
             Err(unexpected(format!("the response is not an MCP message: {}", shown(&body))))
@@ -262,9 +266,9 @@ fn bounded<B: AsRef<[u8]>, E>(
 fn tidy(mut event: Sse, awaited: Option<&RequestId>) -> Sse {
     let read = event.data.as_deref().map(|data| message::read(data.as_bytes()));
     if let Some(Received::Message(message)) = read {
-        let message: Message = match awaited {
-            Some(request) => message::answering(message, request),
-            None => message,
+        let message = match awaited {
+            Some(request) => message::answering(*message, request),
+            None => *message,
         };
         event.data = serde_json::to_string(&message).ok();
     }

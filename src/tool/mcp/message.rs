@@ -17,7 +17,7 @@ pub type Message = RxJsonRpcMessage<RoleClient>;
 
 /// What a server sent as one message.
 pub enum Received {
-    Message(Message),
+    Message(Box<Message>),
     /// crew ignores it without parsing it.
     Notification,
     /// Not a message of the protocol.
@@ -50,7 +50,7 @@ pub fn read(bytes: &[u8]) -> Received {
         return Received::Notification;
     }
     match serde_json::from_str(&text) {
-        Ok(message) => Received::Message(message),
+        Ok(message) => Received::Message(Box::new(message)),
         Err(_) => {
             let answered = id.filter(|_| method.is_none());
             unusable(answered, "the response is not a valid message".to_owned())
@@ -62,7 +62,8 @@ pub fn read(bytes: &[u8]) -> Received {
 pub fn unusable(answered: Option<RequestId>, why: String) -> Received {
     let Some(id) = answered else { return Received::Text };
     let error = ErrorData::parse_error(why, None);
-    Received::Message(JsonRpcMessage::Error(JsonRpcError::new(Some(id), error)))
+    let error = JsonRpcMessage::Error(JsonRpcError::new(Some(id), error));
+    Received::Message(Box::new(error))
 }
 
 /// The reason that a response exceeds [`MAX_MESSAGE`].

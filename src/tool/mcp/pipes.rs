@@ -174,7 +174,7 @@ impl Transport<RoleClient> for Pipes {
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         loop {
             if let Received::Message(message) = self.next_line().await? {
-                return Some(message);
+                return Some(*message);
             }
             yield_now().await;
         }
