@@ -25,30 +25,30 @@ pub enum Message {
 }
 
 impl Message {
-    /// A turn of which text and calls say it all.
+    /// A turn without parts of its server's own form.
     pub fn assistant(text: String, tool_calls: Vec<ToolCall>) -> Self {
         Self::Assistant { text, tool_calls, native: None }
     }
 }
 
-/// A turn as its server sent it, for servers that want it back just so: reasoning with its
-/// signatures, in its place among text and calls. Never shown to anybody else.
+/// A turn exactly as its server sent it, for servers that expect it back so: reasoning with its
+/// signatures, in its place among text and calls. Never shown, nor sent to another model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeTurn {
-    /// The provider and the model that sent it, as a user writes them. No other understands it.
-    pub by: Arc<str>,
+    /// The model that sent it, as `provider/model`. No other understands it.
+    pub model_ref: Arc<str>,
     pub parts: Arc<[NativePart]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NativePart {
-    /// What it means is the protocol's.
+    /// Its meaning is the API's.
     Json(String),
-    /// Where it stands in the turn's text, which is not held twice.
+    /// A part of the turn's text, which is kept there only.
     Text(Range<usize>),
 }
 
-/// What the model is told of a tool.
+/// The description of a tool for the model.
 #[derive(Debug, Clone)]
 pub struct ToolSpec {
     pub name: String,
@@ -90,13 +90,13 @@ pub struct ToolCall {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenUsage {
-    /// All that was read, from a cache or not.
+    /// Cached ones included.
     pub input_tokens: u64,
-    /// All that was written, reasoning included.
+    /// Reasoning included.
     pub output_tokens: u64,
-    /// Of `input_tokens`, those read from the server's cache.
+    /// The part of `input_tokens` from the server's cache.
     pub cached_input_tokens: u64,
-    /// Of `output_tokens`, those of reasoning, where the server counts them apart.
+    /// The part of `output_tokens` for reasoning, if the server counts it separately.
     pub reasoning_tokens: u64,
 }
 

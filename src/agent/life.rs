@@ -12,7 +12,7 @@ use super::ledger::End;
 use super::run::{AgentRun, RunContext};
 use crate::chat::ToolSpec;
 use crate::report::{CancelKind, ErrorKind};
-use crate::template::{Answer, Template, TemplateError, agent_context};
+use crate::template::{AnswerContext, Template, TemplateError, agent_context};
 
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 /// `needed` are the runs of the agents that it needs, which have ended.
@@ -83,7 +83,7 @@ impl Driver<'_> {
         let outputs = self.needed.iter().map(|needed| {
             let draft = needed.ledger.open();
             let output = draft.report.output.as_deref().unwrap_or_default();
-            (needed.plan.name.as_str(), Answer::new(output, draft.report.data.as_ref()))
+            (needed.plan.name.as_str(), AnswerContext::new(output, draft.report.data.as_ref()))
         });
         let input = self.context.input;
         let values = LazyCell::new(|| agent_context(input, &self.context.plan.vars, outputs));

@@ -13,7 +13,7 @@ use super::scope::Scope;
 use crate::config::faults::FaultLog;
 use crate::config::file::HttpConfig;
 use crate::config::place::Path;
-use crate::template::Template;
+use crate::template::{self, PieceKind, Template};
 use crate::text::quoted;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -276,23 +276,16 @@ fn take_apart(text: &str) -> Option<Address<'_>> {
     Some(Address { scheme, authority, segments, query, fragment })
 }
 
-/// Where the character stands first outside the braces of a template.
+/// The first position of the character outside the tags of a template.
 fn first_outside(text: &str, wanted: char) -> Option<usize> {
     let mut from = 0;
-    loop {
-        let open = ["{{", "{%", "{#"].iter().filter_map(|open| text[from..].find(open)).min();
-        let until = open.map_or(text.len(), |open| from + open);
-        if let Some(at) = text[from..until].find(wanted) {
+    for piece in template::pieces(text) {
+        if let (PieceKind::Text, Some(at)) = (piece.kind, piece.source.find(wanted)) {
             return Some(from + at);
         }
-        let close = match &text.as_bytes()[until..] {
-            [_, b'{', ..] => "}}",
-            [_, b'%', ..] => "%}",
-            [_, b'#', ..] => "#}",
-            _ => return None,
-        };
-        from = until + 2 + text[until + 2..].find(close)? + 2;
+        from += piece.source.len();
     }
+    None
 }
 
 /// Whether a segment leads somewhere else, as a URL understands it.

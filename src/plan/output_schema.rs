@@ -71,13 +71,13 @@ impl<'a> OutputSchemas<'a> {
             let at = if inside.is_empty() { inside } else { format!(" at {inside}") };
             (format!("{}{at}: {}", place.display(), fault.message), fault.hint)
         };
-        let schema = Schema::of_answers(schema);
+        let schema = Schema::for_answers(schema);
         schema.map(Arc::new).map_err(|faults| faults.into_iter().map(note).collect())
     }
 }
 
 fn inline(given: &Value, path: &Path<'_>, log: &FaultLog) -> Option<Arc<Schema>> {
-    match Schema::of_answers(given.clone()) {
+    match Schema::for_answers(given.clone()) {
         Ok(schema) => Some(Arc::new(schema)),
         Err(faults) => {
             note_all(given, faults, path, log);

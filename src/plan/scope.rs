@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 use crate::structured::Schema;
-use crate::template::{Answer, Template, Vars, agent_context, tool_context};
+use crate::template::{self, AnswerContext, Piece, Template, Vars, agent_context, tool_context};
 
 /// The agents whose answers have `data`, and what is known of it.
 pub type Structured<'a> = HashMap<&'a str, Option<Arc<Schema>>>;
@@ -191,9 +191,11 @@ impl Scope<'_> {
 
     fn stand_ins(&self) -> minijinja::Value {
         match self {
-            Self::Agent { vars, needed, .. } => {
-                agent_context("", vars, needed.iter().map(|name| (*name, Answer::new("", None))))
-            }
+            Self::Agent { vars, needed, .. } => agent_context(
+                "",
+                vars,
+                needed.iter().map(|name| (*name, AnswerContext::new("", None))),
+            ),
             Self::Tool(tool) => tool.stand_ins.clone(),
         }
     }
@@ -294,19 +296,10 @@ fn undefined_part(
     None
 }
 
-/// What stands between the template's braces.
+/// The code of all tags.
 fn code(source: &str) -> String {
-    let mut code = String::new();
-    let mut rest = source;
-    while let Some(at) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
-        let close = if rest[at..].starts_with("{{") { "}}" } else { "%}" };
-        let inside = &rest[at + 2..];
-        let end = inside.find(close).unwrap_or(inside.len());
-        code.push_str(&inside[..end]);
-        code.push(' ');
-        rest = inside.get(end + 2..).unwrap_or_default();
-    }
-    code
+    let code: Vec<&str> = template::pieces(source).iter().map(Piece::code).collect();
+    code.join(" ")
 }
 
 /// `ROOT["name"].attribute` wherever it stands in the code, and `ROOT.name["attribute"]`.

@@ -9,7 +9,7 @@ use crate::config::find;
 use crate::plan::{self, CrewPlan, HttpPlan, Overrides, ToolCommand, ToolKind};
 use crate::render::{self, Look};
 use crate::report::InvalidReport;
-use crate::template::Answer;
+use crate::template::AnswerContext;
 
 /// Of the file.
 const LARGEST: usize = 1 << 20;
@@ -90,7 +90,7 @@ fn check_plan(plan: &CrewPlan) {
         let outputs = agent
             .needs
             .iter()
-            .map(|&need| (plan.agents[need].name.as_str(), Answer::new("92%", None)));
+            .map(|&need| (plan.agents[need].name.as_str(), AnswerContext::new("92%", None)));
         let context = crate::template::agent_context("slow", &plan.vars, outputs);
         for template in agent.system.iter().chain([&agent.prompt]) {
             template::rendered(template, context.clone());

@@ -8,14 +8,15 @@ use crate::config::expand::Expansion;
 use crate::config::faults::FaultLog;
 use crate::config::node::Node;
 use crate::config::place::Path;
-use crate::template::{Answer, LARGEST, Template, Vars, agent_context};
+use crate::template::{AnswerContext, MAX_OUTPUT, Template, Vars, agent_context};
 
 /// Any text parses or does not, and is filled in or is not, within the limits.
 pub fn template(source: &str) {
     let Ok(template) = Template::parse(source) else { return };
     let _ = template.names();
     let vars = Vars::new(json!({"a": "x", "b": [1, "{{ a }}", {"c": null}], "c": {"d": 1.5}}));
-    let context = || agent_context("slow", &vars, [("disk", Answer::new("{{ input }}", None))]);
+    let context =
+        || agent_context("slow", &vars, [("disk", AnswerContext::new("{{ input }}", None))]);
     let _ = template.try_out(context());
     rendered(&template, context());
     if template.is_literal() {
@@ -28,7 +29,7 @@ pub fn template(source: &str) {
 
 pub fn rendered(template: &Template, context: minijinja::Value) {
     if let Ok(text) = template.render(context) {
-        assert!(text.len() <= LARGEST, "{} bytes", text.len());
+        assert!(text.len() <= MAX_OUTPUT, "{} bytes", text.len());
     }
 }
 

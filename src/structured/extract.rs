@@ -1,17 +1,17 @@
-//! The JSON values in what a model wrote.
+//! The JSON values in the text of a model.
 
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
 use crate::text::{MAX_JSON_VALUES, has_few_values};
 
-/// Places of a text where a value is tried to be read.
-const MOST_STARTS: usize = 100;
+/// Positions of a text at which crew tries to read a value.
+const MAX_STARTS: usize = 100;
 
-/// The answer as a whole if it is one value, or else the objects and lists it holds: at least one.
+/// The answer as a whole if it is one value, else the objects and lists in it: at least one.
 ///
 /// # Errors
-/// There is none; why, for the model.
+/// It holds no value. The message is for the model.
 pub fn values(answer: &str) -> Result<Vec<Value>, String> {
     let answer = answer.trim_start_matches('\u{feff}').trim();
     let why = match parse(answer) {
@@ -35,7 +35,7 @@ fn parse(json: &str) -> Result<Value, String> {
     serde_json::from_str(json).map_err(|error| format!("it is not JSON: {error}"))
 }
 
-/// What comes after the thoughts that some servers leave in a model's answer.
+/// The answer without the thoughts that some servers leave in it.
 fn without_thoughts(answer: &str) -> &str {
     match answer.rsplit_once("</think>") {
         Some((_, said)) if !said.trim().is_empty() => said.trim(),
@@ -49,8 +49,8 @@ fn fenced(text: &str) -> Option<&str> {
     inside.trim_end().strip_suffix("```")
 }
 
-/// Objects and lists amid other text. What stands between brackets that are no JSON, or that are
-/// never closed, is a piece of something and not taken for the whole.
+/// Objects and lists amid other text. A value inside brackets that are not JSON, or that are never
+/// closed, is part of something else and is ignored.
 fn embedded(text: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let (mut at, mut open, mut starts) = (0, 0_usize, 0);
@@ -61,7 +61,7 @@ fn embedded(text: &str) -> Vec<Value> {
             open = open.saturating_sub(1);
         } else if open > 0 {
             open += 1;
-        } else if starts < MOST_STARTS {
+        } else if starts < MAX_STARTS {
             starts += 1;
             match length(&text[start..]) {
                 Some(length) => {
@@ -75,7 +75,7 @@ fn embedded(text: &str) -> Vec<Value> {
     found
 }
 
-/// Bytes of the value that the text begins with.
+/// The length in bytes of the value at the beginning of the text.
 fn length(text: &str) -> Option<usize> {
     let mut values = Deserializer::from_str(text).into_iter::<IgnoredAny>();
     values.next()?.ok()?;

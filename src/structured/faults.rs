@@ -1,19 +1,21 @@
-//! What keeps a schema from being used, found before anything runs.
+//! Faults that make a schema unusable, found before anything runs.
 
 use jsonschema::ValidationError;
 use serde_json::{Map, Value};
 
-use super::{LONGEST_COMPLAINT, meter};
+use super::meter;
 use crate::text::truncate;
 
+/// Characters of a message. The validator repeats what it was given, however long that is.
+pub const MAX_MESSAGE: usize = 300;
 /// Bytes of the schema as JSON: it goes out with every call of the model.
-const LARGEST: usize = 64 << 10;
-const DEEPEST: usize = 32;
-const MOST_PATTERNS: usize = 32;
-/// Of looking for references that never end; how an answer is checked is bounded anyhow.
-const MOST_STEPS: usize = 1_000_000;
-/// More than these are one mistake made again and again.
-const MOST_FAULTS: usize = 20;
+const MAX_SIZE: usize = 64 << 10;
+const MAX_DEPTH: usize = 32;
+const MAX_PATTERNS: usize = 32;
+/// Steps of the search for endless references. The check of a value is bounded separately.
+const MAX_STEPS: usize = 1_000_000;
+/// More faults than these are one mistake repeated.
+const MAX_FAULTS: usize = 20;
 
 /// Keywords whose value is a schema, or a list of them.
 pub const PARTS: [&str; 15] = [
@@ -37,7 +39,7 @@ pub const PARTS: [&str; 15] = [
 pub const NAMED_PARTS: [&str; 6] =
     ["properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"];
 
-/// Something that is wrong with a schema, and where in it.
+/// A fault of a schema, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaFault {
     /// The keys on the way from the schema's root.
@@ -51,11 +53,6 @@ impl SchemaFault {
         let hint = hint.map(str::to_owned);
         Self { place: place.to_vec(), message: message.into(), hint }
     }
-
-    /// Of the schema as a whole.
-    pub fn whole(message: impl Into<String>) -> Self {
-        Self::new(&[], message, None)
-    }
 }
 
 impl From<&ValidationError<'_>> for SchemaFault {
@@ -65,28 +62,28 @@ impl From<&ValidationError<'_>> for SchemaFault {
         let place = keys.map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
         let message = format!(
             "this is not a valid JSON Schema: {}",
-            truncate(error.to_string(), LONGEST_COMPLAINT)
+            truncate(error.to_string(), MAX_MESSAGE)
         );
         Self { place, message, hint: None }
     }
 }
 
-/// Looks at the whole schema.
+/// Checks the whole schema.
 ///
 /// # Errors
-/// Everything that the checker itself would not find, or find too late.
+/// All faults that the validator would not find, or find too late.
 pub fn check(schema: &Value) -> Result<(), Vec<SchemaFault>> {
     let fault = |message: String, hint| Err(vec![SchemaFault::new(&[], message, hint)]);
     if !schema.is_object() {
         let hint = "such as {type: object, properties: {severity: {enum: [low, high]}}}";
         return fault("expected a JSON Schema".to_owned(), Some(hint));
     }
-    if is_deeper(schema, DEEPEST) {
-        return fault(format!("the schema is nested more than {DEEPEST} levels deep"), None);
+    if is_deeper(schema, MAX_DEPTH) {
+        return fault(format!("the schema is nested more than {MAX_DEPTH} levels deep"), None);
     }
-    if schema.to_string().len() > LARGEST {
+    if schema.to_string().len() > MAX_SIZE {
         let hint = "it goes to the model with every call: keep what matters";
-        return fault(format!("the schema is larger than {} KiB", LARGEST >> 10), Some(hint));
+        return fault(format!("the schema is larger than {} KiB", MAX_SIZE >> 10), Some(hint));
     }
     let mut search =
         Search { root: schema, place: Vec::new(), patterns: 0, steps: 0, found: Vec::new() };
@@ -118,13 +115,13 @@ struct Search<'s> {
 
 impl Search<'_> {
     fn fault(&mut self, key: &str, message: impl Into<String>, hint: Option<&str>) {
-        if self.found.len() < MOST_FAULTS {
+        if self.found.len() < MAX_FAULTS {
             let place = [self.place.as_slice(), &[key.to_owned()]].concat();
             self.found.push(SchemaFault::new(&place, message, hint));
         }
     }
 
-    /// Looks at the part, and then at all parts inside it.
+    /// Calls `look` with the part and with all parts inside it.
     fn walk(&mut self, part: &Value, look: fn(&mut Self, &Value)) {
         look(self, part);
         for (key, inner) in part.as_object().into_iter().flatten() {
@@ -165,7 +162,7 @@ impl Search<'_> {
                 {
                     let message = format!(
                         "{} is not in this schema",
-                        truncate(reference.clone(), LONGEST_COMPLAINT)
+                        truncate(reference.clone(), MAX_MESSAGE)
                     );
                     self.fault(key, message, Some(LOCAL));
                 }
@@ -187,23 +184,23 @@ impl Search<'_> {
     fn patterns(&mut self, more: usize, key: &str) {
         let before = self.patterns;
         self.patterns += more;
-        if before <= MOST_PATTERNS && self.patterns > MOST_PATTERNS {
-            self.fault(key, format!("the schema has more than {MOST_PATTERNS} patterns"), None);
+        if before <= MAX_PATTERNS && self.patterns > MAX_PATTERNS {
+            self.fault(key, format!("the schema has more than {MAX_PATTERNS} patterns"), None);
         }
     }
 
-    /// Whether one value alone is checked in bounded time: the part may refer to itself, or to what
-    /// refers to the same twice and again twice.
+    /// Checks that the part can be applied to a single value in bounded time: it may refer to
+    /// itself, or to parts that each refer to the next one twice.
     fn ends(&mut self, part: &Value) {
-        if self.steps >= MOST_STEPS || !part.as_object().is_some_and(has_references) {
+        if self.steps >= MAX_STEPS || !part.as_object().is_some_and(has_references) {
             return;
         }
         match meter::steps(self.root, part, &Value::Null) {
             Ok(steps) => self.steps += steps,
             Err(meter::TooMuch) => {
-                // What leads to it is no news.
-                self.steps = MOST_STEPS;
-                let message = "this refers to itself, or to too many parts, for a single value";
+                // The parts that lead to this one are not reported as well.
+                self.steps = MAX_STEPS;
+                let message = "this refers to itself, or to too many parts for a single value";
                 let hint = "a part may refer to itself only for the values inside it";
                 self.fault("$ref", message, Some(hint));
             }

@@ -1,29 +1,30 @@
-//! How much work it is to check a value against a schema, counted without doing it.
+//! The work of checking a value against a schema, counted without doing it.
 //!
-//! The checker looks at every value with every part of the schema that applies there, by way of
-//! references again and again, and recurses as deep. Here the same ways are walked with a limit.
+//! The validator applies every part of the schema to every value it concerns, by way of references
+//! any number of times, and recurses as deep. This module follows the same ways up to a limit.
 
 use serde_json::{Map, Value};
 
-/// Parts of the schema applied to values, all together.
-const MOST_STEPS: usize = 200_000;
-/// Parts of the schema inside each other, as they apply: what bounds the checker's stack.
-const DEEPEST: usize = 400;
-/// What matching a pattern counts.
-const PATTERN: usize = 20;
+/// Applications of a part of the schema to a value, all together.
+const MAX_STEPS: usize = 200_000;
+/// Parts applied inside each other. This bounds the validator's stack.
+const MAX_DEPTH: usize = 400;
+/// Steps that the match of a pattern counts as, besides one for some bytes of the text.
+const PATTERN_STEPS: usize = 20;
+const BYTES_PER_STEP: usize = 8;
 
-/// It takes more than can be waited for.
+/// The check takes too long or goes too deep.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooMuch;
 
-/// At most as many steps are needed to check the value against this part of the schema.
+/// An upper bound of the steps that it takes to check the value against this part of the schema.
 pub fn steps(root: &Value, part: &Value, value: &Value) -> Result<usize, TooMuch> {
     let mut meter = Meter { root, steps: 0 };
     meter.apply(part, value, 0)?;
     Ok(meter.steps)
 }
 
-/// What a reference within the schema stands for.
+/// The part of the schema that a reference leads to.
 pub fn target<'s>(root: &'s Value, reference: &str) -> Option<&'s Value> {
     root.pointer(reference.strip_prefix('#')?)
 }
@@ -36,13 +37,13 @@ struct Meter<'s> {
 impl<'s> Meter<'s> {
     fn spend(&mut self, steps: usize) -> Result<(), TooMuch> {
         self.steps = self.steps.saturating_add(steps);
-        if self.steps > MOST_STEPS { Err(TooMuch) } else { Ok(()) }
+        if self.steps > MAX_STEPS { Err(TooMuch) } else { Ok(()) }
     }
 
     fn apply(&mut self, part: &'s Value, value: &Value, depth: usize) -> Result<(), TooMuch> {
         let depth = depth + 1;
         self.spend(1)?;
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err(TooMuch);
         }
         for (key, inner) in part.as_object().into_iter().flatten() {
@@ -70,7 +71,10 @@ impl<'s> Meter<'s> {
             ("dependentSchemas" | "dependencies", Value::Object(parts)) => {
                 parts.values().try_for_each(|part| self.apply(part, value, depth))
             }
-            ("pattern", _) => self.spend(PATTERN),
+            ("pattern", _) => {
+                let length = value.as_str().map_or(0, str::len);
+                self.spend(PATTERN_STEPS + length / BYTES_PER_STEP)
+            }
             ("enum", Value::Array(values)) => self.spend(values.len() / 4),
             _ => match value {
                 Value::Object(entries) => self.entries(key, inner, entries, depth),
@@ -96,14 +100,14 @@ impl<'s> Meter<'s> {
                 }
                 ("patternProperties", Value::Object(parts)) => {
                     for part in parts.values() {
-                        self.spend(PATTERN)?;
+                        self.spend(PATTERN_STEPS)?;
                         self.apply(part, value, depth)?;
                     }
                 }
                 ("additionalProperties" | "unevaluatedProperties", part) => {
                     self.apply(part, value, depth)?;
                 }
-                // A name is a text: nothing of it applies further down.
+                // A name is a text: no part applies below it.
                 ("propertyNames", part) => self.apply(part, &Value::Null, depth)?,
                 _ => return Ok(()),
             }

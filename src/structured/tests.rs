@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::*;
 
@@ -181,6 +181,105 @@ fn the_deepest_check_ends() {
 fn no_pattern_runs_away() {
     let schema = schema(json!({"pattern": "^(?=a)(a|aa)+$"}));
     assert!(schema.read(&format!("\"{}b\"", "a".repeat(5_000))).is_err());
+}
+
+#[test]
+fn the_length_of_a_text_counts_once_for_each_pattern() {
+    let text = json!("a".repeat(1 << 20));
+    assert!(schema(json!({"pattern": "^a*$"})).check(&text).is_ok());
+    let patterns: Vec<Value> = (0..20).map(|at| json!({"pattern": format!("^a*{at}")})).collect();
+    let complaint = schema(json!({"allOf": patterns})).check(&text).unwrap_err();
+    assert!(complaint.contains("too large"), "{complaint}");
+}
+
+/// A schema of a server's tool with one parameter of this pattern.
+fn server_schema(pattern: &str, patterns_left: &mut usize) -> Schema {
+    let schema = json!({"type": "object", "properties": {"a": {"pattern": pattern}}});
+    Schema::from_server(schema, patterns_left).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+const LOOK_AROUND: [&str; 5] = [
+    r"^(?!\.)(?!.*\.\.)([\w'+.-]*)[\w+-]@([A-Za-z0-9][A-Za-z0-9-]*\.)+[A-Za-z]{2,}$",
+    r"^(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z]{2,63}$",
+    r"^(?=.*[A-Z])(?=.*\d)(?=.*[^\w\s])\S{8,64}$",
+    r#"^(['"]).*\1$"#,
+    r"^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)$",
+];
+
+#[test]
+fn patterns_of_servers_are_checked_if_the_linear_engine_can_read_them() {
+    let mut patterns_left = 4;
+    for pattern in [
+        r"^\p{L}[\p{L}\p{N} '-]*$",
+        r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        r"^\(?\d{3}\)?[ -]?\d{4}$",
+        r"^(?:\d{4})-(?:0[1-9]|1[0-2])-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z$",
+    ] {
+        let schema = server_schema(pattern, &mut patterns_left);
+        assert!(schema.check(&json!({"a": "$"})).is_err(), "{pattern}");
+    }
+    // All that crew compiles for this server have been compiled.
+    assert!(server_schema("^b$", &mut patterns_left).check(&json!({"a": "$"})).is_ok());
+    for pattern in LOOK_AROUND.into_iter().chain(["(", r"^[^/]{1,255}/[^/]{1,255}$"]) {
+        let schema = server_schema(pattern, &mut 1);
+        assert!(schema.check(&json!({"a": "$"})).is_ok(), "{pattern}");
+        assert!(schema.check(&json!("$")).is_err(), "{pattern}");
+    }
+    let misplaced = json!({"properties": {"a": {"pattern": "a", "type": 7}}});
+    assert!(Schema::from_server(misplaced, &mut 0).is_err());
+}
+
+#[test]
+fn patterns_of_the_file_may_look_around() {
+    for pattern in LOOK_AROUND.into_iter().chain([r"^[^/]{1,255}/[^/]{1,255}$"]) {
+        assert!(schema(json!({"pattern": pattern})).check(&json!("$")).is_err(), "{pattern}");
+    }
+}
+
+#[test]
+fn hostile_patterns_of_servers_cost_little() {
+    let ahead = |mark| format!(r"(?={mark}((\w{{50}}){{50}}){{5}}{mark})");
+    let aheads = |from: u8, to| (from..=to).map(|mark| ahead(char::from(mark))).collect::<String>();
+    let branches: String = (0..1000).map(|at| format!("|x{at}.{{90}}")).collect();
+    let ending: String = (0..1000).map(|at| format!("|x{at}.{{0,90}}")).collect();
+    let beginning: String = (0..1000).map(|at| format!("|.{{0,90}}x{at}")).collect();
+    let alike: String = (0..200).map(|at| format!(r"|\w\w\wx{at}")).collect();
+    let doubled = |call: &str| -> String {
+        (1..12).map(|at| format!("({})", call.replace('#', &at.to_string()).repeat(2))).collect()
+    };
+    let started = std::time::Instant::now();
+    for pattern in [
+        format!("^{}$", aheads(b'x', b'z')),
+        format!("^{}$", aheads(b'A', b'z')),
+        format!("^{}$", ahead('x').repeat(2000)),
+        format!("(?:(?=q){branches})"),
+        format!("(?:q++{branches})"),
+        format!("(?:q{branches})"),
+        format!(r"(?:\w\w\w(?=q){alike})"),
+        format!(r"(?:\w\w\w{alike})"),
+        format!("(?:(?=q){ending})"),
+        format!("(?:(?=q){beginning})"),
+        format!("(?:q{beginning})"),
+        format!("(?x)(?:q+ +{branches})"),
+        format!("(?=a)(a){}", doubled(r"\g<#>")),
+        format!("(?=a)(a){}", doubled(r"(?P>#)")),
+        format!("(?i)(?=a)(){}", doubled(r"\#")),
+        r"^((\w{60}){60}){60}$".to_owned(),
+        "(".repeat(10_000),
+    ] {
+        let hostile = json!({"type": "object", "properties": {"a": {"pattern": pattern}}});
+        // A reference makes a schema of a value at any place.
+        let hidden = json!({"type": "object", "$ref": "#/x", "x": {"pattern": pattern}});
+        for schema in [hostile, hidden] {
+            let _ = Schema::from_server(schema, &mut 1);
+        }
+    }
+    let mut patterns_left = MAX_SERVER_PATTERNS;
+    for number in 0..1000 {
+        server_schema(&format!("^x{number}.{{200}}$"), &mut patterns_left);
+    }
+    assert_eq!(patterns_left, 0);
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
 proptest! {

@@ -1,22 +1,22 @@
-//! The types that a schema leaves unsaid: of `enum: [low, high]` everybody can see them, and yet
-//! servers refuse a whole request for the want of one.
+//! Types that a schema does not state. `enum: [low, high]` makes them obvious, and yet servers
+//! reject a whole request if one is missing.
 
 use serde_json::{Value, json};
 
 use super::faults::{NAMED_PARTS, PARTS};
 
-/// Adds the type of the values to every part of the schema that lists them and says none. What fits
-/// it stays the same.
-pub fn spell_out(schema: &mut Value) {
+/// Adds a type to every part of the schema that lists values but states no type. The same values
+/// fit it as before.
+pub fn add_missing(schema: &mut Value) {
     let Some(keywords) = schema.as_object_mut() else { return };
     for (key, inner) in keywords.iter_mut() {
         match inner {
             Value::Array(parts) if PARTS.contains(&key.as_str()) => {
-                parts.iter_mut().for_each(spell_out);
+                parts.iter_mut().for_each(add_missing);
             }
-            part if PARTS.contains(&key.as_str()) => spell_out(part),
+            part if PARTS.contains(&key.as_str()) => add_missing(part),
             Value::Object(parts) if NAMED_PARTS.contains(&key.as_str()) => {
-                parts.values_mut().for_each(spell_out);
+                parts.values_mut().for_each(add_missing);
             }
             _ => {}
         }
@@ -28,7 +28,7 @@ pub fn spell_out(schema: &mut Value) {
     }
 }
 
-/// The types of the values, if they are plain ones.
+/// The types of the values, unless one is a list or a mapping.
 fn kinds(only: Option<&Value>, listed: Option<&Value>) -> Option<Value> {
     let values = only.into_iter().chain(listed.and_then(Value::as_array).into_iter().flatten());
     let mut kinds: Vec<&str> = values.map(kind).collect::<Option<_>>()?;
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_added_where_values_tell_them_and_nowhere_else() {
+    fn types_are_added_only_where_values_imply_them() {
         for (schema, expected) in [
             (json!({"enum": ["low", "high"]}), json!({"enum": ["low", "high"], "type": "string"})),
             (json!({"const": 1}), json!({"const": 1, "type": "integer"})),
@@ -79,7 +79,7 @@ mod tests {
             ),
         ] {
             let mut typed = schema.clone();
-            spell_out(&mut typed);
+            add_missing(&mut typed);
             assert_eq!(typed, expected, "{schema}");
         }
     }

@@ -1,63 +1,42 @@
-//! Templates in places where not every text may stand: in a path, in JSON.
+//! Templates whose place allows only certain text: a segment of a URL's path, a value of JSON.
 
-use std::fmt::Write;
-use std::sync::LazyLock;
-
-use minijinja::{Environment, ErrorKind, Output, State, Value};
+use minijinja::Value;
 use serde_json::Value as Json;
 
-use crate::template::{ENVIRONMENT, FUEL, Template, TemplateError, environment, explain, write};
-
-static ENCODING: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut encoding = environment(FUEL);
-    encoding.set_formatter(encode);
-    encoding
-});
-
-/// Whatever a template fills in, percent-encoded; what the file says itself stays.
-fn encode(out: &mut Output, _: &mut State, value: &Value) -> Result<(), minijinja::Error> {
-    let mut text = String::new();
-    write(value, &mut text)?;
-    for byte in text.bytes() {
-        let written = match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.write_char(char::from(byte))
-            }
-            _ => write!(out, "%{byte:02X}"),
-        };
-        written.map_err(|_| minijinja::Error::new(ErrorKind::WriteFailure, "cannot write"))?;
-    }
-    Ok(())
-}
+use super::engine::{self, ENCODING, ENVIRONMENT, TemplateError};
+use super::scan::{Piece, PieceKind, pieces};
+use super::source::Template;
 
 impl Template {
-    /// As [`render`](Self::render), for one segment of a URL's path: whatever fills the template
-    /// is percent-encoded. What comes out may still be empty, or dots alone.
+    /// Renders the template for one segment of a URL's path: values are percent-encoded. The
+    /// segment may still be empty, or consist of dots.
     pub fn render_encoded(&self, context: Value) -> Result<String, TemplateError> {
         self.render_in(&ENCODING, context)
     }
 
-    /// The JSON that the template stands for: where it is nothing but one pair of braces the value
-    /// inside them, with its type, and else a text.
+    /// The JSON of the template: the value itself, with its type, if the template is a single
+    /// expression, else a text.
     pub fn evaluate(&self, context: Value) -> Result<Json, TemplateError> {
-        // What stands between the first and the last braces is one expression only if there are no
-        // others between them.
-        let expression =
-            inside(&self.source).and_then(|code| ENVIRONMENT.compile_expression(code).ok());
-        let Some(expression) = expression else { return self.render(context).map(Json::String) };
-        let value = expression.eval(context).map_err(|error| explain(&error))?;
-        if value.is_undefined() {
-            return Err(TemplateError("undefined value".to_owned()));
-        }
-        serde_json::to_value(&value).map_err(|error| TemplateError(error.to_string()))
+        let [Piece { kind: PieceKind::Expression, .. }] = pieces(self.source())[..] else {
+            return self.render(context).map(Json::String);
+        };
+        self.run(move |source| {
+            let value = ENVIRONMENT.compile_expression(code(source))?.eval(context)?;
+            if value.is_undefined() {
+                return Err(TemplateError("undefined value".to_owned()));
+            }
+            // Unlike the conversion below, this one is bounded.
+            engine::json(&value, false)?;
+            serde_json::to_value(&value).map_err(|error| TemplateError(error.to_string()))
+        })
     }
 }
 
-fn inside(source: &str) -> Option<&str> {
-    let code = source.strip_prefix("{{")?.strip_suffix("}}")?;
-    // The signs that take away white space around the braces.
+/// The code of a single expression, without the signs that trim white space around it.
+fn code(expression: &str) -> &str {
+    let code = pieces(expression).first().map(Piece::code).unwrap_or_default();
     let code = code.strip_prefix(['-', '+']).unwrap_or(code);
-    Some(code.strip_suffix(['-', '+']).unwrap_or(code))
+    code.strip_suffix(['-', '+']).unwrap_or(code)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use proptest::prelude::*;
 
+use super::engine::{ENVIRONMENT, MAX_CODE};
 use super::*;
 
 fn render(source: &str) -> Result<String, TemplateError> {
@@ -11,8 +12,11 @@ fn render(source: &str) -> Result<String, TemplateError> {
         "service": "ssh", "n": 3, "on": true, "nothing": null, "f": 1.5,
         "list": ["a", 1, {"z": 1, "a": 2}], "hostile": "{{ input }}"
     }));
-    let context =
-        agent_context("the \"input\" <b>", &vars, [("disk", Answer::new("92% {{ full }}", None))]);
+    let context = agent_context(
+        "the \"input\" <b>",
+        &vars,
+        [("disk", AnswerContext::new("92% {{ full }}", None))],
+    );
     Template::parse(source)?.render(context)
 }
 
@@ -54,23 +58,97 @@ fn what_doubles_again_and_again_ends() {
     let doubled = "{% set a = a ~ a %}".repeat(100);
     let source = format!("{{% set a = input %}}{doubled}{{{{ a | length }}}}");
     assert_eq!(render(&source).unwrap_err().0, "the template takes too many steps");
-    let source = format!("{{{{ '{}' }}}}", "x".repeat(LARGEST + 1));
+    let source = format!("{}{{{{ vars.n }}}}", "x".repeat(MAX_OUTPUT));
     assert_eq!(render(&source).unwrap_err().0, "the template yields more than 16 MiB");
 }
 
 #[test]
-fn nothing_in_a_template_grows_in_depth() {
-    for source in [
-        "{% set a = namespace(x=[1]) %}{{ a }}",
-        "{{ dict(a=vars, b=vars) }}",
-        "{{ vars.list | batch(9, vars) }}",
-        "{{ vars.list | zip(vars.list) }}",
-        "{{ '%1000000000d' | format(1) }}",
+fn templates_may_build_lists_and_mappings() {
+    for (source, rendered) in [
+        ("{{ [vars.n, input | length] }}", "[3,15]"),
+        ("{{ {'a': vars.n} }}", r#"{"a":3}"#),
+        ("{{ dict(a=vars.n) }}", r#"{"a":3}"#),
+        ("{% set a = [1] + [2] %}{{ a * 2 }}", "[1,2,1,2]"),
+        ("{% set a = (1, vars.n) %}{% set b = a, a %}{{ b }}", "[[1,3],[1,3]]"),
+        ("{% for a in [vars.n, vars.f] %}{{ a }} {% endfor %}", "3 1.5 "),
+        ("{{ vars.list | batch(2, 0) | list }}", r#"[["a",1],[{"z":1,"a":2},0]]"#),
+        ("{{ vars.list | zip(vars.list) | list | length }}", "3"),
+        ("{{ vars.nope | default([vars.n]) }}", "[3]"),
+        ("{{ 1 if vars.nope is defined else [vars.n, 4] }}", "[3,4]"),
+        ("{{ vars.list | tojson }}", r#"["a",1,{"z":1,"a":2}]"#),
+        ("{{ [1] | tojson(indent=1000000000) }}", "[\n  1\n]"),
     ] {
-        assert!(render(source).is_err(), "{source}");
+        assert_eq!(render(source).as_deref(), Ok(rendered), "{source}");
     }
-    assert_eq!(render("{{ vars.list | tojson }}").unwrap(), r#"["a",1,{"z":1,"a":2}]"#);
-    assert_eq!(render("{{ [1] | tojson(indent=1000000000) }}").unwrap(), "[\n  1\n]");
+}
+
+#[test]
+fn every_construct_of_the_language_parses() {
+    for source in [
+        "{{ input }} and { } and [a, b]",
+        "{{ vars.list[0] }}{{ vars['a']['b'] }}{{ agents[\"my-agent\"].output | upper }}",
+        "{{ input | replace('a', \"b\") | default(vars.x, true) }}",
+        "{% for key, value in vars.map | items %}{{ loop.index + 1 }}{% endfor %}",
+        "{% for one in [input, vars.x] %}{{ one }}{% else %}none{% endfor %}",
+        "{% if vars.x in ['a', 'b'] and not (input or vars.y) %}{% elif vars.n > 2 %}{% endif %}",
+        "{{ vars.list | map(attribute='name') | join(', ') }}",
+        "{% set a = [1, 'b', true] %}{% with b = 1, c = a[1:2] %}{{ range(1, 3) }}{% endwith %}",
+        "{{ 'a' if vars.x is defined else 'b' ~ vars.y }}{{ -1 + 2 }}",
+        "{# {{ [[x, x], [x, x]] }} #}{% raw %}{{ {} }}{% endraw %}",
+    ] {
+        assert!(Template::parse(source).is_ok(), "{source}");
+    }
+    assert!(Template::parse("{{ not closed [").is_err());
+}
+
+#[test]
+fn a_value_that_holds_itself_is_not_possible() {
+    assert!(render("{% set a = namespace(x=[1]) %}{{ a }}").is_err());
+}
+
+#[test]
+fn a_value_of_exponential_size_ends_the_rendering() {
+    let leaf = "x".repeat(1000);
+    let double = "{% set a = [a, a] %}{% set b = [b, b] %}".repeat(60);
+    let source =
+        |end: &str| format!("{{% set a = ['{leaf}'] %}}{{% set b = ['{leaf}'] %}}{double}{end}");
+    assert_eq!(render(&source("{{ a | length }}")).as_deref(), Ok("2"));
+    for end in ["{{ a }}", "{{ a | tojson }}"] {
+        let error = render(&source(end)).unwrap_err();
+        assert_eq!(error.0, "the template yields more than 16 MiB");
+    }
+    let number = "{{ '%1000000000d' | format(1) }}";
+    assert_eq!(render(number).unwrap_err().0, "the template takes too many steps");
+    // A comparison takes neither steps nor space.
+    let template = Template::parse(source("{{ a == b }}")).unwrap();
+    let context = agent_context("", &Vars::new(json!({})), []);
+    assert_eq!(template.try_out(context).unwrap_err().0, "the template takes longer than 5 s");
+}
+
+#[test]
+fn the_code_of_a_template_has_a_maximum_length() {
+    for (open, piece, close) in [
+        ("{{ 1", " - 1", " }}"),
+        ("{{ ", "-", "1 }}"),
+        ("{{ input", "|upper", " }}"),
+        ("{{ vars", ".a", " }}"),
+        ("{{ 1", " if 1 else 1", " }}"),
+        ("{% if 1 %}", "{% elif 1 %}", "{% endif %}"),
+        ("", "{{ input }}", ""),
+        ("", "{%raw%}{%endraw%}", ""),
+        ("{% set a = 1 %}", "{% set a = [a] %}", "{{ a }}"),
+        ("{% set a = [1] %}{{ a", "[:]", " }}"),
+    ] {
+        let source = |times| format!("{open}{}{close}", piece.repeat(times));
+        assert!(Template::parse(source(20)).is_ok(), "{piece}");
+        assert!(Template::parse(source(20_000)).is_err(), "{piece}");
+        // The longest code neither overflows the stack nor goes on for ever.
+        let code = source(2).len() - source(1).len();
+        let _ = Template::parse(source((MAX_CODE - 100) / code)).and_then(|template| {
+            let _ = template.names();
+            template.render(agent_context("", &Vars::new(json!({"a": 1})), []))
+        });
+    }
 }
 
 #[test]
@@ -100,8 +178,8 @@ proptest! {
     fn a_literal_is_what_the_engine_makes_of_it(source in "[{}%# a\r\n]{0,8}") {
         let template = Template::new(source);
         if template.is_literal() {
-            let by_engine = ENVIRONMENT.render_str(&template.source, ()).unwrap();
-            prop_assert_eq!(template.render(Value::UNDEFINED), Ok(by_engine));
+            let by_engine = ENVIRONMENT.render_str(template.source(), ()).unwrap();
+            prop_assert_eq!(template.render(minijinja::Value::UNDEFINED), Ok(by_engine));
         }
     }
 }

@@ -81,7 +81,7 @@ fn an_endless_head_meets_the_idle_timeout() {
         ("a line of it now and then", dripping("x: y\r\n")),
         ("interim heads only", Script::default().bytes(interim).stall()),
     ] {
-        let words = "nothing came from 127.0.0.1";
+        let words = "no data from 127.0.0.1";
         expect(name, script, "idle_timeout: 500ms", "timeout", json!("model"), words);
     }
     for (name, endless) in [
@@ -144,7 +144,7 @@ fn an_unanswered_connect_times_out() {
     let found = failure("a black hole", crew_at(&format!("http://{}/v1", hole.address), ""));
     let error = &found["error"];
     assert_eq!((&error["kind"], &error["scope"]), (&json!("timeout"), &json!("model")), "{found}");
-    let words = format!("could not connect to {} within 10s", hole.address);
+    let words = format!("cannot connect to {} within 10s", hole.address);
     assert!(error["message"].as_str().unwrap().contains(&words), "{error}");
 }
 

@@ -1,44 +1,28 @@
-//! A variable's value in a template: printed as it is, and never obeyed.
-
-use minijinja::machinery::{Token, tokenize};
+//! A variable's value in a template: printed as it is, never run as code.
 
 use super::Part;
+use crate::template::{PieceKind, pieces};
 
-/// Whether every value stands between the braces of the template rather than inside them, where
-/// it would be code. Also true of what is no template: that is noted elsewhere.
+/// Whether every value stands between the tags of the template. Inside a tag it would be code.
 pub fn keeps_apart(parts: &[Part<'_>]) -> bool {
-    let values = parts.iter().filter(|part| matches!(part, Part::Environment(_))).count();
-    if values == 0 {
-        return true;
-    }
-    let file: String = parts.iter().map(|part| part.or("")).collect();
-    let stand_in = stand_in(&file);
-    let marked: String = parts.iter().map(|part| part.or(&stand_in)).collect();
-    let mut apart = 0;
-    for token in tokenize(&marked, false, Default::default()) {
-        match token {
-            Ok((Token::TemplateData(text), _)) => apart += text.matches(&stand_in).count(),
-            Ok(_) => {}
-            Err(_) => return true,
+    let (mut before, mut has_values, mut has_raw_blocks) = (String::new(), false, false);
+    for part in parts {
+        match part {
+            Part::File(text) => before.push_str(text),
+            Part::Environment(_) => {
+                let last = pieces(&before).last().map(|piece| piece.kind);
+                if last == Some(PieceKind::Unclosed) {
+                    return false;
+                }
+                has_values = true;
+                has_raw_blocks |= before.contains("endraw");
+                before.clear();
+            }
         }
     }
-    // What is raw is printed, but nothing in it can be escaped.
-    apart == values && !file.contains("endraw")
-}
-
-/// A word that the text does not hold: with more of one letter than it has anywhere in a row.
-fn stand_in(text: &str) -> String {
-    let longest = text.split(|c| c != 'V').map(str::len).max().unwrap_or_default();
-    format!("x{}x", "V".repeat(longest + 1))
-}
-
-impl Part<'_> {
-    fn or<'a>(&'a self, value: &'a str) -> &'a str {
-        match self {
-            Part::File(text) => text,
-            Part::Environment(_) => value,
-        }
-    }
+    has_raw_blocks |= before.contains("endraw");
+    // A value in a raw block would be printed, but nothing in it can be escaped.
+    !(has_values && has_raw_blocks)
 }
 
 /// Adds the value so that it comes out as it is: as a string in braces where it would mean

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::task::yield_now;
 
 use super::failure::{Phase, ServerFailure};
-use crate::structured::{Allowance, Schema};
+use crate::structured::{MAX_SERVER_PATTERNS, Schema};
 
 /// Tools of one server. No model could choose among more.
 const MAX_TOOLS: usize = 1000;
@@ -72,18 +72,28 @@ pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<OfferedTool>, ServerFai
     Err(format!("listed its tools on more than {MAX_PAGES} pages").into())
 }
 
-#[derive(Default)]
 struct Listing {
     tools: Vec<OfferedTool>,
     names: HashSet<String>,
     bytes: usize,
-    patterns: Allowance,
+    patterns_left: usize,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self {
+            tools: Vec::new(),
+            names: HashSet::new(),
+            bytes: 0,
+            patterns_left: MAX_SERVER_PATTERNS,
+        }
+    }
 }
 
 impl Listing {
     fn add(&mut self, tool: ListedTool) -> Result<(), String> {
         let mut tool = match tool {
-            ListedTool::Valid(tool) => offered(*tool, &mut self.patterns),
+            ListedTool::Valid(tool) => offered(*tool, &mut self.patterns_left),
             ListedTool::Invalid(tool) => tool,
         };
         let schema = tool.schema.as_ref().ok();
@@ -165,7 +175,7 @@ fn listed(tool: &Value) -> Option<ListedTool> {
     }))
 }
 
-fn offered(tool: Tool, patterns: &mut Allowance) -> OfferedTool {
+fn offered(tool: Tool, patterns_left: &mut usize) -> OfferedTool {
     let mut description = tool.description.unwrap_or_default().into_owned();
     description.truncate(description.floor_char_boundary(MAX_DESCRIPTION));
     let hints = tool.annotations.unwrap_or_default();
@@ -174,7 +184,7 @@ fn offered(tool: Tool, patterns: &mut Allowance) -> OfferedTool {
         description,
         read_only: hints.read_only_hint,
         destructive: hints.destructive_hint,
-        schema: checked(object_schema((*tool.input_schema).clone()), patterns),
+        schema: checked(object_schema((*tool.input_schema).clone()), patterns_left),
     }
 }
 
@@ -185,11 +195,11 @@ fn object_schema(mut schema: Map<String, Value>) -> Value {
     Value::Object(schema)
 }
 
-fn checked(schema: Value, patterns: &mut Allowance) -> Result<Arc<Schema>, String> {
+fn checked(schema: Value, patterns_left: &mut usize) -> Result<Arc<Schema>, String> {
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err("its inputSchema does not describe an object".to_owned());
     }
-    Schema::foreign(schema, patterns).map(Arc::new).map_err(|faults| {
+    Schema::from_server(schema, patterns_left).map(Arc::new).map_err(|faults| {
         let fault = faults.into_iter().next().map(|fault| fault.message).unwrap_or_default();
         format!("its inputSchema cannot be used: {fault}")
     })
@@ -234,29 +244,26 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_bounded_individually_and_in_total() {
+    fn no_pattern_makes_a_tool_unusable() {
         let pattern = |of: &str| json!({"properties": {"a": {"type": "string", "pattern": of}}});
         let date = r"^(?:\d{4})-(?:0[1-9]|1[0-2])-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?Z$";
-        assert!(usable(pattern(date)).is_ok());
-        assert!(usable(pattern(r"^((\w{60}){60}){60}$")).is_err());
         let (ahead, behind) = (r"(?=x((\w{50}){50}){50}x)", r"(?<!((\w{50}){50}){50}y)");
-        assert!(usable(pattern(&format!("^{}$", ahead.repeat(2000)))).is_err());
-        assert!(usable(pattern(&format!("^(?=x){}$", behind.repeat(2000)))).is_err());
-        for ordinary in [r"^\p{L}[\p{L}\p{N} '-]*$", r"^[^/]{1,255}/[^/]{1,255}$"] {
-            assert!(usable(pattern(ordinary)).is_ok(), "{ordinary}");
+        for of in [
+            date,
+            r"^((\w{60}){60}){60}$",
+            &format!("^{}$", ahead.repeat(2000)),
+            &format!("^(?=x){}$", behind.repeat(2000)),
+            r"^\p{L}[\p{L}\p{N} '-]*$",
+            r"^[^/]{1,255}/[^/]{1,255}$",
+        ] {
+            assert!(usable(pattern(of)).is_ok(), "{of:.60}");
         }
         let mut listing = Listing::default();
-        let mut list = |name: String, of: &str| {
-            let tool = json!({"name": name, "inputSchema": pattern(of)});
+        for number in 0..500 {
+            let schema = pattern(&format!("^x{number}.{{300}}$"));
+            let tool = json!({"name": format!("a{number}"), "inputSchema": schema});
             listing.add(listed(&tool).unwrap()).unwrap();
-            listing.tools.last().unwrap().schema.is_ok()
-        };
-        // A pattern costs only its own tool, and a repeated pattern costs nothing.
-        assert!((0..400).all(|number| list(format!("a{number}"), date)));
-        assert!((0..400).all(|number| list(format!("b{number}"), &format!("^{number}(a|b)+$"))));
-        let large = |number: usize| format!("^x{number}.{{300}}$");
-        assert!(list("c".to_owned(), &large(0)));
-        assert!(!(1..50).all(|number| list(format!("c{number}"), &large(number))));
-        assert!(list("d".to_owned(), date));
+        }
+        assert!(listing.tools.iter().all(|tool| tool.schema.is_ok()));
     }
 }

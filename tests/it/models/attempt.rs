@@ -265,7 +265,7 @@ async fn an_unreachable_server_is_named() {
     let provider = provider(plan(&format!("http://127.0.0.1:{port}/v1")));
     let failure = ask(&*provider, LONG, 1024).await.0.unwrap_err();
     assert_eq!((failure.kind, failure.retryable), (ErrorKind::Network, true));
-    let message = format!("mock: could not connect to 127.0.0.1:{port}: connection refused");
+    let message = format!("mock: cannot connect to 127.0.0.1:{port}: connection refused");
     assert_eq!(failure.message.to_its_source(), message);
 }
 

@@ -167,7 +167,7 @@ fn offline_generates_a_value_or_reports_that_it_cannot() {
     assert_eq!(a["model"], "offline");
     assert_eq!((&b["error"]["kind"], &b["retries"]), (&json!("invalid_response"), &json!(0)));
     let message = b["error"]["message"].as_str().unwrap();
-    assert!(message.contains("give it one under examples"), "{message}");
+    assert!(message.contains("add one under examples"), "{message}");
 }
 
 #[test]

@@ -313,7 +313,7 @@ fn tools(misshapen: bool) -> Vec<Value> {
         tools.insert(2, json!({"name": "bad_schema", "inputSchema": "none"}));
         tools.insert(3, json!({"name": "bad_maze", "inputSchema": maze()}));
         tools.insert(4, json!({"name": "hall", "inputSchema": hall()}));
-        tools.insert(5, json!({"name": "bad_pattern", "inputSchema": many_in_one()}));
+        tools.insert(5, json!({"name": "huge_pattern", "inputSchema": many_in_one()}));
     }
     tools
 }

@@ -234,7 +234,7 @@ fn proxies_are_used_except_for_this_machine() {
     let crew = Crew::check(yaml("http: {url: 'http://tickets.example.invalid/x'}"));
     let ended = crew.env("http_proxy", "socks5://p").run_as_is();
     assert_eq!(ended.status.code(), Some(2));
-    assert!(ended.stderr.contains("http_proxy names no http://"));
+    assert!(ended.stderr.contains("http_proxy is not the URL of an http or"));
 }
 
 #[test]

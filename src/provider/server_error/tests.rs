@@ -1,4 +1,4 @@
-//! What servers say of what went wrong, and what that means.
+//! Errors of real servers and their meaning.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn check(rows: &[Row<'_>]) {
 }
 
 #[test]
-fn statuses_and_words() {
+fn statuses_and_codes() {
     check(&[
         (Some(401), "", Auth, false),
         (Some(403), "{}", Auth, false),
@@ -70,7 +70,7 @@ fn statuses_and_words() {
 }
 
 #[test]
-fn words_of_anthropic_and_google() {
+fn errors_of_anthropic_and_google() {
     check(&[
         (
             Some(400),
@@ -107,7 +107,7 @@ fn words_of_anthropic_and_google() {
 }
 
 #[test]
-fn a_quota_of_the_day_is_one_model_s_or_everybody_s() {
+fn a_daily_quota_stops_one_model_or_the_whole_endpoint() {
     for (quotas, effect) in [
         (&["RequestsPerDayPerProjectPerModel-FreeTier"][..], Effect::Model),
         (&["RequestsPerDayPerProjectPerModel", "RequestsPerDayPerProject"], Effect::Endpoint),

@@ -1,36 +1,36 @@
-//! What the events of an answer, or a whole one, say.
+//! Reads the events of a stream, or a whole response.
 
 use std::ops::Range;
 
 use super::event::{self, Block, Counts, Delta, Event, MAX_BLOCKS, Start};
 use super::request;
 use crate::chat::{NativePart, ToolCall};
-use crate::provider::calls::Piece;
-use crate::provider::draft::{Draft, Fault, OnDelta, Refusal, Stop};
-use crate::provider::failure::ServerError;
+use crate::provider::answer::{AnswerBuilder, BodyError, Cause};
+use crate::provider::calls::CallFragment;
 use crate::provider::json::{self, Raw, is_given, number};
-use crate::provider::protocol::Parser;
-use crate::report::ErrorKind;
+use crate::provider::protocol::{ChunkParser, Progress};
+use crate::provider::request::OnDelta;
+use crate::provider::server_error::ServerError;
 
 #[derive(Debug, Default)]
-pub struct Answer {
-    /// In the order they came, which is how the server wants them back.
-    blocks: Vec<Kept>,
-    /// Tool calls begun.
+pub struct AnthropicParser {
+    /// In order of arrival: the server expects them back in this order.
+    blocks: Vec<KeptBlock>,
+    /// The number of tool calls so far.
     calls: u64,
     counts: Counts,
 }
 
-/// One block, as far as it has come.
+/// One content block, as far as it has arrived.
 #[derive(Debug)]
-struct Kept {
+struct KeptBlock {
     index: Option<u64>,
     content: Content,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// Where it stands in the turn's text.
+    /// The range in the turn's text.
     Text(Range<usize>),
     Thinking {
         text: String,
@@ -39,17 +39,17 @@ enum Content {
     /// Encrypted by the server.
     Redacted(String),
     Call {
-        /// Among the draft's calls.
+        /// The position among the answer's calls.
         number: u64,
-        /// The arguments came with the block's start.
+        /// The block's start contained the arguments.
         is_whole: bool,
     },
-    /// Of a kind this version does not know.
+    /// A type unknown to this version.
     Other,
 }
 
-impl Kept {
-    /// As the server wants it back; `None` if it does not.
+impl KeptBlock {
+    /// The block in the server's form; `None` if the server does not expect it back.
     fn native(&self, calls: &[ToolCall]) -> Option<NativePart> {
         let block = match &self.content {
             Content::Text(range) => return Some(NativePart::Text(range.clone())),
@@ -65,55 +65,56 @@ impl Kept {
     }
 }
 
-impl Parser for Answer {
+impl ChunkParser for AnthropicParser {
     fn read(
         &mut self,
         json: &[u8],
-        draft: &mut Draft,
+        answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Progress, BodyError> {
         let event: Event<'_> = json::document(json)?;
         let kind = json::text(event.r#type)?;
         let explains = is_given(event.message) || is_given(event.detail);
         if is_given(event.error) || kind == "error" || (kind.is_empty() && explains) {
-            return Err(Fault::Server(ServerError::from_body(json)).into());
+            return Err(BodyError::Server(ServerError::from_body(json)));
         }
         match &*kind {
             "message_start" => {
                 let start: Start<'_> = json::object(event.message).unwrap_or_default();
-                self.count(start.usage, draft, on_delta);
+                self.count(start.usage, answer, on_delta);
             }
             "content_block_start" => {
                 if let Some(block) = json::object(event.content_block) {
-                    self.begin(number(event.index), &block, draft, on_delta)?;
+                    self.begin(number(event.index), &block, answer, on_delta)?;
                 }
             }
             "content_block_delta" => {
                 if let Some(delta) = json::object(event.delta) {
-                    self.go_on(number(event.index), &delta, draft, on_delta)?;
+                    self.extend(number(event.index), &delta, answer, on_delta)?;
                 }
             }
             "message_delta" => {
-                self.count(event.usage, draft, on_delta);
+                self.count(event.usage, answer, on_delta);
                 let delta: Option<Delta<'_>> = json::object(event.delta);
-                finish(&json::text(delta.and_then(|delta| delta.stop_reason))?, draft);
+                finish(&json::text(delta.and_then(|delta| delta.stop_reason))?, answer);
             }
-            "message_stop" => return Ok(true),
-            "message" => self.whole(&event, draft, on_delta)?,
+            "message_stop" => return Ok(Progress::Complete),
+            "message" => self.whole(&event, answer, on_delta)?,
             _ => {
-                // The protocol says that there will be other events; of another protocol there is
+                // The API may send further types of events. A response of another API contains
                 // nothing else.
-                draft.keep_stranger(json);
-                return Ok(false);
+                answer.keep_unrecognized(json);
+                return Ok(Progress::More);
             }
         }
-        draft.is_answer();
-        Ok(false)
+        answer.begin();
+        Ok(Progress::More)
     }
 
     fn native(&self, calls: &[ToolCall]) -> Vec<NativePart> {
-        let is_thought =
-            |kept: &Kept| matches!(kept.content, Content::Thinking { .. } | Content::Redacted(_));
+        let is_thought = |kept: &KeptBlock| {
+            matches!(kept.content, Content::Thinking { .. } | Content::Redacted(_))
+        };
         if calls.is_empty() || !self.blocks.iter().any(is_thought) {
             return Vec::new();
         }
@@ -121,23 +122,23 @@ impl Parser for Answer {
     }
 }
 
-impl Answer {
-    /// An answer that is not streamed.
+impl AnthropicParser {
+    /// Reads a response that is not streamed.
     fn whole(
         &mut self,
         event: &Event<'_>,
-        draft: &mut Draft,
+        answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
-    ) -> Result<(), Stop> {
-        self.count(event.usage, draft, on_delta);
+    ) -> Result<(), BodyError> {
+        self.count(event.usage, answer, on_delta);
         let blocks = event::blocks(event.content)?;
         if blocks.more {
-            return Err(Fault::TooManyParts.into());
+            return Err(BodyError::TooManyBlocks(MAX_BLOCKS));
         }
         for (at, block) in blocks.items.iter().enumerate() {
-            self.begin(Some(at as u64), block, draft, on_delta)?;
+            self.begin(Some(at as u64), block, answer, on_delta)?;
         }
-        finish(&json::text(event.stop_reason)?, draft);
+        finish(&json::text(event.stop_reason)?, answer);
         Ok(())
     }
 
@@ -145,25 +146,25 @@ impl Answer {
         &mut self,
         index: Option<u64>,
         block: &Block<'_>,
-        draft: &mut Draft,
+        answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), BodyError> {
         let content = match &*json::text(block.r#type)? {
             "text" => {
-                let start = draft.told();
-                draft.add_text(&json::text(block.text)?, on_delta)?;
-                Content::Text(start..draft.told())
+                let start = answer.emitted();
+                answer.add_text(&json::text(block.text)?, on_delta)?;
+                Content::Text(start..answer.emitted())
             }
             "thinking" => {
                 let text = json::text(block.thinking)?.into_owned();
                 let signature = block.signature.map(|raw| json::text(Some(raw))).transpose()?;
                 let signature = signature.map(std::borrow::Cow::into_owned);
-                draft.spend(text.len() + signature.as_ref().map_or(0, String::len))?;
+                answer.spend(text.len() + signature.as_ref().map_or(0, String::len))?;
                 Content::Thinking { text, signature }
             }
             "redacted_thinking" => {
                 let data = json::text(block.data)?.into_owned();
-                draft.spend(data.len())?;
+                answer.spend(data.len())?;
                 Content::Redacted(data)
             }
             "tool_use" => {
@@ -171,12 +172,12 @@ impl Answer {
                 self.calls += 1;
                 let mut id = json::text(block.id)?;
                 if id.is_empty() {
-                    // Of a call without any id or name there would be nothing to keep.
+                    // A fragment without id, name and arguments would be dropped.
                     id = format!("call_{}", number + 1).into();
                 }
-                // Empty at the start of a streamed call: its arguments come in pieces.
+                // Empty at the start of a streamed call, whose arguments follow in fragments.
                 let input = json::arguments(block.input.filter(|input| is_given(Some(input))))?;
-                draft.add_call(Piece {
+                answer.add_call(CallFragment {
                     index: Some(number),
                     id: &id,
                     name: &json::text(block.name)?,
@@ -189,24 +190,24 @@ impl Answer {
         self.push(index, content)
     }
 
-    fn push(&mut self, index: Option<u64>, content: Content) -> Result<(), Stop> {
+    fn push(&mut self, index: Option<u64>, content: Content) -> Result<(), BodyError> {
         if self.blocks.len() == MAX_BLOCKS {
-            return Err(Fault::TooManyParts.into());
+            return Err(BodyError::TooManyBlocks(MAX_BLOCKS));
         }
-        self.blocks.push(Kept { index, content });
+        self.blocks.push(KeptBlock { index, content });
         Ok(())
     }
 
-    fn go_on(
+    fn extend(
         &mut self,
         index: Option<u64>,
         delta: &Delta<'_>,
-        draft: &mut Draft,
+        answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), BodyError> {
         let kind = json::text(delta.r#type)?;
         if kind == "text_delta" {
-            return self.add_text(index, &json::text(delta.text)?, draft, on_delta);
+            return self.add_text(index, &json::text(delta.text)?, answer, on_delta);
         }
         let Some(kept) = self.blocks.iter_mut().rev().find(|kept| kept.index == index) else {
             return Ok(());
@@ -215,18 +216,18 @@ impl Answer {
             ("thinking_delta", Content::Thinking { text, .. }) => {
                 let more = json::text(delta.thinking)?;
                 text.push_str(&more);
-                draft.spend(more.len())?;
+                answer.spend(more.len())?;
             }
             ("signature_delta", Content::Thinking { signature, .. }) => {
                 let more = json::text(delta.signature)?;
                 signature.get_or_insert_default().push_str(&more);
-                draft.spend(more.len())?;
+                answer.spend(more.len())?;
             }
             ("input_json_delta", Content::Call { number, is_whole: false }) => {
-                draft.add_call(Piece {
+                answer.add_call(CallFragment {
                     index: Some(*number),
                     arguments: &json::text(delta.partial_json)?,
-                    ..Piece::default()
+                    ..CallFragment::default()
                 })?;
             }
             _ => {}
@@ -234,49 +235,44 @@ impl Answer {
         Ok(())
     }
 
-    /// A text says itself what it is, so its block's start may be missing.
+    /// A text delta needs no block: some servers leave out the block's start.
     fn add_text(
         &mut self,
         index: Option<u64>,
         text: &str,
-        draft: &mut Draft,
+        answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
-    ) -> Result<(), Stop> {
-        let start = draft.told();
-        draft.add_text(text, on_delta)?;
-        let end = draft.told();
+    ) -> Result<(), BodyError> {
+        let start = answer.emitted();
+        answer.add_text(text, on_delta)?;
+        let end = answer.emitted();
         match self.blocks.last_mut() {
-            Some(Kept { index: last, content: Content::Text(range) }) if *last == index => {
+            Some(KeptBlock { index: last, content: Content::Text(range) }) if *last == index => {
                 range.end = end;
                 Ok(())
             }
-            // Another block came between.
+            // Another block came in between.
             _ => self.push(index, Content::Text(start..end)),
         }
     }
 
-    fn count(&mut self, usage: Raw<'_>, draft: &mut Draft, on_delta: OnDelta<'_>) {
+    fn count(&mut self, usage: Raw<'_>, answer: &mut AnswerBuilder, on_delta: OnDelta<'_>) {
         if let Some(usage) = self.counts.update(usage) {
-            draft.count(usage, on_delta);
+            answer.count(usage, on_delta);
         }
     }
 }
 
-fn finish(reason: &str, draft: &mut Draft) {
+fn finish(reason: &str, answer: &mut AnswerBuilder) {
     match reason {
         "" => {}
-        "end_turn" | "stop_sequence" => draft.finish("stop"),
-        "max_tokens" | "model_context_window_exceeded" => draft.finish("length"),
-        "tool_use" => draft.finish("tool_calls"),
+        "end_turn" | "stop_sequence" => answer.finish("stop"),
+        "max_tokens" | "model_context_window_exceeded" => answer.finish("length"),
+        "tool_use" => answer.finish("tool_calls"),
         "refusal" => {
-            draft.finish("content_filter");
-            draft.refuse(Refusal {
-                kind: ErrorKind::InvalidResponse,
-                retryable: false,
-                what: "the model refused to answer",
-                words: "stop_reason: refusal".into(),
-            });
+            answer.finish("content_filter");
+            answer.withhold(Cause::ModelRefused, "stop_reason: refusal");
         }
-        other => draft.finish(other),
+        other => answer.finish(other),
     }
 }

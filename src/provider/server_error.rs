@@ -1,37 +1,38 @@
-//! What a failed call means: from a status, or from the error object of a body, to an
-//! [`ErrorKind`] and whether another attempt may succeed.
+//! The errors of servers: from a status, or the error object of a body, to an [`ErrorKind`] and
+//! whether another attempt may succeed.
 //!
-//! Servers of one protocol agree on neither the shape nor the words of an error, so this reads
-//! every shape in use and knows the words that matter.
+//! Even servers of one API agree on neither the form nor the words of an error, so this reads every
+//! form in use and knows the words that matter.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Effect;
+use super::error::Effect;
+use super::quirks::Quirks;
 use super::retry_after::{MAX_WAIT, seconds};
 use crate::report::ErrorKind;
 
-/// What is looked at of an error's body.
-const READ_BYTES: usize = 64 * 1024;
+/// The part of an error's body that is read. Parsed JSON takes many times the memory of its text.
+const MAX_BODY: usize = 64 * 1024;
 
-/// An error as a server described it. Not yet fit for a message: see `Secrets::quote`.
+/// An error as a server described it. May contain secrets: see `Secrets::quote`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ServerError {
     pub message: Option<String>,
-    /// How long the body says to wait.
+    /// The wait that the body asks for.
     pub retry_after: Option<Duration>,
-    /// `code`, `type` and `status`, in lower case, separated by spaces.
-    words: String,
-    /// A status given as a number inside the body.
+    /// `code`, `type` and `status` in lower case, separated by spaces.
+    codes: String,
+    /// The number given as `code` or `status` in the body.
     status: Option<u16>,
 }
 
-/// How servers that answer 400 to it say that a key is of no use.
+/// Messages about a wrong key with status 400.
 const WRONG_KEY: [&str; 4] =
     ["api key not valid", "api key expired", "invalid api key", "incorrect api key"];
 
-/// How servers that have no word of their own for it say that no more may be used up.
+/// Messages about a used-up balance, of servers without a code for it.
 const USED_UP: [&str; 2] = ["credit balance is too low", "reached your specified api usage limits"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ const fn verdict(kind: ErrorKind, retryable: bool) -> Verdict {
 }
 
 impl ServerError {
-    /// From the JSON of an `error`: an object, or just a string.
+    /// From the JSON of an `error`: an object or a string.
     pub fn from_error(json: &str) -> Self {
         match parse(json.as_bytes()) {
             Some(object @ Value::Object(_)) => Self::from_object(&object),
@@ -54,10 +55,10 @@ impl ServerError {
         }
     }
 
-    /// From a whole body: `{"error": …}`, `[{"error": …}]`, `{"message"}`, `{"detail"}`, or text.
+    /// From a whole body: `{"error": …}`, `[{"error": …}]`, `{"message": …}`, `{"detail": …}` or text.
     pub fn from_body(body: &[u8]) -> Self {
         let Some(value) = parse(body) else {
-            let body = String::from_utf8_lossy(&body[..body.len().min(READ_BYTES)]);
+            let body = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]);
             return Self { message: text_of(&body), ..Self::default() };
         };
         let value = match &value {
@@ -94,8 +95,8 @@ impl ServerError {
                 }
                 Value::String(word) => {
                     found.status = found.status.or(word.parse().ok().and_then(http_status));
-                    found.words.push_str(&word.to_ascii_lowercase());
-                    found.words.push(' ');
+                    found.codes.push_str(&word.to_ascii_lowercase());
+                    found.codes.push(' ');
                 }
                 _ => {}
             }
@@ -104,7 +105,7 @@ impl ServerError {
         found
     }
 
-    /// What Google's servers say of a limit: how long to wait, and whether it is one of the day.
+    /// Reads Google's details of a limit: how long to wait, and whether it is a daily one.
     fn take_details(&mut self, details: Option<&Value>) {
         for detail in details.and_then(Value::as_array).into_iter().flatten() {
             let delay = detail.get("retryDelay").and_then(Value::as_str);
@@ -116,38 +117,39 @@ impl ServerError {
                 let quota = quota.as_str().unwrap_or_default();
                 if quota.contains("PerDay") {
                     let is_of_model = quota.contains("PerModel");
-                    let word = if is_of_model { "model_quota " } else { "insufficient_quota " };
-                    self.words.push_str(word);
+                    let code = if is_of_model { "model_quota " } else { "insufficient_quota " };
+                    self.codes.push_str(code);
                 }
             }
         }
     }
 
-    /// Of an answer with this status, or of an error inside a 200 (`None`).
+    /// Judges the error of a response with this status, or `None` for one inside a success.
     pub fn verdict(&self, status: Option<u16>) -> Verdict {
         use ErrorKind::{Auth, BadRequest, ContextLength, InvalidResponse, RateLimited};
-        let refused = status.is_none_or(|status| (400..500).contains(&status) && status != 429);
-        if self.has_word(&["insufficient_quota", "model_quota", "billing"])
-            || (refused && self.says(&USED_UP))
+        let is_rejection =
+            status.is_none_or(|status| (400..500).contains(&status) && status != 429);
+        if self.has_code(&["insufficient_quota", "model_quota", "billing"])
+            || (is_rejection && self.says(&USED_UP))
         {
             return verdict(RateLimited, false);
         }
-        // More than a whole minute's tokens: said with 429, but no wait will mend it.
+        // More than the tokens of a whole minute: has status 429, but waiting does not help.
         if self.says(&["request too large for"]) {
             return verdict(ContextLength, false);
         }
-        if refused && self.is_about_context() {
+        if is_rejection && self.is_about_context() {
             return verdict(ContextLength, false);
         }
-        if refused && self.says(&WRONG_KEY) {
+        if is_rejection && self.says(&WRONG_KEY) {
             return verdict(Auth, false);
         }
         if let Some(status) = status {
-            return of_status(status);
+            return verdict_of(status);
         }
-        if self.has_word(&["rate_limit", "too_many_requests", "resource_exhausted", "throttl"]) {
+        if self.has_code(&["rate_limit", "too_many_requests", "resource_exhausted", "throttl"]) {
             verdict(RateLimited, true)
-        } else if self.has_word(&[
+        } else if self.has_code(&[
             "overloaded",
             "unavailable",
             "server_error",
@@ -155,28 +157,28 @@ impl ServerError {
             "api_error",
         ]) {
             verdict(ErrorKind::Overloaded, true)
-        } else if self.has_word(&["timeout", "deadline"]) {
+        } else if self.has_code(&["timeout", "deadline"]) {
             verdict(ErrorKind::Network, true)
-        } else if self.has_word(&["api_key", "auth", "permission"]) {
+        } else if self.has_code(&["api_key", "auth", "permission"]) {
             verdict(Auth, false)
         } else if let Some(status) = self.status {
-            of_status(status)
-        } else if self.has_word(&["invalid", "not_found", "bad_request", "unsupported"]) {
+            verdict_of(status)
+        } else if self.has_code(&["invalid", "not_found", "bad_request", "unsupported"]) {
             verdict(BadRequest, false)
         } else {
             verdict(InvalidResponse, false)
         }
     }
 
-    /// What an answer with this status, or an error inside a 200, says of the calls beside it.
+    /// What the error means for other calls. `status` as for [`Self::verdict`].
     pub fn effect(&self, status: Option<u16>, verdict: Verdict) -> Effect {
         let about_content = self.says(&["moderation", "flagged"]);
-        let of_model = self.has_word(&["model_quota"]) && !self.has_word(&["insufficient_quota"]);
-        let about_model = status == Some(404) || self.has_word(&["model_not_found"]);
+        let of_model = self.has_code(&["model_quota"]) && !self.has_code(&["insufficient_quota"]);
+        let about_model = status == Some(404) || self.has_code(&["model_not_found"]);
         match (verdict.kind, verdict.retryable) {
             (ErrorKind::RateLimited, true) => Effect::Pause,
             (ErrorKind::Overloaded, true) if status == Some(529) => Effect::Pause,
-            (ErrorKind::Overloaded, true) if self.has_word(&["overloaded_error"]) => Effect::Pause,
+            (ErrorKind::Overloaded, true) if self.has_code(&["overloaded_error"]) => Effect::Pause,
             (ErrorKind::RateLimited, false) if of_model => Effect::Model,
             (ErrorKind::Auth | ErrorKind::BadRequest, false) if about_model => Effect::Model,
             (ErrorKind::Auth, false) if about_content => Effect::Call,
@@ -185,8 +187,16 @@ impl ServerError {
         }
     }
 
+    /// The quirks of the server that the error reveals.
+    pub fn quirks(&self, verdict: Verdict) -> Quirks {
+        match &self.message {
+            Some(message) if verdict.kind == ErrorKind::BadRequest => Quirks::in_words(message),
+            _ => Quirks::default(),
+        }
+    }
+
     fn is_about_context(&self) -> bool {
-        self.has_word(&["context_length_exceeded", "exceed_context_size", "context_window"])
+        self.has_code(&["context_length_exceeded", "exceed_context_size", "context_window"])
             || self.says(&[
                 "maximum context length",
                 "context length exceeded",
@@ -201,8 +211,8 @@ impl ServerError {
             ])
     }
 
-    fn has_word(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| self.words.contains(word))
+    fn has_code(&self, codes: &[&str]) -> bool {
+        codes.iter().any(|code| self.codes.contains(code))
     }
 
     fn says(&self, phrases: &[&str]) -> bool {
@@ -212,20 +222,19 @@ impl ServerError {
     }
 }
 
-/// Parsed JSON takes many times the memory of its text.
 fn parse(json: &[u8]) -> Option<Value> {
-    if json.len() > READ_BYTES { None } else { serde_json::from_slice(json).ok() }
+    if json.len() > MAX_BODY { None } else { serde_json::from_slice(json).ok() }
 }
 
 fn http_status(number: u64) -> Option<u16> {
     u16::try_from(number).ok().filter(|status| (400..600).contains(status))
 }
 
-fn of_status(status: u16) -> Verdict {
+fn verdict_of(status: u16) -> Verdict {
     use ErrorKind::{Auth, BadRequest, Network, Overloaded, RateLimited};
     match status {
         401 | 403 => verdict(Auth, false),
-        // Out of credit: no wait of ours mends that.
+        // Out of credit: waiting does not help.
         402 => verdict(RateLimited, false),
         429 => verdict(RateLimited, true),
         408 | 502 | 504 => verdict(Network, true),
@@ -234,7 +243,7 @@ fn of_status(status: u16) -> Verdict {
     }
 }
 
-/// The first line of a text, or of what a browser would show of an HTML page.
+/// The first line of a text, or of the visible text of an HTML page.
 fn text_of(body: &str) -> Option<String> {
     let mut text = String::new();
     let mut rest = body.trim_start_matches('\u{feff}').trim_start();
@@ -246,7 +255,7 @@ fn text_of(body: &str) -> Option<String> {
                 && !tag[name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
         });
         rest = match hidden.and_then(|name| tag.split_once(&format!("</{name}"))) {
-            // A page's title says more than its body's first words, so `head` is entered.
+            // A title says more than the first words of the body, so `head` is read if it has one.
             Some((inside, after)) if !inside.contains("<title") => after,
             _ => tag,
         };

@@ -1,45 +1,20 @@
-//! Asking for an answer that fits a schema in a protocol's own way, beside what the messages say.
+//! Which schemas the output formats of APIs accept.
 //!
-//! Not every server has one. Most of those that do not pass over it, and the model goes by the
-//! messages; some refuse the call: see [`Dialect`](super::dialect::Dialect).
+//! A format is asked for in addition to the messages. Most servers without one ignore it; others
+//! reject the call: see [`Quirks`](super::quirks::Quirks).
 
 use serde_json::Value;
 
-use crate::untrusted::Untrusted;
+/// The depth of schemas that OpenAI's strict mode accepts.
+const MAX_STRICT_LEVELS: usize = 5;
 
-/// What a refusal because of the format names.
-const NAMES: [&str; 13] = [
-    "response_format",
-    "response format",
-    "json_schema",
-    "json schema",
-    "output_config",
-    "output config",
-    "output_format",
-    "output format",
-    "structured output",
-    "response_schema",
-    "response_mime_type",
-    "response mime type",
-    // All that Gemini says of a schema it does not like.
-    "contains an invalid argument",
-];
-/// Levels of a schema that OpenAI's strict mode takes.
-const STRICT_LEVELS: usize = 5;
-
-/// Whether a refusal in these words is about the format.
-pub fn is_meant(refusal: &Untrusted) -> bool {
-    let refusal = refusal.to_its_source().to_ascii_lowercase();
-    NAMES.iter().any(|name| refusal.contains(name))
-}
-
-/// Whether the answer is to be an object: some protocols know no others.
+/// Whether the answer is an object. Some APIs accept no other type.
 pub fn is_object(schema: &Value) -> bool {
     schema.get("type").is_some_and(|kind| kind == "object")
 }
 
-/// Whether a part of the schema stands for another. Not every protocol knows that, and a part that
-/// refers to itself has no end when it is written out.
+/// Whether the schema contains references. Not every API knows them, and a part that refers to
+/// itself would have no end if it were inlined.
 pub fn has_references(schema: &Value) -> bool {
     match schema {
         Value::Object(entries) => {
@@ -50,11 +25,11 @@ pub fn has_references(schema: &Value) -> bool {
     }
 }
 
-/// Whether modes that let the model write nothing else take the schema as it stands: every property
-/// required, no others allowed, the type of everything said, and only the keywords that every model
+/// Whether modes that constrain the model's output accept the schema as it is: every property is
+/// required, no others are allowed, everything has a type, and only keywords occur that every model
 /// with such a mode knows.
 pub fn is_strict(schema: &Value) -> bool {
-    is_strict_within(schema, STRICT_LEVELS)
+    is_strict_within(schema, MAX_STRICT_LEVELS)
 }
 
 fn is_strict_within(schema: &Value, levels: usize) -> bool {
@@ -102,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_strict_mode_takes_is_asked_for_strictly() {
+    fn strict_mode_is_requested_only_for_schemas_that_it_accepts() {
         let object = |more: Value| {
             let mut schema = json!({"type": "object", "additionalProperties": false,
                 "required": ["a"], "properties": {"a": {"type": ["string", "null"]}}});

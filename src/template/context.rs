@@ -1,0 +1,60 @@
+//! The values that templates see.
+
+use minijinja::Value;
+use minijinja::value::Serde;
+use serde_json::{Map, Value as Json};
+
+/// `vars` of a file, converted once for all templates: the conversion takes time in proportion to
+/// their size.
+#[derive(Debug)]
+pub struct Vars {
+    values: Json,
+    converted: Value,
+}
+
+impl Vars {
+    pub fn new(values: Json) -> Self {
+        let converted = Value::from(Serde(&values));
+        Self { values, converted }
+    }
+
+    pub fn values(&self) -> &Json {
+        &self.values
+    }
+}
+
+/// `agents.NAME`: the answer of an agent.
+pub struct AnswerContext(Value);
+
+impl AnswerContext {
+    /// `data` is the structured answer, if the agent has an `output_schema`.
+    pub fn new(output: &str, data: Option<&Json>) -> Self {
+        let data = data.map(|data| ("data", Value::from(Serde(data))));
+        let output = ("output", Value::from(output));
+        Self(Value::from_pairs([output].into_iter().chain(data)))
+    }
+}
+
+/// The context of an agent's templates: `input`, `vars`, and `agents.NAME.output` and
+/// `agents.NAME.data` of the agents it needs.
+pub fn agent_context<'a>(
+    input: &str,
+    vars: &Vars,
+    answers: impl IntoIterator<Item = (&'a str, AnswerContext)>,
+) -> Value {
+    let answers = answers.into_iter();
+    let agents = Value::from_pairs(answers.map(|(name, answer)| (name, answer.0)));
+    Value::from_pairs([
+        ("input", Value::from(input)),
+        ("vars", vars.converted.clone()),
+        ("agents", agents),
+    ])
+}
+
+/// The context of a tool's templates: `input`, `vars` and the arguments of the call.
+pub fn tool_context(input: &str, vars: &Vars, arguments: &Map<String, Json>) -> Value {
+    let arguments = arguments.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value))));
+    let common =
+        [("input".to_owned(), Value::from(input)), ("vars".to_owned(), vars.converted.clone())];
+    Value::from_pairs(common.into_iter().chain(arguments))
+}

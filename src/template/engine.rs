@@ -1,0 +1,194 @@
+//! The template engine within crew's limits.
+//!
+//! Fuel bounds the steps of a rendering and the text it makes. It does not count the work of one
+//! step on a value that holds the same value many times over (`{% set a = [a, a] %}`, sixty times),
+//! nor how deep the engine recurses into long code. So code has a maximum length, and any but the
+//! simplest code runs on a thread of its own, with enough stack for that length, for a limited time.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write};
+use std::sync::LazyLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use minijinja::value::{Kwargs, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+
+/// Steps of one rendering. 64 bytes of text made or searched count as one step: 32 MB in all.
+const FUEL: u64 = 500_000;
+const TRIAL_FUEL: u64 = 1000;
+/// Bytes of the text that one rendering yields.
+pub const MAX_OUTPUT: usize = 16 << 20;
+/// Bytes of a template's code, all tags together.
+pub const MAX_CODE: usize = 16 << 10;
+/// Twice what the longest code needs in an unoptimized build. Unused stack takes no memory.
+const STACK: usize = 64 << 20;
+/// Out of fuel, a rendering ends within a second or two even on a slow machine.
+const MAX_TIME: Duration = Duration::from_secs(5);
+
+pub static ENVIRONMENT: LazyLock<Environment<'static>> =
+    LazyLock::new(|| environment(FUEL, format));
+/// For rendering with stand-ins before anything runs.
+pub static TRIAL: LazyLock<Environment<'static>> =
+    LazyLock::new(|| environment(TRIAL_FUEL, format));
+/// For segments of a URL's path.
+pub static ENCODING: LazyLock<Environment<'static>> =
+    LazyLock::new(|| environment(FUEL, format_encoded));
+
+/// The reason why a template does not parse or cannot be rendered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TemplateError(pub String);
+
+impl From<Error> for TemplateError {
+    fn from(error: Error) -> Self {
+        let mut message = match (error.kind(), error.detail()) {
+            (ErrorKind::OutOfFuel, _) => "the template takes too many steps".to_owned(),
+            (ErrorKind::WriteFailure, Some(detail)) => detail.to_owned(),
+            (kind, Some(detail)) => format!("{kind}: {detail}"),
+            (kind, None) => kind.to_string(),
+        };
+        if let Some(line) = error.line().filter(|&line| line > 1) {
+            message = format!("{message} (in line {line} of the template)");
+        }
+        Self(message)
+    }
+}
+
+type Formatter = fn(&mut Output, &mut State, &Value) -> Result<(), Error>;
+
+fn environment(fuel: u64, formatter: Formatter) -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(fuel));
+    environment.set_formatter(formatter);
+    // `debug` prints the whole context; a `namespace` can hold itself, and printing that never ends.
+    for name in ["debug", "namespace"] {
+        environment.remove_global(name);
+    }
+    // The engine's own filter indents by any number of spaces.
+    environment.add_filter("tojson", |value: &Value, indent: Option<Value>, named: Kwargs| {
+        let indent = indent.or(named.get("indent")?);
+        json(value, indent.is_some())
+    });
+    environment
+}
+
+/// Runs the work on a thread of its own for a limited time.
+///
+/// # Errors
+/// As those of the work, or its time is over. Then its thread goes on until crew exits.
+pub fn run_limited<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TemplateError> + Send + 'static,
+) -> Result<T, TemplateError> {
+    let (sender, receiver) = mpsc::channel();
+    let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK);
+    thread
+        // The receiver is gone if the time was over.
+        .spawn(move || drop(sender.send(work())))
+        .map_err(|error| TemplateError(format!("cannot start a thread: {error}")))?;
+    receiver.recv_timeout(MAX_TIME).unwrap_or_else(|error| {
+        Err(TemplateError(match error {
+            RecvTimeoutError::Timeout => {
+                format!("the template takes longer than {} s", MAX_TIME.as_secs())
+            }
+            RecvTimeoutError::Disconnected => "internal error in the template engine".to_owned(),
+        }))
+    })
+}
+
+/// Compiles and renders a template.
+pub fn render(
+    environment: &Environment<'_>,
+    source: &str,
+    context: Value,
+) -> Result<String, Error> {
+    let mut out = Bounded::default();
+    let rendered = environment
+        .template_from_str(source)
+        .and_then(|template| template.render_captured_to(context, &mut out).map(drop));
+    out.finish(rendered)
+}
+
+/// The value as JSON.
+pub fn json(value: &Value, pretty: bool) -> Result<String, Error> {
+    let mut out = Bounded::default();
+    let written = match pretty {
+        true => serde_json::to_writer_pretty(&mut out, value),
+        false => serde_json::to_writer(&mut out, value),
+    };
+    out.finish(written.map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string())))
+}
+
+fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
+    write(value, out)
+}
+
+/// Percent-encodes every value; the template's own text stays as it is.
+fn format_encoded(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
+    let mut text = String::new();
+    write(value, &mut text)?;
+    for byte in text.bytes() {
+        let written = match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.write_char(char::from(byte))
+            }
+            _ => write!(out, "%{byte:02X}"),
+        };
+        written.map_err(|_| cannot_write())?;
+    }
+    Ok(())
+}
+
+/// Writes lists and mappings as JSON and null as nothing.
+fn write(value: &Value, out: &mut impl fmt::Write) -> Result<(), Error> {
+    let written = match value.kind() {
+        ValueKind::None | ValueKind::Undefined => Ok(()),
+        // As in YAML and JSON, not as in Python.
+        ValueKind::Bool => out.write_str(if value.is_true() { "true" } else { "false" }),
+        ValueKind::Map | ValueKind::Seq | ValueKind::Iterable => {
+            out.write_str(&json(value, false)?)
+        }
+        _ => write!(out, "{value}"),
+    };
+    written.map_err(|_| cannot_write())
+}
+
+fn cannot_write() -> Error {
+    Error::new(ErrorKind::WriteFailure, "cannot write")
+}
+
+/// Collects up to [`MAX_OUTPUT`] bytes.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl Bounded {
+    fn finish(self, written: Result<(), Error>) -> Result<String, Error> {
+        if self.is_full {
+            let message = format!("the template yields more than {} MiB", MAX_OUTPUT >> 20);
+            return Err(Error::new(ErrorKind::WriteFailure, message));
+        }
+        written?;
+        // Only whole texts are written, so nothing is replaced here.
+        Ok(String::from_utf8_lossy(&self.bytes).into_owned())
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + piece.len() > MAX_OUTPUT {
+            self.is_full = true;
+            return Err(io::Error::other("full"));
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
