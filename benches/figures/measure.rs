@@ -11,7 +11,7 @@ use crate::launch::{Launched, Taken};
 use crate::server::Server;
 use crate::table::{Goal, Row};
 
-/// What the server takes for an answer, milliseconds.
+/// The delay of the server's answers in milliseconds.
 pub const DELAY: &str = "100";
 const DELAY_MS: f64 = 100.0;
 pub const MIB: f64 = 1024.0;
@@ -28,7 +28,7 @@ const SIZES: [(usize, usize, Goal); 4] = [
 /// how crew discovers a server's limit is not what these figures are about.
 const CALLS_AT_ONCE: usize = 16;
 
-/// What all sections share.
+/// The state that all sections share.
 pub struct Bench {
     pub server: Server,
     folder: TempDir,
@@ -68,7 +68,7 @@ impl Bench {
         Ok(path)
     }
 
-    /// Starts crew as its user would, with the report and the progress going to files.
+    /// Starts crew as a user would, with report and progress going to files.
     pub fn crew(&self, file: &std::path::Path) -> anyhow::Result<Launched> {
         let file = file.to_str().context("the temporary folder's name is not UTF-8")?;
         let arguments = ["run", "--config", file, "--input", "my laptop is slow"];
@@ -88,12 +88,12 @@ impl Bench {
         Launched::start(self.folder.path(), program, arguments)
     }
 
-    /// What the last process wrote.
+    /// The output of the last process.
     pub fn output(&self) -> anyhow::Result<String> {
         Ok(std::fs::read_to_string(self.folder.path().join("stdout"))?)
     }
 
-    /// Waits for a process that must succeed; else what it had to say is the error.
+    /// Waits for a process that must succeed. Otherwise its stderr is the error.
     pub fn success(&self, launched: Launched) -> anyhow::Result<Taken> {
         launched.wait(0).with_context(|| {
             let stderr = std::fs::read_to_string(self.folder.path().join("stderr"));

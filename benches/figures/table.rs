@@ -1,8 +1,8 @@
-//! The figures as a table: crew beside its floor.
+//! The figures as a table, each beside its floor.
 
 use crew::render::table::{Column, Narrow, table};
 
-/// One figure, measured several times; the floor's samples are those taken in turn with crew's.
+/// One figure with several samples. crew's and the floor's were taken in turn.
 pub struct Row {
     pub name: String,
     pub unit: &'static str,

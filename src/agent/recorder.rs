@@ -50,7 +50,7 @@ impl<'a> CallRecorder<'a> {
             if matches!(delta, ChatDelta::Sent) {
                 permit.sent();
             } else if !self.has_answered {
-                permit.prove();
+                permit.accept();
                 self.has_answered = true;
             }
         }

@@ -1,4 +1,4 @@
-//! The endpoints that a file declares.
+//! The providers that a file declares.
 
 use std::collections::HashSet;
 
@@ -103,7 +103,8 @@ fn sensitive(headers: Vec<(String, SecretString)>) -> HeaderMap {
     headers.into_iter().filter_map(header).collect()
 }
 
-/// What is not the name of a variable may be the key itself, so it is neither repeated nor shown.
+/// Whether the text is the name of a variable. Otherwise it may be the key itself, so no fault shows
+/// it.
 fn key_variable(text: &str, path: &Path<'_>, log: &FaultLog) -> bool {
     let like_a_key =
         text.len() > 64 || vendor::KEY_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
@@ -116,12 +117,12 @@ fn key_variable(text: &str, path: &Path<'_>, log: &FaultLog) -> bool {
     } else {
         "this is not the name of an environment variable"
     };
-    let hint = "put the key into a variable and write its name, such as LOCAL_KEY".to_owned();
+    let hint = "put the key in a variable and write its name, such as LOCAL_KEY".to_owned();
     log.value(path, message, Some(hint));
     false
 }
 
-/// Headers of the file, their values hidden from whatever shows it.
+/// Checks the headers of a file. No fault shows their values.
 pub fn headers(
     headers: Option<&Entries<String>>,
     path: &Path<'_>,
@@ -133,12 +134,12 @@ pub fn headers(
         let path = path.key(name);
         log.hide(&path);
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-            log.key(&path, format!("{} is not a header's name", quoted(name)), None);
+            log.key(&path, format!("{} is not a header name", quoted(name)), None);
             continue;
         };
         let lower = header.as_str().to_owned();
         if ["host", "content-length", "transfer-encoding", "connection"].contains(&lower.as_str()) {
-            log.key(&path, format!("the header {lower} is crew's own to set"), None);
+            log.key(&path, format!("crew sets the header {lower} itself"), None);
         }
         if !seen.insert(lower) {
             log.key(&path, "this header is given twice", None);

@@ -14,7 +14,7 @@ use crate::config::place::Path;
 use crate::text::quoted;
 use crate::vendor::{Api, VENDORS, Vendor};
 
-/// A model as written, known to name an endpoint there is.
+/// A model as written, whose provider is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelName {
     Offline,
@@ -24,7 +24,7 @@ pub enum ModelName {
 #[derive(Debug, Default)]
 pub struct Endpoints {
     declared: Vec<Declared>,
-    /// What the file says of built-in ones.
+    /// The file's limits of built-in providers.
     limits: Vec<(String, RateLimits)>,
 }
 
@@ -57,7 +57,7 @@ impl Endpoints {
             text.split_once('/').filter(|(provider, model)| usable(provider) && usable(model))
         else {
             let hint = if text.contains(',') {
-                "several are a list, in the file only: model: [openai/gpt-4o-mini, offline]"
+                "write several as a list, in the file only: model: [openai/gpt-4o-mini, offline]"
             } else {
                 "write provider/model, such as openai/gpt-4o-mini, or offline"
             };
@@ -71,7 +71,7 @@ impl Endpoints {
         if !names().any(|name| name == provider) {
             let hint = log.nearest(provider, names()).unwrap_or_else(|| {
                 let known: Vec<&str> = names().take(10).collect();
-                format!("known: {}; others go under providers:", known.join(", "))
+                format!("known: {}; declare others under providers:", known.join(", "))
             });
             let message = format!("there is no provider {}", quoted(provider));
             origin.fault(log, message, Some(hint));
@@ -80,7 +80,7 @@ impl Endpoints {
         Some(ModelName::Remote { provider: provider.to_owned(), model: model.to_owned() })
     }
 
-    /// The endpoint with its address and key, for an agent that is going to use it.
+    /// The provider with its URL and key, for an agent that uses it. `None`: a fault has been noted.
     pub fn resolve(
         &self,
         name: &str,
@@ -88,9 +88,10 @@ impl Endpoints {
         env: Env<'_>,
         log: &FaultLog,
     ) -> Option<ProviderPlan> {
+        let keys = KeyLookup { provider: name, origin, env, log };
         if let Some(declared) = self.declared.iter().find(|declared| declared.name == name) {
             let key = match &declared.key_variable {
-                Some(variable) => Some(key(declared.api, variable, name, origin, env, log)?),
+                Some(variable) => Some(keys.header(declared.api, variable)?),
                 None => None,
             };
             return declared.plan(key);
@@ -109,9 +110,9 @@ impl Endpoints {
                 log.unplaced(format!("the environment variable {variable}: {why}"), None)
             })
             .ok();
-        // The key is looked at in any case: both may be wrong.
+        // Checked in any case, since both may be wrong.
         let key = match vendor.key_variable {
-            Some(variable) => Some(key(vendor.api, variable, name, origin, env, log)?),
+            Some(variable) => Some(keys.header(vendor.api, variable)?),
             None => None,
         };
         let limits = self.limits.iter().find(|(known, _)| known == name);
@@ -136,34 +137,38 @@ fn declare(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog)
     Declared::new(name, config, path, log)
 }
 
-/// The value of the header with the key that the variable holds.
-fn key(
-    api: Api,
-    variable: &str,
-    provider: &str,
-    origin: &Origin<'_>,
-    env: Env<'_>,
-    log: &FaultLog,
-) -> Option<HeaderValue> {
-    // A key from a file or a clipboard often ends with a line end.
-    let key = env(variable).unwrap_or_default().trim().to_owned();
-    if key.is_empty() {
-        let message =
-            format!("{provider} needs an API key: the environment variable {variable} is not set");
-        let hint = format!("set {variable}, or try the crew with --offline");
-        origin.fault(log, message, Some(hint));
-        return None;
+struct KeyLookup<'a> {
+    provider: &'a str,
+    origin: &'a Origin<'a>,
+    env: Env<'a>,
+    log: &'a FaultLog,
+}
+
+impl KeyLookup<'_> {
+    /// The value of the API's key header, with the key in the variable.
+    fn header(&self, api: Api, variable: &str) -> Option<HeaderValue> {
+        // A key from a file or a clipboard often ends with a line end.
+        let key = (self.env)(variable).unwrap_or_default().trim().to_owned();
+        if key.is_empty() {
+            let message = format!(
+                "{} needs an API key: the environment variable {variable} is not set",
+                self.provider
+            );
+            let hint = format!("set {variable}, or try the crew with --offline");
+            self.origin.fault(self.log, message, Some(hint));
+            return None;
+        }
+        let is_plain = key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+        let value = HeaderValue::from_str(&format!("{}{key}", api.spec().key_scheme));
+        let Some(mut value) = value.ok().filter(|_| is_plain) else {
+            let message =
+                format!("the API key in {variable} has characters that no HTTP header can carry");
+            self.origin.fault(self.log, message, Some("check how the variable is set".to_owned()));
+            return None;
+        };
+        value.set_sensitive(true);
+        Some(value)
     }
-    let is_plain = key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    let value = HeaderValue::from_str(&format!("{}{key}", api.spec().key_scheme));
-    let Some(mut value) = value.ok().filter(|_| is_plain) else {
-        let message =
-            format!("the API key in {variable} has characters that no HTTP header can carry");
-        origin.fault(log, message, Some("check how the variable is set".to_owned()));
-        return None;
-    };
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// The base URL of a server that listens at this address.
@@ -172,7 +177,7 @@ fn of_listen_address(host: &str, default_port: u16) -> String {
     let address = if host.contains("://") { host.to_owned() } else { format!("http://{host}") };
     let Ok(mut url) = Url::parse(&address) else { return address };
     if !host.contains("://") && !host.ends_with(":80") && url.port().is_none() {
-        // Only an address without a host has no port to set; it is refused later.
+        // Fails only without a host, which is rejected later.
         let _ = url.set_port(Some(default_port));
     }
     match url.host_str() {
@@ -189,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ollama_host_may_hold() {
+    fn every_form_of_ollama_host() {
         for (host, address) in [
             ("127.0.0.1", "http://127.0.0.1:11434/v1"),
             ("127.0.0.1:11434", "http://127.0.0.1:11434/v1"),

@@ -66,7 +66,7 @@ fn faults_of_servers() {
         "mcp_servers: {a: {url: 'http://h/', headers: {Accept: x, 'b c': y}}}\nagents: {z: {}}\n",
         &[
             "mcp_servers.a.headers.Accept 2:47 .. the protocol's own",
-            r#"mcp_servers.a.headers["b c"] 2:58 .. not a header's name"#,
+            r#"mcp_servers.a.headers["b c"] 2:58 .. not a header name"#,
         ],
     );
 }

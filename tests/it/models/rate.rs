@@ -140,7 +140,7 @@ fn a_rejected_key_is_not_used_again() {
         let errors = all(&report, "error");
         assert!(errors.iter().all(|error| error["kind"] == kind), "{name}: {errors:#?}");
         let message = report["agents"]["twin"]["error"]["message"].as_str().unwrap();
-        assert!(message.contains("not asked, since another call got: mock: HTTP"), "{message}");
+        assert!(message.contains("skipped: an earlier call failed with mock: HTTP"), "{message}");
         assert_eq!(report["agents"]["twin"]["usage"]["model_calls"], 0, "{name}");
     }
 }
@@ -165,7 +165,7 @@ fn an_unavailable_model_does_not_affect_others() {
         assert_eq!(server.requests().len(), 2);
         assert_eq!(report["agents"]["c"]["output"], "x");
         let message = report["agents"]["b"]["error"]["message"].as_str().unwrap();
-        assert!(message.contains("not asked, since another call got: mock: HTTP 4"), "{message}");
+        assert!(message.contains("skipped: an earlier call failed with mock: HTTP 4"), "{message}");
     }
 }
 

@@ -297,11 +297,11 @@ const FAULTS: &[(&str, &str)] = &[
     ("http: {url: 'http://h/', query: {a: [1]}}", "tools.t.http.query.a 4:41 .. expected a text"),
     (
         "http: {url: 'http://h/', headers: {'a b': c}}",
-        "tools.t.http.headers[\"a b\"] 4:40 .. is not a header's name",
+        "tools.t.http.headers[\"a b\"] 4:40 .. is not a header name",
     ),
     (
         "http: {url: 'http://h/', headers: {Host: c}}",
-        "tools.t.http.headers.Host 4:40 .. crew's own",
+        "tools.t.http.headers.Host 4:40 .. crew sets the header",
     ),
     (
         "http: {url: 'http://h/', method: DELTE}",
