@@ -5,14 +5,17 @@ use std::cell::LazyCell;
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
+use super::check::Checked;
 use super::conversation::{Conversation, Ending, Step};
 use super::driver::{Driver, failed};
 use super::fallback::Models;
 use super::ledger::End;
 use super::run::{AgentRun, RunContext};
+use super::values::values;
 use crate::chat::ToolSpec;
+use crate::plan::{ModelWork, Work};
 use crate::report::{CancelKind, ErrorKind};
-use crate::template::{AnswerContext, Template, TemplateError, agent_context};
+use crate::template::{Template, TemplateError};
 
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 /// `needed` are the runs of the agents that it needs, which have ended.
@@ -22,7 +25,7 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
         run,
         needed,
         context,
-        scope: context.cancel.child(),
+        scope: run.scope.child(),
         budget: Budget::of_agent(run.plan.settings.budget),
         deadline: own_deadline.min(context.deadline),
     };
@@ -37,12 +40,19 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
 
 impl Driver<'_> {
     async fn drive(&self) -> End {
-        let mut conversation = match self.open_conversation() {
+        match &self.run.plan.work {
+            Work::Model(work) => self.converse(work).await,
+            Work::Step(step) => self.run_step(step).await,
+        }
+    }
+
+    async fn converse(&self, work: &ModelWork) -> End {
+        let mut conversation = match self.open_conversation(work) {
             Ok(conversation) => conversation,
             Err(error) => return failed(ErrorKind::Template, error.to_string()),
         };
-        let mut models = Models::of(self.run.plan);
-        let tools = match self.equip().await {
+        let (mut models, mut checked) = (Models::of(work), Checked::default());
+        let tools = match self.equip(work).await {
             Ok(tools) => tools,
             Err(end) => return end,
         };
@@ -69,6 +79,11 @@ impl Driver<'_> {
                     Err(end) => return end,
                 },
                 Step::Done(ending) => {
+                    match self.is_accepted(work, &ending, &mut checked, &mut conversation).await {
+                        Ok(true) => {}
+                        Ok(false) => continue,
+                        Err(end) => return end,
+                    }
                     if let Err(end) = self.end(ending, &mut conversation, &mut models) {
                         return end;
                     }
@@ -77,26 +92,44 @@ impl Driver<'_> {
         }
     }
 
-    fn open_conversation(&self) -> Result<Conversation, TemplateError> {
+    fn open_conversation(&self, work: &ModelWork) -> Result<Conversation, TemplateError> {
         let agent = self.run.plan;
-        // One at a time: outputs can be long and are not held twice.
-        let outputs = self.needed.iter().map(|needed| {
-            let draft = needed.ledger.open();
-            let output = draft.report.output.as_deref().unwrap_or_default();
-            (needed.plan.name.as_str(), AnswerContext::new(output, draft.report.data.as_ref()))
-        });
         let input = self.context.input;
-        let values = LazyCell::new(|| agent_context(input, &self.context.plan.vars, outputs));
+        let values = LazyCell::new(|| values(self.run, self.needed, self.context));
         let fill = |template: &Template| template.fill(input, || values.clone());
-        let mut system = agent.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
+        let mut system = work.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
         system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
         let system = (!system.is_empty()).then(|| system.join("\n\n"));
-        let conversation =
-            Conversation::new(system, fill(&agent.prompt)?, agent.settings.max_turns);
+        let mut conversation =
+            Conversation::new(system, fill(&work.prompt)?, agent.settings.max_turns);
+        if work.check.is_some() {
+            conversation = conversation.checked();
+        }
         Ok(match &agent.output_schema {
             Some(schema) => conversation.expecting(schema.clone(), agent.settings.retries),
             None => conversation,
         })
+    }
+
+    /// Whether the agent's check accepts an answer; `false`: the model is to answer again.
+    async fn is_accepted(
+        &self,
+        work: &ModelWork,
+        ending: &Ending,
+        checked: &mut Checked,
+        conversation: &mut Conversation,
+    ) -> Result<bool, End> {
+        let Some(check) = &work.check else { return Ok(true) };
+        let answer = match ending {
+            Ending::Answer => {
+                let draft = self.run.ledger.open();
+                let text = draft.output.as_ref().map(|text| text.to_its_source());
+                text.unwrap_or_default().to_owned()
+            }
+            Ending::Data(value) => value.to_string(),
+            Ending::Mismatch(_) | Ending::OutOfTurns => return Ok(true),
+        };
+        self.check_answer(check, answer, checked, conversation).await
     }
 
     fn conclude(&self, ending: Ending) -> End {

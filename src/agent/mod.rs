@@ -5,6 +5,7 @@
 
 mod attempt;
 mod budget;
+mod check;
 mod conversation;
 mod driver;
 mod fallback;
@@ -13,9 +14,12 @@ mod life;
 mod model;
 mod recorder;
 mod run;
+mod step;
 mod tools;
+mod values;
 
 pub use budget::Budget;
 pub use ledger::{End, Failure, Ledger};
 pub use life::run;
 pub use run::{AgentRun, RunContext};
+pub use values::values;

@@ -19,6 +19,14 @@ use crate::text::quoted;
 pub const SIZE: &str = "a size such as 64KiB";
 /// The one type of the file that is a text or a list of texts.
 pub const MODELS: &str = "a model such as openai/gpt-4o-mini, or a list of them";
+/// A type of the file with two forms: a list of texts, or a mapping.
+pub const NEEDS: &str = "a list of agents, or a mapping from agent to succeeded or done";
+/// As [`NEEDS`].
+pub const ENVIRONMENT: &str = "a list of variables, or a mapping from variable to value";
+/// A type of the file with two forms: a text, or a boolean.
+pub const CONDITION: &str = "an expression, or true or false";
+/// A type of the file with two forms: a list of any values, or a text.
+pub const ITEMS: &str = "a list, or an expression that yields one";
 /// The name of a field whose struct is decoded from the same mapping as the struct around it.
 pub const FLATTENED: &str = "<flattened>";
 
@@ -108,7 +116,11 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
     /// A key without a value is not the same as no key: what the value should have been is known
     /// to the inner type only, so that is asked.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
-        visitor.visit_some(self)
+        // Within a newtype the option is a value that may be empty.
+        match (self.node, self.expected) {
+            (Node::Null, Some(_)) => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -117,9 +129,12 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         visitor: V,
     ) -> Result<V::Value, Never> {
         let named = Self { expected: Some(name), ..self };
-        match named.node {
-            Node::List(_) if name == MODELS => named.deserialize_seq(visitor),
-            _ if name == MODELS => named.deserialize_string(visitor),
+        match (name, named.node) {
+            (MODELS | ITEMS, Node::List(_)) => named.deserialize_seq(visitor),
+            (NEEDS | ENVIRONMENT, Node::Map(_)) => named.deserialize_map(visitor),
+            (NEEDS | ENVIRONMENT, _) => named.deserialize_seq(visitor),
+            (CONDITION, Node::Bool(_)) => named.deserialize_bool(visitor),
+            (MODELS | CONDITION | ITEMS, _) => named.deserialize_string(visitor),
             _ => visitor.visit_newtype_struct(named),
         }
     }
@@ -196,7 +211,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
             Node::List(items) => items,
             Node::Null => &[],
             _ => {
-                self.wrong("a list");
+                self.wrong(self.expected.unwrap_or("a list"));
                 &[]
             }
         };
@@ -360,55 +375,4 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use serde::Deserialize;
-
-    use super::*;
-    use crate::config::file::LimitsConfig;
-    use crate::config::guard;
-
-    fn limits(yaml: &str) -> (LimitsConfig, Vec<String>) {
-        let mut log = FaultLog::default();
-        let node = guard::read(yaml, &mut log).unwrap();
-        let limits = LimitsConfig::deserialize(Decoder::new(&node, &Path::Root, &log)).unwrap();
-        let faults = log.finish(None, String::new()).faults;
-        let line = |fault: crate::report::Fault| {
-            format!(
-                "{}: {} | {}",
-                fault.line.unwrap(),
-                fault.message,
-                fault.hint.unwrap_or_default()
-            )
-        };
-        (limits, faults.into_iter().map(line).collect())
-    }
-
-    #[test]
-    fn a_flattened_struct_shares_the_mapping() {
-        let (limits, faults) = limits(
-            "max_parallel: 2\nmax_tokens: 3\nmax_cost: x\ngrase: 1s\nmax_token: 1\n<flattened>: 1\nzzz: 1\n",
-        );
-        assert_eq!((limits.max_parallel, limits.budget.max_tokens), (Some(2), Some(3)));
-        let known = "known here: timeout, grace, max_parallel, on_failure, max_tokens, max_cost, \
-                     max_model_calls, max_tool_calls";
-        assert_eq!(
-            faults,
-            [
-                r#"3: expected a number, found "x" | "#.to_owned(),
-                r#"4: unknown key "grase" | did you mean "grace"?"#.to_owned(),
-                r#"5: unknown key "max_token" | did you mean "max_tokens"?"#.to_owned(),
-                format!(r#"6: unknown key "<flattened>" | {known}"#),
-                format!(r#"7: unknown key "zzz" | {known}"#),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_flattened_struct_repeats_no_fault() {
-        let (limits, faults) = limits("[1]");
-        assert!(limits.timeout.is_none() && limits.budget.max_tokens.is_none());
-        assert_eq!(faults, ["1: expected a mapping, found a list | "]);
-    }
-}
+mod tests;

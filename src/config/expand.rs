@@ -29,7 +29,7 @@ pub struct Expansion<'a> {
 }
 
 impl Expansion<'_> {
-    /// Expands every text below the node, except `tools.*.shell`: there `${…}` is the shell's own.
+    /// Expands every text below the node, except shell lines: there `${…}` is the shell's own.
     pub fn apply(&self, node: &mut Node, path: &Path<'_>) {
         match node {
             Node::Text { text, expanded } if text.contains("${") => {
@@ -158,17 +158,19 @@ impl Kind {
     fn of(path: &Path<'_>) -> Self {
         use Segment::Key;
         match path.segments()[..] {
-            [Key("tools"), Key(_), Key("shell")] => Self::Shell,
-            [Key("tools"), Key(_), Key("http"), Key("headers"), ..] => Self::ToolHeader,
-            [Key("tools"), Key(_), Key("command"), _]
-            | [Key("tools"), Key(_), Key("http"), Key("url" | "query" | "body"), ..] => {
-                Self::ToolCall
-            }
-            [Key("tools"), Key(_), Key("cwd")]
+            [Key("tools" | "agents"), Key(_), Key("shell")]
+            | [Key("agents"), Key(_), Key("check"), Key("shell")] => Self::Shell,
+            [Key("tools" | "agents"), Key(_), Key("http"), Key("headers"), ..] => Self::ToolHeader,
+            [Key("tools" | "agents"), Key(_), Key("command"), _]
+            | [Key("tools" | "agents"), Key(_), Key("http"), Key("url" | "query" | "body"), ..]
+            | [Key("agents"), Key(_), Key("env"), Key(_)]
+            | [Key("agents"), Key(_), Key("check"), Key("command" | "env"), _] => Self::ToolCall,
+            [Key("tools" | "agents"), Key(_), Key("cwd")]
+            | [Key("agents"), Key(_), Key("check"), Key("cwd")]
             | [
                 Key("agents"),
                 Key(_),
-                Key("prompt" | "role" | "goal" | "backstory" | "instructions"),
+                Key("prompt" | "role" | "goal" | "backstory" | "instructions" | "stdin" | "key"),
             ] => Self::Template,
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
             [Key("mcp_servers"), Key(_), Key("headers"), Key(_)] => Self::ServerHeader,

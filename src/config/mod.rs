@@ -9,6 +9,7 @@ pub mod expand;
 pub mod faults;
 pub mod file;
 pub mod find;
+pub mod flow;
 pub mod guard;
 pub mod node;
 pub mod place;

@@ -1,18 +1,22 @@
 //! Agents: what they are told and within which limits they work.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
-use super::scope::{Scope, Structured};
+use super::facts::Agents;
+use super::flow::{self, ForEachPlan};
+use super::scope::Scope;
 use super::settings::AgentSettings;
-use super::{AgentPlan, McpGrant, ModelPlan, ToolPlan};
+use super::step::{self, StepChecker};
+use super::{AgentPlan, CheckPlan, McpGrant, ModelPlan, ModelWork, Need, StepPlan, ToolPlan, Work};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, ModelTexts, SettingsConfig};
+use crate::config::flow::NeedsConfig;
 use crate::config::place::Path;
 use crate::structured::Schema;
-use crate::template::{INPUT, Template, Vars};
+use crate::template::{Expression, INPUT, Template, Vars};
 use crate::text::quoted;
 
 /// What an agent may say itself, with `defaults` and the built-in defaults filled in.
@@ -71,9 +75,10 @@ pub struct Surroundings<'a> {
     pub vars: &'a Vars,
     pub defaults: &'a Defaults,
     pub endpoints: &'a Endpoints,
-    /// Of all agents of the file.
-    pub names: &'a HashSet<&'a str>,
-    pub structured: &'a Structured<'a>,
+    /// All agents of the file.
+    pub agents: &'a Agents<'a>,
+    pub steps: StepChecker<'a>,
+    pub schemas: &'a HashMap<&'a str, Option<Arc<Schema>>>,
     pub log: &'a FaultLog,
 }
 
@@ -84,34 +89,60 @@ pub struct Draft {
     /// It is the agent that names its model, not `defaults`.
     pub own_model: bool,
     defaults: Defaults,
-    system: Vec<Template>,
-    prompt: Template,
+    work: DraftWork,
+    when: Option<Expression>,
+    for_each: Option<ForEachPlan>,
     output_schema: Option<Arc<Schema>>,
+}
+
+#[derive(Debug)]
+enum DraftWork {
+    Model {
+        system: Vec<Template>,
+        prompt: Template,
+        check: Option<CheckPlan>,
+    },
+    /// `None`: a fault has been noted.
+    Step(Option<StepPlan>),
 }
 
 impl Surroundings<'_> {
     pub fn draft(&self, name: &str, config: &AgentConfig, path: &Path<'_>) -> Draft {
         check::name(name, "an agent", path, self.log);
-        let needed: Vec<&str> = config.needs.iter().flatten().map(String::as_str).collect();
-        let scope = Scope::Agent {
-            vars: self.vars,
-            needed: &needed,
-            agents: self.names,
-            structured: self.structured,
+        let needed: Vec<&str> = config.needs.iter().flat_map(NeedsConfig::names).collect();
+        let scope =
+            |more| Scope::Agent { vars: self.vars, needed: &needed, agents: self.agents, more };
+        let [item, index] = flow::INSTANCE;
+        let (own, with_output): (&[&str], &[&str]) = match config.for_each {
+            Some(_) => (&[item, index], &[item, index, "output"]),
+            None => (&[], &["output"]),
         };
+        let (plain, own, with_output) = (scope(&[]), scope(own), scope(with_output));
         let defaults = self.defaults.with(&config.settings, path, self.endpoints, self.log);
-        let prompt = match &config.prompt {
-            Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
-            // Known to be sound.
-            None => Template::parse(INPUT).unwrap_or_default(),
+        let work = if step::is_step(config) {
+            DraftWork::Step(self.steps.step(name, config, &own, path))
+        } else {
+            step::only_keys_of_models(config, path, self.log);
+            let check = config.check.as_ref();
+            DraftWork::Model {
+                system: self.system(config, &own, path),
+                prompt: match &config.prompt {
+                    Some(prompt) => own.template(prompt, &path.key("prompt"), self.log),
+                    // Known to be sound.
+                    None => Template::parse(INPUT).unwrap_or_default(),
+                },
+                check: check
+                    .and_then(|check| self.steps.check(check, &with_output, &path.key("check"))),
+            }
         };
         Draft {
             name: name.to_owned(),
             own_model: config.settings.model.is_some(),
             defaults,
-            system: self.system(config, &scope, path),
-            prompt,
-            output_schema: self.structured.get(name).cloned().flatten(),
+            work,
+            when: flow::condition(config.when.as_ref(), &own, &path.key("when"), self.log),
+            for_each: flow::for_each(config, &plain, &own, path, self.log),
+            output_schema: self.schemas.get(name).cloned().flatten(),
         }
     }
 
@@ -138,6 +169,11 @@ impl Surroundings<'_> {
 }
 
 impl Draft {
+    /// Whether it has no model because it is a step.
+    pub fn is_step(&self) -> bool {
+        matches!(self.work, DraftWork::Step(_))
+    }
+
     /// Its models, at least one; that there is none is noted.
     pub fn models(&self, log: &FaultLog) -> Vec<ModelName> {
         match &self.defaults.model {
@@ -154,25 +190,37 @@ impl Draft {
         }
     }
 
+    /// The plan of an agent with these models, the first of which is asked first; `None` for a step
+    /// with a fault.
     pub fn into_plan(
         self,
-        needs: Vec<usize>,
-        model: ModelPlan,
-        fallbacks: Vec<ModelPlan>,
+        needs: Vec<Need>,
+        models: Vec<ModelPlan>,
         tools: Vec<Arc<ToolPlan>>,
         grants: Vec<McpGrant>,
-    ) -> AgentPlan {
-        AgentPlan {
+    ) -> Option<AgentPlan> {
+        let mut models = models.into_iter();
+        let work = match self.work {
+            DraftWork::Model { system, prompt, check } => Work::Model(Box::new(ModelWork {
+                model: models.next().unwrap_or(ModelPlan::Offline),
+                fallbacks: models.collect(),
+                system,
+                prompt,
+                tools,
+                grants,
+                check,
+            })),
+            DraftWork::Step(step) => Work::Step(Box::new(step?)),
+        };
+        Some(AgentPlan {
             name: self.name,
             needs,
-            model,
-            fallbacks,
-            system: self.system,
-            prompt: self.prompt,
-            tools,
-            grants,
+            needed_when_done: false,
+            when: self.when,
+            for_each: self.for_each,
+            work,
             output_schema: self.output_schema,
             settings: self.defaults.settings,
-        }
+        })
     }
 }

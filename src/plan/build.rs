@@ -15,17 +15,17 @@ use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
 use super::known::Known;
 use super::output_schema::OutputSchemas;
+use super::step::StepChecker;
 use super::tools::Surroundings;
 use super::{
-    AgentPlan, BudgetPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, Prices, ProviderPlan,
-    ToolPlan, graph, mcp,
+    AgentPlan, BudgetPlan, CrewPlan, Limits, ModelPlan, Need, OnFailure, Overrides, Prices,
+    ProviderPlan, ToolPlan, mcp,
 };
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
-use crate::config::file::{
-    AgentConfig, CrewFile, Entries, LimitsConfig, OnFailureConfig, ToolConfig,
-};
+use crate::config::file::{AgentConfig, CrewFile, Entries, LimitsConfig, ToolConfig};
 use crate::config::place::Path;
+use crate::structured::Schema;
 use crate::template::Vars;
 use crate::text::quoted;
 
@@ -45,14 +45,18 @@ pub struct Builder<'a> {
 impl Builder<'_> {
     pub fn plan(&self, file: &FilePath) -> CrewPlan {
         let (crew, log) = (self.crew, self.log);
-        if let Some(version) = crew.version.filter(|version| *version != 1) {
-            let message = format!("this version of crew reads files of version 1, not {version}");
-            log.value(&Path::Root.key("version"), message, Some("write version: 1".to_owned()));
-        }
+        self.version();
         let vars = Arc::new(Vars::new(Value::Object(self.vars())));
         let endpoints = Endpoints::check(crew.providers.as_ref(), log);
         let base_dir = base_dir(file);
-        let tools = self.tools(&vars, &base_dir);
+        let checker = Surroundings {
+            vars: &vars,
+            base_dir: &base_dir,
+            secrets: self.keys,
+            offline: self.overrides.offline,
+            log,
+        };
+        let tools = self.tools(&checker);
         let names = tools.keys().copied().collect();
         let around = mcp::Surroundings {
             base_dir: &base_dir,
@@ -64,17 +68,26 @@ impl Builder<'_> {
         let known = Known { tools, servers: &mcp_servers, log };
         let defaults = self.defaults(&endpoints);
         let folder = file.parent().unwrap_or(FilePath::new(""));
-        let schemas = OutputSchemas::new(folder);
-        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints, &known, &schemas);
+        let names = self.agent_entries().iter().map(|(name, _)| name.as_str());
+        let index: HashMap<&str, usize> = names.zip(0..).collect();
+        let needs = self.needs(&index);
+        let schemas = self.schemas(&OutputSchemas::new(folder));
+        let facts = self.facts(&schemas);
+        let around = agents::Surroundings {
+            vars: &vars,
+            defaults: &defaults,
+            endpoints: &endpoints,
+            agents: &facts,
+            steps: StepChecker { tools: &checker },
+            schemas: &schemas,
+            log,
+        };
+        let drafts = self.drafts(&around, &known);
         let selected = self.selected(&needs);
         let (agents, providers) = self.assemble(drafts, &needs, &selected, &known, &endpoints);
-        let budget = match &crew.limits {
-            Some(given) => {
-                let path = Path::Root.key("limits");
-                BudgetPlan::default().with(&given.budget, &path, log)
-            }
-            None => BudgetPlan::default(),
-        };
+        let (output, fail_if) = self.result(&agents, &vars, &facts);
+        let secrets = self.secrets(&agents);
+        let budget = self.budget();
         let prices = Prices::check(crew.prices.as_ref(), log);
         prices.cover(&agents, budget, log);
         let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -88,8 +101,26 @@ impl Builder<'_> {
             prices,
             agents,
             providers,
+            output,
+            fail_if,
             mcp_servers,
-            secrets: crew.secrets.clone(),
+            secrets,
+        }
+    }
+
+    /// Of the whole run.
+    fn budget(&self) -> BudgetPlan {
+        let path = Path::Root.key("limits");
+        let given = self.crew.limits.as_ref();
+        let budget = given.map(|given| BudgetPlan::default().with(&given.budget, &path, self.log));
+        budget.unwrap_or_default()
+    }
+
+    fn version(&self) {
+        if let Some(version) = self.crew.version.filter(|version| *version != 1) {
+            let message = format!("this version of crew reads files of version 1, not {version}");
+            let hint = Some("write version: 1".to_owned());
+            self.log.value(&Path::Root.key("version"), message, hint);
         }
     }
 
@@ -125,10 +156,7 @@ impl Builder<'_> {
         let max_parallel = limits
             .max_parallel
             .and_then(|value| check::whole(&value, 1..=1_000_000, &path.key("max_parallel"), log));
-        let on_failure = match limits.on_failure {
-            Some(OnFailureConfig::Continue) => OnFailure::Continue,
-            Some(OnFailureConfig::Cancel) | None => OnFailure::Cancel,
-        };
+        let on_failure = limits.on_failure.map_or(OnFailure::Cancel, OnFailure::from);
         Limits {
             timeout: given.timeout.or(timeout).unwrap_or(DEFAULT_TIMEOUT),
             grace: grace.unwrap_or(DEFAULT_GRACE),
@@ -146,12 +174,10 @@ impl Builder<'_> {
     }
 
     /// By name; `None` for one that no plan can be made of.
-    fn tools(&self, vars: &Vars, base_dir: &Arc<PathBuf>) -> HashMap<&str, Option<Arc<ToolPlan>>> {
-        let offline = self.overrides.offline;
-        let around = Surroundings { vars, base_dir, secrets: self.keys, offline, log: self.log };
+    fn tools(&self, checker: &Surroundings<'_>) -> HashMap<&str, Option<Arc<ToolPlan>>> {
         let root = Path::Root.key("tools");
         let tool = |(name, config): &'_ (String, ToolConfig)| {
-            around.tool(name, config, &root.key(name)).map(Arc::new)
+            checker.tool(name, config, &root.key(name)).map(Arc::new)
         };
         entries(self.crew.tools.as_ref())
             .iter()
@@ -159,122 +185,38 @@ impl Builder<'_> {
             .collect()
     }
 
-    /// All agents of the file, and whom each needs.
-    fn agents(
-        &self,
-        vars: &Vars,
-        defaults: &Defaults,
-        endpoints: &Endpoints,
-        known: &Known<'_>,
-        schemas: &OutputSchemas<'_>,
-    ) -> (Vec<Draft>, Vec<Vec<usize>>) {
-        let (log, root) = (self.log, Path::Root.key("agents"));
+    /// All agents of the file.
+    fn drafts(&self, around: &agents::Surroundings<'_>, known: &Known<'_>) -> Vec<Draft> {
+        let root = Path::Root.key("agents");
         let agents = self.agent_entries();
-        if agents.is_empty() && !log.is_broken(&Path::Root) {
+        if agents.is_empty() && !self.log.is_broken(&Path::Root) {
             let hint = "write at least one: agents: {helper: {model: offline}}".to_owned();
-            log.key(&root, "the file has no agents", Some(hint));
+            self.log.key(&root, "the file has no agents", Some(hint));
         }
-        let index: HashMap<&str, usize> =
-            agents.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
-        let names: HashSet<&str> = index.keys().copied().collect();
-        let structured = agents.iter().filter_map(|(name, config)| {
+        let draft = |(name, config): &(String, AgentConfig)| {
+            let path = root.key(name);
+            known.check(config, &path);
+            around.draft(name, config, &path)
+        };
+        agents.iter().map(draft).collect()
+    }
+
+    /// The schemas of structured answers; `None` for one that cannot be used.
+    fn schemas(&self, schemas: &OutputSchemas<'_>) -> HashMap<&str, Option<Arc<Schema>>> {
+        let root = Path::Root.key("agents");
+        let schema = |(name, config): &'_ (String, AgentConfig)| {
             let path = root.key(name);
             let schema = config.output_schema.as_ref()?;
-            Some((name.as_str(), schemas.check(schema, &path.key("output_schema"), log)))
-        });
-        let structured = &structured.collect();
-        let around =
-            agents::Surroundings { vars, defaults, endpoints, names: &names, structured, log };
-        let needs: Vec<Vec<usize>> = agents
-            .iter()
-            .map(|(name, config)| self.needs(name, config, &root.key(name), &index))
-            .collect();
-        self.cycles(&needs);
-        let drafts = agents
-            .iter()
-            .map(|(name, config)| {
-                let path = root.key(name);
-                known.check(config, &path);
-                around.draft(name, config, &path)
-            })
-            .collect();
-        (drafts, needs)
-    }
-
-    fn needs(
-        &self,
-        name: &str,
-        config: &AgentConfig,
-        path: &Path<'_>,
-        index: &HashMap<&str, usize>,
-    ) -> Vec<usize> {
-        let path = path.key("needs");
-        let mut needs = Vec::new();
-        let mut seen = HashSet::new();
-        for (at, need) in config.needs.iter().flatten().enumerate() {
-            let path = path.index(at);
-            if need == name {
-                let message = format!("agent {name:?} needs itself");
-                self.log.value(&path, message, Some("remove it".to_owned()));
-            } else if let Some(&found) = index.get(need.as_str()) {
-                if seen.insert(found) {
-                    needs.push(found);
-                } else {
-                    self.log.value(&path, format!("{need} is listed twice"), None);
-                }
-            } else {
-                let names = self.agent_entries().iter().map(|(name, _)| name.as_str());
-                let message = format!("there is no agent {}", quoted(need));
-                self.log.value(&path, message, self.log.nearest(need, names));
-            }
-        }
-        needs
-    }
-
-    fn cycles(&self, needs: &[Vec<usize>]) {
-        let agents = self.agent_entries();
-        let name =
-            |agent: usize| agents.get(agent).map(|(name, _)| name.as_str()).unwrap_or_default();
-        for cycle in graph::cycles(needs) {
-            let (Some(&first), next) = (cycle.first(), cycle.get(1)) else { continue };
-            let names = graph::describe(&cycle, |agent| name(agent).to_owned());
-            let message = format!("these agents wait for each other: {names}");
-            let hint = Some("take one of them out of the other's needs".to_owned());
-            let listed = agents.get(first).and_then(|(_, config)| config.needs.as_ref());
-            let next = next.map(|&next| name(next));
-            let at = listed
-                .and_then(|listed| listed.iter().position(|need| Some(need.as_str()) == next));
-            let (root, list) = (Path::Root.key("agents"), name(first));
-            let list = root.key(list);
-            let list = list.key("needs");
-            self.log.value(&list.index(at.unwrap_or(0)), message, hint);
-        }
-    }
-
-    /// The agents that run, in the order of the file.
-    fn selected(&self, needs: &[Vec<usize>]) -> Vec<usize> {
-        let agents = self.agent_entries();
-        if self.overrides.agents.is_empty() {
-            return (0..agents.len()).collect();
-        }
-        let mut wanted = Vec::new();
-        for name in &self.overrides.agents {
-            match agents.iter().position(|(agent, _)| agent == name) {
-                Some(found) => wanted.push(found),
-                None => {
-                    let names = agents.iter().map(|(name, _)| name.as_str());
-                    let message = format!("--agents: there is no agent {}", quoted(name));
-                    self.log.unplaced(message, self.log.nearest(name, names));
-                }
-            }
-        }
-        graph::closure(needs, &wanted)
+            Some(schemas.check(schema, &path.key("output_schema"), self.log))
+        };
+        let agents = self.agent_entries().iter();
+        agents.filter_map(|entry| Some((entry.0.as_str(), schema(entry)?))).collect()
     }
 
     fn assemble(
         &self,
         drafts: Vec<Draft>,
-        needs: &[Vec<usize>],
+        needs: &[Vec<Need>],
         selected: &[usize],
         known: &Known<'_>,
         endpoints: &Endpoints,
@@ -290,17 +232,25 @@ impl Builder<'_> {
             }
             let Some((_, config)) = self.agent_entries().get(at) else { continue };
             let models = match &given {
+                _ if draft.is_step() => Vec::new(),
                 Some(given) => vec![given.clone()],
                 None => draft.models(self.log),
             };
             let said = self.origin(&draft);
-            let mut models = models.into_iter().map(|model| used.model(model, &said));
-            let model = models.next().unwrap_or(ModelPlan::Offline);
-            let fallbacks = models.collect();
+            let models = models.into_iter().map(|model| used.model(model, &said)).collect();
             let (tools, grants) = known.of(config);
             let needs = needs.get(at).into_iter().flatten();
-            let needs = needs.filter_map(|need| moved.get(need).copied()).collect();
-            agents.push(draft.into_plan(needs, model, fallbacks, tools, grants));
+            let needs = needs
+                .filter_map(|need| Some(Need { agent: *moved.get(&need.agent)?, ..*need }))
+                .collect();
+            agents.extend(draft.into_plan(needs, models, tools, grants));
+        }
+        let done = agents.iter().flat_map(|agent| &agent.needs).filter(|need| need.done);
+        let done: Vec<usize> = done.map(|need| need.agent).collect();
+        for agent in done {
+            if let Some(agent) = agents.get_mut(agent) {
+                agent.needed_when_done = true;
+            }
         }
         (agents, used.found.into_iter().filter_map(|(_, provider)| provider).collect())
     }
@@ -326,7 +276,7 @@ impl Builder<'_> {
         }
     }
 
-    fn agent_entries(&self) -> &[(String, AgentConfig)] {
+    pub(super) fn agent_entries(&self) -> &[(String, AgentConfig)] {
         entries(self.crew.agents.as_ref())
     }
 }

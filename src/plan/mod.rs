@@ -15,40 +15,49 @@ use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::{self, find};
 use crate::structured::Schema;
-use crate::template::{Template, Vars};
+use crate::template::{Expression, Template, Vars};
 use crate::vendor;
 use build::Builder;
 
 pub use crate::config::faults::Faults;
 pub use budget::{BudgetPlan, Price, Prices};
+pub use flow::{ForEachPlan, Items};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
 pub use provider::{ProviderPlan, RateLimits};
 pub use sandbox::SandboxPlan;
 pub use settings::AgentSettings;
+pub use work::{CheckPlan, ModelWork, Need, Parse, StepKind, StepPlan, Work};
 
 mod agents;
 mod budget;
 mod build;
 mod check;
+mod condition;
 mod declared;
 mod endpoint;
+mod facts;
+mod flow;
 mod graph;
 pub mod hosts;
 mod http;
 mod input;
 mod known;
 mod mcp;
+mod needs;
 mod output_schema;
 mod provider;
 mod rate;
+mod result;
 mod sandbox;
 mod scope;
 mod secrets;
 mod settings;
+mod step;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod work;
 
 /// What the command line says in place of the file.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +116,10 @@ pub struct CrewPlan {
     pub agents: Vec<AgentPlan>,
     /// Those the agents use, each once.
     pub providers: Vec<ProviderPlan>,
+    /// The agent whose answer is the crew's.
+    pub output: Option<usize>,
+    /// The run fails where this is true, although every agent ended well.
+    pub fail_if: Option<Expression>,
     /// All of the file.
     pub mcp_servers: Vec<Arc<McpServerPlan>>,
     /// Values of variables that stand where secrets do.
@@ -117,13 +130,14 @@ impl CrewPlan {
     /// Those the agents use, each once, in the order of their first use.
     pub fn tools(&self) -> Vec<&ToolPlan> {
         let mut seen = HashSet::new();
-        let all = self.agents.iter().flat_map(|agent| &agent.tools);
+        let all = self.agents.iter().flat_map(|agent| agent.tools());
         all.filter(|tool| seen.insert(tool.spec.name.as_str())).map(AsRef::as_ref).collect()
     }
 
     /// Whether somebody may have to be asked for leave to run a tool.
     pub fn asks(&self) -> bool {
-        self.agents.iter().flat_map(|agent| &agent.tools).any(|tool| tool.confirm)
+        self.agents.iter().flat_map(|agent| agent.tools()).any(|tool| tool.confirm)
+            || self.agents.iter().filter_map(AgentPlan::step).any(|step| step.confirm)
             || self.mcp_servers.iter().any(|server| server.confirm)
     }
 
@@ -144,12 +158,23 @@ impl CrewPlan {
         let sentence = |(what, name, lacking)| {
             format!("the sandbox of {what} {name} is not fully kept: {lacking}")
         };
-        tools.chain(servers).map(sentence).collect()
+        tools.chain(servers).map(sentence).chain(self.missing_programs()).collect()
+    }
+
+    fn missing_programs(&self) -> impl Iterator<Item = String> {
+        let programs = self.agents.iter().flat_map(|agent| {
+            let programs = agent.programs().filter_map(ProcessPlan::missing_program);
+            programs.map(|program| (agent.name.as_str(), program))
+        });
+        programs.map(|(agent, program)| {
+            format!("agent {agent} runs {program}, and there is no such program")
+        })
     }
 
     /// Indices of the agents in order of start: those of one wave need only earlier ones.
     pub fn waves(&self) -> Vec<Vec<usize>> {
-        let needs: Vec<Vec<usize>> = self.agents.iter().map(|agent| agent.needs.clone()).collect();
+        let needs = |agent: &AgentPlan| agent.needs.iter().map(|need| need.agent).collect();
+        let needs: Vec<Vec<usize>> = self.agents.iter().map(needs).collect();
         graph::waves(&needs)
     }
 }
@@ -174,26 +199,62 @@ pub enum OnFailure {
 #[derive(Debug)]
 pub struct AgentPlan {
     pub name: String,
-    /// Indices into [`CrewPlan::agents`].
-    pub needs: Vec<usize>,
-    pub model: ModelPlan,
-    /// To be asked when the one before has failed, in this order.
-    pub fallbacks: Vec<ModelPlan>,
-    /// role, goal, backstory and instructions, each under its heading; empty if none is given.
-    pub system: Vec<Template>,
-    pub prompt: Template,
-    pub tools: Vec<Arc<ToolPlan>>,
-    /// The tools of MCP servers it is given besides.
-    pub grants: Vec<McpGrant>,
+    pub needs: Vec<Need>,
+    /// Another agent needs it however it ends.
+    pub needed_when_done: bool,
+    /// It is skipped where this is false.
+    pub when: Option<Expression>,
+    /// It has an instance for each item.
+    pub for_each: Option<ForEachPlan>,
+    pub work: Work,
     /// What its answer has to fit; `None`: any text will do.
     pub output_schema: Option<Arc<Schema>>,
     pub settings: AgentSettings,
 }
 
 impl AgentPlan {
-    /// Its model, and those that stand in for it.
+    /// The model's part; `None` for a step.
+    pub fn model_work(&self) -> Option<&ModelWork> {
+        match &self.work {
+            Work::Model(work) => Some(work),
+            Work::Step(_) => None,
+        }
+    }
+
+    /// The step; `None` for an agent with a model.
+    pub fn step(&self) -> Option<&StepPlan> {
+        match &self.work {
+            Work::Model(_) => None,
+            Work::Step(step) => Some(step),
+        }
+    }
+
+    /// Its model and its fallbacks; a step has none.
     pub fn models(&self) -> impl Iterator<Item = &ModelPlan> {
-        std::iter::once(&self.model).chain(&self.fallbacks)
+        self.model_work().into_iter().flat_map(ModelWork::models)
+    }
+
+    /// The programs of its step or its check.
+    pub fn programs(&self) -> impl Iterator<Item = &ProcessPlan> {
+        let (step, check) = match &self.work {
+            Work::Model(work) => (None, work.check.as_ref()),
+            Work::Step(step) => (Some(step), None),
+        };
+        let step = step.and_then(|step| match &step.kind {
+            StepKind::Process(process) => Some(process),
+            StepKind::Http(_) => None,
+        });
+        step.into_iter().chain(check.map(|check| &check.process))
+    }
+
+    /// The tools of the file that its model may call.
+    pub fn tools(&self) -> &[Arc<ToolPlan>] {
+        self.model_work().map(|work| work.tools.as_slice()).unwrap_or_default()
+    }
+
+    /// The tools of MCP servers that its model may call.
+    pub fn grants(&self) -> &[McpGrant] {
+        self.model_work().map(|work| work.grants.as_slice()).unwrap_or_default()
     }
 }
 
@@ -273,6 +334,8 @@ pub struct ProcessPlan {
     pub base_dir: Arc<PathBuf>,
     /// Names of environment variables passed on besides the usual ones.
     pub env: Vec<String>,
+    /// Environment variables and their values.
+    pub set_env: Vec<(String, Template)>,
     /// `None`: it may do what its user may.
     pub sandbox: Option<SandboxPlan>,
 }

@@ -1,25 +1,24 @@
 //! Which names a template may use, checked before anything runs.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::facts::{Agents, undefined_answer};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
-use crate::structured::Schema;
-use crate::template::{self, AnswerContext, Piece, Template, Vars, agent_context, tool_context};
-
-/// The agents whose answers have `data`, and what is known of it.
-pub type Structured<'a> = HashMap<&'a str, Option<Arc<Schema>>>;
+use crate::template::{
+    self, AnswerContext, Expression, Piece, Template, Vars, agent_context, tool_context,
+};
 
 /// What is defined where a template stands.
 pub enum Scope<'a> {
     Agent {
         vars: &'a Vars,
         needed: &'a [&'a str],
-        agents: &'a HashSet<&'a str>,
-        structured: &'a Structured<'a>,
+        agents: &'a Agents<'a>,
+        /// Names that are defined besides, such as `item`.
+        more: &'a [&'a str],
     },
     Tool(&'a ToolScope<'a>),
 }
@@ -42,6 +41,11 @@ impl<'a> ToolScope<'a> {
 impl Scope<'_> {
     /// Parses a template of the file and notes what is wrong with it.
     pub fn template(&self, source: &str, path: &Path<'_>, log: &FaultLog) -> Template {
+        self.checked(source, path, log).0
+    }
+
+    /// The template, and whether it has no fault.
+    fn checked(&self, source: &str, path: &Path<'_>, log: &FaultLog) -> (Template, bool) {
         let template = match Template::parse(source) {
             Ok(template) => template,
             Err(error) => {
@@ -49,11 +53,11 @@ impl Scope<'_> {
                     "text in double braces is a template; {{ '{{' }} prints the braces".to_owned()
                 });
                 log.broken(path, format!("this template does not parse: {error}"), hint);
-                return Template::default();
+                return (Template::default(), false);
             }
         };
         if template.is_literal() {
-            return template;
+            return (template, true);
         }
         let mut sound = true;
         let code = code(source);
@@ -65,8 +69,25 @@ impl Scope<'_> {
         }
         if sound && let Err(error) = template.try_out(self.stand_ins()) {
             log.value(path, format!("this template cannot be filled in: {error}"), None);
+            sound = false;
         }
-        template
+        (template, sound)
+    }
+
+    /// Checks the names of an expression; `None` if it has a fault, which is noted.
+    pub fn expression(&self, text: &str, path: &Path<'_>, log: &FaultLog) -> Option<Expression> {
+        if log.is_broken(path) {
+            return None;
+        }
+        let expression = match Expression::parse(text) {
+            Ok(expression) => expression,
+            Err(error) => {
+                log.broken(path, format!("this expression does not parse: {error}"), None);
+                return None;
+            }
+        };
+        let (_, is_sound) = self.checked(&expression.as_template(), path, log);
+        is_sound.then_some(expression)
     }
 
     /// The names used, those in brackets included: `agents["my-agent"]` as `agents.my-agent`.
@@ -111,9 +132,10 @@ impl Scope<'_> {
                 _ => Some(("input is a text: it has no attributes".to_owned(), None)),
             },
             (_, "vars") => undefined_variable(self.vars().values(), rest, log),
-            (Self::Agent { needed, agents, structured, .. }, "agents") => {
-                undefined_answer(needed, agents, structured, rest, log)
+            (Self::Agent { needed, agents, .. }, "agents") => {
+                undefined_answer(needed, agents, rest, log)
             }
+            (Self::Agent { more, .. }, root) if more.contains(&root) => None,
             (_, root) if Template::is_global(root) => None,
             (_, root) => {
                 let known = self.known();
@@ -125,7 +147,7 @@ impl Scope<'_> {
         }
     }
 
-    fn vars(&self) -> &Vars {
+    pub(super) fn vars(&self) -> &Vars {
         match self {
             Self::Agent { vars, .. } => vars,
             Self::Tool(tool) => tool.vars,
@@ -135,7 +157,7 @@ impl Scope<'_> {
     /// The names it may begin with.
     fn known(&self) -> Vec<&str> {
         match self {
-            Self::Agent { .. } => vec!["input", "vars", "agents"],
+            Self::Agent { more, .. } => [&["input", "vars", "agents"], *more].concat(),
             Self::Tool(tool) => {
                 let mut known: Vec<&str> = tool.parameters.iter().copied().collect();
                 known.sort_unstable();
@@ -158,7 +180,7 @@ impl Scope<'_> {
         let found = match root {
             "agents" => {
                 let Self::Agent { agents, .. } = self else { return None };
-                agents.iter().copied().filter(begins).max_by_key(|name| name.len())
+                agents.keys().copied().filter(begins).max_by_key(|name| name.len())
             }
             "vars" => self
                 .vars()
@@ -191,11 +213,10 @@ impl Scope<'_> {
 
     fn stand_ins(&self) -> minijinja::Value {
         match self {
-            Self::Agent { vars, needed, .. } => agent_context(
-                "",
-                vars,
-                needed.iter().map(|name| (*name, AnswerContext::new("", None))),
-            ),
+            Self::Agent { vars, needed, .. } => {
+                let answers = needed.iter().map(|name| (*name, AnswerContext::new("", None)));
+                agent_context("", vars, answers)
+            }
             Self::Tool(tool) => tool.stand_ins.clone(),
         }
     }
@@ -223,75 +244,6 @@ fn undefined_variable(
         };
         shown = format!("{shown}.{part}");
         value = next;
-    }
-    None
-}
-
-fn undefined_answer(
-    needed: &[&str],
-    agents: &HashSet<&str>,
-    structured: &Structured<'_>,
-    rest: &[String],
-    log: &FaultLog,
-) -> Option<(String, Option<String>)> {
-    let (name, rest) = rest.split_first()?;
-    if !needed.contains(&name.as_str()) {
-        if agents.contains(name.as_str()) {
-            let message = format!("the answer of agent {name:?} is not known here");
-            return Some((message, Some(format!("add {name} to this agent's needs"))));
-        }
-        let mut sorted: Vec<&str> = agents.iter().copied().collect();
-        sorted.sort_unstable();
-        return Some((format!("there is no agent {name:?}"), log.nearest(name, sorted)));
-    }
-    match rest {
-        [] => None,
-        [output] if output == "output" => None,
-        [output, ..] if output == "output" => {
-            Some((format!("agents.{name}.output is a text: it has no attributes"), None))
-        }
-        [data, parts @ ..] if data == "data" && structured.contains_key(name.as_str()) => {
-            let schema = structured.get(name.as_str())?.as_ref()?;
-            undefined_part(schema.schema(), parts, format!("agents.{name}.data"), log)
-        }
-        [data, ..] if data == "data" => {
-            let message = format!("agents.{name} has no data: agent {name:?} has no output_schema");
-            let hint = format!("give it an output_schema, or write agents.{name}.output");
-            Some((message, Some(hint)))
-        }
-        [other, ..] => {
-            let message = format!("agents.{name} has no {other:?}");
-            let data = if structured.contains_key(name.as_str()) { " or .data" } else { "" };
-            Some((message, Some(format!("write agents.{name}.output{data}"))))
-        }
-    }
-}
-
-/// What a schema leaves open is only known when the agent has answered.
-fn undefined_part(
-    mut schema: &Value,
-    parts: &[String],
-    mut shown: String,
-    log: &FaultLog,
-) -> Option<(String, Option<String>)> {
-    for part in parts {
-        match schema.get("type").and_then(Value::as_str)? {
-            "object" if schema.get("$ref").is_none() => {}
-            "string" | "integer" | "number" | "boolean" | "null" => {
-                return Some((format!("{shown} is a single value: it has no {part:?}"), None));
-            }
-            _ => return None,
-        }
-        let properties = schema.get("properties").and_then(Value::as_object);
-        shown = format!("{shown}.{part}");
-        let Some(inner) = properties.and_then(|properties| properties.get(part)) else {
-            let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
-                && schema.get("patternProperties").is_none();
-            let names = properties.into_iter().flatten().map(|(name, _)| name.as_str());
-            let hint = is_closed.then(|| log.nearest(part, names));
-            return hint.map(|hint| (format!("{shown} is not in the output_schema"), hint));
-        };
-        schema = inner;
     }
     None
 }

@@ -113,19 +113,25 @@ impl Surroundings<'_> {
         let around = sandbox::Surroundings { base_dir: self.base_dir, log };
         let sandbox = config.sandbox.as_ref();
         let sandbox = sandbox.map(|sandbox| around.sandbox(sandbox, &path.key("sandbox")));
-        let command = self.command(config, scope, path)?;
+        let hint = "arguments arrive as environment variables: write \"$name\"";
+        let (command, shell) = (config.command.as_deref(), config.shell.as_deref());
+        let command = self.command(command, shell, hint, scope, path)?;
         let base_dir = Arc::clone(self.base_dir);
-        Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env, sandbox }))
+        let set_env = Vec::new();
+        Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env, set_env, sandbox }))
     }
 
-    fn command(
+    /// The command or the shell line; `hint` says how values reach the latter.
+    pub fn command(
         &self,
-        config: &ToolConfig,
+        command: Option<&[String]>,
+        shell: Option<&str>,
+        hint: &str,
         scope: &Scope<'_>,
         path: &Path<'_>,
     ) -> Option<ToolCommand> {
         let log = self.log;
-        match (&config.command, &config.shell) {
+        match (command, shell) {
             (Some(command), _) => {
                 let path = path.key("command");
                 if command.is_empty() {
@@ -147,12 +153,11 @@ impl Surroundings<'_> {
                     log.value(&path, "the shell line is empty", Some(ONE.to_owned()));
                 }
                 if shell.contains("{{") {
-                    let hint = "arguments arrive as environment variables: write \"$name\"";
                     let message = "a shell line is no template";
                     log.value(&path, message, Some(hint.to_owned()));
                 }
                 no_nul(shell, &path, log);
-                Some(ToolCommand::Shell(shell.clone()))
+                Some(ToolCommand::Shell(shell.to_owned()))
             }
             (None, None) => None,
         }
@@ -176,7 +181,7 @@ impl Surroundings<'_> {
         }
     }
 
-    fn cwd(&self, text: Option<&str>, scope: &Scope<'_>, path: &Path<'_>) -> Option<Template> {
+    pub fn cwd(&self, text: Option<&str>, scope: &Scope<'_>, path: &Path<'_>) -> Option<Template> {
         let text = text?;
         no_nul(text, path, self.log);
         let template = scope.template(text, path, self.log);

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use super::table::{Column, Narrow, table};
 use super::{fit, words};
-use crate::report::AgentReport;
+use crate::report::{AgentKind, AgentReport};
 use crate::text::inline;
 
 /// Columns of a longer model are cut: the start tells models apart.
 const MAX_MODEL: usize = 40;
 const MIN_NAME: usize = 8;
+/// Instances of an agent that are all shown.
+const MAX_INSTANCES: usize = 20;
 
 type Cell = fn(&AgentReport) -> Cow<'_, str>;
 
@@ -18,8 +20,9 @@ const COLUMNS: [(Column, Cell); 8] = [
     (Column::text("status", Narrow::Never), |agent| {
         format!("{} {}", words::mark(agent.status), words::status(agent.status)).into()
     }),
-    (Column::text("model", Narrow::LeaveOut(3)), |agent| {
-        fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into()
+    (Column::text("model", Narrow::LeaveOut(3)), |agent| match agent.kind {
+        AgentKind::Model => fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into(),
+        AgentKind::Step => "step".into(),
     }),
     (Column::number("turns", Narrow::LeaveOut(5)), |agent| agent.turns.to_string().into()),
     (Column::number("tools", Narrow::LeaveOut(4)), |agent| {
@@ -36,10 +39,20 @@ const COLUMNS: [(Column, Cell); 8] = [
     }),
 ];
 
-/// A table of the agents, none of its lines wider than `width` as long as name and status fit.
+/// A table of the agents and their instances, none of its lines wider than `width` as long as name
+/// and status fit. Of many instances it shows those that did not end well.
 pub fn agents(agents: &[AgentReport], width: usize) -> Vec<String> {
     let columns = COLUMNS.map(|(column, _)| column);
-    table(&columns, agents.len(), |row, column| COLUMNS[column].1(&agents[row]), width)
+    let rows: Vec<&AgentReport> = agents
+        .iter()
+        .flat_map(|agent| {
+            let items = agent.items.as_deref().unwrap_or_default();
+            let few = items.len() <= MAX_INSTANCES;
+            let items = items.iter().filter(move |item| few || !item.ended_well());
+            std::iter::once(agent).chain(items)
+        })
+        .collect();
+    table(&columns, rows.len(), |row, column| COLUMNS[column].1(rows[row]), width)
 }
 
 #[cfg(test)]

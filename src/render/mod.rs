@@ -8,6 +8,7 @@ mod advice;
 mod agents;
 mod faults;
 mod fit;
+mod flow;
 mod format;
 mod json;
 mod limits;

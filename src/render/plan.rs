@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::paint::{BAD, paint};
 use super::table::{Column, Narrow, table};
 use super::words::{count, limit, yes_or_no};
-use super::{Look, fit, limits};
+use super::{Look, fit, flow, limits};
 use crate::plan::{
-    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, ProviderPlan, SandboxPlan,
-    ToolCommand, ToolKind, ToolPlan,
+    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, ProcessPlan, ProviderPlan,
+    SandboxPlan, ToolCommand, ToolKind, ToolPlan,
 };
 use crate::secret::Secrets;
 use crate::text::inline;
@@ -22,6 +22,17 @@ const MAX_COMMAND: usize = 60;
 const MAX_SANDBOX: usize = 200;
 /// Columns of the description of an MCP server's tool.
 const MAX_DESCRIPTION: usize = 200;
+
+/// The command or the shell line of a program.
+pub fn program(process: &ProcessPlan, secrets: &Secrets) -> String {
+    let text = match &process.command {
+        ToolCommand::Argv(arguments) => {
+            arguments.iter().map(|argument| argument.source()).collect::<Vec<_>>().join(" ")
+        }
+        ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
+    };
+    fit::cut(&inline(&secrets.redact(text)), MAX_COMMAND).into_owned()
+}
 
 /// Writes the agents in the order in which they start, their tools, servers and limits.
 pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
@@ -51,6 +62,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     )?;
     let titles = ["price per million tokens", "input", "cached input", "output"];
     section(titles, &limits::prices(plan), look, out)?;
+    flow::write(plan, &secrets, look, out)?;
     let structured = plan.agents.iter().filter(|agent| agent.output_schema.is_some());
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {
@@ -121,9 +133,12 @@ fn access(server: &McpServerPlan) -> String {
 }
 
 fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
-    let needs = agent.needs.iter().map(|&needed| plan.agents[needed].name.as_str());
-    let tools = agent.tools.iter().map(|tool| tool.spec.name.clone());
-    let grants = agent.grants.iter().map(|grant| {
+    let needs = agent.needs.iter().map(|need| {
+        let done = if need.done { " (done)" } else { "" };
+        format!("{}{done}", plan.agents[need.agent].name)
+    });
+    let tools = agent.tools().iter().map(|tool| tool.spec.name.clone());
+    let grants = agent.grants().iter().map(|grant| {
         let server = &plan.mcp_servers[grant.server].name;
         match grant.pattern.as_str() {
             "*" => server.clone(),
@@ -132,12 +147,12 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
     });
     [
         (wave + 1).to_string(),
-        agent.name.clone(),
+        format!("{}{}", agent.name, if agent.for_each.is_some() { "[…]" } else { "" }),
         needs.collect::<Vec<_>>().join(" "),
         models(agent),
         tools.chain(grants).collect::<Vec<_>>().join(" "),
         limit(agent.settings.timeout),
-        agent.settings.max_turns.to_string(),
+        agent.model_work().map_or("-".to_owned(), |_| agent.settings.max_turns.to_string()),
     ]
 }
 
@@ -181,18 +196,16 @@ fn own_timeout(timeout: Option<Duration>) -> String {
 
 /// The models of an agent in the order in which they are tried.
 fn models(agent: &AgentPlan) -> String {
+    if agent.step().is_some() {
+        return "step".to_owned();
+    }
     let labels: Vec<_> = agent.models().map(|model| inline(model.label())).collect();
     labels.join(", then ")
 }
 
 fn command(tool: &ToolPlan, secrets: &Secrets) -> String {
     let text = match &tool.kind {
-        ToolKind::Process(process) => match &process.command {
-            ToolCommand::Argv(arguments) => {
-                arguments.iter().map(|argument| argument.source()).collect::<Vec<_>>().join(" ")
-            }
-            ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
-        },
+        ToolKind::Process(process) => return self::program(process, secrets),
         ToolKind::Mcp(tool) => tool.label.clone(),
         ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
@@ -200,7 +213,7 @@ fn command(tool: &ToolPlan, secrets: &Secrets) -> String {
 }
 
 /// The permissions of a sandbox. The network comes first, as there can be many paths.
-fn permissions(sandbox: Option<&SandboxPlan>) -> String {
+pub fn permissions(sandbox: Option<&SandboxPlan>) -> String {
     let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
     let list = |verb: &str, paths: &[PathBuf]| {
         let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
@@ -214,7 +227,7 @@ fn permissions(sandbox: Option<&SandboxPlan>) -> String {
 
 /// The request of an HTTP tool, with all hosts that it may be redirected to. Path and query are
 /// left out: a variable may have put a key into them.
-fn request(http: &HttpPlan) -> String {
+pub fn request(http: &HttpPlan) -> String {
     let mut hosts = http.hosts.iter().map(ToString::to_string);
     let own = hosts.next().unwrap_or_default();
     let others = hosts.collect::<Vec<_>>().join(", ");
@@ -223,7 +236,7 @@ fn request(http: &HttpPlan) -> String {
 }
 
 /// A table after an empty line, if it has any rows.
-fn section<const N: usize>(
+pub fn section<const N: usize>(
     titles: [&'static str; N],
     rows: &[[String; N]],
     look: Look,

@@ -24,17 +24,16 @@ const MAX_ERROR: usize = 400;
 /// Writes the summary, which is the same for every format of the report.
 pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
+    let everyone: Vec<&AgentReport> = everyone(&report.agents).collect();
     for (position, line) in agents(&report.agents, look.width).iter().enumerate() {
         let style = if position == 0 { FAINT } else { PLAIN };
         writeln!(out, "{}", paint(line, style, look.colour))?;
     }
-    let noted = report
-        .agents
-        .iter()
-        .flat_map(|agent| notes(agent).into_iter().map(|note| (note, &*agent.name)));
+    let noted =
+        everyone.iter().flat_map(|agent| notes(agent).into_iter().map(|note| (note, &*agent.name)));
     let mut notes = by_agents(noted);
-    notes.extend(queued(&report.agents));
-    notes.extend(by_agents(stopped(&report.agents)));
+    notes.extend(queued(&everyone));
+    notes.extend(by_agents(stopped(&everyone)));
     notes.extend(cleaned_up(&report.cleanup));
     if report.cleanup.guardian_lost {
         notes.push(GUARDIAN_LOST.to_owned());
@@ -50,7 +49,8 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
         writeln!(out)?;
         survivors(&report.cleanup, look, &mut out)?;
     }
-    failures(&report.agents, look, &mut out)?;
+    failures(&everyone, look, &mut out)?;
+    fail_if(report, look, &mut out)?;
     writeln!(out, "\n{}", last_line(report, look))?;
     out.flush()
 }
@@ -87,7 +87,7 @@ fn notes(agent: &AgentReport) -> Vec<String> {
 }
 
 /// The agents whose model calls were queued for long.
-fn queued(agents: &[AgentReport]) -> Option<String> {
+fn queued(agents: &[&AgentReport]) -> Option<String> {
     let waited = agents.iter().filter(|agent| agent.queued_ms >= MIN_QUEUED_MS);
     let longest = waited.clone().map(|agent| agent.queued_ms).max()?;
     let names = words::names(waited.map(|agent| &*agent.name), MAX_NAMES);
@@ -96,7 +96,7 @@ fn queued(agents: &[AgentReport]) -> Option<String> {
 }
 
 /// The agents that were cancelled or skipped, by reason.
-fn stopped(agents: &[AgentReport]) -> impl Iterator<Item = (String, &str)> {
+fn stopped<'a>(agents: &[&'a AgentReport]) -> impl Iterator<Item = (String, &'a str)> {
     let is_stopped =
         |agent: &AgentReport| matches!(agent.status, AgentStatus::Cancelled | AgentStatus::Skipped);
     agents.iter().filter(move |agent| is_stopped(agent)).filter_map(|agent| {
@@ -136,7 +136,7 @@ fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<
 }
 
 /// Each error once, with its agents and advice.
-fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
+fn failures(agents: &[&AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
     let failures = agents.iter().filter_map(|agent| {
         let error = agent.error.as_ref()?;
         let text = fit::cut(&words::error(error), MAX_ERROR).into_owned();
@@ -148,6 +148,26 @@ fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Res
         writeln!(out, "  {advice}")?;
     }
     Ok(())
+}
+
+/// The agents, each followed by its instances.
+fn everyone(agents: &[AgentReport]) -> impl Iterator<Item = &AgentReport> {
+    agents.iter().flat_map(|agent| std::iter::once(agent).chain(agent.items.iter().flatten()))
+}
+
+/// The `fail_if` of the crew and the values that it saw, if the run fails because of it.
+pub fn fail_if(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    let Some(found) = &report.fail_if else { return Ok(()) };
+    let what = match (&found.error, found.holds) {
+        (Some(error), _) => format!(" cannot be evaluated: {}", inline(error)),
+        (None, Some(true)) => " holds".to_owned(),
+        (None, _) => return Ok(()),
+    };
+    let label = paint("fail_if", BAD, look.colour);
+    writeln!(out, "\n{label}{what}: {}", inline(&found.expression))?;
+    found.saw.iter().try_for_each(|(name, value)| {
+        writeln!(out, "  {} is {}", inline(name), inline(&value.to_string()))
+    })
 }
 
 fn last_line(report: &Report, look: Look) -> String {
@@ -179,7 +199,9 @@ fn cut_short(reason: &CancelReason, time: &str) -> String {
             format!("{why} after {time}")
         }
         CancelKind::Timeout => format!("timed out after {time}"),
-        CancelKind::AgentFailed
+        CancelKind::FailIf => format!("failed by fail_if after {time}"),
+        CancelKind::When
+        | CancelKind::AgentFailed
         | CancelKind::OutputClosed
         | CancelKind::AgentTimeout
         | CancelKind::ToolTimeout => format!("stopped after {time} because {why}"),

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 
+use super::flow::{CheckReport, FailIfReport, StepReport};
+
 /// The version of the JSON report. It only grows: fields keep their names and meanings.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -26,6 +28,10 @@ pub struct Report {
     pub started_at: String,
     pub duration_ms: u64,
     pub input: String,
+    /// The crew's answer: the value of a structured one, else a text.
+    pub answer: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_if: Option<FailIfReport>,
     pub usage: Usage,
     /// In file order; a map in JSON.
     #[serde(serialize_with = "as_map")]
@@ -55,8 +61,16 @@ pub enum RunStatus {
 /// tool calls and its tokens.
 #[derive(Debug, Clone, Serialize)]
 pub struct AgentReport {
+    /// The agent's name; that of an instance is followed by its key in brackets.
     #[serde(skip)]
     pub name: String,
+    /// Names an instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What an instance is for.
+    #[serde(skip)]
+    pub item: Option<Value>,
+    pub kind: AgentKind,
     pub status: AgentStatus,
     /// The answer, or what had been streamed of it when the agent ended; `None` if nothing was.
     pub output: Option<String>,
@@ -71,7 +85,9 @@ pub struct AgentReport {
     /// Why an agent was cancelled or skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<CancelReason>,
-    /// As written: `provider/model`, or `offline`. Of a list the one that was asked last.
+    /// As written: `provider/model`, or `offline`. Of a list the one that was asked last. Empty for
+    /// a step.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub model: String,
     /// The models that were asked before it, and why they did not answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,9 +104,25 @@ pub struct AgentReport {
     pub queued_ms: u64,
     pub usage: Usage,
     pub tool_calls: Vec<ToolCallReport>,
+    #[serde(flatten)]
+    pub step: Option<StepReport>,
+    /// What its `check` said of each answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckReport>,
+    /// The instances of an agent with `for_each`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<AgentReport>>,
     /// What was not as the file wants it, and did not keep the agent from working.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// What an agent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    Model,
+    Step,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -138,6 +170,14 @@ pub enum ErrorKind {
     Budget,
     Tool,
     Template,
+    /// A step's program or request failed.
+    Step,
+    /// Not a list, too long a list, or instances that failed.
+    ForEach,
+    /// The check could not run.
+    Check,
+    /// The check rejected every answer.
+    Unverified,
     Internal,
 }
 
@@ -265,7 +305,8 @@ pub struct Survivor {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CancelReason {
     pub kind: CancelKind,
-    /// The agent whose failure it was, with [`CancelKind::AgentFailed`].
+    /// The agent that failed, with [`CancelKind::AgentFailed`]; the agent whose condition was false,
+    /// with [`CancelKind::When`], if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<Arc<str>>,
 }
@@ -283,13 +324,17 @@ impl From<CancelKind> for CancelReason {
 }
 
 /// Declared by severity: a later one may replace an earlier one as the reason of the run. The
-/// first two stop a tool or an agent only and are never a run's.
+/// first three are about a tool or an agent only and are never a run's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelKind {
+    /// A condition was false.
+    When,
     ToolTimeout,
     AgentTimeout,
     AgentFailed,
+    /// The run's `fail_if` holds, or cannot be evaluated.
+    FailIf,
     OutputClosed,
     /// The run's own.
     Timeout,

@@ -57,6 +57,31 @@ pub enum Event {
         status: ToolStatus,
         duration: Duration,
     },
+    /// An agent with `for_each` knows its items. Each instance follows with its first event.
+    InstancesKnown {
+        agent: AgentRunId,
+        count: usize,
+    },
+    /// An instance of an agent is about to start, or is skipped.
+    InstanceAdded {
+        agent: AgentRunId,
+        instance: AgentRunId,
+        key: String,
+    },
+    StepStarted {
+        agent: AgentRunId,
+        /// The program, or method and host of a request.
+        program: String,
+    },
+    CheckStarted {
+        agent: AgentRunId,
+        program: String,
+    },
+    CheckFinished {
+        agent: AgentRunId,
+        status: ToolStatus,
+        duration: Duration,
+    },
     AgentFinished {
         agent: AgentRunId,
         status: AgentStatus,

@@ -2,10 +2,12 @@
 
 mod document;
 mod event;
+mod flow;
 
 pub use document::{
-    AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind,
+    AgentError, AgentKind, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind,
     FailedModel, Fault, InvalidReport, Report, RunStatus, SCHEMA_VERSION, Scope, Survivor,
     ToolCallReport, ToolStatus, Usage, millis,
 };
 pub use event::{AgentRunId, Event, EventSink};
+pub use flow::{CheckReport, FailIfReport, StepReport};

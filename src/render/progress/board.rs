@@ -14,6 +14,9 @@ const MAX_TOOL: usize = 40;
 /// Columns of an error or of arguments.
 const MAX_DETAIL: usize = 200;
 
+/// The name of a running check among the tools of its agent; no tool can have it.
+const CHECK: &str = " check";
+
 #[derive(Debug)]
 pub struct Board {
     pub agents: Vec<Agent>,
@@ -61,15 +64,15 @@ pub struct Counts {
     pub stopped: usize,
 }
 
+impl Agent {
+    fn waiting(name: String) -> Self {
+        Self { name, phase: Phase::Waiting, started: None, usage: Usage::default(), tools: vec![] }
+    }
+}
+
 impl Board {
     pub fn new(agents: &[&str], verbose: bool) -> Self {
-        let agent = |name: &&str| Agent {
-            name: inline(name).into_owned(),
-            phase: Phase::Waiting,
-            started: None,
-            usage: Usage::default(),
-            tools: vec![],
-        };
+        let agent = |name: &&str| Agent::waiting(inline(name).into_owned());
         Self { agents: agents.iter().map(agent).collect(), stopping: None, verbose }
     }
 
@@ -109,10 +112,31 @@ impl Board {
                     agent.tools.remove(index);
                 }
             }),
+            Event::InstancesKnown { .. } => {}
+            Event::InstanceAdded { agent, instance, key } => self.add(*agent, *instance, key),
+            Event::StepStarted { agent, program } => self.with(*agent, |agent| {
+                agent.tools.push(Tool { name: String::new(), label: tool_name(program) });
+            }),
+            Event::CheckStarted { agent, program } => self.with(*agent, |agent| {
+                let label = format!("check {}", tool_name(program));
+                agent.tools.push(Tool { name: CHECK.to_owned(), label });
+            }),
+            Event::CheckFinished { agent, .. } => self.with(*agent, |agent| {
+                agent.tools.retain(|tool| tool.name != CHECK);
+            }),
             Event::AgentFinished { agent, status, duration, .. } => self.with(*agent, |agent| {
                 agent.phase = Phase::Finished { status: *status, took: *duration };
                 agent.tools.clear();
             }),
+        }
+    }
+
+    /// A row for an instance. Ids are given in the order in which instances are added.
+    fn add(&mut self, agent: AgentRunId, instance: AgentRunId, key: &str) {
+        let parent = self.agents.get(agent.0).map(|agent| agent.name.as_str());
+        let name = format!("{}[{}]", parent.unwrap_or_default(), tool_name(key));
+        if instance.0 == self.agents.len() {
+            self.agents.push(Agent::waiting(name));
         }
     }
 
