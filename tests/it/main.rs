@@ -26,7 +26,9 @@ mod models {
     mod fallback;
     mod protocols;
     mod provider;
+    mod proxies;
     mod rate;
+    mod settings;
 }
 mod output;
 mod secrets;

@@ -7,15 +7,12 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::thinking::{Reasoning, Thinking};
 use crate::chat::{Message, ToolCall, ToolSpec};
 use crate::provider::output_format::{has_references, is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
 use crate::provider::wire::{self, NO_TEXT, Part};
-
-/// The limit without `max_output_tokens`, since the API demands one: enough for a long answer with
-/// its reasoning, and within the limits of every current model and most local ones.
-const DEFAULT_MAX_TOKENS: u32 = 8192;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -29,7 +26,13 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop_sequences: &'a [String],
     stream: bool,
 }
 
@@ -76,7 +79,10 @@ struct WireTool<'a> {
 
 #[derive(Serialize)]
 struct OutputConfig<'a> {
-    format: OutputFormat<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<OutputFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -86,10 +92,9 @@ struct OutputFormat<'a> {
 }
 
 /// The API's output format, if it accepts the schema.
-fn output_config(schema: &Value) -> Option<OutputConfig<'_>> {
-    let format = OutputFormat { r#type: "json_schema", schema };
+fn output_format(schema: &Value) -> Option<OutputFormat<'_>> {
     let is_accepted = is_object(schema) && is_strict(schema) && !has_references(schema);
-    is_accepted.then_some(OutputConfig { format })
+    is_accepted.then_some(OutputFormat { r#type: "json_schema", schema })
 }
 
 /// The body of a request to the model that `model_ref` names as `provider/model`.
@@ -98,14 +103,21 @@ pub fn to_json(
     model_ref: &str,
     _quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
+    let reasoning = Reasoning::new(request);
+    let format = request.output_schema.and_then(|schema| output_format(schema.schema()));
+    let output_config = OutputConfig { format, effort: reasoning.effort };
+    let is_given = output_config.format.is_some() || output_config.effort.is_some();
     serde_json::to_vec(&Body {
         model: request.model,
-        max_tokens: request.max_output_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
+        max_tokens: reasoning.max_tokens,
         system: wire::system(request.messages),
         messages: turns(request.messages, model_ref),
         tools: request.tools.iter().map(tool).collect(),
-        output_config: request.output_schema.and_then(|schema| output_config(schema.schema())),
+        output_config: is_given.then_some(output_config),
+        thinking: reasoning.thinking,
         temperature: request.temperature,
+        top_p: request.top_p,
+        stop_sequences: request.stop,
         stream: true,
     })
 }
