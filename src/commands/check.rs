@@ -92,7 +92,9 @@ async fn offer(servers: &Servers, plan: &CrewPlan, server: usize) -> Offer {
                 agent.grants.iter().filter(|grant| grant.server == server).cloned().collect();
             match servers.equip(&grants, Default::default()).await {
                 Ok(equipment) => faults.extend(equipment.notes),
-                Err(fault) => faults.push(format!("agent {}: {fault}", agent.name)),
+                Err(fault) => {
+                    faults.push(fault.map(|fault| format!("agent {}: {fault}", agent.name)));
+                }
             }
         }
     }
@@ -104,6 +106,6 @@ async fn offer(servers: &Servers, plan: &CrewPlan, server: usize) -> Offer {
     Offer {
         server: plan.mcp_servers[server].name.clone(),
         tools: tools.into_iter().map(clean).collect(),
-        faults: faults.into_iter().map(|fault| secrets.redact_output(fault, true)).collect(),
+        faults: faults.into_iter().map(|fault| fault.redact_excerpt(&secrets)).collect(),
     }
 }

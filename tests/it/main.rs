@@ -15,6 +15,7 @@ mod files {
 mod input;
 mod mcp {
     mod exit;
+    mod faults;
     mod file;
     mod http;
     mod tools;
