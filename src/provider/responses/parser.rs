@@ -64,7 +64,7 @@ impl ChunkParser for ResponsesParser {
                 return Ok(Progress::Complete);
             }
             "" if event.object.is_some_and(|object| object.get() == "\"response\"") => {
-                self.end(&serde_json::from_slice(json)?, answer, on_delta)?;
+                self.end(&json::document(json)?, answer, on_delta)?;
                 return Ok(Progress::Complete);
             }
             _ => {

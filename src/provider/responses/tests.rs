@@ -110,7 +110,7 @@ fn calls_are_assembled_and_the_turn_goes_back_with_its_reasoning() {
     assert_eq!((&*emitted.text, testing::finish_reason(&reply)), ("I look.", Some("tool_calls")));
     let call =
         ToolCall { id: "call_1".into(), name: "df".into(), arguments: "{\"path\":\"/\"}".into() };
-    assert_eq!(testing::calls(&reply), [call.clone()]);
+    assert_eq!(testing::calls(&reply), std::slice::from_ref(&call));
     let messages = [
         Message::Assistant {
             text: emitted.text,
