@@ -4,6 +4,7 @@ use super::effort;
 use super::protocol::Protocol;
 use super::quirks::Quirks;
 use super::request::ChatRequest;
+use crate::chat::CacheMode;
 use crate::vendor::Api;
 
 /// The request as it is sent, and a note for each setting that is changed or left out. `model_ref`
@@ -24,6 +25,9 @@ pub fn fit<'a>(
     }
     if !has("seed") && fitted.seed.take().is_some() {
         notes.push(format!("seed was left out: the {api} API does not have it"));
+    }
+    if quirks.no_cache_marks {
+        fitted.cache = CacheMode::Off;
     }
     if let Some(wanted) = request.effort {
         let of_model = match quirks.nested_effort {

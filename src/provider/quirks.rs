@@ -23,6 +23,8 @@ pub struct Quirks {
     pub no_output_format: bool,
     /// The server serves the model by the Responses API only.
     pub responses_api: bool,
+    /// The server rejects marks for its cache.
+    pub no_cache_marks: bool,
     /// The efforts that the model may accept.
     pub efforts: Efforts,
 }
@@ -64,6 +66,7 @@ impl Quirks {
             nested_effort: false,
             no_output_format: OUTPUT_FORMATS.iter().any(|name| mentions(name)),
             responses_api,
+            no_cache_marks: mentions("cache_control"),
             efforts: efforts.unwrap_or_default(),
         }
     }
@@ -79,6 +82,7 @@ impl Quirks {
             nested_effort: self.nested_effort,
             no_output_format: self.no_output_format || (has_schema && other.no_output_format),
             responses_api: self.responses_api || other.responses_api,
+            no_cache_marks: self.no_cache_marks || other.no_cache_marks,
             efforts: match request.effort {
                 Some(_) => self.efforts.and(other.efforts),
                 None => self.efforts,

@@ -121,6 +121,72 @@ fn an_effort_that_a_model_rejects_is_learned_once() {
     }
 }
 
+/// Markers: <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>.
+#[test]
+fn a_claude_agent_pays_for_its_prompt_once() {
+    const TURNS: usize = 10;
+    const MARK: &str = "\"cache_control\":{\"type\":\"ephemeral\"}";
+    let api = Api::Anthropic;
+    let calls = || api.calls(api.begin(""), &[("t", &json!({})), ("t", &json!({}))]);
+    let mut turns: Vec<_> = (0..TURNS as u64 - 1)
+        .map(|at| api.end(calls(), "tool_calls", [1000 + 50 * at, 1000, 5, 0]))
+        .collect();
+    turns.push(api.end(api.begin("done"), "stop", [1500, 1450, 5, 0]));
+    let yaml = indoc! {"
+        providers: {mock: {api: anthropic, base_url: '${URL}'}}
+        tools: {t: {command: [echo, x]}}
+        agents: {a: {model: mock/m, role: Tester, tools: [t]}}
+    "};
+    let server = ModelServer::sequence(turns.clone());
+    let report = Crew::new(yaml).env("URL", &api.base_url(&server)).run().report(0);
+    assert_eq!(report["agents"]["a"]["usage"]["cached_input_tokens"], 9 * 1000 + 1450);
+    let requests = server.requests();
+    assert_eq!(requests.len(), TURNS);
+    for (at, request) in requests.iter().enumerate() {
+        let body = &request.body;
+        assert!(body["system"].to_string().contains(MARK), "{at}: {body}");
+        // The end of this turn, and the end of the one before.
+        let marked: Vec<usize> = request
+            .messages()
+            .iter()
+            .enumerate()
+            .filter(|(_, turn)| turn.to_string().contains(MARK))
+            .map(|(place, _)| place)
+            .collect();
+        let last = request.messages().len() - 1;
+        assert_eq!(marked, if at == 0 { vec![0] } else { vec![last - 2, last] }, "{at}");
+        assert_eq!(body.to_string().matches(MARK).count(), marked.len() + 1, "{at}: {body}");
+        let blocks = request.messages()[last]["content"].as_array().unwrap();
+        assert!(blocks.last().unwrap().to_string().contains(MARK), "{at}: {body}");
+    }
+
+    // Asked not to, and for an agent with a single turn.
+    let off = yaml.replace("tools: [t]", "cache: off, tools: [t]");
+    let one_turn = yaml.replace(", tools: [t]", "");
+    for (yaml, marks) in [(off, 0), (one_turn, 1)] {
+        let server = ModelServer::always(api.text("done"));
+        Crew::new(&yaml).env("URL", &api.base_url(&server)).run().report(0);
+        let body = server.requests()[0].body.to_string();
+        assert_eq!(body.matches("cache_control").count(), marks, "{body}");
+    }
+
+    // A server of the same API without a cache.
+    let server = ModelServer::start(move |request| match request.body.to_string().contains(MARK) {
+        true => api.error(400, "invalid_request_error", "system.0.cache_control: Extra inputs"),
+        false => api.text("done"),
+    });
+    let report = Crew::new(yaml).env("URL", &api.base_url(&server)).run().report(0);
+    assert_eq!(report["agents"]["a"]["output"], "done");
+}
+
+#[test]
+fn caches_that_need_no_marks_get_none() {
+    for api in [Api::OpenAi, Api::Responses, Api::Gemini] {
+        let (_, body) = answer(api, "m", "role: Tester, cache: auto");
+        assert!(!body.to_string().contains("cache"), "{api:?}: {body}");
+    }
+}
+
 #[test]
 fn a_model_that_is_served_by_the_responses_api_only() {
     // The words of OpenAI's API, for o1-pro and later.
