@@ -82,7 +82,7 @@ const PLAIN: Vendor = Vendor {
     renamed_token_limit: &[],
 };
 
-pub static VENDORS: [Vendor; 5] = [
+pub static VENDORS: &[Vendor] = &[
     Vendor {
         name: "openai",
         base_url: "https://api.openai.com/v1",
@@ -140,7 +140,7 @@ const OPENAI_RESET_HEADERS: [(&str, &str); 3] = [
 ];
 
 impl Api {
-    pub const ALL: [Self; 4] = [Self::OpenAi, Self::OpenAiResponses, Self::Anthropic, Self::Gemini];
+    pub const ALL: &[Self] = &[Self::OpenAi, Self::OpenAiResponses, Self::Anthropic, Self::Gemini];
 
     pub fn spec(self) -> &'static ApiSpec {
         match self {
@@ -256,7 +256,7 @@ pub fn call_paths() -> impl Iterator<Item = &'static str> {
 }
 
 /// What crew sets in the requests of any API, and the setting of the crew file that decides it.
-const OWN_KEYS: [(&[&str], Option<&str>); 41] = [
+const OWN_KEYS: &[(&[&str], Option<&str>)] = &[
     (&["model"], Some("model")),
     (&["messages"], Some("prompt")),
     (&["input"], Some("prompt")),
@@ -323,6 +323,8 @@ pub fn nests_effort(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use reqwest::Url;
     use reqwest::header::{HeaderName, HeaderValue};
 
@@ -330,7 +332,7 @@ mod tests {
 
     #[test]
     fn every_api_has_the_name_that_a_file_gives_it_and_headers_that_http_allows() {
-        for api in Api::ALL {
+        for &api in Api::ALL {
             let spec = api.spec();
             let named = serde_json::from_value::<Api>(spec.name.into()).ok();
             assert_eq!(named, Some(api), "{}", spec.name);
@@ -340,6 +342,10 @@ mod tests {
                 let _ = (HeaderName::from_static(name), HeaderValue::from_static(value));
             }
         }
+        // serde lists all variants, each in backquotes, after the unknown one.
+        let unknown = serde_json::from_value::<Api>("".into()).map_err(|error| error.to_string());
+        let listed = unknown.unwrap_err().matches('`').count() / 2 - 1;
+        assert_eq!(listed, Api::ALL.len());
     }
 
     #[test]
@@ -355,7 +361,7 @@ mod tests {
 
     #[test]
     fn every_vendor_has_a_base_url_and_a_name_of_its_own() {
-        for vendor in &VENDORS {
+        for vendor in VENDORS {
             assert!(Url::parse(vendor.base_url).is_ok(), "{}", vendor.name);
             assert!(std::ptr::eq(Vendor::named(vendor.name).unwrap_or(&PLAIN), vendor));
         }

@@ -29,7 +29,7 @@ pub struct Quirks {
     pub efforts: Efforts,
 }
 
-/// What a rejection of an output format mentions.
+/// Words of rejections of an output format.
 const OUTPUT_FORMATS: [&str; 13] = [
     "response_format",
     "response format",
