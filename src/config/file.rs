@@ -12,7 +12,8 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::decode;
-use super::flow::{CheckConfig, ConditionText, EnvConfig, ItemsConfig, NeedsConfig, ParseConfig};
+use super::flow::{ConditionText, EnvConfig, ItemsConfig, NeedsConfig, ParseConfig};
+use crate::chat::{CacheMode, Effort};
 use crate::vendor::Api;
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,6 +80,12 @@ pub struct SettingsConfig {
     pub max_turns: Option<u64>,
     pub retries: Option<u64>,
     pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub stop: Option<Vec<String>>,
+    pub seed: Option<u64>,
+    pub effort: Option<Effort>,
+    pub cache: Option<CacheMode>,
+    pub extra_body: Option<Entries<Value>>,
     pub max_output_tokens: Option<u64>,
     pub max_answer: Option<SizeText>,
     pub limits: Option<BudgetConfig>,
@@ -192,6 +199,19 @@ pub struct AgentConfig {
     pub output_schema: Option<Value>,
     #[serde(rename = "<flattened>")]
     pub settings: SettingsConfig,
+}
+
+/// A program that decides whether an answer is good.
+#[derive(Debug, Default, Deserialize)]
+pub struct CheckConfig {
+    pub command: Option<Vec<String>>,
+    pub shell: Option<String>,
+    pub timeout: Option<DurationText>,
+    pub cwd: Option<String>,
+    pub env: Option<EnvConfig>,
+    pub max_output: Option<SizeText>,
+    pub sandbox: Option<SandboxConfig>,
+    pub attempts: Option<u64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

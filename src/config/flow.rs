@@ -1,4 +1,4 @@
-//! The structs of control flow in a crew's file: needs, steps, conditions, lists and checks.
+//! The structs of control flow in a crew's file: needs, variables, conditions and lists.
 
 use std::fmt;
 
@@ -7,7 +7,6 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::decode;
-use super::file::{DurationText, SandboxConfig, SizeText};
 
 /// The agents that an agent needs, in the order of the file.
 #[derive(Debug, Default)]
@@ -60,19 +59,6 @@ pub enum ParseConfig {
     Text,
     Lines,
     Json,
-}
-
-/// A program that decides whether an answer is good.
-#[derive(Debug, Default, Deserialize)]
-pub struct CheckConfig {
-    pub command: Option<Vec<String>>,
-    pub shell: Option<String>,
-    pub timeout: Option<DurationText>,
-    pub cwd: Option<String>,
-    pub env: Option<EnvConfig>,
-    pub max_output: Option<SizeText>,
-    pub sandbox: Option<SandboxConfig>,
-    pub attempts: Option<u64>,
 }
 
 /// Implements [`Deserialize`] for a type that has several forms in the file, by a visitor that the

@@ -35,7 +35,7 @@ pub struct Endpoint {
     headers: HeaderMap,
     secrets: Secrets,
     name: String,
-    /// What to do if the server rejects the key.
+    /// Advice for a rejected key.
     key_advice: String,
 }
 
@@ -159,7 +159,8 @@ impl Endpoint {
                 ..self.error(
                     ErrorKind::Timeout,
                     format_args!(
-                        "no data from {host} for {idle:?}; a slow model may need a longer idle_timeout"
+                        "no data from {host} for {idle:?}; a slow model may need a longer \
+                         idle_timeout"
                     ),
                 )
             },
@@ -168,19 +169,22 @@ impl Endpoint {
                 retryable: true,
                 ..self.error(
                     ErrorKind::Timeout,
-                    format_args!("cannot connect to {host} within {CONNECT_TIMEOUT:?}"),
+                    format_args!(
+                        "cannot connect to {host} within {CONNECT_TIMEOUT:?}{}",
+                        net::advice(&error)
+                    ),
                 )
             },
             NoPiece::Broken(error) => {
                 // A certificate that is rejected now will not be accepted in a second.
                 let retryable = !net::rejects_certificate(&error);
-                let is_connect = error.is_connect();
+                let (is_connect, advice) = (error.is_connect(), net::advice(&error));
                 // Without the URL: its query may hold a secret in an encoding of its own.
                 let cause = self.secrets.quote(&net::innermost(&error.without_url()));
                 let message = if is_connect {
-                    format!("cannot connect to {host}: {cause}")
+                    format!("cannot connect to {host}: {cause}{advice}")
                 } else {
-                    format!("the connection to {host} broke: {cause}")
+                    format!("the connection to {host} broke: {cause}{advice}")
                 };
                 ProviderError { retryable, ..self.error(ErrorKind::Network, message) }
             }
@@ -254,7 +258,7 @@ impl Endpoint {
         self.secrets.quote(error.message.as_deref().unwrap_or("no message"))
     }
 
-    /// What to do, if that is clear.
+    /// Advice, if the cause is clear.
     fn advice(&self, url: &Url, kind: ErrorKind, status: StatusCode) -> String {
         match (kind, status) {
             (ErrorKind::Auth, _) => format!("; {}", self.key_advice),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::plan::{permissions, program, request, section};
+use super::programs::{permissions, program, request, section};
 use super::{Look, fit};
 use crate::plan::{AgentPlan, CrewPlan, Items, ProcessPlan, StepKind};
 use crate::secret::Secrets;

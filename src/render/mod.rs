@@ -14,6 +14,7 @@ mod json;
 mod limits;
 mod paint;
 mod plan;
+mod programs;
 pub mod progress;
 mod question;
 mod screen;

@@ -1,14 +1,14 @@
 //! The report of a run. Its serde form is the JSON of the contract; every other output is a pure
 //! function of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 
-use super::flow::{CheckReport, FailIfReport, StepReport};
+use super::calls::{CheckReport, FailIfReport, StepReport, ToolCallReport};
+use super::cancel::CancelReason;
 
 /// The version of the JSON report. It only grows: fields keep their names and meanings.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -225,43 +225,6 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub struct ToolCallReport {
-    /// As the model wrote it: for a `rejected` call it may name no tool at all.
-    pub tool: String,
-    /// The checked arguments with defaults filled in; for a `rejected` call what the model sent.
-    pub arguments: Value,
-    pub status: ToolStatus,
-    pub exit_code: Option<i32>,
-    /// The name of the signal that ended the tool, such as `SIGTERM`.
-    pub signal: Option<String>,
-    /// The status of the last answer that an HTTP tool got.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_status: Option<u16>,
-    pub started_ms: u64,
-    pub duration_ms: u64,
-    /// What the model gets to see.
-    pub output: String,
-    /// The middle of the output was left out.
-    pub truncated: bool,
-    /// The tool ended but left processes behind, which crew then stopped.
-    pub leaked: bool,
-    /// What made crew stop the tool; `None` if it ended by itself.
-    pub stopped_by: Option<CancelKind>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolStatus {
-    Succeeded,
-    Failed,
-    TimedOut,
-    Cancelled,
-    /// Unknown tool, arguments that do not fit its schema, a host out of reach with `--offline`, or
-    /// nobody's leave to run it; nothing ran.
-    Rejected,
-}
-
 /// What stopping the run took.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Cleanup {
@@ -299,48 +262,6 @@ fn is_zero(count: &u64) -> bool {
 pub struct Survivor {
     pub pid: i32,
     pub command: String,
-}
-
-/// Why a run, or an agent in it, was cut short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CancelReason {
-    pub kind: CancelKind,
-    /// The agent that failed, with [`CancelKind::AgentFailed`]; the agent whose condition was false,
-    /// with [`CancelKind::When`], if it is another one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Arc<str>>,
-}
-
-impl CancelReason {
-    pub fn agent_failed(agent: &str) -> Self {
-        Self { kind: CancelKind::AgentFailed, agent: Some(agent.into()) }
-    }
-}
-
-impl From<CancelKind> for CancelReason {
-    fn from(kind: CancelKind) -> Self {
-        Self { kind, agent: None }
-    }
-}
-
-/// Declared by severity: a later one may replace an earlier one as the reason of the run. The
-/// first three are about a tool or an agent only and are never a run's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CancelKind {
-    /// A condition was false.
-    When,
-    ToolTimeout,
-    AgentTimeout,
-    AgentFailed,
-    /// The run's `fail_if` holds, or cannot be evaluated.
-    FailIf,
-    OutputClosed,
-    /// The run's own.
-    Timeout,
-    Hangup,
-    Terminated,
-    Interrupted,
 }
 
 /// The document in place of a [`Report`] when nothing ran.

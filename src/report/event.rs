@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::document::{AgentStatus, CancelReason, ToolStatus, Usage};
+use super::calls::ToolStatus;
+use super::cancel::CancelReason;
+use super::document::{AgentStatus, Usage};
 
 /// Identifies the run of an agent in [`Event`]s: its place among the runs of one run of the crew,
 /// from 0.

@@ -1,59 +1,9 @@
-//! What steps, checks, conditions and instances add to a report.
+//! What can be said of an agent's report: whether it ended well, and with which answer.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
 use serde_json::Value;
 
-use super::document::{
-    AgentError, AgentKind, AgentReport, AgentStatus, CancelKind, CancelReason, ToolStatus, Usage,
-};
-
-/// How a step's program or request ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct StepReport {
-    pub exit_code: Option<i32>,
-    /// The name of the signal that ended the program, such as `SIGTERM`.
-    pub signal: Option<String>,
-    /// The status of the last response to a request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_status: Option<u16>,
-    /// Head and tail of it.
-    pub stderr: String,
-    /// The program ended but left processes behind, which crew then stopped.
-    pub leaked: bool,
-}
-
-/// One run of a check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CheckReport {
-    pub status: ToolStatus,
-    pub exit_code: Option<i32>,
-    /// The name of the signal that ended the check, such as `SIGTERM`.
-    pub signal: Option<String>,
-    pub started_ms: u64,
-    pub duration_ms: u64,
-    /// stdout and stderr, as the model gets to see them.
-    pub output: String,
-    /// The middle of the output was left out.
-    pub truncated: bool,
-    pub leaked: bool,
-    pub stopped_by: Option<CancelKind>,
-}
-
-/// The condition under which a run fails although every agent ended well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FailIfReport {
-    pub expression: String,
-    /// `None` if it was not evaluated.
-    pub holds: Option<bool>,
-    /// Why it cannot be evaluated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// What the names in it stood for.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub saw: BTreeMap<String, Value>,
-}
+use super::cancel::{CancelKind, CancelReason};
+use super::document::{AgentError, AgentKind, AgentReport, AgentStatus, Usage};
 
 impl AgentReport {
     /// The report of an agent that has done nothing yet.
