@@ -19,7 +19,7 @@ const LONGEST_FAULT: usize = 32 << 10;
 const LONGEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const KEY: &str = "sk-5d1c0fe2a9b84e7f";
-const LOOK: Look = Look { colour: false, width: 80, verbose: true };
+const LOOK: Look = Look { width: 80, verbose: true, ..Look::PLAIN };
 
 fn environment(name: &str) -> Option<String> {
     match name {

@@ -85,7 +85,7 @@ mod tests {
         let all =
             Faults { file: Some("agents.yaml".into()), source: source.into(), faults: vec![fault] };
         let mut out = Vec::new();
-        faults(&all, Look { colour: false, width: 80, verbose: false }, &mut out).unwrap();
+        faults(&all, Look { width: 80, ..Look::PLAIN }, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
