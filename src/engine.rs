@@ -57,6 +57,7 @@ pub async fn run(
             deadline: started + plan.limits.timeout,
             processes: Arc::new(services.processes.for_run(cancel.clone(), plan.limits.grace)),
             calls_cancelled: AtomicU64::new(0),
+            http_calls_cancelled: AtomicU64::new(0),
             budget: Budget::of_run(plan.budget),
         },
         agents: agents.map(|(id, agent)| AgentRun::new(AgentRunId(id), agent)).collect(),
@@ -206,7 +207,7 @@ impl<'a> Run<'a> {
             agents,
             cleanup: Cleanup {
                 model_calls_cancelled: context.calls_cancelled.load(Ordering::Relaxed),
-                http_calls_cancelled: context.services.http.cancelled(),
+                http_calls_cancelled: context.http_calls_cancelled.load(Ordering::Relaxed),
                 processes_stopped: context.processes.stopped(),
                 processes_killed: context.processes.killed(),
                 duration_ms: millis(cleanup_took),

@@ -4,7 +4,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::text::{LEFT_OUT, one_line, truncate};
+use crate::text::{LEFT_OUT, json, one_line, truncate};
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
 /// its own, and that only if it looks like no word and no number. `none`, `ollama` and the like are what people
@@ -62,14 +62,14 @@ impl Secrets {
 
     /// The same of a JSON document, where a text can be spelt in many ways. What is none is taken
     /// as it stands.
-    pub fn redact_json(&self, json: String) -> String {
+    pub fn redact_json(&self, text: String) -> String {
         if self.0.is_empty() {
-            return json;
+            return text;
         }
-        let Ok(value) = serde_json::from_str::<Value>(&json) else { return self.redact(json) };
+        let Ok(value) = json::value(text.as_bytes()) else { return self.redact(text) };
         let redacted = self.redact_value(value.clone());
         // As it was written, where nothing was found: numbers can lose digits.
-        if redacted == value { json } else { redacted.to_string() }
+        if redacted == value { text } else { redacted.to_string() }
     }
 
     /// The value without any of them in its texts and names.

@@ -44,6 +44,14 @@ impl Untrusted {
         self.0.push_str(text);
     }
 
+    /// Adds a line to the end.
+    pub fn push_line(&mut self, line: &str) {
+        if !self.0.is_empty() && !self.0.ends_with('\n') {
+            self.0.push('\n');
+        }
+        self.0.push_str(line);
+    }
+
     /// Empties the text; its memory is used again.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -57,6 +65,11 @@ impl Untrusted {
     /// Whether it says `words`.
     pub fn contains(&self, words: &str) -> bool {
         self.0.contains(words)
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Whether there is nothing but white space.

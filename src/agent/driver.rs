@@ -7,6 +7,7 @@ use super::ledger::{End, Failure};
 use super::run::{AgentRun, RunContext};
 use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ErrorKind, Event};
+use crate::untrusted::Untrusted;
 
 /// Drives one agent. `life` holds its loop; `model`, `attempt`, `fallback` and `tools` its steps.
 pub(super) struct Driver<'a> {
@@ -31,6 +32,6 @@ impl Driver<'_> {
     }
 }
 
-pub(super) fn failed(kind: ErrorKind, message: String) -> End {
+pub(super) fn failed(kind: ErrorKind, message: impl Into<Untrusted>) -> End {
     End::Failed(Failure::new(kind, message))
 }

@@ -47,6 +47,8 @@ pub struct RunContext<'a> {
     pub processes: Arc<RunProcesses>,
     /// Model calls that were dropped because something was stopped.
     pub calls_cancelled: AtomicU64,
+    /// The same for requests of HTTP tools.
+    pub http_calls_cancelled: AtomicU64,
     pub budget: Budget,
 }
 

@@ -30,7 +30,7 @@ impl Driver<'_> {
         };
         let equipment = equipped.map_err(|message| failed(ErrorKind::Tool, message))?;
         let secrets = &self.context.services.secrets;
-        let notes = equipment.notes.into_iter().map(|note| secrets.redact_output(note, true));
+        let notes = equipment.notes.into_iter().map(|note| note.redact_excerpt(secrets));
         self.run.ledger.open().report.notes.extend(notes);
         tools.extend(equipment.tools);
         Ok(tools)
@@ -79,6 +79,7 @@ impl Driver<'_> {
         let context = ToolContext {
             processes: &self.context.processes,
             http: &self.context.services.http,
+            http_calls_cancelled: &self.context.http_calls_cancelled,
             servers: &self.context.services.servers,
             scope: &self.scope,
             default_timeout: self.run.plan.settings.tool_timeout,
@@ -86,10 +87,8 @@ impl Driver<'_> {
             input: self.context.input,
             vars: &self.context.plan.vars,
         };
-        let mut report = tool::call(checked, context).await;
-        let secrets = &self.context.services.secrets;
-        report.output = secrets.redact_output(report.output, report.truncated);
-        self.settle(slot, report)
+        let finished = tool::call(checked, context).await;
+        self.settle(slot, finished.redact(&self.context.services.secrets))
     }
 
     /// Asks whether a tool may be run with these arguments. `Err` is the report of the call if not.

@@ -15,6 +15,7 @@ use crate::tool::http::HttpClients;
 use crate::tool::mcp::{Offer, OfferedTool, Servers};
 use futures::future::join_all;
 
+use super::env_file;
 use super::invalid::{failed, invalid};
 use super::runtime::runtime;
 
@@ -52,6 +53,7 @@ pub fn check(args: &CheckArgs) -> ExitStatus {
 
 /// The plan of a file that a run could start with: its proxies and certificates can be used, too.
 fn checked_plan(args: &CheckArgs) -> Result<CrewPlan, Faults> {
+    env_file::load(&args.file.env_files)?;
     let overrides = Overrides::default();
     let env = |name: &str| std::env::var(name).ok();
     let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
@@ -90,7 +92,9 @@ async fn offer(servers: &Servers, plan: &CrewPlan, server: usize) -> Offer {
                 agent.grants.iter().filter(|grant| grant.server == server).cloned().collect();
             match servers.equip(&grants, Default::default()).await {
                 Ok(equipment) => faults.extend(equipment.notes),
-                Err(fault) => faults.push(format!("agent {}: {fault}", agent.name)),
+                Err(fault) => {
+                    faults.push(fault.map(|fault| format!("agent {}: {fault}", agent.name)));
+                }
             }
         }
     }
@@ -102,6 +106,6 @@ async fn offer(servers: &Servers, plan: &CrewPlan, server: usize) -> Offer {
     Offer {
         server: plan.mcp_servers[server].name.clone(),
         tools: tools.into_iter().map(clean).collect(),
-        faults: faults.into_iter().map(|fault| secrets.redact_output(fault, true)).collect(),
+        faults: faults.into_iter().map(|fault| fault.redact_excerpt(&secrets)).collect(),
     }
 }

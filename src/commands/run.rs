@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::delivery;
-use super::input::Source;
+use super::env_file;
+use super::input::{self, Input, Source};
 use super::invalid::{fault, invalid, unsaid};
 use super::reader;
 use super::runtime::runtime;
@@ -28,12 +29,15 @@ pub fn run(args: &RunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     let format = args.output.output.resolve(args.output.output_file.is_some());
     process::forbid_inspection();
-    let cancel = Cancellation::new();
-    // Signals first: one that arrives while the file is read ends in a report, too.
     let refuse = |faults: &Faults| match Messages::of(args.output.quiet) {
         Messages::Nothing => unsaid(faults, format),
         Messages::Summary | Messages::Errors => invalid(faults, screens, format),
     };
+    if let Err(faults) = env_file::load(&args.file.env_files) {
+        return refuse(&faults);
+    }
+    let cancel = Cancellation::new();
+    // Signals first: one that arrives while the file is read ends in a report, too.
     let prepared = runtime(&cancel).map_err(|error| fault(&error)).and_then(|runtime| {
         let prepared = Prepared::new(args, format, screens)?;
         Ok((prepared, runtime))
@@ -46,7 +50,7 @@ pub fn run(args: &RunArgs) -> ExitStatus {
     // In a task: otherwise each wake-up of the future that the runtime waits for is a system call.
     let ended = match runtime.block_on(async { tokio::spawn(running).await }) {
         Ok(Ok(ended)) => ended,
-        Ok(Err(error)) => return refuse(&fault(&error)),
+        Ok(Err(faults)) => return refuse(&faults),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
     let status = runtime.block_on(ended.conclude(&cancel));
@@ -95,16 +99,17 @@ struct Prepared {
 
 impl Prepared {
     fn new(args: &RunArgs, format: Format, screens: Screens) -> Result<Self, Faults> {
+        input::check_argument(&args.input)?;
         let env = |name: &str| std::env::var(name).ok();
         let plan = plan::load(args.file.config.as_deref(), &overrides(args), &env)?;
-        let source = Source::choose(args.input.input.clone(), args.input.input_file.clone());
+        let source = Source::choose(&args.input, plan.uses_input())?;
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
         let messages = Messages::of(args.output.quiet);
         let verbose = args.output.verbose > 0;
         Ok(Self {
             plan,
-            source: source.map_err(|error| fault(&error))?,
+            source,
             output: Output { sink, format, screens, verbose, messages },
             progress: progress::Options {
                 draw: screens.stderr.terminal && !args.output.no_progress,
@@ -117,23 +122,30 @@ impl Prepared {
     }
 
     /// Runs the plan. After an error nothing was started.
-    async fn run(self, cancel: Cancellation) -> anyhow::Result<Ended> {
+    async fn run(self, cancel: Cancellation) -> Result<Ended, Faults> {
         let Self { plan, source, output, progress: options, yes } = self;
         if let Sink::Stdout = output.sink {
-            reader::watch(&cancel).context("cannot watch standard output")?;
+            let watched = reader::watch(&cancel).context("cannot watch standard output");
+            watched.map_err(|error| fault(&error))?;
         }
-        let mut services = Services::connect(&plan, &cancel, process::raise_open_files())?;
-        let input = input(source, &plan, &cancel).await?;
+        let services = Services::connect(&plan, &cancel, process::raise_open_files());
+        let mut services = services.map_err(|error| fault(&error.into()))?;
+        let input = input(source, &plan, output.messages != Messages::Summary, &cancel).await?;
         let agents = progress::agents(&plan);
         let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
-        let progress = Progress::start(agents, options, screen).context("cannot start a thread")?;
+        let progress = Progress::start(agents, options, screen).context("cannot start a thread");
+        let progress = progress.map_err(|error| fault(&error))?;
+        if let Some(note) = &input.note {
+            progress.say(format!("note: {}", text::inline(note)));
+        }
         for warning in plan.warnings() {
             progress.say(format!("warning: {}", text::inline(&warning)));
         }
         services.approval =
             if yes { Approval::All } else { Approval::interactive(terminal, progress.prompter()) };
-        let mut report = engine::run(&plan, &input, &services, &cancel, &progress.sink()).await;
+        let mut report =
+            engine::run(&plan, &input.text, &services, &cancel, &progress.sink()).await;
         engine::settle(&mut report, services.close().await);
         // Tasks close the connections of dropped calls: let them run before the report is written.
         tokio::task::yield_now().await;
@@ -217,14 +229,19 @@ fn overrides(args: &RunArgs) -> Overrides {
 
 /// Reads the input within the time limit of the run. If the run is stopped meanwhile, it continues
 /// without input, only to report that nothing was started.
-async fn input(source: Source, plan: &CrewPlan, cancel: &Cancellation) -> anyhow::Result<String> {
+async fn input(
+    source: Source,
+    plan: &CrewPlan,
+    quiet: bool,
+    cancel: &Cancellation,
+) -> Result<Input, Faults> {
     tokio::select! {
         biased;
-        input = source.read() => input,
-        () = cancel.cancelled() => Ok(String::new()),
+        input = source.read(quiet) => input,
+        () = cancel.cancelled() => Ok(Input::default()),
         () = tokio::time::sleep(plan.limits.timeout) => {
             cancel.cancel(CancelKind::Timeout);
-            Ok(String::new())
+            Ok(Input::default())
         }
     }
 }

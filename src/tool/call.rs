@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep};
 use super::check::CheckedCall;
 use super::context::{CallInput, ToolContext};
 use super::outcome::{ToolEnd, ToolOutcome, stop_reason};
-use super::report::unfinished;
+use super::report::{FinishedCall, unfinished};
 use super::{command, http, mcp};
 use crate::plan::{ToolKind, ToolPlan};
 use crate::report::{CancelKind, ToolCallReport, millis};
 
 /// Runs a checked call until it ends by itself, exceeds its time limit, or its scope is cancelled.
 /// Every ending is a report; its output says what went wrong, for the model to read.
-pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallReport {
+pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> FinishedCall {
     let CheckedCall { tool, arguments } = checked;
     let started = Instant::now();
     let report = unfinished(tool.label(), arguments, context.run_started);
@@ -25,18 +25,18 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> ToolCallRep
     if outcome.end == ToolEnd::Stopped(CancelKind::ToolTimeout) {
         outcome.add_note(&format!("stopped: it exceeded its timeout of {limit:?}"));
     }
-    ToolCallReport {
+    let report = ToolCallReport {
         status: outcome.end.status(),
         exit_code: outcome.exit_code,
         signal: outcome.signal,
         http_status: outcome.http_status,
         duration_ms: millis(started.elapsed()),
-        output: outcome.output,
         truncated: outcome.truncated,
         leaked: outcome.leaked,
         stopped_by: outcome.end.stopped_by(),
         ..report
-    }
+    };
+    FinishedCall { report, output: outcome.output }
 }
 
 async fn run(

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::chat::ToolCall;
 use crate::plan::{ToolKind, ToolPlan};
+use crate::text::json;
 
 /// A call of a known tool with valid arguments.
 #[derive(Debug)]
@@ -33,12 +34,12 @@ pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Re
     let reject = |arguments: Value, message: String| Err(Rejection { arguments, message });
     let parsed = match call.arguments.trim() {
         "" => Ok(Value::Object(Map::new())),
-        text => serde_json::from_str(text),
+        text => json::value(text.as_bytes()),
     };
     let mut arguments: Value = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
-            let message = format!("the arguments are not valid JSON: {error}");
+            let message = format!("the arguments cannot be read: {error}");
             return reject(Value::String(call.arguments.clone()), message);
         }
     };

@@ -1,5 +1,6 @@
 //! The inputs of a tool call.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -18,6 +19,8 @@ pub struct ToolContext<'a> {
     pub processes: &'a RunProcesses,
     /// The clients of HTTP tools.
     pub http: &'a HttpClients,
+    /// Counts the requests of HTTP tools that were dropped because something was stopped.
+    pub http_calls_cancelled: &'a AtomicU64,
     /// The MCP servers.
     pub servers: &'a Servers,
     /// The agent's scope. Cancelling it stops the call.

@@ -13,4 +13,4 @@ mod report;
 pub use call::call;
 pub use check::{CheckedCall, Rejection, check};
 pub use context::ToolContext;
-pub use report::{refused, rejected, unanswered, unfinished};
+pub use report::{FinishedCall, refused, rejected, unanswered, unfinished};

@@ -3,6 +3,7 @@
 use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ToolStatus};
 use crate::text::Excerpt;
+use crate::untrusted::Untrusted;
 
 /// The way a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub fn stop_reason(scope: &Cancellation) -> CancelKind {
 pub struct ToolOutcome {
     pub end: ToolEnd,
     /// Text from outside, followed by crew's own notes in brackets.
-    pub output: String,
+    pub output: Untrusted,
     /// The middle of the output was left out.
     pub truncated: bool,
     /// The exit code of a process that exited by itself.
@@ -62,7 +63,7 @@ impl ToolOutcome {
     pub fn new(end: ToolEnd, output: Excerpt) -> Self {
         Self {
             end,
-            output: output.text,
+            output: output.text.into(),
             truncated: output.truncated,
             exit_code: None,
             signal: None,
@@ -80,9 +81,6 @@ impl ToolOutcome {
 
     /// Adds a fact that the output does not show.
     pub fn add_note(&mut self, note: &str) {
-        if !self.output.is_empty() && !self.output.ends_with('\n') {
-            self.output.push('\n');
-        }
-        self.output.push_str(&format!("[{note}]"));
+        self.output.push_line(&format!("[{note}]"));
     }
 }

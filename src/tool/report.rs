@@ -11,6 +11,28 @@ use crate::cancel::Cancellation;
 use crate::chat::ToolCall;
 use crate::plan::ToolPlan;
 use crate::report::{ToolCallReport, ToolStatus, millis};
+use crate::secret::Secrets;
+use crate::untrusted::Untrusted;
+
+/// A call that was run.
+#[derive(Debug)]
+pub struct FinishedCall {
+    /// Its report, without the output.
+    pub report: ToolCallReport,
+    pub output: Untrusted,
+}
+
+impl FinishedCall {
+    /// The whole report, without secrets.
+    pub fn redact(self, secrets: &Secrets) -> ToolCallReport {
+        let Self { report, output } = self;
+        let output = match report.truncated {
+            true => output.redact_excerpt(secrets),
+            false => output.redact(secrets),
+        };
+        ToolCallReport { output, ..report }
+    }
+}
 
 /// The report of a call that was not run.
 pub fn rejected(

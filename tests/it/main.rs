@@ -12,8 +12,10 @@ mod files {
     mod reading;
     mod values;
 }
+mod input;
 mod mcp {
     mod exit;
+    mod faults;
     mod file;
     mod http;
     mod tools;

@@ -2,6 +2,8 @@
 //!
 //! The call is one future. Dropping it closes its connection, so stopping it takes no time.
 
+use std::sync::atomic::Ordering;
+
 use reqwest::{Method, Response};
 
 use super::client::HttpClients;
@@ -39,7 +41,7 @@ pub async fn call(
         exchanged = exchange(plan, request, clients, &mut received) => exchanged,
         reason = stop => {
             if reason != CancelKind::ToolTimeout {
-                clients.count_cancelled();
+                input.context.http_calls_cancelled.fetch_add(1, Ordering::Relaxed);
             }
             return outcome(received, ToolEnd::Stopped(reason), None);
         }

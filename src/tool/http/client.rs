@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url};
@@ -18,7 +17,6 @@ use crate::plan::{CrewPlan, ToolKind};
 #[derive(Debug, Default)]
 pub struct HttpClients {
     pools: Vec<Pool>,
-    cancelled: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -72,16 +70,6 @@ impl HttpClients {
             _ => &pool.plain,
         };
         client.get_or_init(|| pool.build(url.scheme())).clone()
-    }
-
-    /// Counts a request that was dropped because its agent or the run was stopped.
-    pub fn count_cancelled(&self) {
-        self.cancelled.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The number of requests counted by [`Self::count_cancelled`].
-    pub fn cancelled(&self) -> u64 {
-        self.cancelled.load(Ordering::Relaxed)
     }
 }
 

@@ -24,6 +24,8 @@ pub struct ServerFailure {
     pub exit: Option<String>,
     /// The last lines that the server wrote to stderr.
     pub stderr: String,
+    /// The last lines that it printed to stdout in place of messages.
+    pub stdout: String,
 }
 
 /// What a server was doing when its connection closed.
@@ -68,6 +70,9 @@ impl Display for ServerFailure {
         if !self.stderr.is_empty() {
             write!(f, "; last lines of stderr:\n{}", self.stderr)?;
         }
+        if !self.stdout.is_empty() {
+            write!(f, "; it printed to stdout, which is for MCP messages only:\n{}", self.stdout)?;
+        }
         Ok(())
     }
 }
@@ -107,14 +112,10 @@ fn of_request(error: &reqwest::Error) -> String {
     }
 }
 
-/// Describes a response that is not a message of the protocol. The SDK reports it as text only:
-/// `HTTP STATUS: BODY`, or what is wrong with the body.
+/// Describes a response that is not a message of the protocol: `HTTP STATUS: BODY`, or what is wrong
+/// with the body.
 fn of_response(text: &str) -> String {
-    let Some((status, body)) = status_and_body(text) else {
-        // After the names of the SDK's types.
-        let fault = text.rsplit_once("ServerJsonRpcMessage: ").map_or(text, |(_, fault)| fault);
-        return format!("the response is not an MCP message: {fault}");
-    };
+    let Some((status, body)) = status_and_body(text) else { return text.to_owned() };
     let mut message = status_line(status);
     // An HTML page says no more than the status.
     if !body.is_empty() && !body.starts_with('<') {

@@ -8,6 +8,7 @@ use super::names;
 use super::offer::OfferedTool;
 use crate::chat::ToolSpec;
 use crate::plan::{McpGrant, McpServerPlan, McpToolPlan, ToolKind, ToolPlan};
+use crate::untrusted::Untrusted;
 
 /// The number of tool names in a message.
 const MAX_LISTED_NAMES: usize = 20;
@@ -17,7 +18,7 @@ const MAX_LISTED_NAMES: usize = 20;
 pub struct GrantedTools {
     pub tools: Vec<Arc<ToolPlan>>,
     /// The tools that are missing and why, one sentence each.
-    pub notes: Vec<String>,
+    pub notes: Vec<Untrusted>,
     /// Names of the agent's tools, as its model sees them.
     taken_names: HashSet<String>,
     /// Server and name of each tool that a grant has covered so far.
@@ -40,10 +41,10 @@ impl GrantedTools {
         grant: &McpGrant,
         server: &McpServerPlan,
         offered: &[OfferedTool],
-    ) -> Result<(), String> {
+    ) -> Result<(), Untrusted> {
         let mut matching = offered.iter().filter(|tool| grant.covers(&tool.name)).peekable();
         if matching.peek().is_none() {
-            return Err(no_match(&server.name, &grant.pattern, offered));
+            return Err(no_match(&server.name, &grant.pattern, offered).into());
         }
         for tool in matching {
             if !self.covered.insert((grant.server, tool.name.clone())) {
@@ -53,10 +54,12 @@ impl GrantedTools {
             let schema = match &tool.schema {
                 Ok(schema) => schema.clone(),
                 Err(why) if grant.is_exact() => {
-                    return Err(excerpt(&format!("cannot use MCP tool {label}: {why}")).text);
+                    let fault = format!("cannot use MCP tool {label}: {why}");
+                    return Err(excerpt(&fault).text.into());
                 }
                 Err(why) => {
-                    self.notes.push(excerpt(&format!("skipped MCP tool {label}: {why}")).text);
+                    let note = format!("skipped MCP tool {label}: {why}");
+                    self.notes.push(excerpt(&note).text.into());
                     continue;
                 }
             };

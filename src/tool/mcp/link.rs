@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -21,7 +22,9 @@ use tokio::time::timeout;
 
 use super::client::Client;
 use super::failure::ServerFailure;
-use super::transport::{Bounded, MAX_MESSAGE, Pipes, Violation};
+use super::http_client::HttpClient;
+use super::pipes::{Observed, Pipes};
+use super::transport::Bounded;
 use crate::net;
 use crate::plan::{McpAccess, McpServerPlan};
 use crate::process::{Invocation, RunProcesses, ToolProcess, signal_name};
@@ -42,7 +45,7 @@ pub struct Link {
     sandboxed: bool,
     /// Taken by the handshake.
     channel: Option<Channel>,
-    violation: Violation,
+    observed: Arc<Observed>,
 }
 
 enum Channel {
@@ -59,7 +62,7 @@ impl Link {
     /// # Errors
     /// A message that goes after the server's name.
     pub fn open(plan: &McpServerPlan, processes: &RunProcesses) -> Result<Self, String> {
-        let violation = Violation::default();
+        let observed = Arc::<Observed>::default();
         match &plan.access {
             McpAccess::Process { program, args, env, cwd, sandbox } => {
                 let invocation = Invocation {
@@ -74,7 +77,7 @@ impl Link {
                 let served = processes.serve(invocation, MAX_STDERR);
                 let served = served.map_err(|error| start_error(&program, sandboxed, &error))?;
                 let channel = Some(Channel::Pipes(served.stdin, served.stdout));
-                Ok(Self { process: Some(served.process), program, sandboxed, channel, violation })
+                Ok(Self { process: Some(served.process), program, sandboxed, channel, observed })
             }
             McpAccess::Http { url, headers } => {
                 let parsed =
@@ -82,12 +85,10 @@ impl Link {
                 let client = net::builder(&[parsed]).and_then(net::build);
                 let client = client.map_err(|error| error.to_string())?;
                 let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
-                    .custom_headers(header_map(headers)?)
-                    .max_sse_event_size(MAX_MESSAGE)
-                    .max_json_response_size(MAX_MESSAGE);
+                    .custom_headers(header_map(headers)?);
                 let channel = Some(Channel::Http(Box::new(config), client));
                 let program = String::new();
-                Ok(Self { process: None, program, sandboxed: false, channel, violation })
+                Ok(Self { process: None, program, sandboxed: false, channel, observed })
             }
         }
     }
@@ -98,11 +99,11 @@ impl Link {
         let mode = ClientLifecycleMode::Initialize;
         match self.channel.take() {
             Some(Channel::Pipes(stdin, stdout)) => {
-                let pipes = Bounded::new(Pipes::new(stdin, stdout, self.violation.clone()));
+                let pipes = Bounded::new(Pipes::new(stdin, stdout, self.observed.clone()));
                 async move { client.serve_with_lifecycle(pipes, mode).await }.boxed()
             }
             Some(Channel::Http(config, http)) => async move {
-                let http = StreamableHttpClientTransport::with_client(http, *config);
+                let http = StreamableHttpClientTransport::with_client(HttpClient(http), *config);
                 client.serve_with_lifecycle(Bounded::new(http), mode).await
             }
             .boxed(),
@@ -128,7 +129,7 @@ impl Link {
     /// Returns the failure with its cause, the exit status and the end of stderr, as far as they
     /// are known. Takes at most twice [`DIAGNOSE_TIMEOUT`].
     pub async fn diagnose(&mut self, failure: ServerFailure) -> ServerFailure {
-        let violation = self.violation.get().cloned().map(ServerFailure::from);
+        let violation = self.observed.violation.get().cloned().map(ServerFailure::from);
         let Some(process) = &mut self.process else { return violation.unwrap_or(failure) };
         // The pipe may close before the process exits.
         if let Ok(Err(error)) = timeout(DIAGNOSE_TIMEOUT, process.ended()).await {
@@ -136,14 +137,15 @@ impl Link {
         }
         let _ = timeout(DIAGNOSE_TIMEOUT, process.drained()).await;
         let stderr = last_lines(&process.take_output());
+        let stdout = self.observed.printed();
         if let Some(violation) = violation {
-            return ServerFailure { stderr, ..violation };
+            return ServerFailure { stderr, stdout, ..violation };
         }
         // Exit code 0 does not explain a failure that has another cause.
         let status =
             process.status().filter(|status| failure.message.is_none() || !status.success());
         let exit = status.map(|status| exit(status, self.sandboxed));
-        ServerFailure { exit, stderr, ..failure }
+        ServerFailure { exit, stderr, stdout, ..failure }
     }
 }
 

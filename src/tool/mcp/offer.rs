@@ -56,6 +56,7 @@ pub struct OfferedTool {
 pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<OfferedTool>, ServerFailure> {
     let mut listing = Listing::default();
     let mut cursor = None;
+    let mut cursors = HashSet::new();
     for _ in 0..MAX_PAGES {
         let page = page(peer, cursor).await?;
         for tool in page.tools {
@@ -63,8 +64,9 @@ pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<OfferedTool>, ServerFai
             // Checking schemas takes time, and the run may be stopped meanwhile.
             yield_now().await;
         }
-        // Some servers send an empty cursor with the last page.
-        cursor = page.next.filter(|next| !next.is_empty());
+        // With the last page, some servers send an empty cursor, and others one that they have sent
+        // before.
+        cursor = page.next.filter(|next| !next.is_empty() && cursors.insert(next.clone()));
         if cursor.is_none() {
             return Ok(listing.tools);
         }

@@ -3,7 +3,7 @@
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents, ServerResult};
 use serde_json::Value;
 
-use crate::text::{Excerpt, HeadTail};
+use crate::text::{Excerpt, HeadTail, json};
 
 /// The text of a result.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ fn push_structured<'a>(
 fn repeats(texts: &[&str], content: &Value) -> bool {
     let is = |text: &str, value: &Value| {
         value.as_str() == Some(text)
-            || serde_json::from_str::<Value>(text).is_ok_and(|text| text == *value)
+            || json::value(text.as_bytes()).is_ok_and(|text| is_same(&text, value))
     };
     let inside = content.as_object().filter(|entries| entries.len() == 1);
     let inside = inside.and_then(|entries| entries.get("result"));
@@ -97,6 +97,24 @@ fn repeats(texts: &[&str], content: &Value) -> bool {
     };
     texts.iter().any(|text| is(text, content) || inside.is_some_and(|value| is(text, value)))
         || inside.and_then(Value::as_array).is_some_and(is_listed)
+}
+
+/// Whether two values are the same data. `22` and `22.0` are equal numbers.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => {
+            one.as_f64() == other.as_f64()
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let is_in_other = |(key, value)| other.get(key).is_some_and(|it| is_same(value, it));
+            one.len() == other.len() && one.iter().all(is_in_other)
+        }
+        _ => one == other,
+    }
 }
 
 fn push_block(block: &ContentBlock, output: &mut Output) {

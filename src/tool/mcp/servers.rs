@@ -14,6 +14,7 @@ use super::server::{Server, Session, Shared};
 use crate::cancel::Cancellation;
 use crate::plan::{CrewPlan, McpGrant};
 use crate::process::RunProcesses;
+use crate::untrusted::Untrusted;
 
 /// The servers of one run, in the order of [`CrewPlan::mcp_servers`].
 #[derive(Debug)]
@@ -41,25 +42,23 @@ impl Servers {
         &self,
         grants: &[McpGrant],
         taken_names: HashSet<String>,
-    ) -> Result<GrantedTools, String> {
+    ) -> Result<GrantedTools, Untrusted> {
         let mut granted = GrantedTools::new(taken_names);
         let mut needed: BTreeSet<usize> = grants.iter().map(|grant| grant.server).collect();
         needed.retain(|&server| {
             let plan = &self.servers[server].plan;
             if plan.out_of_reach {
                 let note = format!("skipped the tools of MCP server {}: --offline", plan.name);
-                granted.notes.push(note);
+                granted.notes.push(note.into());
             }
             !plan.out_of_reach
         });
         let started = join_all(needed.iter().map(|&server| self.session(server))).await;
         let started: BTreeMap<usize, _> = needed.into_iter().zip(started).collect();
-        let failures: Vec<&str> = started
-            .values()
-            .filter_map(|session| session.as_ref().err().map(String::as_str))
-            .collect();
+        let failures = started.values().filter_map(|session| session.as_ref().err());
+        let failures: Vec<&str> = failures.map(String::as_str).collect();
         if !failures.is_empty() {
-            return Err(failures.join("\n"));
+            return Err(failures.join("\n").into());
         }
         for grant in grants {
             if let Some(Ok(session)) = started.get(&grant.server) {
@@ -74,7 +73,7 @@ impl Servers {
     ///
     /// # Errors
     /// The server does not start.
-    pub async fn offer(&self, server: usize) -> Result<Vec<OfferedTool>, String> {
+    pub async fn offer(&self, server: usize) -> Result<Vec<OfferedTool>, Untrusted> {
         Ok(self.session(server).await?.tools.clone())
     }
 
@@ -82,7 +81,7 @@ impl Servers {
     ///
     /// # Errors
     /// The server does not start.
-    pub async fn session(&self, server: usize) -> Result<Arc<Session>, String> {
+    pub(super) async fn session(&self, server: usize) -> Result<Arc<Session>, String> {
         let server = &self.servers[server];
         let session = server.session(&self.shared).await;
         session.map_err(|why| excerpt(&format!("MCP server {} {why}", server.plan.name)).text)

@@ -191,3 +191,69 @@ fn a_lost_session_is_reopened() {
     assert_eq!(report["agents"]["a"]["tool_calls"][0]["output"], "found it");
     assert!(ended.took < Duration::from_secs(10));
 }
+
+#[test]
+fn a_response_with_another_id_answers_the_request() {
+    let error = |id: Value| json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32000, "message": "no such page"}});
+    type Answer = Box<dyn Fn(&Value) -> Script + Send + Sync>;
+    let cases: [(Answer, &str, &str); 6] = [
+        (Box::new(move |_| script::json_body(400, &error(Value::Null))), "failed", "no such page"),
+        (
+            Box::new(move |_| script::json_body(500, &error("server-error".into()))),
+            "failed",
+            "page",
+        ),
+        (Box::new(move |_| script::json_body(200, &error(Value::Null))), "failed", "no such page"),
+        (Box::new(move |_| script::stream().event(&error(99.into()))), "failed", "no such page"),
+        (
+            Box::new(|request| {
+                let mut answer = found(request);
+                answer["id"] = answer["id"].to_string().into();
+                script::json_body(200, &answer)
+            }),
+            "succeeded",
+            "found it",
+        ),
+        (
+            Box::new(|_| script::error(422, "the filter is malformed")),
+            "failed",
+            "422 Unprocessable Entity: {\"error\":{\"message\":\"the filter is malformed\"}}",
+        ),
+    ];
+    for (answer, status, expected) in cases {
+        let server = server(answer);
+        let report = crew(&server.origin(), "    timeout: 20s\n").run().report(0);
+        let call = &report["agents"]["a"]["tool_calls"][0];
+        assert_eq!(call["status"], status, "{call:#}");
+        assert!(call["output"].as_str().unwrap().contains(expected), "{call:#}");
+        assert!(call["duration_ms"].as_u64().unwrap() < 5000, "{call:#}");
+    }
+}
+
+#[test]
+fn a_response_that_is_not_json_is_read_and_one_that_is_too_large_is_explained() {
+    let content = "{\"content\":[{\"type\":\"text\",\"text\":\"a\\udcfc\tb\"}]}";
+    let message = move |request: &Value| {
+        format!(r#"{{"id":0,"jsonrpc":"2.0","result":{content},"id":{}}}"#, request["id"])
+    };
+    let vast = |request: &Value| {
+        let text = "x".repeat(5 << 20);
+        response(request, &json!({"content": [{"type": "text", "text": text}]})).to_string()
+    };
+    let body = |json: String| whole(200, &[("content-type", "application/json")], json);
+    let event = |json: String| script::stream().raw(format!("data: {json}\r\n\r\n"));
+    type Answer = Box<dyn Fn(&Value) -> Script + Send + Sync>;
+    let cases: [(Answer, &str, &str); 4] = [
+        (Box::new(move |request| body(message(request))), "succeeded", "a\u{fffd}\tb"),
+        (Box::new(move |request| event(message(request))), "succeeded", "a\u{fffd}\tb"),
+        (Box::new(move |request| body(vast(request))), "failed", "larger than 4 MiB"),
+        (Box::new(move |request| event(vast(request))), "failed", "larger than 4 MiB"),
+    ];
+    for (answer, status, expected) in cases {
+        let server = server(answer);
+        let report = crew(&server.origin(), "    timeout: 20s\n").run().report(0);
+        let call = &report["agents"]["a"]["tool_calls"][0];
+        assert_eq!(call["status"], status, "{call:#}");
+        assert!(call["output"].as_str().unwrap().contains(expected), "{call:#}");
+    }
+}

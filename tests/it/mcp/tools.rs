@@ -63,7 +63,7 @@ fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
     assert_eq!(requests[1].contents("tool"), ["hello"]);
     // All pages of the list, with names that every model server accepts.
     let tools = requests[0].body["tools"].as_array().unwrap();
-    assert_eq!(tools.len(), 19);
+    assert_eq!(tools.len(), 26);
     let function = &tools[0]["function"];
     assert_eq!(function["description"], "Says it again");
     assert_eq!(function["parameters"]["required"], json!(["text"]));
@@ -199,7 +199,7 @@ fn all_kinds_of_results_become_text() {
     assert_eq!((text(&call), &call["status"]), ("gr\u{fffd}n", &json!("succeeded")));
     let call = only_call(&offline("", "", "fx.abyss").run());
     assert_eq!(call["status"], "failed");
-    assert!(text(&call).contains("the response is not a valid message"), "{call}");
+    assert!(text(&call).contains("nested more than 127 levels deep"), "{call}");
     let call = only_call(&offline("", "    max_output: 1KiB\n", "fx.long").run());
     assert_eq!(call["truncated"], true);
     assert!(text(&call).starts_with("firstx") && text(&call).ends_with("xlast"));
@@ -281,8 +281,7 @@ fn floods_are_tolerated_and_oversized_messages_close_the_connection() {
         ("flood", "succeeded", "dry again"),
         ("nag", "succeeded", "done nagging"),
         ("huge", "failed", "larger than 4 MiB"),
-        // crew does not change the server's text.
-        ("wide", "failed", "(limit 200000); last lines of stderr:\nthe last one ended well"),
+        ("wide", "failed", "it has more than 200000 values"),
     ] {
         let tools = format!("fx.{tool}");
         let ended = offline("", "    timeout: 60s\n", &tools).run();

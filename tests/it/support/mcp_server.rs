@@ -19,16 +19,12 @@ use std::time::Duration;
 use indoc::formatdoc;
 use serde_json::{Value, json};
 
-use super::indented;
+use super::{indented, mcp_faults};
 
 /// The environment variable that makes the test's program a server. It contains the behaviors,
 /// separated by spaces. An `unhurried` server ignores SIGTERM and exits at the end of its input, so
 /// it has read all messages.
 pub const ROLE: &str = "FIXTURE_ROLE";
-/// Bytes of a message that no client should read.
-const HUGE: usize = 1 << 30;
-/// The number of messages of a flood.
-const FLOOD: usize = 50_000;
 
 /// The arguments that make the test's program serve, as a list in YAML.
 pub const ARGS: &str = "[--exact, support::mcp_server::serve, --nocapture]";
@@ -86,6 +82,10 @@ impl Fixture {
             eprintln!("first line\nno database at /var/db");
             std::process::exit(3);
         }
+        if self.is("prints") {
+            println!("Usage: fixture --root DIR\nerror: --root is missing");
+            std::process::exit(2);
+        }
         for line in std::io::stdin().lock().lines() {
             let Ok(message) = serde_json::from_str::<Value>(&line.unwrap()) else { continue };
             let this = self.clone();
@@ -125,15 +125,17 @@ impl Fixture {
 
     /// A page of three tools, or endless empty pages.
     fn list(&self, id: &Value, cursor: Option<&str>) {
-        if self.is("endless") {
-            return answer(id, json!({"tools": [], "nextCursor": "on"}));
-        }
         let from: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());
+        if self.is("endless") {
+            return answer(id, json!({"tools": [], "nextCursor": (from + 1).to_string()}));
+        }
         let tools = tools(self.is("misshapen"));
         let page: Vec<&Value> = tools.iter().skip(from).take(3).collect();
         let mut result = json!({"tools": page});
         if from + 3 < tools.len() {
             result["nextCursor"] = (from + 3).to_string().into();
+        } else if self.is("repeats") {
+            result["nextCursor"] = "3".into();
         }
         answer(id, result);
     }
@@ -168,7 +170,7 @@ impl Fixture {
                 text("born");
             }
             "ask" => text(&self.ask_everything().to_string()),
-            other => misbehave(other, id),
+            other => mcp_faults::misbehave(other, id),
         }
     }
 
@@ -215,53 +217,6 @@ impl Fixture {
     }
 }
 
-/// Misbehaves: invalid messages, far too many or too large ones.
-fn misbehave(tool: &str, id: &Value) {
-    match tool {
-        "garbled" => {
-            let mut line =
-                json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text",
-                "text": "gr?n"}]}})
-                .to_string()
-                .into_bytes();
-            line.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xfc);
-            line.push(b'\n');
-            std::io::stdout().write_all(&line).unwrap();
-        }
-        "abyss" => {
-            let (down, up) = ("[".repeat(500), "]".repeat(500));
-            println!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{down}{up}}}");
-        }
-        "die" => {
-            eprintln!("out of cheese");
-            std::process::exit(7);
-        }
-        "flood" => {
-            let logged = json!({"jsonrpc": "2.0", "method": "notifications/message",
-                "params": {"level": "info", "data": "x"}});
-            (0..FLOOD).for_each(|_| send(&logged));
-            say(id, "dry again");
-        }
-        "nag" => {
-            for id in 0..FLOOD {
-                send(&json!({"jsonrpc": "2.0", "id": format!("n{id}"), "method": "ping"}));
-            }
-            say(id, "done nagging");
-        }
-        "huge" => {
-            let mut stdout = std::io::stdout().lock();
-            let piece = [b'x'; 1 << 16];
-            (0..HUGE / piece.len()).try_for_each(|_| stdout.write_all(&piece)).unwrap_or_default();
-        }
-        "wide" => {
-            eprintln!("the last one ended well");
-            let zeros = "0,".repeat(1 << 20);
-            println!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":[{zeros}0]}}");
-        }
-        _ => {}
-    }
-}
-
 /// Starts a process that outlives its parent and ignores SIGTERM.
 fn start_grandchild() {
     let script = "sh -c 'trap \"\" TERM; echo $$ >\"$DIR/grandchild\"; \
@@ -292,6 +247,13 @@ fn tools(misshapen: bool) -> Vec<Value> {
         "nag",
         "huge",
         "wide",
+        "vast",
+        "slow",
+        "vast_first",
+        "halves",
+        "not_numbers",
+        "equal",
+        "lists",
         "grandchild",
         "ask",
     ];
@@ -353,15 +315,15 @@ fn media() -> Value {
     ]})
 }
 
-fn say(id: &Value, text: &str) {
+pub fn say(id: &Value, text: &str) {
     answer(id, json!({"content": [{"type": "text", "text": text}]}));
 }
 
-fn answer(id: &Value, result: Value) {
+pub fn answer(id: &Value, result: Value) {
     send(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
 }
 
-fn send(message: &Value) {
+pub fn send(message: &Value) {
     let mut stdout = std::io::stdout().lock();
     if writeln!(stdout, "{message}").and_then(|()| stdout.flush()).is_err() {
         std::process::exit(9);

@@ -4,6 +4,7 @@ pub mod api;
 pub mod crew;
 pub mod faults;
 pub mod http_tool;
+mod mcp_faults;
 pub mod mcp_server;
 pub mod mock_model;
 pub mod pty;
