@@ -50,7 +50,7 @@ fn telling(words: &str) -> &str {
     let lines = || words.lines().map(str::trim).filter(|line| !line.is_empty());
     let is_error =
         |line: &&str| line.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("error"));
-    lines().find(is_error).or_else(|| lines().last()).unwrap_or_default()
+    lines().find(is_error).or_else(|| lines().next_back()).unwrap_or_default()
 }
 
 fn with(end: &str, words: &str) -> String {
