@@ -15,6 +15,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[error("{0}")]
 pub struct SetupError(pub String);
 
+/// The loopback hosts, as exceptions from a proxy.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1,::ffff:127.0.0.0/104";
+
 /// What every client of crew has in common, for these addresses.
 pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
@@ -64,7 +67,7 @@ fn proxies(
         let found = variable(name).or_else(|| if forged { None } else { variable(&upper) });
         found.filter(|value| !value.trim().is_empty())
     };
-    let exceptions = format!("localhost,127.0.0.0/8,::1,{}", find("no_proxy").unwrap_or_default());
+    let exceptions = format!("{LOOPBACK},{}", find("no_proxy").unwrap_or_default());
     let uses = |scheme: &str| {
         endpoints.iter().any(|url| !is_loopback(url) && (scheme == "all" || url.scheme() == scheme))
     };
@@ -95,10 +98,14 @@ fn proxy(scheme: &str, value: &str) -> Option<(Proxy, Url)> {
 }
 
 pub fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Whether a host of a URL is this machine. IPv6 addresses are in brackets.
+pub fn is_loopback_host(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     match address {
-        Ok(address) => address.is_loopback(),
+        Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
 }
@@ -148,6 +155,7 @@ mod tests {
             ("http://127.0.0.1:80", &[("http_proxy", "p:1"), ("all_proxy", "p:1")], &[]),
             ("http://127.1.2.3", &[("http_proxy", "p:1")], &[]),
             ("http://[::1]:80", &[("http_proxy", "p:1")], &[]),
+            ("http://[::ffff:127.0.0.1]:80", &[("http_proxy", "p:1")], &[]),
             ("http://localhost:80", &[("http_proxy", "nonsense://")], &[]),
         ] {
             assert_eq!(

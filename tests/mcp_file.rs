@@ -25,7 +25,7 @@ fn servers() {
             "mcp_servers.b.headers 4:19 .. for servers reached by a url",
             "mcp_servers.c.url 5:12 .. only http and https",
             "mcp_servers.c.args 5:23 .. for servers started by a command",
-            "mcp_servers.d.url 6:12 .. a password belongs into headers",
+            "mcp_servers.d.url 6:12 .. put credentials in headers",
             "mcp_servers.e 7:3 .. neither a command nor a url",
             r#"mcp_servers.e.comand 7:7 .. unknown key .. did you mean "command"?"#,
         ],
@@ -47,7 +47,7 @@ fn servers() {
     expect_in(
         "mcp_servers: {a: {url: 'http://h/', headers: {Accept: x, 'b c': y}}}\nagents: {z: {}}\n",
         &[
-            "mcp_servers.a.headers.Accept 2:47 .. the protocol's own",
+            "mcp_servers.a.headers.Accept 2:47 .. the protocol sets",
             r#"mcp_servers.a.headers["b c"] 2:58 .. not a header's name"#,
         ],
     );

@@ -2,8 +2,8 @@
 
 use std::ops::Bound;
 
-use super::check;
 use super::{AgentPlan, ModelPlan};
+use super::{check, glob};
 use crate::config::faults::FaultLog;
 use crate::config::file::{BudgetConfig, Entries, PriceConfig};
 use crate::config::place::Path;
@@ -99,7 +99,7 @@ impl Prices {
             let free = Price { input: 0.0, output: 0.0, cached_input: 0.0 };
             return (!self.0.is_empty()).then_some(free);
         }
-        let found = self.0.iter().find(|(pattern, _)| fits(pattern, model.label()));
+        let found = self.0.iter().find(|(pattern, _)| glob::matches(pattern, model.label()));
         found.map(|(_, price)| *price)
     }
 
@@ -129,43 +129,6 @@ impl Prices {
                     log.key(&agents.key(&agent.name), message, Some(hint));
                 }
             }
-        }
-    }
-}
-
-/// `*` stands for any text.
-fn fits(pattern: &str, text: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(start) else { return false };
-    let mut pieces: Vec<&str> = rest.split('*').collect();
-    let end = pieces.pop().unwrap_or_default();
-    for piece in pieces {
-        match text.find(piece) {
-            Some(at) => text = &text[at + piece.len()..],
-            None => return false,
-        }
-    }
-    text.ends_with(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fits;
-
-    #[test]
-    fn patterns() {
-        for (pattern, text, fitting) in [
-            ("openai/gpt-4o", "openai/gpt-4o", true),
-            ("openai/gpt-4o", "openai/gpt-4o-mini", false),
-            ("openai/gpt-4o*", "openai/gpt-4o-mini", true),
-            ("*", "a/b/c", true),
-            ("*/llama*:8b", "ollama/llama3.1:8b", true),
-            ("*/llama*:8b", "ollama/llama3.1:70b", false),
-            ("a*a", "a", false),
-            ("a**b", "ab", true),
-            ("", "a", false),
-        ] {
-            assert_eq!(fits(pattern, text), fitting, "{pattern} {text}");
         }
     }
 }

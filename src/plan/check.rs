@@ -37,6 +37,13 @@ pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
     }
 }
 
+/// A text that becomes an argument or a variable of a program.
+pub fn no_nul(text: &str, path: &Path<'_>, log: &FaultLog) {
+    if text.contains('\0') {
+        log.value(path, "a text for a program cannot contain NUL", None);
+    }
+}
+
 pub fn whole<T: Copy + PartialOrd + Display + TryFrom<u64>>(
     value: &u64,
     allowed: RangeInclusive<T>,

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
+use crate::net;
+
 /// The hosts of one tool.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts {
@@ -61,10 +63,7 @@ impl Host {
     }
 
     pub fn is_loopback(&self) -> bool {
-        match self.address() {
-            Some(address) => address.to_canonical().is_loopback(),
-            None => self.name == "localhost" || self.name.ends_with(".localhost"),
-        }
+        net::is_loopback_host(&self.name)
     }
 
     fn covers(&self, url: &Url) -> bool {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use secrecy::SecretString;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 
-use super::hosts::Host;
 use super::tools::{DEFAULT_MAX_OUTPUT, OUTPUT_BOUNDS};
-use super::{SandboxPlan, check, declared, sandbox};
+use super::{SandboxPlan, check, declared, glob, sandbox};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, McpServerConfig};
 use crate::config::place::Path;
+use crate::net;
 use crate::text::quoted;
 
 /// What starting one may take: its process, the handshake and the list of its tools.
@@ -56,7 +57,14 @@ pub enum McpAccess {
         sandbox: Option<SandboxPlan>,
     },
     /// Streamable HTTP.
-    Http { url: String, headers: Vec<(String, SecretString)> },
+    Http { url: Url, headers: HeaderMap },
+}
+
+impl McpAccess {
+    /// Whether the server is on another machine.
+    fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Http { url, .. } if !net::is_loopback(url))
+    }
 }
 
 /// The tools of a server that an agent is given.
@@ -70,25 +78,7 @@ pub struct McpGrant {
 
 impl McpGrant {
     pub fn covers(&self, tool: &str) -> bool {
-        let (pattern, tool): (Vec<char>, Vec<char>) =
-            (self.pattern.chars().collect(), tool.chars().collect());
-        let (mut p, mut t) = (0, 0);
-        // Where the last `*` stands, and up to where it has been stretched.
-        let mut star = None;
-        while t < tool.len() {
-            if pattern.get(p) == Some(&'*') {
-                star = Some((p, t));
-                p += 1;
-            } else if pattern.get(p).is_some_and(|&c| c == '?' || c == tool[t]) {
-                (p, t) = (p + 1, t + 1);
-            } else if let Some((at, reached)) = star {
-                star = Some((at, reached + 1));
-                (p, t) = (at + 1, reached + 1);
-            } else {
-                return false;
-            }
-        }
-        pattern[p..].iter().all(|&c| c == '*')
+        glob::matches(&self.pattern, tool)
     }
 
     /// Whether it names one tool rather than any that fit.
@@ -136,11 +126,12 @@ impl Surroundings<'_> {
         let max_output = max_output
             .and_then(|text| check::size(text, OUTPUT_BOUNDS, &path.key("max_output"), log));
         let around = sandbox::Surroundings { base_dir: self.base_dir, log };
+        let access = self.access(name, config, path);
         McpServerPlan {
             name: name.to_owned(),
-            access: self.access(name, config, path),
+            out_of_reach: self.offline && access.is_elsewhere(),
+            access,
             roots: around.paths(config.roots.as_deref(), &path.key("roots")),
-            out_of_reach: self.offline && config.url.as_deref().is_some_and(is_elsewhere),
             start_timeout: start_timeout.unwrap_or(DEFAULT_START_TIMEOUT),
             timeout,
             confirm: config.confirm.unwrap_or(false),
@@ -172,11 +163,11 @@ impl Surroundings<'_> {
             let message = format!("{key} is for servers {kind}");
             self.log.key(&path.key(key), message, Some("remove it".to_owned()));
         }
-        match &config.url {
-            Some(url) => McpAccess::Http {
-                url: self.url(url, &path.key("url")),
-                headers: self.headers(config, &path.key("headers")),
-            },
+        let Some(text) = &config.url else { return self.process(config, path) };
+        let url = self.url(text, &path.key("url"));
+        let headers = self.headers(config, &path.key("headers"));
+        match url {
+            Some(url) => McpAccess::Http { url, headers },
             None => self.process(config, path),
         }
     }
@@ -193,9 +184,9 @@ impl Surroundings<'_> {
         }
         let args = config.args.clone().unwrap_or_default();
         for (at, text) in args.iter().enumerate() {
-            no_nul(text, &path.key("args").index(at), log);
+            check::no_nul(text, &path.key("args").index(at), log);
         }
-        no_nul(&command, &path.key("command"), log);
+        check::no_nul(&command, &path.key("command"), log);
         // A path of the file's starts at the file; a bare name is looked up in PATH.
         let program = match command.contains('/') {
             true => self.base_dir.join(command),
@@ -227,49 +218,44 @@ impl Surroundings<'_> {
                     format!("{} is not the name of an environment variable", quoted(name));
                 self.log.key(&path, message, None);
             }
-            no_nul(value, &path, self.log);
+            check::no_nul(value, &path, self.log);
         }
         entries.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect()
     }
 
-    fn headers(&self, config: &McpServerConfig, path: &Path<'_>) -> Vec<(String, SecretString)> {
-        let headers = declared::headers(config.headers.as_ref(), path, self.log);
-        for (name, _) in &headers {
-            if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
-                let message = format!("the header {name} is the protocol's own to set");
-                self.log.key(&path.key(name), message, None);
+    fn headers(&self, config: &McpServerConfig, path: &Path<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in declared::headers(config.headers.as_ref(), path, self.log) {
+            // A name or value that does not parse has been logged.
+            let (Ok(parsed), Ok(mut value)) =
+                (name.parse::<HeaderName>(), HeaderValue::from_str(value.expose_secret()))
+            else {
+                continue;
+            };
+            if RESERVED.contains(&parsed.as_str()) {
+                let message = format!("the protocol sets the header {name} itself");
+                self.log.key(&path.key(&name), message, None);
             }
+            value.set_sensitive(true);
+            headers.insert(parsed, value);
         }
         headers
     }
 
-    fn url(&self, text: &str, path: &Path<'_>) -> String {
-        let url = Url::parse(text);
-        let fault = match &url {
-            Err(_) => Some("expected a URL such as https://example.com/mcp"),
+    fn url(&self, text: &str, path: &Path<'_>) -> Option<Url> {
+        let fault = match Url::parse(text) {
+            Err(_) => "expected a URL such as https://example.com/mcp",
             Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-                Some("only http and https are spoken")
+                "only http and https are supported"
             }
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                Some("a password belongs into headers, from a variable")
+                "put credentials in headers, from a variable"
             }
-            Ok(url) if url.fragment().is_some() => Some("expected a URL without #"),
-            Ok(_) => None,
+            Ok(url) if url.fragment().is_some() => "expected a URL without #",
+            Ok(url) => return Some(url),
         };
-        if let Some(fault) = fault {
-            self.log.value(path, fault, None);
-        }
-        text.to_owned()
-    }
-}
-
-fn is_elsewhere(url: &str) -> bool {
-    !Url::parse(url).is_ok_and(|url| Host::of(&url).is_loopback())
-}
-
-fn no_nul(text: &str, path: &Path<'_>, log: &FaultLog) {
-    if text.contains('\0') {
-        log.value(path, "a program cannot be given a text with a NUL in it", None);
+        self.log.value(path, fault, None);
+        None
     }
 }
 
@@ -279,34 +265,4 @@ pub fn grant(name: &str, servers: &[Arc<McpServerPlan>]) -> Option<McpGrant> {
     let (server, pattern) = name.split_once('.').unwrap_or((name, "*"));
     let server = servers.iter().position(|known| known.name == server)?;
     (!pattern.is_empty()).then(|| McpGrant { server, pattern: pattern.to_owned() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns() {
-        let covers = |pattern: &str, tool: &str| {
-            McpGrant { server: 0, pattern: pattern.to_owned() }.covers(tool)
-        };
-        for (pattern, tool) in [
-            ("*", "anything"),
-            ("read_file", "read_file"),
-            ("*_read", "file_read"),
-            ("*_read", "_read_read"),
-            ("file_*", "file_"),
-            ("f?le*r*d", "file.read"),
-            ("**", ""),
-        ] {
-            assert!(covers(pattern, tool), "{pattern} {tool}");
-        }
-        for (pattern, tool) in
-            [("*_read", "file_reads"), ("read", "Read"), ("?", ""), ("a*b", "a"), ("", "a")]
-        {
-            assert!(!covers(pattern, tool), "{pattern} {tool}");
-        }
-        // However hostile, it takes no more than the product of the lengths.
-        assert!(!covers(&"*a".repeat(200), &"a".repeat(199)));
-    }
 }

@@ -32,6 +32,7 @@ mod build;
 mod check;
 mod declared;
 mod endpoint;
+mod glob;
 mod graph;
 pub mod hosts;
 mod http;

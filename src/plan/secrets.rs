@@ -1,5 +1,6 @@
 //! The secrets of a plan: what is taken out of everything that crew shows.
 
+use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 
 use super::{CrewPlan, McpAccess, ToolKind, ToolPlan};
@@ -10,21 +11,31 @@ impl CrewPlan {
     /// API keys, and the values of headers, queries and variables that are named like secrets.
     pub fn secrets(&self) -> Secrets {
         let keys = self.providers.iter().filter_map(|provider| provider.api_key.as_ref());
-        let servers = self.mcp_servers.iter().flat_map(|server| match &server.access {
-            McpAccess::Process { env, .. } => env,
-            McpAccess::Http { headers, .. } => headers,
-        });
         let providers = self.providers.iter();
-        let named = providers
-            .flat_map(|provider| provider.headers.iter().chain(&provider.query))
-            .chain(servers);
-        let named = named.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
+        let named = providers.flat_map(|provider| provider.headers.iter().chain(&provider.query));
+        let named = named.map(|(name, value)| (name.as_str(), value.expose_secret()));
+        let servers = self.mcp_servers.iter().flat_map(|server| of_server(&server.access));
+        let named = named.chain(servers).filter(|(name, _)| is_telling(name));
         let tools = self.tools().into_iter().flat_map(of_tool);
         let mut secrets = Secrets::default();
-        keys.chain(&self.secrets).chain(named).for_each(|key| secrets.add(key.expose_secret()));
+        keys.chain(&self.secrets).for_each(|key| secrets.add(key.expose_secret()));
+        named.for_each(|(_, value)| secrets.add(value));
         let tools = tools.filter(|(name, _)| is_telling(name));
         tools.for_each(|(_, value)| secrets.add(value.source()));
         secrets
+    }
+}
+
+/// The variables or the headers that an MCP server gets.
+fn of_server(access: &McpAccess) -> Vec<(&str, &str)> {
+    match access {
+        McpAccess::Process { env, .. } => {
+            env.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect()
+        }
+        McpAccess::Http { headers, .. } => {
+            let text = |value| HeaderValue::to_str(value).unwrap_or_default();
+            headers.iter().map(|(name, value)| (name.as_str(), text(value))).collect()
+        }
     }
 }
 

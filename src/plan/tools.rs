@@ -136,7 +136,7 @@ impl Surroundings<'_> {
                 }
                 let argument = |(at, text): (usize, &String)| {
                     let path = path.index(at);
-                    no_nul(text, &path, log);
+                    check::no_nul(text, &path, log);
                     scope.template(text, &path, log)
                 };
                 Some(ToolCommand::Argv(command.iter().enumerate().map(argument).collect()))
@@ -151,7 +151,7 @@ impl Surroundings<'_> {
                     let message = "a shell line is no template";
                     log.value(&path, message, Some(hint.to_owned()));
                 }
-                no_nul(shell, &path, log);
+                check::no_nul(shell, &path, log);
                 Some(ToolCommand::Shell(shell.clone()))
             }
             (None, None) => None,
@@ -178,7 +178,7 @@ impl Surroundings<'_> {
 
     fn cwd(&self, text: Option<&str>, scope: &Scope<'_>, path: &Path<'_>) -> Option<Template> {
         let text = text?;
-        no_nul(text, path, self.log);
+        check::no_nul(text, path, self.log);
         let template = scope.template(text, path, self.log);
         // What a template makes of it is only known when the tool is called.
         if template.is_literal() && !self.base_dir.join(text).is_dir() {
@@ -206,12 +206,6 @@ impl Surroundings<'_> {
             }
         }
         names.to_vec()
-    }
-}
-
-fn no_nul(text: &str, path: &Path<'_>, log: &FaultLog) {
-    if text.contains('\0') {
-        log.value(path, "a program cannot be given a text with a NUL in it", None);
     }
 }
 

@@ -104,12 +104,7 @@ fn access(server: &McpServerPlan) -> String {
                 number => format!("{program} ({})", count(number, "argument", "arguments")),
             }
         }
-        McpAccess::Http { url, .. } => match url.split_once("://") {
-            Some((scheme, rest)) => {
-                format!("{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
-            }
-            None => String::new(),
-        },
+        McpAccess::Http { url, .. } => url.origin().ascii_serialization(),
     };
     fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
 }
