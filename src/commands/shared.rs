@@ -4,10 +4,9 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use crate::cli::{ColorWhen, OutputFormat};
-use crate::config::faults::Faults;
+use crate::config::faults::{Faults, InvalidReport};
 use crate::exit;
 use crate::render::{self, Colour, Environment, Look, Screen};
-use crate::report::InvalidReport;
 
 /// Says what is wrong, to people on stderr and, where JSON is wanted, to programs on stdout.
 pub fn invalid(faults: &Faults, screens: Screens, json: bool) -> ExitCode {

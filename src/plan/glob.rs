@@ -1,4 +1,4 @@
-//! Patterns for names: `*` stands for any text and `?` for any character.
+//! Patterns for names: `*` matches any text and `?` any character.
 
 /// Returns whether the whole text fits the pattern. The time is bounded by the product of their
 /// lengths.
@@ -6,7 +6,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) =
         (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
-    // The position of the last `*`, and the end of the text it stands for.
+    // The position of the last `*`, and the end of the text it matches.
     let mut star = None;
     while t < text.len() {
         if pattern.get(p) == Some(&'*') {

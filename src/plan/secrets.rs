@@ -1,14 +1,16 @@
-//! The secrets of a plan: what is taken out of everything that crew shows.
+//! The secrets of a plan, which are redacted in everything that crew shows.
 
 use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 
-use super::{CrewPlan, McpAccess, ToolKind, ToolPlan};
+use super::crew_plan::CrewPlan;
+use super::mcp::McpAccess;
+use super::tool_plan::{ToolKind, ToolPlan};
 use crate::secret::{Secrets, is_telling};
 use crate::template::Template;
 
 impl CrewPlan {
-    /// API keys, and the values of headers, queries and variables that are named like secrets.
+    /// API keys, and the values of headers, query parameters and variables with telling names.
     pub fn secrets(&self) -> Secrets {
         let keys = self.providers.iter().filter_map(|provider| provider.api_key.as_ref());
         let providers = self.providers.iter();
@@ -39,7 +41,7 @@ fn of_server(access: &McpAccess) -> Vec<(&str, &str)> {
     }
 }
 
-/// Headers and parameters of a tool's requests that are the same in each of them.
+/// Headers and query parameters of an HTTP tool that are the same in every request.
 fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
     let ToolKind::Http(http) = &tool.kind else { return Vec::new() };
     let headers = http.headers.iter().map(|header| (header.name.as_str(), &header.value));

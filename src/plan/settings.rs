@@ -10,7 +10,10 @@ use crate::config::place::Path;
 
 /// Declares the settings: name, type, default, and the check in [`check`] with its bounds.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $check:ident($($bounds:expr)?);)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $type:ty = $default:expr, $check:ident($($bounds:expr)?);
+    )*) => {
         /// How an agent works, and within which limits.
         #[derive(Debug, Clone, Copy)]
         pub struct AgentSettings {

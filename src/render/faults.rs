@@ -7,8 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::words::count;
 use super::{Look, fit};
-use crate::config::faults::Faults;
-use crate::report::Fault;
+use crate::config::faults::{Fault, Faults};
 use crate::text::{inline, sanitize};
 
 /// Columns of a line of the file that are shown.

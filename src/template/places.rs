@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fills_a_segment_is_encoded_and_the_rest_is_not() {
+    fn only_values_in_a_segment_are_encoded() {
         for (source, rendered) in [
             ("a%20b:{{ text }}", "a%20b:a%2Fb%3Fc%23d"),
             ("{{ dots }}", ".."),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_template_keeps_its_type() {
+    fn a_single_expression_keeps_its_type() {
         for (source, value) in [
             ("{{ n }}", json!(7)),
             ("{{n}}", json!(7)),

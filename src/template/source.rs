@@ -2,7 +2,7 @@
 
 use minijinja::{Environment, ErrorKind, Value};
 
-use super::engine::{self, ENVIRONMENT, MAX_CODE, MAX_OUTPUT, TRIAL, TemplateError};
+use super::engine::{self, ENVIRONMENT, MAX_CODE, MAX_OUTPUT, MAX_TIME, TRIAL, TemplateError};
 use super::scan::{Piece, PieceKind, pieces};
 
 /// The prompt of an agent that has none of its own, and the most common of all templates.
@@ -125,7 +125,7 @@ impl Template {
             return work(&self.source);
         }
         let source = self.source.clone();
-        engine::run_limited(move || work(&source))
+        engine::run_limited(MAX_TIME, move || work(&source))
     }
 }
 

@@ -1,30 +1,31 @@
-//! What agents may name in their `tools`: tools of the file, MCP servers, and tools of those.
+//! The names that agents may list in `tools`: tools of the file, MCP servers and their tools.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{McpGrant, McpServerPlan, ToolPlan, mcp};
+use super::mcp::{self, McpGrant, McpServerPlan};
+use super::tool_plan::ToolPlan;
 use crate::config::faults::FaultLog;
 use crate::config::file::AgentConfig;
 use crate::config::place::Path;
 use crate::text::quoted;
 
-pub struct Known<'a> {
-    /// In no order; `None` for a tool that no plan can be made of.
+pub struct ToolIndex<'a> {
+    /// `None` for a tool with faults.
     pub tools: HashMap<&'a str, Option<Arc<ToolPlan>>>,
     pub servers: &'a [Arc<McpServerPlan>],
     pub log: &'a FaultLog,
 }
 
-impl Known<'_> {
-    /// The tools of the file that an agent names, and what it is given of servers.
+impl ToolIndex<'_> {
+    /// The tools of the file and the tools of servers that an agent lists.
     pub fn of(&self, config: &AgentConfig) -> (Vec<Arc<ToolPlan>>, Vec<McpGrant>) {
         let named = config.tools.iter().flatten();
         let tools = named.clone().filter_map(|name| self.tools.get(name.as_str())?.clone());
         (tools.collect(), named.filter_map(|name| self.grant(name)).collect())
     }
 
-    /// Notes what an agent names in vain, or twice.
+    /// Logs unknown and duplicate names.
     pub fn check(&self, config: &AgentConfig, path: &Path<'_>) {
         let path = path.key("tools");
         let mut seen = HashSet::new();
@@ -43,9 +44,16 @@ impl Known<'_> {
     }
 
     fn unknown(&self, name: &str, path: &Path<'_>) {
-        let (server, rest) = name.split_once('.').map_or((name, None), |(s, r)| (s, Some(r)));
+        let (server, rest) = match name.split_once('.') {
+            Some((server, "")) => {
+                let message = format!("{} lacks the name of a tool after the dot", quoted(name));
+                let hint = format!("write {} for all tools of the server", quoted(server));
+                return self.log.value(path, message, Some(hint));
+            }
+            Some((server, rest)) => (server, Some(rest)),
+            None => (name, None),
+        };
         let message = match rest {
-            Some("") => format!("{} names no tool of a server", quoted(name)),
             Some(_) => format!("there is no MCP server {}", quoted(server)),
             None => format!("there is no tool {}", quoted(name)),
         };
@@ -59,7 +67,7 @@ impl Known<'_> {
         let names = tools.iter().copied().chain(servers.iter().map(String::as_str));
         let none = tools.is_empty() && servers.is_empty();
         let hint = self.log.nearest(name, names);
-        let hint = hint.or_else(|| none.then(|| "describe it under tools:".to_owned()));
+        let hint = hint.or_else(|| none.then(|| "define it under tools:".to_owned()));
         self.log.value(path, message, hint);
     }
 }

@@ -1,8 +1,7 @@
-//! From a file's text to its values, if it is YAML of reasonable depth and size with every key once.
+//! From a file's text to its values and their places, within bounds of depth and size.
 //!
-//! The values are made of the events of one parser, within bounds of our own: those that make them
-//! by themselves take time and memory without bound for a few bytes of the wrong kind. Where
-//! everything stands is remembered.
+//! The values are built from the events of a parser. Parsers that build values themselves take
+//! unbounded time and memory for a few hostile bytes.
 
 use std::collections::HashMap;
 
@@ -13,23 +12,23 @@ use super::node::Node;
 use super::place::{Inside, Mark, Place, Segment};
 use super::scalar;
 
-const DEEPEST: usize = 32;
-/// Values of the file, those repeated by aliases counted each time.
-const MOST_VALUES: usize = 100_000;
-/// Bytes of all single values, those repeated by aliases counted each time.
-const MOST_BYTES: usize = 4 << 20;
+const MAX_DEPTH: usize = 32;
+/// Values of the file. A value that aliases repeat counts each time.
+const MAX_VALUES: usize = 100_000;
+/// Bytes of all single values. A value that aliases repeat counts each time.
+const MAX_BYTES: usize = 4 << 20;
 
-/// The whole file is of no use: what is wrong with it has been noted.
+/// The file cannot be used at all. Its fault has been logged.
 #[derive(Debug)]
 pub struct Unusable;
 
-/// Reads the file. Duplicate keys are noted and kept.
+/// Parses the file. Duplicate keys are logged and kept.
 pub fn read(source: &str, log: &mut FaultLog) -> Result<Node, Unusable> {
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
-        flow_nesting_limit: 4 * DEEPEST,
-        block_nesting_limit: 4 * DEEPEST,
+        flow_nesting_limit: 4 * MAX_DEPTH,
+        block_nesting_limit: 4 * MAX_DEPTH,
         simple_key_max_lookahead: 1024,
     };
     let mut walk = Walk::default();
@@ -44,19 +43,22 @@ pub fn read(source: &str, log: &mut FaultLog) -> Result<Node, Unusable> {
             log.set_marks(mark, source);
             Ok(node)
         }
-        None => {
-            let hint = "a crew needs `agents:` with at least one agent below it".to_owned();
-            log.unplaced("the file is empty", Some(hint));
-            Err(Unusable)
-        }
+        None => Err(empty(log)),
     }
+}
+
+/// Logs that the file is empty.
+pub fn empty(log: &FaultLog) -> Unusable {
+    let hint = "a crew needs `agents:` with at least one agent".to_owned();
+    log.unplaced("the file is empty", Some(hint));
+    Unusable
 }
 
 /// A list or mapping that has not ended yet.
 struct Open {
     mark: Mark,
     node: Node,
-    /// The key whose value comes next.
+    /// The key of the next value.
     key: Option<(String, Place)>,
     anchor: usize,
     before: Size,
@@ -75,7 +77,7 @@ impl Size {
     }
 
     fn is_too_large(self) -> bool {
-        self.values > MOST_VALUES || self.bytes > MOST_BYTES
+        self.values > MAX_VALUES || self.bytes > MAX_BYTES
     }
 }
 
@@ -85,9 +87,9 @@ struct Walk {
     open: Vec<Open>,
     root: Option<(Mark, Node)>,
     size: Size,
-    /// Each anchored value that has ended.
+    /// The anchored values that have ended.
     anchors: HashMap<usize, (Node, Size)>,
-    /// Of all of these: one can be inside another.
+    /// The size of all anchored values. One can be inside another.
     anchored: Size,
 }
 
@@ -95,15 +97,16 @@ impl Walk {
     fn event(&mut self, event: &Event<'_>, span: &Span, log: &FaultLog) -> Result<(), Unusable> {
         let place = Place { line: span.start.line().max(1), column: span.start.col() + 1 };
         if let Some(tag) = event.tag().filter(|tag| !tag.is_yaml_core_schema()) {
-            let message = format!("the tag {} means nothing here", tag.original());
+            let message = format!("the tag {} is not supported", tag.original());
             return Err(self.stop(log, place, message, Some("remove it".to_owned())));
         }
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    let hint = "remove everything from the second `---` on".to_owned();
-                    let message = "a second document begins here: a crew is one".to_owned();
+                    let hint = "a file holds one crew; remove everything from the second `---` on"
+                        .to_owned();
+                    let message = "a second document begins here".to_owned();
                     return Err(self.stop(log, place, message, Some(hint)));
                 }
             }
@@ -117,9 +120,9 @@ impl Walk {
                     return Ok(());
                 }
                 let prefer_key = match style {
-                    // Nothing at all, rather than `~`.
+                    // Nothing at all, unlike `~`.
                     ScalarStyle::Plain => span.is_empty(),
-                    // Its text begins a line below.
+                    // The text begins a line below.
                     ScalarStyle::Literal | ScalarStyle::Folded => true,
                     _ => false,
                 };
@@ -128,7 +131,7 @@ impl Walk {
             }
             Event::Alias(id) => self.alias(*id, place, log)?,
             Event::UnresolvedAlias(name) => {
-                let message = format!("*{name} stands for nothing: no &{name} comes before it");
+                let message = format!("*{name} has no value: no &{name} comes before it");
                 return Err(self.stop(log, place, message, None));
             }
             Event::SequenceStart(style, anchor, _) => {
@@ -145,7 +148,7 @@ impl Walk {
         Ok(())
     }
 
-    /// A key is a text whatever it looks like.
+    /// The value of a scalar. A key is always a text.
     fn scalar(
         &self,
         text: &str,
@@ -159,12 +162,17 @@ impl Walk {
             None => Ok(scalar::text(text)),
             Some(tag) => scalar::tagged(tag, text).ok_or_else(|| {
                 let found = scalar::text(text).describe();
-                self.stop(log, place, format!("expected what !!{tag} says, found {found}"), None)
+                self.stop(
+                    log,
+                    place,
+                    format!("expected a value of the type !!{tag}, found {found}"),
+                    None,
+                )
             }),
         }
     }
 
-    /// For the aliases that may follow; anchor 0 is none.
+    /// Keeps an anchored value for its aliases. Anchor 0 means no anchor.
     fn keep(
         &mut self,
         anchor: usize,
@@ -190,9 +198,9 @@ impl Walk {
     fn key(&mut self, name: &str, place: Place, log: &FaultLog) {
         if let Some(first) = self.given_before(name) {
             let line = first.key_place().line;
-            let hint = format!("it is first given in line {line}; remove or rename one");
+            let hint = format!("the first one is in line {line}; remove or rename one of them");
             let path = Some(self.path(Some(name)));
-            log.at(path, place, "this key is given twice".to_owned(), Some(hint));
+            log.at(path, place, "duplicate key".to_owned(), Some(hint));
         }
         if let Some(open) = self.open.last_mut() {
             open.key = Some((name.to_owned(), place));
@@ -229,14 +237,14 @@ impl Walk {
 
     fn alias(&mut self, id: usize, place: Place, log: &FaultLog) -> Result<(), Unusable> {
         let Some(&(_, size)) = self.anchors.get(&id) else {
-            let message = "this alias is inside the very value it stands for".to_owned();
+            let message = "this alias is inside the value it refers to".to_owned();
             return Err(self.stop(log, place, message, None));
         };
         if self.wants_key() {
-            let message = "a key is plain text, not an alias".to_owned();
+            let message = "a key must be plain text, not an alias".to_owned();
             return Err(self.stop(log, place, message, None));
         }
-        // Before there is a copy of it.
+        // Counted before it is copied.
         self.count(size, place, log)?;
         if let Some((node, _)) = self.anchors.get(&id) {
             self.value(leaf(place), node.clone());
@@ -253,11 +261,11 @@ impl Walk {
         log: &FaultLog,
     ) -> Result<(), Unusable> {
         if self.wants_key() {
-            let message = "a key is plain text, not a list or mapping".to_owned();
-            let hint = "text that begins with {, such as a template, goes in quotes".to_owned();
+            let message = "a key must be plain text, not a list or mapping".to_owned();
+            let hint = "put text that begins with {, such as a template, in quotes".to_owned();
             return Err(self.stop(log, place, message, Some(hint)));
         }
-        if self.open.len() >= DEEPEST {
+        if self.open.len() >= MAX_DEPTH {
             return Err(self.too_deep(log, place));
         }
         let before = self.size;
@@ -285,8 +293,8 @@ impl Walk {
 
     fn check_size(&self, place: Place, log: &FaultLog) -> Result<(), Unusable> {
         if self.size.is_too_large() || self.anchored.is_too_large() {
-            let hint = "aliases (*name) count as what they stand for".to_owned();
-            let message = "the file grows too large here".to_owned();
+            let hint = "an alias (*name) counts as much as its value".to_owned();
+            let message = "the file is too large from here on".to_owned();
             return Err(self.stop(log, place, message, Some(hint)));
         }
         Ok(())
@@ -299,14 +307,15 @@ impl Walk {
             return self.too_deep(log, place);
         }
         let line = source.lines().nth(place.line - 1).unwrap_or_default();
-        let hint = ["${", "{{"].iter().any(|open| line.contains(open)).then(|| {
-            "a text with ${…} or {{ … }} goes in quotes where braces have a meaning".to_owned()
-        });
-        self.stop(log, place, format!("this is not valid YAML: {}", error.info()), hint)
+        let hint = ["${", "{{"]
+            .iter()
+            .any(|open| line.contains(open))
+            .then(|| "put a text with ${…} or {{ … }} in quotes".to_owned());
+        self.stop(log, place, format!("invalid YAML: {}", error.info()), hint)
     }
 
     fn too_deep(&self, log: &FaultLog, place: Place) -> Unusable {
-        self.stop(log, place, format!("this is nested more than {DEEPEST} levels deep"), None)
+        self.stop(log, place, format!("nested more than {MAX_DEPTH} levels deep"), None)
     }
 
     fn stop(
@@ -321,7 +330,7 @@ impl Walk {
         Unusable
     }
 
-    /// The path of what is being read, or of a key of the innermost mapping.
+    /// The path of the value being read, or of a key of the innermost mapping.
     fn path(&self, key: Option<&str>) -> String {
         let mut path = String::new();
         let inner = self.open.iter().filter_map(|open| match (&open.mark.inside, &open.key) {
