@@ -1,8 +1,8 @@
-//! Leave to run a tool, asked of the person at the terminal: one question at a time, for as long as
-//! the agent that waits for it may take.
+//! Approval of tool calls by the person at the terminal: one question at a time, within the time
+//! limits of the agent that waits.
 //!
-//! The terminal stays as it is, with its own editing of lines. It is read without blocking through
-//! an opening of its own, so nothing is left waiting for an answer that nobody wants any more.
+//! The terminal keeps its settings and its own line editing. crew opens it once more and reads it
+//! without blocking, so no thread is left waiting for an answer that is no longer needed.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -18,15 +18,20 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-/// The terminal that crew was started from, wherever its input and output lead.
+/// The controlling terminal, whatever standard input and output are.
 const TERMINAL: &str = "/dev/tty";
-/// How often it is looked whether a line has been typed. Not every system lets one wait for a
-/// terminal together with other things.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Bytes of a line that are looked at; a terminal edits no longer ones.
-const LONGEST_LINE: usize = 4096;
+/// Between two attempts to read a line. Not every system can wait for a terminal together with
+/// other events.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Bytes that are read of a line. Terminals do not edit longer ones.
+const MAX_LINE: usize = 4096;
 
-/// What is asked.
+const NO_TERMINAL: &str =
+    "there is no terminal to ask for approval; crew run --yes approves all calls";
+const DENIED: &str = "the user was asked and denied it";
+const NO_ANSWER: &str = "it needs approval and the terminal does not answer";
+
+/// A tool call to approve.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     pub agent: &'a str,
@@ -36,41 +41,38 @@ pub struct Question<'a> {
 
 /// Shows questions to the person at the terminal.
 pub trait Prompter: Send + Sync {
-    /// Shows a question. What is returned completes when it can be read.
+    /// Shows a question. The receiver completes once it is on the screen.
     fn show(&self, question: &Question<'_>) -> oneshot::Receiver<()>;
-    /// The line of an answer was left unfinished.
+    /// Ends a line that was left unfinished.
     fn end_line(&self);
-    /// The answer made no sense.
+    /// Asks again after an answer that is neither yes nor no.
     fn repeat(&self, question: &Question<'_>);
-    /// The question has its answer, or nobody waits for one any longer.
-    fn settle(&self, answered: bool);
+    /// Closes the question: it has an answer, or is withdrawn.
+    fn close(&self, answered: bool);
 }
 
-/// What became of a question. A refusal says why, for the model.
+/// The decision about one tool call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Granted,
-    Refused(&'static str),
+pub enum Decision {
+    Approved,
+    /// With the reason, for the model.
+    Denied(&'static str),
 }
 
-const NO_TERMINAL: &str = "no terminal to confirm it on; crew run --yes confirms all";
-const NO: &str = "the user was asked and said no";
-const NO_ANSWER: &str = "it needs a confirmation and the terminal gives no answer";
-
-/// Who gives leave to run tools that need it.
-pub enum Consent {
-    /// It has been given for all.
-    Given,
-    /// There is nobody to ask.
-    Nobody,
-    Asked(Asking),
+/// How the tools that need approval (`confirm: true`) get it.
+pub enum Approval {
+    /// All calls are approved in advance.
+    All,
+    /// There is no terminal to ask on.
+    Unavailable,
+    Interactive(Interactive),
 }
 
-impl Consent {
-    /// Leave of whoever types on `terminal`; of nobody if there is none.
-    pub fn of(terminal: Option<Terminal>, prompter: Arc<dyn Prompter>) -> Self {
-        let Some(terminal) = terminal else { return Self::Nobody };
-        Self::Asked(Asking {
+impl Approval {
+    /// Approval by the person at `terminal`, if there is one.
+    pub fn interactive(terminal: Option<Terminal>, prompter: Arc<dyn Prompter>) -> Self {
+        let Some(terminal) = terminal else { return Self::Unavailable };
+        Self::Interactive(Interactive {
             terminal,
             prompter,
             turn: tokio::sync::Mutex::default(),
@@ -78,145 +80,148 @@ impl Consent {
         })
     }
 
-    /// Waits for the answer, and before it for those to earlier questions. Dropping it withdraws
-    /// the question.
-    pub async fn ask(&self, question: Question<'_>) -> Verdict {
+    /// Waits for the answers to earlier questions, then for the one to this question. Dropping the
+    /// future withdraws the question.
+    pub async fn ask(&self, question: Question<'_>) -> Decision {
         match self {
-            Self::Given => Verdict::Granted,
-            Self::Nobody => Verdict::Refused(NO_TERMINAL),
-            Self::Asked(asking) => asking.ask(question).await,
+            Self::All => Decision::Approved,
+            Self::Unavailable => Decision::Denied(NO_TERMINAL),
+            Self::Interactive(interactive) => interactive.ask(question).await,
         }
     }
 }
 
-pub struct Asking {
+pub struct Interactive {
     terminal: Terminal,
     prompter: Arc<dyn Prompter>,
-    /// Held by the question that is being asked. It is passed on in the order of asking.
+    /// Held by the open question. Fair: questions are asked in the order in which they arrive.
     turn: tokio::sync::Mutex<()>,
-    /// Tools that are not asked about again in this run.
+    /// Tools that are approved for the rest of the run.
     always: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum Reply {
     Yes,
     No,
     Always,
 }
 
-impl Asking {
-    async fn ask(&self, question: Question<'_>) -> Verdict {
+impl Interactive {
+    async fn ask(&self, question: Question<'_>) -> Decision {
         let _turn = self.turn.lock().await;
-        // Perhaps the answer to a question before this one.
+        // An earlier question may have been answered with "always".
         if self.always.lock().unwrap_or_else(PoisonError::into_inner).contains(question.tool) {
-            return Verdict::Granted;
+            return Decision::Approved;
         }
-        // What was typed before cannot be an answer to what had not been seen.
-        self.terminal.forget_typed();
+        // Input typed before the question is shown cannot be an answer to it.
+        self.terminal.discard_input();
         let shown = self.prompter.show(&question);
-        let mut open = Open { prompter: &*self.prompter, answered: false };
+        let mut open = OpenQuestion { prompter: &*self.prompter, answered: false };
         if shown.await.is_err() {
-            return Verdict::Refused(NO_ANSWER);
+            return Decision::Denied(NO_ANSWER);
         }
-        let answer = self.answer(&question).await;
+        let reply = self.reply(&question).await;
         open.answered = true;
-        match answer {
-            Ok(Answer::No) => Verdict::Refused(NO),
-            Ok(Answer::Yes) => Verdict::Granted,
-            Ok(Answer::Always) => {
+        match reply {
+            Ok(Reply::Yes) => Decision::Approved,
+            Ok(Reply::No) => Decision::Denied(DENIED),
+            Ok(Reply::Always) => {
                 let mut always = self.always.lock().unwrap_or_else(PoisonError::into_inner);
                 always.insert(question.tool.to_owned());
-                Verdict::Granted
+                Decision::Approved
             }
-            Err(_) => Verdict::Refused(NO_ANSWER),
+            Err(_) => Decision::Denied(NO_ANSWER),
         }
     }
 
-    async fn answer(&self, question: &Question<'_>) -> io::Result<Answer> {
+    async fn reply(&self, question: &Question<'_>) -> io::Result<Reply> {
         loop {
             let line = self.terminal.line().await?;
             if !line.ends_with('\n') {
                 self.prompter.end_line();
             }
-            match understood(&line) {
-                Some(answer) => return Ok(answer),
+            match parse(&line) {
+                Some(reply) => return Ok(reply),
                 None => self.prompter.repeat(question),
             }
         }
     }
 }
 
-/// Only what cannot mean anything else gives leave.
-fn understood(line: &str) -> Option<Answer> {
+/// Only an unambiguous line approves a call.
+fn parse(line: &str) -> Option<Reply> {
     match line.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Some(Answer::Yes),
-        "" | "n" | "no" => Some(Answer::No),
-        "a" | "always" => Some(Answer::Always),
+        "y" | "yes" => Some(Reply::Yes),
+        "" | "n" | "no" => Some(Reply::No),
+        "a" | "always" => Some(Reply::Always),
         _ => None,
     }
 }
 
-/// A question on the screen, taken back when it is dropped.
-struct Open<'a> {
+/// A question on the screen, withdrawn when it is dropped without an answer.
+struct OpenQuestion<'a> {
     prompter: &'a dyn Prompter,
     answered: bool,
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenQuestion<'_> {
     fn drop(&mut self) {
-        self.prompter.settle(self.answered);
+        self.prompter.close(self.answered);
     }
 }
 
-/// Where answers are typed.
+/// The terminal as a source of answers.
 #[derive(Debug)]
 pub struct Terminal(File);
 
 impl Terminal {
-    /// The terminal that crew was started from, if any.
+    /// Opens the controlling terminal, if there is one.
     pub fn open() -> Option<Self> {
         let mut options = OpenOptions::new();
-        // For this opening only: whoever else has the terminal open still waits for it.
+        // Non-blocking for this descriptor only, not for other processes with the same terminal.
         options.read(true).custom_flags(O_NONBLOCK).open(TERMINAL).ok().map(Self)
     }
 
-    /// An opening to write to, which waits.
+    /// The same terminal to write to, blocking.
     ///
     /// # Errors
-    /// It is gone.
+    /// The terminal has gone.
     pub fn writer() -> io::Result<File> {
         OpenOptions::new().write(true).open(TERMINAL)
     }
 
-    /// Whether what is typed is for crew. In the background so much as touching the terminal would
-    /// suspend crew, and with it all its time limits.
-    fn is_ours(&self) -> io::Result<bool> {
+    /// Whether crew is in the foreground. A read or a flush from the background would suspend crew,
+    /// and all its time limits with it.
+    fn is_foreground(&self) -> io::Result<bool> {
         Ok(tcgetpgrp(&self.0)? == getpgrp())
     }
 
-    fn forget_typed(&self) {
-        if self.is_ours().unwrap_or(false) {
+    fn discard_input(&self) {
+        if self.is_foreground().unwrap_or(false) {
             let _ = tcflush(&self.0, FlushArg::TCIFLUSH);
         }
     }
 
-    /// Waits for a line; an end of the input counts as an empty one.
+    /// Waits for a line. The end of the input counts as an empty line.
     async fn line(&self) -> io::Result<String> {
-        let mut buffer = [0; LONGEST_LINE];
+        let mut buffer = [0; MAX_LINE];
         loop {
-            match self.is_ours()?.then(|| (&self.0).read(&mut buffer)) {
-                Some(Ok(length)) => {
-                    return Ok(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            if self.is_foreground()? {
+                match (&self.0).read(&mut buffer) {
+                    Ok(length) => {
+                        return Ok(String::from_utf8_lossy(&buffer[..length]).into_owned());
+                    }
+                    Err(error) if is_transient(&error) => {}
+                    Err(error) => return Err(error),
                 }
-                Some(Err(error)) if !is_passing(&error) => return Err(error),
-                _ => sleep(LOOK_AGAIN).await,
             }
+            sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
@@ -225,19 +230,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_clear_yes_is_one() {
-        for (line, answer) in [
-            ("y\n", Some(Answer::Yes)),
-            (" Yes \n", Some(Answer::Yes)),
-            ("a\n", Some(Answer::Always)),
-            ("ALWAYS\n", Some(Answer::Always)),
-            ("n\n", Some(Answer::No)),
-            ("\n", Some(Answer::No)),
-            ("", Some(Answer::No)),
+    fn only_a_clear_yes_approves() {
+        for (line, reply) in [
+            ("y\n", Some(Reply::Yes)),
+            (" Yes \n", Some(Reply::Yes)),
+            ("a\n", Some(Reply::Always)),
+            ("ALWAYS\n", Some(Reply::Always)),
+            ("n\n", Some(Reply::No)),
+            ("\n", Some(Reply::No)),
+            ("", Some(Reply::No)),
             ("yn\n", None),
             ("sure\n", None),
         ] {
-            assert_eq!(understood(line), answer, "{line:?}");
+            assert_eq!(parse(line), reply, "{line:?}");
         }
     }
 }

@@ -1,25 +1,31 @@
-//! Cancellation: a tree of scopes, each with the reason it was stopped for.
+//! Cancellation: a tree of scopes, each with the reason for which it was stopped.
 //!
-//! A scope is asked to stop once ([`Cancellation::cancel`]), which reaches every scope below it. The
-//! tree as a whole may then be told to give no more grace ([`Cancellation::kill`]), and at last not
-//! to wait at all ([`Cancellation::abandon`]).
+//! [`Cancellation::cancel`] stops a scope and every scope below it. It can be followed by two
+//! stronger signals to the whole tree: [`Cancellation::kill`] ends the grace of what is being
+//! stopped, and [`Cancellation::abandon`] ends all waiting.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::task::unconstrained;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::report::CancelReason;
 
-/// One scope of work: the run, or one agent of it.
+/// The time for work to report how it ended, once all waiting is ended.
+const LAST_MOMENT: Duration = Duration::from_millis(50);
+
+/// A scope of work: the run, or one of its agents. Clones share one scope.
 #[derive(Debug, Clone, Default)]
 pub struct Cancellation(Arc<Scope>);
 
 #[derive(Debug, Default)]
 struct Scope {
     stop: CancellationToken,
-    /// This and the next are those of the whole tree.
+    /// Shared by the whole tree.
     kill: CancellationToken,
+    /// Shared by the whole tree.
     abandon: CancellationToken,
     reason: Mutex<Option<CancelReason>>,
     parent: Option<Cancellation>,
@@ -30,7 +36,7 @@ impl Cancellation {
         Self::default()
     }
 
-    /// A scope that ends with this one, and can be ended by itself before that.
+    /// A scope below this one: it stops with this one, or earlier by itself.
     pub fn child(&self) -> Self {
         Self(Arc::new(Scope {
             stop: self.0.stop.child_token(),
@@ -41,7 +47,7 @@ impl Cancellation {
         }))
     }
 
-    /// Asks everything in this scope to stop. A graver reason replaces a lesser one; otherwise the
+    /// Stops everything in this scope. A more severe reason replaces the current one; otherwise the
     /// first one stays.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
         let reason = reason.into();
@@ -53,38 +59,52 @@ impl Cancellation {
         self.0.stop.cancel();
     }
 
-    /// No more grace: what has been asked to stop is to be killed now.
+    /// Ends the grace: whatever is being stopped is killed now.
     pub fn kill(&self) {
         self.0.kill.cancel();
     }
 
-    /// No more waiting either: what has been told to die may do so by itself.
+    /// Ends all waiting: nothing waits any more for killed processes to disappear.
     pub fn abandon(&self) {
         self.0.abandon.cancel();
     }
 
-    /// Completes when this scope, or one above it, has been asked to stop.
+    /// Completes when this scope, or one above it, is stopped.
     pub async fn cancelled(&self) {
-        // Unconstrained: a stream that never pauses uses up its task's budget, and a cancellation
-        // that had to share it would never be heard.
+        // Unconstrained: a stream that never pauses uses up its task's budget. A cancellation that
+        // shared the budget would never be polled.
         unconstrained(self.0.stop.cancelled()).await;
     }
 
-    /// Completes when the grace has been called off.
+    /// Completes when the grace is ended early.
     pub async fn killed(&self) {
         unconstrained(self.0.kill.cancelled()).await;
     }
 
-    /// Completes when there is to be no more waiting.
+    /// Completes when all waiting is ended.
     pub async fn abandoned(&self) {
         unconstrained(self.0.abandon.cancelled()).await;
+    }
+
+    /// Waits until `work` completes, the deadline passes, or all waiting is ended.
+    pub async fn wait_for(&self, deadline: Instant, work: impl Future) {
+        let abandoned = async {
+            self.abandoned().await;
+            sleep(LAST_MOMENT).await;
+        };
+        tokio::select! {
+            biased;
+            _done = work => {}
+            () = unconstrained(sleep_until(deadline)) => {}
+            () = abandoned => {}
+        }
     }
 
     pub fn is_cancelled(&self) -> bool {
         self.0.stop.is_cancelled()
     }
 
-    /// Why this scope was stopped: its own reason before that of the scope above.
+    /// The reason why this scope was stopped: its own, or else that of the scope above.
     pub fn reason(&self) -> Option<CancelReason> {
         let own = self.own_reason().clone();
         own.or_else(|| self.0.parent.as_ref().and_then(|parent| parent.reason()))

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::secret::Secrets;
+use crate::untrusted::Untrusted;
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     System(String),
@@ -22,30 +25,30 @@ pub enum Message {
 }
 
 impl Message {
-    /// A turn of which text and calls say it all.
+    /// A turn without parts of its server's own form.
     pub fn assistant(text: String, tool_calls: Vec<ToolCall>) -> Self {
         Self::Assistant { text, tool_calls, native: None }
     }
 }
 
-/// A turn as its server sent it, for servers that want it back just so: reasoning with its
-/// signatures, in its place among text and calls. Never shown to anybody else.
+/// A turn exactly as its server sent it, for servers that expect it back so: reasoning with its
+/// signatures, in its place among text and calls. Never shown, nor sent to another model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NativeTurn {
-    /// The provider and the model that sent it, as a user writes them. No other understands it.
-    pub by: Arc<str>,
+    /// The model that sent it, as `provider/model`. No other understands it.
+    pub model_ref: Arc<str>,
     pub parts: Arc<[NativePart]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NativePart {
-    /// What it means is the protocol's.
+    /// Its meaning is the API's.
     Json(String),
-    /// Where it stands in the turn's text, which is not held twice.
+    /// A part of the turn's text, which is kept there only.
     Text(Range<usize>),
 }
 
-/// What the model is told of a tool.
+/// The description of a tool for the model.
 #[derive(Debug, Clone)]
 pub struct ToolSpec {
     pub name: String,
@@ -54,7 +57,28 @@ pub struct ToolSpec {
     pub parameters: Arc<Value>,
 }
 
-/// A tool call as a model asked for it. Nothing of it has been checked.
+/// A tool call as a model asked for it: neither redacted nor checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestedCall(ToolCall);
+
+impl RequestedCall {
+    pub fn new(call: ToolCall) -> Self {
+        Self(call)
+    }
+
+    /// The call as it was requested, for the conversation with the model that did.
+    pub fn to_its_source(&self) -> &ToolCall {
+        &self.0
+    }
+
+    /// The call without secrets: a model that repeats a key must not bring it to a tool.
+    pub fn redact(self, secrets: &Secrets) -> ToolCall {
+        let ToolCall { id, name, arguments } = self.0;
+        ToolCall { id, name: secrets.redact(name), arguments: secrets.redact_json(arguments) }
+    }
+}
+
+/// A tool call of a model. Its name and arguments have not been checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolCall {
     /// The server's id, or one made up where it sent none; unique within its turn.
@@ -66,13 +90,13 @@ pub struct ToolCall {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TokenUsage {
-    /// All that was read, from a cache or not.
+    /// Cached ones included.
     pub input_tokens: u64,
-    /// All that was written, reasoning included.
+    /// Reasoning included.
     pub output_tokens: u64,
-    /// Of `input_tokens`, those read from the server's cache.
+    /// The part of `input_tokens` from the server's cache.
     pub cached_input_tokens: u64,
-    /// Of `output_tokens`, those of reasoning, where the server counts them apart.
+    /// The part of `output_tokens` for reasoning, if the server counts it separately.
     pub reasoning_tokens: u64,
 }
 
@@ -80,9 +104,9 @@ pub struct TokenUsage {
 pub struct ChatReply {
     /// Whether any text was told.
     pub has_text: bool,
-    pub tool_calls: Vec<ToolCall>,
+    pub tool_calls: Vec<RequestedCall>,
     /// In the words of OpenAI's protocol where they have one for it.
-    pub finish_reason: Option<String>,
+    pub finish_reason: Option<Untrusted>,
     pub usage: TokenUsage,
     pub native: Option<NativeTurn>,
 }

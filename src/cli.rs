@@ -1,11 +1,14 @@
-//! The command line: clap structs, no logic.
+//! The command line: clap structs without logic.
 
+use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+use crate::render::Format;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -16,30 +19,43 @@ const STYLES: Styles = Styles::styled()
 const EXAMPLES: &str = "\
 Examples:
   crew check                                  validate agents.yaml and show what would run
-  crew run -i \"my laptop is slow\"             run every agent of agents.yaml
-  dmesg | crew run --offline                  input from a pipe; no network, no key
-  crew run -i \"disk full\" -a summary -o json  one agent and what it needs, as JSON";
+  crew run \"my laptop is slow\"                run all agents of agents.yaml
+  dmesg | crew run --offline                  pipe the input in; no network, no API key
+  crew run -i \"disk full\" -a summary -o json  one agent and the agents it needs, as JSON";
 
-const RUN_EXAMPLES: &str = "\
+const RUN_HELP: &str = "\
 Examples:
-  crew run -i \"my laptop is slow\"
-  crew run -i - < report.txt
+  crew run \"my laptop is slow\"
+  crew run < report.txt
   crew run --input-file report.txt -o json --output-file result.json
   crew run -i \"nginx is down\" --var service=nginx -m ollama/llama3.1:8b
-  crew run -i \"try it out\" --offline
+  crew run -i \"my laptop is slow\" --offline
 
 Exit status:
   0    every agent succeeded
-  1    some agent failed, timed out, or was skipped or cancelled because of that
-  2    usage or configuration: nothing ran
-  3    the run ended but its report could not be written
-  124  the run's own timeout
-  129, 130, 143  ended by SIGHUP, SIGINT, SIGTERM";
+  1    an agent failed, timed out, or was skipped or cancelled because another one failed
+  2    the command line or the crew file is invalid; nothing ran
+  3    the report could not be written, or a process of a tool could not be killed
+  124  the run reached its timeout
+  129, 130, 143  crew was ended by SIGHUP, SIGINT or SIGTERM";
 
-/// Run a crew of AI agents side by side, once.
+const CHECK_HELP: &str = "\
+Exit status:
+  0  the crew file is valid and, with --tools, its MCP servers offer the tools it grants
+  1  an MCP server does not start or lacks a tool (only with --tools)
+  2  the command line or the crew file is invalid";
+
+const SELFTEST_HELP: &str = "\
+Exit status:
+  0  every guarantee held
+  1  a guarantee did not hold
+  2  the command line is invalid, or the self-test could not run
+  3  the result could not be written";
+
+/// Run a crew of AI agents in parallel, once.
 ///
-/// A crew is a file, agents.yaml by default: agents, the tools they may call and the models that
-/// answer them. Every run ends in bounded time, with one report.
+/// A crew file (agents.yaml by default) lists the agents, the tools they may call and the models
+/// they use. Every run ends within its time limit, with one report.
 #[derive(Debug, Parser)]
 #[command(name = "crew", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
@@ -49,25 +65,29 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the crew's agents on an input and report what they answered
-    #[command(after_help = RUN_EXAMPLES)]
+    /// Run the agents of a crew file on an input and report their answers
+    #[command(after_help = RUN_HELP)]
     Run(Box<RunArgs>),
-    /// Validate the crew's file and show what would run; nothing is started without --tools
-    Check(CheckArgs),
-    /// Try out what crew promises: that every run ends in time and leaves nothing behind
+    /// Validate a crew file and show what would run
     ///
-    /// Crew runs tools and asks model servers that misbehave in every known way, on this machine,
-    /// without network and key, in less than 15 seconds. The exit status is 0 if everything held,
-    /// otherwise 1.
+    /// Nothing is started and no server is contacted, except with --tools.
+    #[command(after_help = CHECK_HELP)]
+    Check(CheckArgs),
+    /// Verify crew's shutdown guarantees on this machine
+    ///
+    /// Runs crew against tools, MCP servers and model servers that misbehave in every known way.
+    /// crew must end in time and leave no process behind. Takes less than 15 seconds and needs
+    /// neither a network nor an API key.
+    #[command(after_help = SELFTEST_HELP)]
     Selftest(SelftestArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
     #[command(flatten)]
-    pub input: InputArgs,
-    #[command(flatten)]
     pub file: FileArgs,
+    #[command(flatten)]
+    pub input: InputArgs,
     #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
@@ -91,28 +111,32 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct SelftestArgs {
-    /// Only these cases, by their names in --output json
+    /// Run only these cases (-o json lists their names)
     #[arg(value_name = "CASE")]
     pub cases: Vec<String>,
-    /// How the result is written; auto: text on a terminal, JSON otherwise
+    /// Format of the result; `auto` is text on a terminal and JSON otherwise
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub output: OutputFormat,
+    pub output: FormatChoice,
     #[command(flatten)]
     pub color: ColorArgs,
-    /// Misbehave: an animal of the zoo and the folder to write its pids into
-    #[arg(long = "as", hide = true, num_args = 2, value_names = ["ANIMAL", "DEN"])]
-    pub animal: Vec<String>,
-    /// Play one case in a folder
-    #[arg(long, hide = true, num_args = 2, value_names = ["CASE", "FOLDER"])]
-    pub keep: Vec<String>,
+    /// Run as a misbehaving tool that records its pids in a folder
+    #[arg(long, hide = true, num_args = 2, value_names = ["NAME", "DIR"])]
+    pub fixture: Vec<String>,
+    /// Run one case in a folder
+    #[arg(long, hide = true, num_args = 2, value_names = ["CASE", "DIR"])]
+    pub supervise: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Input")]
 pub struct InputArgs {
-    /// What the agents work on, `{{ input }}` in templates; `-` reads standard input
+    /// The input of the agents, the same as --input
+    #[arg(value_name = "INPUT", conflicts_with_all = ["input", "input_file"])]
+    pub argument: Option<String>,
+    /// The input of the agents, `{{ input }}` in templates; `-` reads standard input
     ///
-    /// Without this option and without --input-file, input from a pipe is used.
+    /// Without INPUT, --input and --input-file, crew reads standard input if an agent that runs
+    /// uses the input.
     #[arg(
         short,
         long,
@@ -128,30 +152,37 @@ pub struct InputArgs {
 
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// The crew's file
+    /// The crew file
     ///
-    /// Without it: agents.yaml, agents.yml or crew.yaml of the working directory, then
-    /// $XDG_CONFIG_HOME/crew/agents.yaml.
+    /// Default: the first that exists of agents.yaml, agents.yml and crew.yaml in the current
+    /// directory, and $XDG_CONFIG_HOME/crew/agents.yaml.
     #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
+    /// Read environment variables from a file of NAME=VALUE lines (repeatable)
+    ///
+    /// A variable that is set in the environment keeps its value.
+    #[arg(long = "env-file", value_name = "PATH")]
+    pub env_files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What runs")]
+#[command(next_help_heading = "Agents")]
 pub struct SelectionArgs {
-    /// Run these agents and what they need, instead of all
+    /// Run only these agents and the agents they need (repeatable, or comma-separated)
     #[arg(short, long, value_name = "AGENT", value_delimiter = ',')]
     pub agents: Vec<String>,
-    /// Give a variable of the file's `vars` another value; repeatable
+    /// Override a variable from `vars` (repeatable)
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub vars: Vec<(String, String)>,
-    /// Use this model for every agent, such as openai/gpt-4o-mini
+    /// Use this model for every agent, for example openai/gpt-4o-mini
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
     pub model: Option<String>,
-    /// Use no model server: agents call their tools and answer with what those returned
+    /// Call no model server: agents call each tool once and answer with its output
+    ///
+    /// HTTP tools and MCP servers on other machines are not contacted either.
     #[arg(long, conflicts_with = "model")]
     pub offline: bool,
-    /// Run tools that need a confirmation (`confirm: true`) without asking
+    /// Run tools with `confirm: true` without asking for approval
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -159,16 +190,16 @@ pub struct SelectionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// End the whole run after this time, such as 90s or 5m
+    /// Stop the whole run after this time, for example 90s or 5m
     #[arg(short, long, value_name = "DURATION", value_parser = timeout)]
     pub timeout: Option<Duration>,
-    /// Run at most this many agents at once
-    #[arg(long, value_name = "N")]
+    /// Run at most N agents at the same time
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub max_parallel: Option<NonZeroUsize>,
-    /// Let the other agents go on when one fails
+    /// Keep the other agents running when one fails
     #[arg(short, long, conflicts_with = "fail_fast")]
     pub keep_going: bool,
-    /// Stop the other agents when one fails
+    /// Cancel the other agents when one fails
     #[arg(long)]
     pub fail_fast: bool,
 }
@@ -176,19 +207,21 @@ pub struct LimitArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// How the result is written; auto: text on a terminal, JSON otherwise
+    /// Format of the report; `auto` is text on a terminal and JSON otherwise
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub output: OutputFormat,
-    /// Write the result to this file instead of standard output
+    pub output: FormatChoice,
+    /// Write the report to this file instead of standard output
     #[arg(long, value_name = "PATH")]
     pub output_file: Option<PathBuf>,
-    /// No progress and no summary on standard error
+    /// Print neither progress nor a summary on standard error
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more on standard error; repeatable
-    #[arg(short, long, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// No progress on standard error, but still the summary
+    /// Also print model calls, tool arguments and tool output
+    ///
+    /// Model calls and tool arguments appear in the progress, tool output in a text report.
+    #[arg(short, long, overrides_with = "verbose")]
+    pub verbose: bool,
+    /// Print no progress on standard error, only the summary
     #[arg(long)]
     pub no_progress: bool,
 }
@@ -196,32 +229,40 @@ pub struct OutputArgs {
 #[derive(Debug, Args)]
 pub struct ColorArgs {
     /// When to use colours
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
-    pub color: ColorWhen,
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
 }
 
+/// The values of `--output`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
+pub enum FormatChoice {
     #[default]
     Auto,
     Text,
     Json,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColorWhen {
-    #[default]
-    Auto,
-    Always,
-    Never,
+impl FormatChoice {
+    /// The format to write. A file is no terminal.
+    pub fn resolve(self, to_file: bool) -> Format {
+        match self {
+            Self::Auto if to_file || !io::stdout().is_terminal() => Format::Json,
+            Self::Auto | Self::Text => Format::Text,
+            Self::Json => Format::Json,
+        }
+    }
 }
 
-/// `NAME=VALUE`; the value may hold further equal signs, or be empty.
+/// Parses `NAME=VALUE`. The value may contain equal signs, or be empty.
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+fn one_or_more(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number of 1 or more".to_owned())
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

@@ -10,103 +10,83 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
-use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
-use tokio::task::unconstrained;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
 
-use crate::agent::budget::{Budget, LongestAnswers};
-use crate::agent::ledger::{End, Ledger};
-use crate::agent::{self, RunContext};
-use crate::approval::Consent;
+use crate::agent::{self, AgentRun, Budget, End, Failure, RunContext};
 use crate::cancel::Cancellation;
 use crate::exit;
 use crate::plan::{CrewPlan, Limits, OnFailure};
-use crate::process::processes::{Farewell, Processes};
-use crate::provider::{Provider, governor};
 use crate::report::{
-    AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
+    AgentReport, AgentRunId, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
     EventSink, Report, SCHEMA_VERSION, Usage, millis,
 };
-use crate::secret::Secrets;
-use crate::tool::http::HttpClients;
-use crate::tool::mcp::{self, Servers};
+use crate::services::{STOP_MARGIN, Services};
+use crate::untrusted::Untrusted;
 
-/// What stopping may take beyond the grace: killing, reaping and the last bytes of output.
-const MARGIN: Duration = Duration::from_millis(300);
-/// What telling of it may still take once a third signal has called off all waiting.
-const LAST_MOMENT: Duration = Duration::from_millis(50);
-
-/// What a run needs besides its plan.
-pub struct Services {
-    /// In the order of [`CrewPlan::providers`].
-    pub providers: Vec<Arc<dyn Provider>>,
-    /// For the HTTP tools of the plan.
-    pub http: HttpClients,
-    pub secrets: Secrets,
-    pub events: EventSink,
-    /// For the tools that need it.
-    pub consent: Consent,
-    /// The soft limit of open files that tools are to have; `None`: that of this process.
-    pub open_files: Option<u64>,
-}
-
-/// A run: what its agents share, and what holds them together.
+/// A run: its agents, what they share, and what holds them together.
 struct Run<'a> {
     context: RunContext<'a>,
-    /// Set when the agent of that index has ended and its ledger is closed.
-    ended: Vec<SetOnce<()>>,
+    /// One for each agent, in the plan's order.
+    agents: Vec<AgentRun<'a>>,
     /// For `max_parallel`.
     places: Semaphore,
 }
 
-/// Runs the plan. Ends at the latest its time limit, the grace and half a second after it was
-/// started, or the grace and half a second after `cancel`.
+/// Runs the plan once. Ends at the latest its time limit, the grace and half a second after it was
+/// started, or the grace and half a second after `cancel`. The services go on: when they are
+/// closed, [`settle`] completes the report.
 pub async fn run(
     plan: &CrewPlan,
     input: &str,
-    cancel: &Cancellation,
     services: &Services,
+    cancel: &Cancellation,
+    events: &EventSink,
 ) -> Report {
     let clock = jiff::Timestamp::now();
     let started = Instant::now();
-    let processes = Processes::new(cancel.clone(), plan.limits.grace, services.open_files);
-    let processes = Arc::new(processes);
+    let agents = plan.agents.iter().enumerate();
     let run = Run {
         context: RunContext {
             plan,
             input,
+            services,
             cancel,
+            events,
             started,
             deadline: started + plan.limits.timeout,
-            ledgers: plan.agents.iter().map(Ledger::new).collect(),
-            servers: Servers::new(plan, processes.clone(), cancel.clone()),
-            processes,
-            http: &services.http,
-            providers: &services.providers,
-            governors: governor::of(&plan.providers),
-            secrets: &services.secrets,
-            events: &services.events,
-            consent: &services.consent,
+            processes: Arc::new(services.processes.for_run(cancel.clone(), plan.limits.grace)),
             calls_cancelled: AtomicU64::new(0),
+            http_calls_cancelled: AtomicU64::new(0),
             budget: Budget::of_run(plan.budget),
-            longest_answers: LongestAnswers::default(),
         },
-        ended: plan.agents.iter().map(|_| SetOnce::new()).collect(),
+        agents: agents.map(|(id, agent)| AgentRun::new(AgentRunId(id), agent)).collect(),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),
     };
-    let (farewell, took) = run.join().await;
-    run.report(clock, farewell, took)
+    let cleanup_took = run.join().await;
+    run.report(clock, cleanup_took)
 }
 
-impl Run<'_> {
-    /// Runs every agent to its end, and stops them when that is called for. Returns what is left
-    /// of their tools, and how long what came after the agents' work took.
-    async fn join(&self) -> (Farewell, Duration) {
+/// Adds to a report what closing the services took. A process that survived it changes the exit
+/// code.
+pub fn settle(report: &mut Report, closing: Cleanup) {
+    report.duration_ms += closing.duration_ms;
+    report.cleanup += closing;
+    let reason = report.reason.as_ref().map(|reason| reason.kind);
+    let (status, exit) = exit::verdict(reason, &report.agents, &report.cleanup.survivors);
+    report.status = status;
+    report.exit_code = exit.code();
+}
+
+impl<'a> Run<'a> {
+    /// Runs every agent to its end, and stops them when that is called for. Returns how long it
+    /// took to clean up after their work.
+    async fn join(&self) -> Duration {
         let Limits { timeout: limit, grace, .. } = self.context.plan.limits;
         let cancel = self.context.cancel;
-        let agents = (0..self.context.plan.agents.len()).map(|index| self.one(index));
+        let agents = self.agents.iter().map(|agent| self.one(agent));
         let mut agents = std::pin::pin!(try_join_all(agents));
-        // By reference: when the time is up the agents are still there to be stopped in good order.
+        // By reference: when the time is up, the agents still exist and can be stopped in order.
         let undisturbed = timeout(limit, async {
             tokio::select! {
                 biased;
@@ -119,86 +99,68 @@ impl Run<'_> {
             false
         });
         let work_ended = Instant::now();
-        let deadline = work_ended + grace + MARGIN;
+        let deadline = work_ended + grace + STOP_MARGIN;
         if !undisturbed {
             if let Some(reason) = cancel.reason() {
                 (self.context.events)(Event::Stopping { reason, grace });
             }
-            // Beyond this nothing is waited for: the agents are dropped, and their ledgers tell.
-            self.until(deadline, &mut agents).await;
+            // Agents that take longer are dropped; their ledgers hold what they had reached.
+            cancel.wait_for(deadline, &mut agents).await;
         }
-        // Servers that nobody waits for may leave by themselves first.
-        let servers = if undisturbed { deadline + mcp::LEAVE } else { deadline };
-        self.until(servers, self.context.servers.end()).await;
-        self.until(deadline, self.context.processes.ended()).await;
-        let farewell = self.context.processes.close().await;
-        (farewell, work_ended.elapsed())
-    }
-
-    /// Waits for `work`, but not beyond the deadline, and hardly at all once the run is abandoned.
-    async fn until(&self, deadline: Instant, work: impl Future) {
-        let abandoned = async {
-            self.context.cancel.abandoned().await;
-            sleep(LAST_MOMENT).await;
-        };
-        tokio::select! {
-            biased;
-            _done = work => {}
-            () = unconstrained(sleep_until(deadline)) => {}
-            () = abandoned => {}
-        }
+        cancel.wait_for(deadline, self.context.processes.ended()).await;
+        work_ended.elapsed()
     }
 
     /// One agent from waiting for its needs to its closed ledger. Every ending is `Ok`: an `Err`
     /// would make the join drop the others.
-    async fn one(&self, index: usize) -> Result<(), Infallible> {
-        let RunContext { plan, ledgers, events, cancel, started, secrets, .. } = &self.context;
-        let (agent, ledger) = (&plan.agents[index], &ledgers[index]);
+    async fn one(&self, agent: &AgentRun<'a>) -> Result<(), Infallible> {
+        let RunContext { plan, events, cancel, started, .. } = &self.context;
         let life = async {
-            let _place = match self.place(index).await {
+            let needed = self.needed(agent);
+            let _place = match self.place(&needed).await {
                 Ok(place) => place,
                 Err(end) => return end,
             };
-            ledger.open().started_ms = Some(millis(started.elapsed()));
-            events(Event::AgentStarted { agent: index });
-            agent::run(index, &self.context).await
+            agent.ledger.open().report.started_ms = Some(millis(started.elapsed()));
+            events(Event::AgentStarted { agent: agent.id });
+            agent::run(agent, &needed, &self.context).await
         };
         let end = AssertUnwindSafe(life).catch_unwind().await.unwrap_or_else(|panic| {
-            let message = format!("crew's own fault, please report it: {}", panic_text(&*panic));
-            End::Failed(AgentError { kind: ErrorKind::Internal, scope: None, message })
+            let message = format!("internal error (please report it): {}", panic_text(&*panic));
+            End::Failed(Failure::new(ErrorKind::Internal, Untrusted::new(message)))
         });
-        let end = match end {
-            End::Failed(mut error) => {
-                // What servers have said stands in it, and it is told at once.
-                error.message = secrets.redact_output(error.message, true);
-                End::Failed(error)
-            }
-            end => end,
-        };
-        ledger.close(end, agent, plan.limits.timeout, *started);
-        let report = ledger.open();
+        self.close(agent, end);
+        let report = &agent.ledger.open().report;
         let failed = matches!(report.status, AgentStatus::Failed | AgentStatus::TimedOut);
         events(Event::AgentFinished {
-            agent: index,
+            agent: agent.id,
             status: report.status,
             duration: Duration::from_millis(report.duration_ms),
             message: report.error.as_ref().map(|error| error.message.clone()),
         });
-        drop(report);
         if failed && plan.limits.on_failure == OnFailure::Cancel {
-            cancel.cancel(CancelReason::agent_failed(&agent.name));
+            cancel.cancel(CancelReason::agent_failed(&agent.plan.name));
         }
         // It fails only for an agent that had ended before, and each is run once.
-        let _ = self.ended[index].set(());
+        let _ = agent.ended.set(());
         Ok(())
     }
 
-    /// Waits until the agent may start: its needs have succeeded and there is a place for it.
-    async fn place(&self, index: usize) -> Result<SemaphorePermit<'_>, End> {
-        let needs = &self.context.plan.agents[index].needs;
+    fn close(&self, agent: &AgentRun<'_>, end: End) {
+        let RunContext { plan, services, started, .. } = &self.context;
+        agent.ledger.close(end, agent.plan, plan.limits.timeout, *started, &services.secrets);
+    }
+
+    /// The runs of the agents that this one needs.
+    fn needed(&self, agent: &AgentRun<'_>) -> Vec<&AgentRun<'a>> {
+        agent.plan.needs.iter().map(|&needed| &self.agents[needed]).collect()
+    }
+
+    /// Waits until an agent may start: its needs have succeeded and there is a place for it.
+    async fn place(&self, needed: &[&AgentRun<'_>]) -> Result<SemaphorePermit<'_>, End> {
         let ready = async {
-            join_all(needs.iter().map(|&needed| self.ended[needed].wait())).await;
-            if let Some(reason) = needs.iter().find_map(|&needed| self.obstacle(needed)) {
+            join_all(needed.iter().map(|needed| needed.ended.wait())).await;
+            if let Some(reason) = needed.iter().find_map(|needed| obstacle(needed)) {
                 return Err(End::Skipped(reason));
             }
             self.places.acquire().await.map_err(|_closed| self.stopped())
@@ -212,45 +174,23 @@ impl Run<'_> {
         if self.context.cancel.is_cancelled() { Err(self.stopped()) } else { Ok(place) }
     }
 
-    /// Why an agent that has ended is in the way of those that need it.
-    fn obstacle(&self, needed: usize) -> Option<CancelReason> {
-        let report = self.context.ledgers[needed].open();
-        match report.status {
-            AgentStatus::Succeeded => None,
-            AgentStatus::Failed | AgentStatus::TimedOut => {
-                Some(CancelReason::agent_failed(&report.name))
-            }
-            // The root of it, not the last link of the chain.
-            AgentStatus::Cancelled | AgentStatus::Skipped => report.reason.clone(),
-        }
-    }
-
     fn stopped(&self) -> End {
         // A scope that was stopped has a reason; the fallback only keeps this free of panics.
         let reason = self.context.cancel.reason();
         End::Stopped(reason.unwrap_or_else(|| CancelKind::Timeout.into()))
     }
 
-    fn report(
-        mut self,
-        clock: jiff::Timestamp,
-        farewell: Farewell,
-        cleanup_took: Duration,
-    ) -> Report {
-        let ledgers = std::mem::take(&mut self.context.ledgers);
-        let agents: Vec<AgentReport> = ledgers
-            .into_iter()
-            .enumerate()
-            .map(|(index, ledger)| self.agent_report(index, ledger))
-            .collect();
-        let context = &self.context;
-        let reason = context.cancel.reason();
-        let Farewell { mut survivors, guardian_lost } = farewell;
-        for survivor in &mut survivors {
-            survivor.command = context.secrets.redact(std::mem::take(&mut survivor.command));
+    fn report(self, clock: jiff::Timestamp, cleanup_took: Duration) -> Report {
+        // An agent that was dropped could not close its ledger.
+        for agent in self.agents.iter().filter(|agent| agent.ended.get().is_none()) {
+            self.close(agent, self.stopped());
         }
+        let Self { context, agents, .. } = self;
+        let agents: Vec<AgentReport> =
+            agents.into_iter().map(|agent| agent.ledger.into_report()).collect();
+        let reason = context.cancel.reason();
         let kind = reason.as_ref().map(|reason| reason.kind);
-        let (status, exit_code) = exit::verdict(kind, &agents, &survivors);
+        let (status, exit) = exit::verdict(kind, &agents, &[]);
         let mut usage = Usage::default();
         agents.iter().for_each(|agent| usage += agent.usage);
         Report {
@@ -258,7 +198,7 @@ impl Run<'_> {
             run_id: uuid::Uuid::now_v7().to_string(),
             crew: context.plan.name.clone(),
             status,
-            exit_code,
+            exit_code: exit.code(),
             reason,
             started_at: format!("{clock:.3}"),
             duration_ms: millis(context.started.elapsed()),
@@ -267,34 +207,26 @@ impl Run<'_> {
             agents,
             cleanup: Cleanup {
                 model_calls_cancelled: context.calls_cancelled.load(Ordering::Relaxed),
-                http_calls_cancelled: context.http.cancelled(),
+                http_calls_cancelled: context.http_calls_cancelled.load(Ordering::Relaxed),
                 processes_stopped: context.processes.stopped(),
                 processes_killed: context.processes.killed(),
-                survivors,
-                guardian_lost,
                 duration_ms: millis(cleanup_took),
+                ..Cleanup::default()
             },
         }
     }
+}
 
-    /// What the ledger says, without secrets: models and servers repeat what they were sent.
-    fn agent_report(&self, index: usize, ledger: Ledger) -> AgentReport {
-        let RunContext { plan, secrets, started, .. } = &self.context;
-        if self.ended[index].get().is_none() {
-            // Dropped before it could say how it ended.
-            ledger.close(self.stopped(), &plan.agents[index], plan.limits.timeout, *started);
+/// Why an agent that has ended keeps those that need it from starting.
+fn obstacle(needed: &AgentRun<'_>) -> Option<CancelReason> {
+    let report = &needed.ledger.open().report;
+    match report.status {
+        AgentStatus::Succeeded => None,
+        AgentStatus::Failed | AgentStatus::TimedOut => {
+            Some(CancelReason::agent_failed(&report.name))
         }
-        let mut report = ledger.into_report();
-        report.output = report.output.map(|output| secrets.redact(output));
-        for note in &mut report.notes {
-            *note = secrets.redact_output(std::mem::take(note), true);
-        }
-        for failed in &mut report.fallbacks {
-            failed.output = failed.output.take().map(|output| secrets.redact(output));
-            let message = std::mem::take(&mut failed.error.message);
-            failed.error.message = secrets.redact(message);
-        }
-        report
+        // The first cause, not the last link of the chain.
+        AgentStatus::Cancelled | AgentStatus::Skipped => report.reason.clone(),
     }
 }
 

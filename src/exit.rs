@@ -1,46 +1,82 @@
-//! The exit status: its table, its precedence, and ending by a signal.
+//! The exit status: what each means, which takes precedence, and how crew ends by a signal.
+
+use std::process::ExitCode;
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
-use crate::report::{AgentReport, AgentStatus, CancelKind, RunStatus, Survivor};
+use crate::report::{AgentReport, AgentStatus, CancelKind, Report, RunStatus, Survivor};
 
-/// Every agent succeeded.
-pub const SUCCESS: u8 = 0;
-/// Some agent failed, timed out, or was skipped or cancelled because of that.
-pub const FAILURE: u8 = 1;
-/// Usage or configuration: nothing ran.
-pub const INVALID: u8 = 2;
-/// The run ended but its report could not be written.
-pub const UNREPORTED: u8 = 3;
-/// The run ended but some process of a tool could not be: more than the report is amiss.
-pub const SURVIVED: u8 = 3;
-/// The run's own timeout.
-pub const TIMEOUT: u8 = 124;
 /// A shell's own rule: 128 and the signal's number.
 const SIGNALLED: u8 = 128;
 
-/// Status and exit code of a run: a survivor beats a signal beats the run's timeout beats an agent's
-/// failure.
+/// How crew ends. Two different endings share the number 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// Every agent succeeded.
+    Success,
+    /// An agent failed, timed out, or was skipped or cancelled because another one did.
+    Failure,
+    /// The command line or the crew file is invalid. Nothing ran.
+    Invalid,
+    /// The run ended, but its report was not written.
+    Unreported,
+    /// The run ended, but crew could not kill every process of its tools.
+    Survivors,
+    /// The run reached its own time limit.
+    TimedOut,
+    Signalled(Signal),
+}
+
+impl ExitStatus {
+    /// The status of a run whose report was written.
+    pub fn of(report: &Report) -> Self {
+        let reason = report.reason.as_ref().map(|reason| reason.kind);
+        verdict(reason, &report.agents, &report.cleanup.survivors).1
+    }
+
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Invalid => 2,
+            Self::Unreported | Self::Survivors => 3,
+            Self::TimedOut => 124,
+            Self::Signalled(signal) => SIGNALLED + signal as u8,
+        }
+    }
+
+    /// The exit code for `main` to return. A signal ends this process here, as if crew had never
+    /// caught it: a shell loop around crew stops too.
+    pub fn end(self) -> ExitCode {
+        if let Self::Signalled(signal) = self {
+            die_by(signal);
+        }
+        ExitCode::from(self.code())
+    }
+}
+
+/// The status of a run for its report and for crew itself. A survivor takes precedence over a
+/// signal, a signal over the run's timeout, and that over the failure of an agent.
 pub fn verdict(
     reason: Option<CancelKind>,
     agents: &[AgentReport],
     survivors: &[Survivor],
-) -> (RunStatus, u8) {
-    let (status, code) = match reason {
+) -> (RunStatus, ExitStatus) {
+    let (status, exit) = match reason {
         Some(kind) if let Some(signal) = signal_of(kind) => {
-            (RunStatus::Cancelled, SIGNALLED + signal as u8)
+            (RunStatus::Cancelled, ExitStatus::Signalled(signal))
         }
-        Some(CancelKind::Timeout) => (RunStatus::TimedOut, TIMEOUT),
-        Some(CancelKind::OutputClosed) => (RunStatus::Cancelled, FAILURE),
+        Some(CancelKind::Timeout) => (RunStatus::TimedOut, ExitStatus::TimedOut),
+        Some(CancelKind::OutputClosed) => (RunStatus::Cancelled, ExitStatus::Failure),
         _ if agents.iter().all(|agent| agent.status == AgentStatus::Succeeded) => {
-            (RunStatus::Succeeded, SUCCESS)
+            (RunStatus::Succeeded, ExitStatus::Success)
         }
-        _ => (RunStatus::Failed, FAILURE),
+        _ => (RunStatus::Failed, ExitStatus::Failure),
     };
-    (status, if survivors.is_empty() { code } else { SURVIVED })
+    (status, if survivors.is_empty() { exit } else { ExitStatus::Survivors })
 }
 
-/// The signal that cancelled a run, if it was one.
+/// The signal that cancelled a run, if one did.
 pub fn signal_of(kind: CancelKind) -> Option<Signal> {
     match kind {
         CancelKind::Hangup => Some(Signal::SIGHUP),
@@ -54,10 +90,9 @@ pub fn signal_of(kind: CancelKind) -> Option<Signal> {
     }
 }
 
-/// Ends this process by `signal`, as if crew had never caught it: a shell loop around crew stops
-/// too. Returns only if the signal cannot be raised.
+/// Returns only if the signal cannot be raised.
 #[expect(unsafe_code, reason = "a signal's disposition can be reset no other way")]
-pub fn die_by(signal_number: Signal) {
+fn die_by(signal_number: Signal) {
     // SAFETY: the default disposition runs no code of ours.
     if unsafe { signal(signal_number, SigHandler::SigDfl) }.is_ok() {
         let _ = raise(signal_number);
@@ -69,19 +104,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_survivor_beats_a_signal_beats_the_timeout_beats_a_failure() {
-        for (reason, expected) in [
-            (None, (RunStatus::Succeeded, 0)),
-            (Some(CancelKind::OutputClosed), (RunStatus::Cancelled, 1)),
-            (Some(CancelKind::Timeout), (RunStatus::TimedOut, 124)),
-            (Some(CancelKind::Hangup), (RunStatus::Cancelled, 129)),
-            (Some(CancelKind::Interrupted), (RunStatus::Cancelled, 130)),
-            (Some(CancelKind::Terminated), (RunStatus::Cancelled, 143)),
+    fn survivors_take_precedence_over_signals_timeouts_and_failures() {
+        for (reason, status, code) in [
+            (None, RunStatus::Succeeded, 0),
+            (Some(CancelKind::OutputClosed), RunStatus::Cancelled, 1),
+            (Some(CancelKind::Timeout), RunStatus::TimedOut, 124),
+            (Some(CancelKind::Hangup), RunStatus::Cancelled, 129),
+            (Some(CancelKind::Interrupted), RunStatus::Cancelled, 130),
+            (Some(CancelKind::Terminated), RunStatus::Cancelled, 143),
         ] {
-            assert_eq!(verdict(reason, &[], &[]), expected);
+            let found = verdict(reason, &[], &[]);
+            assert_eq!((found.0, found.1.code()), (status, code));
             let survivor = Survivor { pid: 7, command: "undying".into() };
-            assert_eq!(verdict(reason, &[], &[survivor]), (expected.0, 3));
+            assert_eq!(verdict(reason, &[], &[survivor]), (status, ExitStatus::Survivors));
         }
+        assert_eq!(ExitStatus::Survivors.code(), 3);
         assert!(CancelKind::AgentFailed < CancelKind::Timeout);
         assert!(CancelKind::Timeout < CancelKind::Hangup);
     }

@@ -1,9 +1,10 @@
-//! One-shot parallel agent runs: every run ends, in bounded time and memory, nothing of it
-//! survives, and nothing it has paid for is lost.
+//! One-shot parallel agent runs. Every run ends in bounded time and memory, leaves no process
+//! behind, and reports everything that was paid for.
 //!
-//! A file becomes a plan (`config`, `plan`), the plan is run (`engine`, `agent`, `provider`,
-//! `tool`) and yields one report (`report`), which is shown (`render`). What is promised of the end
-//! of a run can be tried out by everybody (`selftest`).
+//! A file becomes a plan (`config`, `plan`). The engine runs the plan (`engine`, `agent`,
+//! `provider`, `tool`) and returns one report (`report`), which is written in a format (`render`).
+//! The program is a command line (`cli`) and its subcommands (`commands`), one of which verifies
+//! the shutdown guarantees (`selftest`).
 
 pub mod agent;
 pub mod approval;
@@ -24,9 +25,12 @@ pub mod render;
 pub mod report;
 pub mod secret;
 pub mod selftest;
+pub mod services;
 pub mod signal;
 pub mod structured;
 pub mod template;
 pub mod text;
 pub mod tool;
 pub mod units;
+pub mod untrusted;
+pub mod vendor;

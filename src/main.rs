@@ -1,24 +1,24 @@
-//! The program: which subcommand runs.
+//! The program: a table of its subcommands.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use crew::cli::{Cli, Command};
-use crew::commands::{check, run, selftest, usage};
-use crew::process::guardian;
-use crew::signal;
+use crew::commands::{check, invalid, run, selftest};
+use crew::{process, signal};
 
 fn main() -> ExitCode {
-    if let Some(ended) = guardian::take_over() {
+    if let Some(ended) = process::run_as_guardian() {
         return ended;
     }
     signal::restore();
-    match Cli::try_parse() {
+    let status = match Cli::try_parse() {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::check(&args),
             Command::Selftest(args) => selftest::selftest(&args),
         },
-        Err(error) => usage::usage(&error),
-    }
+        Err(error) => invalid::usage(&error),
+    };
+    status.end()
 }

@@ -1,16 +1,16 @@
-//! HTTP clients: one connection pool each, no retries and no redirects of their own.
+//! HTTP clients. Each has one connection pool, and neither retries nor follows redirects.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use reqwest::{Client, ClientBuilder, NoProxy, Proxy, Url};
 
-/// Name look-up, connect and TLS handshake together: reqwest's limit is around all three.
+/// The limit of name lookup, connect and TLS handshake together, as reqwest counts it.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why no provider can be asked at all; found before anything runs.
+/// Why no request can be made at all. Found before anything runs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(pub String);
@@ -18,23 +18,23 @@ pub struct SetupError(pub String);
 /// The loopback hosts, as exceptions from a proxy.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1,::ffff:127.0.0.0/104";
 
-/// What every client of crew has in common, for these addresses.
+/// The settings that all clients of crew share, for requests to these URLs.
 pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Refused only if another thread has just installed it.
+        // Fails only if another thread has just installed one.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let proxies = proxies(urls, |name| std::env::var(name).ok())?;
     let mut builder = Client::builder()
         .user_agent(concat!("crew/", env!("CARGO_PKG_VERSION")))
-        // Retries are the agent's, within its deadline; reqwest would make some by itself.
+        // The agent retries, within its deadline. By default reqwest would too.
         .retry(reqwest::retry::never())
         // A redirected POST loses its body or sends a key elsewhere.
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .no_proxy();
     if !urls.iter().chain(proxies.iter().map(|(_, url)| url)).any(|url| url.scheme() == "https") {
-        // Loading the system's certificates takes milliseconds, and fails where there are none.
+        // Loading the system's certificates takes milliseconds and fails if there are none.
         builder = builder.tls_certs_only([]);
     }
     for (proxy, _) in proxies {
@@ -43,7 +43,7 @@ pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
     Ok(builder)
 }
 
-/// The client, with the system's certificates where it needs them.
+/// Builds the client, with the system's certificates if it needs them.
 pub fn build(builder: ClientBuilder) -> Result<Client, SetupError> {
     builder.build().map_err(|error| {
         SetupError(format!(
@@ -54,14 +54,13 @@ pub fn build(builder: ClientBuilder) -> Result<Client, SetupError> {
     })
 }
 
-/// The proxies that the environment names. Those of reqwest are not used, since they would also
-/// catch loopback hosts.
+/// The proxies of the environment. reqwest's own detection would also use them for loopback hosts.
 fn proxies(
     endpoints: &[Url],
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<(Proxy, Url)>, SetupError> {
     let find = |name: &str| {
-        // Under CGI a client's `Proxy:` header would arrive as HTTP_PROXY.
+        // Under CGI, a client's `Proxy:` header arrives as HTTP_PROXY.
         let upper = name.to_ascii_uppercase();
         let forged = upper == "HTTP_PROXY" && variable("REQUEST_METHOD").is_some();
         let found = variable(name).or_else(|| if forged { None } else { variable(&upper) });
@@ -76,9 +75,9 @@ fn proxies(
         let name = format!("{scheme}_proxy");
         let Some(value) = find(&name).filter(|_| uses(scheme)) else { continue };
         let (proxy, url) = proxy(scheme, value.trim()).ok_or_else(|| {
-            // Not the value: it may hold a password.
+            // Without the value, which may hold a password.
             SetupError(format!(
-                "the environment variable {name} names no http:// or https:// proxy; correct or unset it"
+                "the environment variable {name} is not the URL of an http or https proxy; correct or unset it"
             ))
         })?;
         found.push((proxy.no_proxy(NoProxy::from_string(&exceptions)), url));
@@ -110,9 +109,26 @@ pub fn is_loopback_host(host: &str) -> bool {
     }
 }
 
+/// Whether the server's certificate was rejected.
+pub fn rejects_certificate(error: &reqwest::Error) -> bool {
+    error.source().is_some_and(is_invalid_certificate)
+}
+
+fn is_invalid_certificate(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
+    // `source` of an io::Error skips the error inside it.
+    let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match inside {
+        Some(inside) => is_invalid_certificate(inside),
+        None => error.source().is_some_and(is_invalid_certificate),
+    }
+}
+
 /// The last cause of an error, in plain words.
-pub fn innermost(error: &reqwest::Error) -> String {
-    let Some(mut cause) = error.source() else { return error.to_string() };
+pub fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
@@ -164,6 +180,15 @@ mod tests {
                 "{endpoint} {variables:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_rejected_certificate_is_found_inside_io_errors() {
+        let tls = |error| io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+        let invalid = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(is_invalid_certificate(&tls(invalid)));
+        assert!(!is_invalid_certificate(&tls(rustls::Error::HandshakeNotComplete)));
+        assert!(!is_invalid_certificate(&io::Error::other("certificate")));
     }
 
     #[test]

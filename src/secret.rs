@@ -4,7 +4,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::text::{LEFT_OUT, one_line, truncate};
+use crate::text::{LEFT_OUT, json, one_line, truncate};
 
 /// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
 /// its own, and that only if it looks like no word and no number. `none`, `ollama` and the like are what people
@@ -27,14 +27,22 @@ const REDACTED: &str = "[redacted]";
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    /// A value to be taken out, unless it cannot be one.
+    /// Adds a value to redact, in every spelling that text repeats it in. A value that is too short
+    /// or too plain to be a secret is left out.
     pub fn add(&mut self, value: &str) {
-        // `Bearer KEY`: it may be repeated without its scheme.
+        // Of `Bearer KEY` the key may be repeated alone.
         let bare = value.split_once(' ').map(|(_, bare)| bare.trim());
-        // Servers repeat the address that they were asked for.
-        let encoded = in_query(value).filter(|encoded| encoded != value);
-        let values = [Some(value), bare, encoded.as_deref()].into_iter().flatten();
-        self.0.extend(values.filter(|value| is_secret(value)).map(SecretString::from));
+        for value in [Some(value), bare].into_iter().flatten().filter(|value| is_secret(value)) {
+            // Servers repeat the address that was requested, and messages quote JSON.
+            let quoted = Value::from(value).to_string();
+            let in_json = quoted[1..quoted.len() - 1].to_owned();
+            let spellings = [Some(value.to_owned()), in_query(value), Some(in_json)];
+            for spelling in spellings.into_iter().flatten() {
+                if !self.values().any(|known| known == spelling) {
+                    self.0.push(SecretString::from(spelling));
+                }
+            }
+        }
         // The longest first: one may be a part of another.
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
     }
@@ -54,14 +62,14 @@ impl Secrets {
 
     /// The same of a JSON document, where a text can be spelt in many ways. What is none is taken
     /// as it stands.
-    pub fn redact_json(&self, json: String) -> String {
+    pub fn redact_json(&self, text: String) -> String {
         if self.0.is_empty() {
-            return json;
+            return text;
         }
-        let Ok(value) = serde_json::from_str::<Value>(&json) else { return self.redact(json) };
+        let Ok(value) = json::value(text.as_bytes()) else { return self.redact(text) };
         let redacted = self.redact_value(value.clone());
         // As it was written, where nothing was found: numbers can lose digits.
-        if redacted == value { json } else { redacted.to_string() }
+        if redacted == value { text } else { redacted.to_string() }
     }
 
     /// The value without any of them in its texts and names.

@@ -1,4 +1,4 @@
-//! The floor: reqwest with the settings that crew has for such a server, and nothing around it.
+//! The floor: a bare reqwest client with the settings that crew uses for the same server.
 
 use std::io::{self, Write};
 
@@ -10,11 +10,11 @@ use crate::repeat::EARLY;
 
 pub const ROLE: &str = "bare";
 
-/// What crew sends for an agent of the benchmark.
+/// The request that crew sends for an agent of the benchmark.
 const BODY: &str = r#"{"model":"m","messages":[{"role":"system","content":"Role: Clerk\n\nGoal: Find out why the machine is slow"},{"role":"user","content":"my laptop is slow"}],"stream":true,"stream_options":{"include_usage":true}}"#;
 
-/// Makes `parallel` calls at once, `rounds` times, and says how much memory was in use early on
-/// and at the end.
+/// Makes `parallel` calls at once, `rounds` times, and prints the memory in use early on and at the
+/// end.
 pub fn run(base_url: &str, parallel: usize, rounds: u32) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = Client::builder()

@@ -1,6 +1,6 @@
-//! A process to be measured: started, watched, and what it took.
+//! Starts and measures a process.
 //!
-//! Between it and the benchmark stands a small launcher, one for each, since the kernel tells the
+//! Each process has a small launcher between itself and the benchmark, since the kernel reports the
 //! peak memory of the largest child only.
 
 use std::fs::File;
@@ -18,12 +18,12 @@ use nix::unistd::Pid;
 
 pub const ROLE: &str = "launch";
 
-/// Nanoseconds of the clock that all processes of the machine share.
+/// Nanoseconds of the machine's monotonic clock, which all processes share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
 impl Moment {
-    /// Milliseconds since an earlier one.
+    /// Milliseconds since an earlier moment.
     pub fn since(self, earlier: Self) -> f64 {
         self.0.saturating_sub(earlier.0) as f64 / 1e6
     }
@@ -34,7 +34,7 @@ pub fn now() -> Moment {
     Moment(now.unsigned_abs())
 }
 
-/// What one process took.
+/// The time and memory of one process.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
     pub started: Moment,
@@ -52,8 +52,8 @@ impl Taken {
     }
 }
 
-/// The launcher itself: starts `program` in the folder with its output in files there, and says
-/// its process id and in the end what it took.
+/// The launcher: starts `program` in the folder with its output in files there, and prints its
+/// process id, then its time and memory.
 pub fn run(folder: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let file = |name: &str| File::create(folder.join(name));
     let mut command = Command::new(program);
@@ -71,10 +71,10 @@ pub fn run(folder: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<(
     Ok(writeln!(stdout, "{} {} {cpu} {} {status}", started.0, ended.0, usage.max_rss())?)
 }
 
-/// A process that is being measured.
+/// A process under measurement.
 pub struct Launched {
     launcher: Child,
-    told: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
     pub pid: Pid,
 }
 
@@ -87,11 +87,11 @@ impl Launched {
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut told = BufReader::new(launcher.stdout.take().context("no stdout")?);
+        let mut output = BufReader::new(launcher.stdout.take().context("no stdout")?);
         let mut pid = String::new();
-        told.read_line(&mut pid)?;
+        output.read_line(&mut pid)?;
         let pid = pid.trim().parse().context("nothing was started")?;
-        Ok(Self { launcher, told, pid: Pid::from_raw(pid) })
+        Ok(Self { launcher, output, pid: Pid::from_raw(pid) })
     }
 
     pub fn signal(&self, signal: Signal) -> anyhow::Result<Moment> {
@@ -100,14 +100,14 @@ impl Launched {
         Ok(sent)
     }
 
-    /// Waits for its end, which must have this status.
+    /// Waits for the process to exit with this status.
     pub fn wait(mut self, status: i32) -> anyhow::Result<Taken> {
         let mut line = String::new();
-        self.told.read_line(&mut line)?;
+        self.output.read_line(&mut line)?;
         self.launcher.wait()?;
         let numbers: Vec<i64> = line.split_whitespace().flat_map(str::parse).collect();
         let [started, ended, cpu, peak, found] = numbers[..] else {
-            anyhow::bail!("the launcher said {line:?}");
+            anyhow::bail!("unexpected output of the launcher: {line:?}");
         };
         anyhow::ensure!(
             found == i64::from(status),
@@ -123,7 +123,7 @@ impl Launched {
 }
 
 impl Drop for Launched {
-    /// Nothing is left behind when the benchmark itself goes wrong.
+    /// Stops the process if the benchmark fails.
     fn drop(&mut self) {
         if matches!(self.launcher.try_wait(), Ok(None)) {
             let _ = kill(self.pid, Signal::SIGTERM);

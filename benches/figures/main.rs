@@ -1,11 +1,11 @@
-//! What a run of crew costs, each figure beside the least it could cost: `cargo bench`.
+//! The cost of a run of crew, each figure beside its lower bound: `cargo bench`.
 //!
-//! The floor is a bare reqwest client with crew's own settings that makes the same streamed calls
-//! to the same server, as a whole process, and the time that server is known to take. crew and the
-//! floor take turns, so that a busy machine slows down both. A goal that is missed is marked; the
-//! status is 1 only if something did not work at all. Counts processes and memory through `/proc`.
+//! The lower bound (floor) is a bare reqwest client with crew's settings, in a process of its own,
+//! that makes the same streamed calls to the same server, or the known delay of that server. crew
+//! and the floor take turns, so that a busy machine slows down both. The table marks missed goals;
+//! the exit status is 1 only if something failed. Reads processes and memory from `/proc`.
 //!
-//! `cargo bench --bench figures -- calls stop` measures only those sections.
+//! `cargo bench --bench figures -- calls stop` measures only these sections.
 
 mod bare;
 mod launch;
@@ -43,8 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The program is all processes that are measured against each other; the first argument says
-/// which one.
+/// Runs the process that the first argument names. All processes of the benchmark are this program.
 fn run() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -59,7 +58,7 @@ fn run() -> anyhow::Result<()> {
             launch::run(folder.as_ref(), program, arguments)
         }
         _ if words.contains(&"--bench") => figures(&words),
-        // `cargo test --all-targets` builds and starts it too.
+        // `cargo test --all-targets` builds and starts the benchmark too.
         _ => Ok(writeln!(io::stdout(), "nothing measured: this is for cargo bench")?),
     }
 }

@@ -6,13 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use crew::approval::Consent;
 use crew::cancel::Cancellation;
-use crew::engine::{self, Services};
+use crew::engine;
 use crew::plan::{self, Overrides};
-use crew::provider;
-use crew::report::RunStatus;
-use crew::tool::http::HttpClients;
+use crew::report::{EventSink, RunStatus};
+use crew::services::Services;
 
 use crate::launch;
 use crate::measure::{Bench, MIB};
@@ -34,19 +32,13 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
     let plan = plan::load(Some(file), &Overrides::default(), &environment);
     let plan = plan.map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let services = Services {
-        consent: Consent::Nobody,
-        http: HttpClients::default(),
-        providers: provider::connect(&plan.providers)?,
-        secrets: plan.secrets(),
-        events: Arc::new(drop),
-        open_files: None,
-    };
+    let events: EventSink = Arc::new(drop);
     let mut early = 0;
     runtime.block_on(async {
+        let cancel = Cancellation::new();
+        let services = Services::connect(&plan, &cancel, None)?;
         for run in 0..RUNS {
-            let cancel = Cancellation::new();
-            let report = engine::run(&plan, "my laptop is slow", &cancel, &services).await;
+            let report = engine::run(&plan, "my laptop is slow", &services, &cancel, &events).await;
             anyhow::ensure!(report.status == RunStatus::Succeeded, "{report:?}");
             if run == EARLY {
                 early = launch::memory(std::process::id())?;

@@ -1,7 +1,7 @@
-//! The model server: a process of its own on raw TCP that costs next to nothing, so that what is
-//! measured is the client.
+//! The model server: a process of its own on raw TCP that costs next to nothing, so that the figures
+//! are the client's.
 //!
-//! `/DELAY/chat/completions` is answered after so many milliseconds; `/hold/…` never.
+//! It answers `/DELAY/chat/completions` after that many milliseconds, and `/hold/…` never.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Write};
@@ -19,15 +19,14 @@ use crate::launch::{self, Moment};
 
 pub const ROLE: &str = "server";
 
-/// Connections that may wait to be accepted; as many as the kernel allows.
+/// The number of connections that may wait to be accepted: as many as the kernel allows.
 const BACKLOG: u32 = 4096;
 
 static FIRST: AtomicU64 = AtomicU64::new(0);
 static LAST_END: AtomicU64 = AtomicU64::new(0);
 static OPEN: AtomicU64 = AtomicU64::new(0);
 
-/// Serves until standard input ends. Each line there is answered with what was seen since the line
-/// before.
+/// Serves until standard input ends. For each line there, prints what it has seen.
 pub fn serve() -> anyhow::Result<()> {
     let (tell, address) = mpsc::channel();
     std::thread::spawn(move || {
@@ -56,7 +55,7 @@ async fn accept(tell: &Sender<SocketAddr>) -> io::Result<Infallible> {
     }
 }
 
-/// One connection, call after call. An error of it is its end.
+/// Serves one connection, call after call, until it is closed or fails.
 async fn connection(mut stream: TcpStream, answer: &'static [u8]) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(4096);
@@ -66,10 +65,10 @@ async fn connection(mut stream: TcpStream, answer: &'static [u8]) -> io::Result<
         OPEN.fetch_add(1, Ordering::SeqCst);
         let due = async {
             match delay {
-                // A timer would make a millisecond of nothing.
-                Some(Duration::ZERO) => {}
-                Some(delay) => tokio::time::sleep(delay).await,
-                None => std::future::pending().await,
+                // A timer would take a millisecond.
+                Delay::For(Duration::ZERO) => {}
+                Delay::For(delay) => tokio::time::sleep(delay).await,
+                Delay::Forever => std::future::pending().await,
             }
         };
         let mut nothing = [0];
@@ -87,12 +86,14 @@ async fn connection(mut stream: TcpStream, answer: &'static [u8]) -> io::Result<
     Ok(())
 }
 
-/// Reads one whole request: how long its answer takes, `None` inside for ever. `None` when there
-/// is no other.
-async fn request(
-    stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
-) -> io::Result<Option<Option<Duration>>> {
+/// The time until the answer of a request.
+enum Delay {
+    For(Duration),
+    Forever,
+}
+
+/// Reads one whole request; `None` at the end of the connection.
+async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Delay>> {
     buffer.clear();
     loop {
         if stream.read_buf(buffer).await? == 0 {
@@ -104,7 +105,8 @@ async fn request(
         let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
         if body.len() >= length {
             let delay = head.split('/').nth(1).and_then(|delay| delay.parse().ok());
-            return Ok(Some(delay.map(Duration::from_millis)));
+            let delay = delay.map(Duration::from_millis);
+            return Ok(Some(delay.map_or(Delay::Forever, Delay::For)));
         }
     }
 }
@@ -138,7 +140,7 @@ fn answer() -> Vec<u8> {
     answer
 }
 
-/// The server as the benchmark sees it. It ends with its standard input.
+/// A handle of the server process, which exits when its standard input ends.
 pub struct Server {
     child: Child,
     ask: Option<ChildStdin>,
@@ -146,13 +148,13 @@ pub struct Server {
     address: String,
 }
 
-/// What the server has seen.
+/// The server's observations.
 pub struct Seen {
-    /// When the first call since the last question had arrived.
+    /// When the first call since the last query arrived.
     pub first: Moment,
-    /// Calls that are not finished.
+    /// The number of open calls.
     pub open: u64,
-    /// When the last call was finished or given up.
+    /// When the last call ended.
     pub last_end: Moment,
 }
 
@@ -170,12 +172,12 @@ impl Server {
         Ok(Self { child, ask, answers, address: address.trim().to_owned() })
     }
 
-    /// `base_url` of the endpoint that answers after `delay`: milliseconds, or `hold`.
+    /// The base URL of the endpoint that answers after `delay`: milliseconds, or `hold`.
     pub fn base_url(&self, delay: &str) -> String {
         format!("http://{}/{delay}", self.address)
     }
 
-    /// What it has seen; of the first call, since it was last asked.
+    /// Queries the server's observations.
     pub fn seen(&mut self) -> anyhow::Result<Seen> {
         writeln!(self.ask.as_mut().context("the server is gone")?)?;
         let mut line = String::new();

@@ -1,4 +1,4 @@
-//! What stopping takes: with a thousand open calls, and with a hundred running tools.
+//! The time to stop a thousand open calls, and a hundred running tools.
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -16,18 +16,18 @@ const CALLS: usize = 1000;
 const TOOLS: usize = 100;
 const TIMES: usize = 9;
 
-/// For what takes no time unless something is broken.
+/// The limit for conditions that hold at once unless something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The delay of an answer that never comes.
+/// The delay of an answer that never arrives.
 const HOLD: &str = "hold";
 
-/// What crew's status is when it ends by SIGINT.
+/// crew's exit status after SIGINT.
 const INTERRUPTED: i32 = -(Signal::SIGINT as i32);
 const KILLED: i32 = -(Signal::SIGKILL as i32);
 
-/// With calls that nobody answers: the memory of waiting, and the time of stopping. The floor of
-/// that is how long the kernel takes for a process that is killed.
+/// The memory of open calls that are never answered, and the time to stop them. Its floor is the time
+/// that the kernel takes to kill a process.
 pub fn open_calls(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
     let alone = (one_waiting(bench, Client::Crew)?, one_waiting(bench, Client::Bare)?);
     let (mut crew, mut bare) = (Vec::new(), Vec::new());
@@ -85,7 +85,7 @@ fn one_waiting(bench: &mut Bench, client: Client) -> anyhow::Result<u64> {
 fn stopped(bench: &mut Bench, client: Client, calls: usize) -> anyhow::Result<Stopped> {
     let (launched, signal, status) = match client {
         Client::Crew => {
-            let file = bench.crew_file(calls, HOLD, None)?;
+            let file = bench.crew_file(calls, HOLD, Some(calls))?;
             (bench.crew(&file)?, Signal::SIGINT, INTERRUPTED)
         }
         Client::Bare => (bench.bare(HOLD, calls, 1)?, Signal::SIGKILL, KILLED),
@@ -99,9 +99,9 @@ fn stopped(bench: &mut Bench, client: Client, calls: usize) -> anyhow::Result<St
     Ok(Stopped { memory, closed, exited: taken.ended.since(sent) })
 }
 
-/// With tools that would run for a week. The floor is asking as many processes of our own.
+/// The time to stop tools that would run for a week. The floor is stopping as many child processes.
 pub fn tools(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
-    // No other process on the machine sleeps for exactly so long.
+    // No other process on the machine sleeps for exactly this long.
     let duration = format!("600000.{}", std::process::id());
     let mut yaml = format!(
         "defaults: {{model: offline, tool_timeout: 10m}}\n\
@@ -126,7 +126,7 @@ pub fn tools(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
         crew,
         floor,
         beside: "SIGTERM to all",
-        // The default grace and what crew promises to need beyond it.
+        // The default grace, and the time that crew may need beyond it.
         goal: Goal::AtMost(2500.0),
     };
     Ok(vec![row("to exit", exited, floor.clone()), row("until nothing is alive", gone, floor)])
@@ -136,7 +136,7 @@ fn interrupted(launched: Launched, duration: &str) -> anyhow::Result<(f64, f64)>
     let sent = launched.signal(Signal::SIGINT)?;
     let taken = launched.wait(INTERRUPTED)?;
     let exit = taken.ended.since(sent);
-    // Nothing may be left by now; looking for it takes a while itself.
+    // No process may be left by now. Searching for one takes a while itself.
     let mut end = taken.ended;
     until("all tools to be gone", || {
         let left = sleepers(duration)?;
@@ -148,7 +148,7 @@ fn interrupted(launched: Launched, duration: &str) -> anyhow::Result<(f64, f64)>
     Ok((exit, end.since(sent)))
 }
 
-/// Milliseconds it takes to end as many processes by asking each and waiting for all.
+/// The milliseconds to send SIGTERM to as many processes and wait for all.
 fn own_sleepers(duration: &str) -> anyhow::Result<f64> {
     let start = || Command::new("sleep").arg(duration).stdin(Stdio::null()).spawn();
     let mut children = (0..TOOLS).map(|_| start()).collect::<Result<Vec<_>, _>>()?;
@@ -162,8 +162,8 @@ fn own_sleepers(duration: &str) -> anyhow::Result<f64> {
     Ok(launch::now().since(sent))
 }
 
-/// How many processes sleep for this long. One that has ended has no command line any more, even
-/// before it is reaped.
+/// The number of processes that sleep for this long. A process that has exited has no command line,
+/// even before it is reaped.
 fn sleepers(duration: &str) -> anyhow::Result<usize> {
     let command = format!("sleep\0{duration}\0");
     let mut count = 0;
@@ -177,7 +177,7 @@ fn sleepers(duration: &str) -> anyhow::Result<usize> {
 fn until(what: &str, mut reached: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while !reached()? {
-        anyhow::ensure!(Instant::now() < deadline, "waited in vain for {what}");
+        anyhow::ensure!(Instant::now() < deadline, "timed out waiting for {what}");
         sleep(Duration::from_millis(1));
     }
     Ok(())

@@ -1,8 +1,8 @@
-//! The figures as a table: crew beside its floor.
+//! The figures as a table, each beside its floor.
 
-use comfy_table::{CellAlignment, Table, presets};
+use crew::render::table::{Column, Narrow, table};
 
-/// One figure, measured several times; the floor's samples are those taken in turn with crew's.
+/// One figure with several samples. crew's and the floor's were taken in turn.
 pub struct Row {
     pub name: String,
     pub unit: &'static str,
@@ -24,33 +24,36 @@ pub enum Goal {
     Above(f64),
 }
 
+const COLUMNS: [Column; 10] = [
+    Column::text("figure", Narrow::Never),
+    Column::text("", Narrow::Never),
+    Column::number("crew min", Narrow::Never),
+    Column::number("median", Narrow::Never),
+    Column::text("floor", Narrow::Never),
+    Column::number("min", Narrow::Never),
+    Column::number("median", Narrow::Never),
+    Column::number("ratio", Narrow::Never),
+    Column::number("goal", Narrow::Never),
+    Column::text("", Narrow::Never),
+];
+
 pub fn render(rows: &[Row]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header([
-        "figure", "", "crew min", "median", "floor", "min", "median", "ratio", "goal", "",
-    ]);
-    for row in rows {
-        let number = |value: f64| format!("{value:.*}", if value.abs() < 10.0 { 2 } else { 1 });
-        let (goal, met) = row.goal();
-        table.add_row([
-            row.name.clone(),
-            row.unit.to_owned(),
-            number(min(&row.crew)),
-            number(median(&row.crew)),
-            row.beside.to_owned(),
-            number(min(&row.floor)),
-            number(median(&row.floor)),
-            format!("{:.3}", row.ratio()),
-            goal,
-            if met { String::new() } else { "MISSED".to_owned() },
-        ]);
-    }
-    for column in [2, 3, 5, 6, 7, 8] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let number = |value: f64| format!("{value:.*}", if value.abs() < 10.0 { 2 } else { 1 });
+    let cell = |row: &Row, column: usize| match column {
+        0 => row.name.clone(),
+        1 => row.unit.to_owned(),
+        2 => number(min(&row.crew)),
+        3 => number(median(&row.crew)),
+        4 => row.beside.to_owned(),
+        5 => number(min(&row.floor)),
+        6 => number(median(&row.floor)),
+        7 => format!("{:.3}", row.ratio()),
+        8 => row.goal().0,
+        _ if row.goal().1 => String::new(),
+        _ => "MISSED".to_owned(),
+    };
+    let cell = |row: usize, column| cell(&rows[row], column).into();
+    let table = table(&COLUMNS, rows.len(), cell, usize::MAX).join("\n");
     format!("{table}\n\nratio: the median of the ratios of each pair, measured one after the other")
 }
 

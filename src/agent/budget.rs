@@ -4,7 +4,6 @@
 //! where the calls that are under way may take all that is left, the next one waits until one of
 //! them is settled. So however many run side by side, only one call can go over.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -40,29 +39,6 @@ pub fn cost(tokens: TokenUsage, price: Price) -> f64 {
         + cached as f64 * price.cached_input
         + tokens.output_tokens as f64 * price.output;
     millionths / 1e6
-}
-
-/// Output tokens of the longest answer so far, for each model: how long those of one are says
-/// nothing of the others.
-#[derive(Debug, Default)]
-pub struct LongestAnswers(Mutex<HashMap<String, u64>>);
-
-impl LongestAnswers {
-    pub fn of(&self, model: &str) -> u64 {
-        self.known().get(model).copied().unwrap_or_default()
-    }
-
-    pub fn note(&self, model: &str, tokens: u64) {
-        let mut known = self.known();
-        match known.get_mut(model) {
-            Some(longest) => *longest = tokens.max(*longest),
-            None => _ = known.insert(model.to_owned(), tokens),
-        }
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<String, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[derive(Debug)]

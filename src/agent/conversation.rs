@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::chat::{ChatReply, Message, NativeTurn, ToolCall};
+use crate::chat::{Message, NativeTurn, ToolCall};
 use crate::structured::Schema;
 
 /// One agent's exchange with its model.
@@ -16,6 +16,14 @@ pub struct Conversation {
     max_turns: u32,
     expected: Option<Expected>,
     next: Step,
+}
+
+/// What a model answered. The text is in the agent's ledger.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    pub has_text: bool,
+    pub tool_calls: Vec<ToolCall>,
+    pub native: Option<NativeTurn>,
 }
 
 /// What the answer has to fit, and how many more times the model may be told that it does not.
@@ -43,7 +51,7 @@ pub enum Ending {
     /// The text of the last reply, and the value in it that was asked for.
     Data(Value),
     /// The last reply holds no value that fits, for this reason.
-    Misfit(String),
+    Mismatch(String),
     /// The model wanted to go on after its last turn.
     OutOfTurns,
 }
@@ -77,7 +85,7 @@ impl Conversation {
 
     /// `text` is that of this reply; only what the model is to be sent again is kept of it. Whether
     /// a reply asks for tools decides, not its `finish_reason`: servers get that wrong.
-    pub fn model_replied(&mut self, text: &str, reply: ChatReply) {
+    pub fn model_replied(&mut self, text: &str, reply: Reply) {
         self.turns += 1;
         self.next = if reply.tool_calls.is_empty() {
             self.answered(text, reply.native)
@@ -99,7 +107,7 @@ impl Conversation {
             Err(complaint) => complaint,
         };
         if expected.corrections == 0 || self.turns >= self.max_turns {
-            return Step::Done(Ending::Misfit(complaint));
+            return Step::Done(Ending::Mismatch(complaint));
         }
         expected.corrections -= 1;
         let correction = format!(
@@ -137,13 +145,13 @@ impl Conversation {
 mod tests {
     use super::*;
 
-    fn reply(tools: &[&str]) -> ChatReply {
+    fn reply(tools: &[&str]) -> Reply {
         let call = |name: &&str| ToolCall {
             id: format!("id-{name}"),
             name: (*name).to_owned(),
             arguments: "{}".to_owned(),
         };
-        ChatReply { tool_calls: tools.iter().map(call).collect(), ..ChatReply::default() }
+        Reply { tool_calls: tools.iter().map(call).collect(), ..Reply::default() }
     }
 
     #[test]
@@ -211,7 +219,7 @@ mod tests {
         for (max_turns, corrections) in [(5, 0), (1, 3)] {
             let mut conversation = expecting_a_number(max_turns, corrections);
             conversation.model_replied("three", reply(&[]));
-            let Step::Done(Ending::Misfit(_)) = conversation.next() else {
+            let Step::Done(Ending::Mismatch(_)) = conversation.next() else {
                 panic!("{conversation:?}")
             };
         }

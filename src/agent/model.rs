@@ -1,88 +1,77 @@
-//! One turn of an agent: its model call, with the attempts it takes.
+//! One turn of an agent: its model call, with the attempts that it takes.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::time::{Instant, sleep};
 
-use super::Driver;
+use super::attempt::{Call, CallError};
+use super::conversation::{Conversation, Reply};
+use super::driver::Driver;
 use super::fallback::Models;
-use crate::agent::conversation::Conversation;
-use crate::agent::ledger::End;
-use crate::chat::{ChatReply, ToolSpec};
-use crate::plan::ModelPlan;
+use super::ledger::{End, Failure};
+use crate::chat::ToolSpec;
 use crate::provider::governor::Governor;
 use crate::provider::{Effect, ProviderError};
-use crate::report::{AgentError, Event};
+use crate::report::Event;
+use crate::untrusted::Untrusted;
 
-/// The first pause between two attempts; each next one is twice as long, plus jitter.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// The pause before the first retry. Each further pause is twice as long, plus jitter.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(250);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 impl Driver<'_> {
-    /// One turn: attempts until one succeeds or no other is worth while, of one model after the
-    /// other.
+    /// Takes one turn: retries a model while that is worthwhile, and goes on to the next model of
+    /// the agent's list when it is not.
     pub(super) async fn call_model(
         &self,
         models: &mut Models<'_>,
         conversation: &Conversation,
         tools: &[ToolSpec],
-    ) -> Result<ChatReply, End> {
-        let turn = self.ledger.open().turns + 1;
+    ) -> Result<Reply, End> {
+        let turn = self.run.ledger.open().report.turns + 1;
         loop {
             let call = Call { turn, model: models.current, conversation, tools };
-            match self.ask(&call).await? {
+            match self.call_with_retries(&call).await {
                 Ok(reply) => return Ok(reply),
-                Err(failure) => self
-                    .fall_back(models, failure.error.into(), failure.told_text)
-                    .map_err(End::Failed)?,
+                Err(CallError::Agent(end)) => return Err(end),
+                Err(CallError::Call(failed)) => {
+                    self.fall_back(models, failed.error.into(), failed.has_text)?;
+                }
             }
         }
     }
 
-    /// Asks one model. `Err` is the agent's end, the inner error only this model's.
-    async fn ask(&self, call: &Call<'_>) -> Result<Result<ChatReply, Failure>, End> {
+    async fn call_with_retries(&self, call: &Call<'_>) -> Result<Reply, CallError> {
         let mut retries =
-            Retries::new(self.plan.settings.retries, self.context.governor(call.model));
+            Retries::new(self.run.plan.settings.retries, self.context.governor(call.model));
         loop {
-            let mut failure = match self.attempt(call).await? {
-                Ok(reply) => return Ok(Ok(reply)),
-                Err(failure) => failure,
+            let mut failed = match self.attempt(call).await {
+                Err(CallError::Call(failed)) => failed,
+                end => return end,
             };
-            let Some(delay) = retries.next(&failure.error) else { return Ok(Err(failure)) };
+            let Some(delay) = retries.next(&failed.error) else { return Err(failed.into()) };
             if Instant::now() + delay >= self.deadline {
-                failure.error.message.push_str(&format!(
-                    " (not tried again: the next attempt is due in {:.1}s, after the time limit)",
-                    delay.as_secs_f64()
+                let wait = delay.as_secs_f64();
+                failed.error.message.push_str(&format!(
+                    " (not tried again: the next attempt is due in {wait:.1}s, after the time \
+                     limit)"
                 ));
-                return Ok(Err(failure));
+                return Err(failed.into());
             }
-            self.pause(delay, &failure.error).await?;
+            self.pause(delay, &failed.error).await?;
         }
     }
 
-    /// The model is about to be called again because its answer did not fit.
-    pub(super) fn ask_again(&self, complaint: &str) {
-        let attempt = {
-            let mut ledger = self.ledger.open();
-            ledger.retries += 1;
-            ledger.retries
-        };
-        let error = self.context.secrets.redact(format!("the answer cannot be used: {complaint}"));
-        let delay = Duration::ZERO;
-        self.tell(Event::Retrying { agent: self.index, attempt, delay, error });
+    /// Reports that the model is about to be called again because its answer did not fit.
+    pub(super) fn report_correction(&self, complaint: &str) {
+        self.report_retry(Duration::ZERO, format!("the answer cannot be used: {complaint}").into());
     }
 
     async fn pause(&self, delay: Duration, error: &ProviderError) -> Result<(), End> {
-        let attempt = {
-            let mut ledger = self.ledger.open();
-            ledger.retries += 1;
-            ledger.retries
-        };
-        let message = error.message.clone();
-        self.tell(Event::Retrying { agent: self.index, attempt, delay, error: message });
+        self.report_retry(delay, error.message.clone());
         if error.effect == Effect::Pause {
-            // The endpoint is paused for all: its queue is where to wait.
+            // The endpoint is paused for all: the call waits in its queue.
             return Ok(());
         }
         tokio::select! {
@@ -91,44 +80,39 @@ impl Driver<'_> {
             () = sleep(delay) => Ok(()),
         }
     }
-}
 
-/// What is asked of a model.
-pub(super) struct Call<'a> {
-    pub turn: u32,
-    pub model: &'a ModelPlan,
-    pub conversation: &'a Conversation,
-    pub tools: &'a [ToolSpec],
-}
-
-/// Why a model has not answered.
-pub(super) struct Failure {
-    pub error: ProviderError,
-    /// It had begun to: the output is what it has told.
-    pub told_text: bool,
+    fn report_retry(&self, delay: Duration, why: Untrusted) {
+        let attempt = {
+            let report = &mut self.run.ledger.open().report;
+            report.retries += 1;
+            report.retries
+        };
+        let error = why.redact(&self.context.services.secrets);
+        self.emit(Event::Retrying { agent: self.run.id, attempt, delay, error });
+    }
 }
 
 /// The attempts that one call has left.
 struct Retries<'a> {
     delays: ExponentialBackoff,
     governor: Option<&'a Governor>,
-    /// Calls the endpoint had answered by the attempt before.
+    /// How many calls the endpoint had answered by the attempt before.
     answered: u64,
 }
 
 impl<'a> Retries<'a> {
-    fn new(most: u32, governor: Option<&'a Governor>) -> Self {
+    fn new(max_retries: u32, governor: Option<&'a Governor>) -> Self {
         let delays = ExponentialBuilder::default()
-            .with_min_delay(FIRST_RETRY)
-            .with_max_delay(LONGEST_RETRY)
-            .with_max_times(most as usize)
+            .with_min_delay(FIRST_RETRY_DELAY)
+            .with_max_delay(MAX_RETRY_DELAY)
+            .with_max_times(max_retries as usize)
             .with_jitter()
             .build();
         let answered = governor.map(Governor::answered).unwrap_or_default();
         Self { delays, governor, answered }
     }
 
-    /// How long to wait before the next attempt; `None`: there is to be none.
+    /// How long to wait before the next attempt; `None` if there is none.
     fn next(&mut self, error: &ProviderError) -> Option<Duration> {
         if !error.retryable {
             return None;
@@ -136,16 +120,17 @@ impl<'a> Retries<'a> {
         let Some(governor) = self.governor.filter(|_| error.effect == Effect::Pause) else {
             return self.delays.next().map(|delay| error.retry_after.unwrap_or(delay));
         };
-        // One of many refusals by a server that does answer others is no failed attempt: this
-        // agent's turn will come, or its time limit.
-        let gets_on =
-            governor.answered() > std::mem::replace(&mut self.answered, governor.answered());
-        let may_go_on = gets_on || self.delays.next().is_some();
+        // A rejection by a server that answers others is no failed attempt: this agent's turn will
+        // come, or its time limit.
+        let answered = governor.answered();
+        let answers_others = answered > self.answered;
+        self.answered = answered;
+        let may_go_on = answers_others || self.delays.next().is_some();
         may_go_on.then(|| governor.pause())
     }
 }
 
-impl From<ProviderError> for AgentError {
+impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
         Self { kind: error.kind, scope: error.scope, message: error.message }
     }

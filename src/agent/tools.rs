@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::Value;
 
-use super::{Driver, failed};
-use crate::agent::ledger::End;
-use crate::approval::{Question, Verdict};
+use super::driver::{Driver, failed};
+use super::ledger::End;
+use crate::approval::{Decision, Question};
 use crate::chat::ToolCall;
 use crate::plan::ToolPlan;
 use crate::report::{ErrorKind, Event, ToolCallReport};
@@ -18,18 +18,20 @@ impl Driver<'_> {
     /// The agent's tools: those of the file, and those of the MCP servers it uses, which are started
     /// if they do not run yet.
     pub(super) async fn equip(&self) -> Result<Vec<Arc<ToolPlan>>, End> {
-        let mut tools = self.plan.tools.clone();
-        if self.plan.grants.is_empty() {
+        let mut tools = self.run.plan.tools.clone();
+        if self.run.plan.grants.is_empty() {
             return Ok(tools);
         }
         let names = tools.iter().map(|tool| tool.spec.name.clone()).collect();
         let equipped = tokio::select! {
             biased;
             () = self.scope.cancelled() => return Err(self.stopped()),
-            equipped = self.context.servers.equip(&self.plan.grants, names) => equipped,
+            equipped = self.context.services.servers.equip(&self.run.plan.grants, names) => equipped,
         };
         let equipment = equipped.map_err(|message| failed(ErrorKind::Tool, message))?;
-        self.ledger.open().notes.extend(equipment.notes);
+        let secrets = &self.context.services.secrets;
+        let notes = equipment.notes.into_iter().map(|note| note.redact_excerpt(secrets));
+        self.run.ledger.open().report.notes.extend(notes);
         tools.extend(equipment.tools);
         Ok(tools)
     }
@@ -69,44 +71,43 @@ impl Driver<'_> {
         let (name, values) = (tool.label().to_owned(), arguments.clone());
         let slot = self.reserve(tool::unfinished(&name, values.clone(), started));
         if tool.confirm
-            && let Err(report) = self.ask_leave(slot, &name, &values).await
+            && let Err(report) = self.ask_approval(slot, &name, &values).await
         {
             return self.settle(slot, report);
         }
-        self.tell(Event::ToolStarted { agent: self.index, tool: name, arguments: values });
+        self.emit(Event::ToolStarted { agent: self.run.id, tool: name, arguments: values });
         let context = ToolContext {
             processes: &self.context.processes,
-            http: self.context.http,
-            servers: &self.context.servers,
+            http: &self.context.services.http,
+            http_calls_cancelled: &self.context.http_calls_cancelled,
+            servers: &self.context.services.servers,
             scope: &self.scope,
-            default_timeout: self.plan.settings.tool_timeout,
+            default_timeout: self.run.plan.settings.tool_timeout,
             run_started: started,
             input: self.context.input,
             vars: &self.context.plan.vars,
         };
-        let mut report = tool::call(checked, context).await;
-        let secrets = self.context.secrets;
-        report.output = secrets.redact_output(report.output, report.truncated);
-        self.settle(slot, report)
+        let finished = tool::call(checked, context).await;
+        self.settle(slot, finished.redact(&self.context.services.secrets))
     }
 
     /// Asks whether a tool may be run with these arguments. `Err` is the report of the call if not.
-    async fn ask_leave(
+    async fn ask_approval(
         &self,
         slot: usize,
         tool: &str,
         arguments: &Value,
     ) -> Result<(), ToolCallReport> {
-        let question = Question { agent: &self.plan.name, tool, arguments };
-        let verdict = tokio::select! {
+        let question = Question { agent: &self.run.plan.name, tool, arguments };
+        let decision = tokio::select! {
             biased;
             () = self.scope.cancelled() => None,
-            verdict = self.context.consent.ask(question) => Some(verdict),
+            decision = self.context.services.approval.ask(question) => Some(decision),
         };
-        let unfinished = || self.ledger.open().tool_calls[slot].clone();
-        match verdict {
-            Some(Verdict::Granted) => Ok(()),
-            Some(Verdict::Refused(why)) => Err(tool::refused(unfinished(), why)),
+        let unfinished = || self.run.ledger.open().report.tool_calls[slot].clone();
+        match decision {
+            Some(Decision::Approved) => Ok(()),
+            Some(Decision::Denied(why)) => Err(tool::refused(unfinished(), why)),
             None => Err(tool::unanswered(unfinished(), &self.scope)),
         }
     }
@@ -114,21 +115,21 @@ impl Driver<'_> {
     /// A place in the ledger, so that the calls stand in the order they were asked for, and one
     /// that never ends is not missing.
     fn reserve(&self, report: ToolCallReport) -> usize {
-        let mut ledger = self.ledger.open();
-        ledger.usage.tool_calls += 1;
-        ledger.tool_calls.push(report);
-        ledger.tool_calls.len() - 1
+        let draft = &mut self.run.ledger.open().report;
+        draft.usage.tool_calls += 1;
+        draft.tool_calls.push(report);
+        draft.tool_calls.len() - 1
     }
 
     fn settle(&self, slot: usize, report: ToolCallReport) -> String {
-        self.tell(Event::ToolFinished {
-            agent: self.index,
+        self.emit(Event::ToolFinished {
+            agent: self.run.id,
             tool: report.tool.clone(),
             status: report.status,
             duration: Duration::from_millis(report.duration_ms),
         });
         let output = report.output.clone();
-        self.ledger.open().tool_calls[slot] = report;
+        self.run.ledger.open().report.tool_calls[slot] = report;
         output
     }
 }

@@ -1,74 +1,72 @@
 //! `crew check`: the plan, and with `--tools` what the MCP servers offer.
 
 use std::io;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::cancel::Cancellation;
 use crate::cli::CheckArgs;
 use crate::config::faults::Faults;
+use crate::exit::{self, ExitStatus};
 use crate::plan::{self, CrewPlan, Overrides};
-use crate::process::own;
-use crate::process::processes::Processes;
-use crate::report::{Offer, OfferedTool};
+use crate::process::{self, Processes};
+use crate::provider;
+use crate::render::{self, Format, Screens};
 use crate::tool::http::HttpClients;
-use crate::tool::mcp::Servers;
-use crate::{exit, provider, render};
+use crate::tool::mcp::{Offer, OfferedTool, Servers};
 use futures::future::join_all;
 
-use super::shared::{Screens, environment, invalid, look};
-use crate::commands::run;
+use super::env_file;
+use super::invalid::{failed, invalid};
+use super::runtime::runtime;
 
-pub fn check(args: &CheckArgs) -> ExitCode {
+/// The only format so far.
+const FORMAT: Format = Format::Text;
+
+pub fn check(args: &CheckArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
-    let plan = plan::load(args.file.config.as_deref(), &Overrides::default(), &environment);
-    // A proxy or a certificate store that cannot be used would end a run just as early.
-    let connect = |plan: &CrewPlan| {
-        provider::connect(&plan.providers).and_then(|_| HttpClients::connect(plan))
-    };
-    let checked = plan.and_then(|plan| match connect(&plan) {
-        Ok(_) => Ok(plan),
-        Err(error) => Err(Faults::unplaced(None, error.to_string(), None)),
-    });
-    let mut plan = match checked {
+    let plan = match checked_plan(args) {
         Ok(plan) => plan,
-        Err(faults) => return invalid(&faults, screens, false),
+        Err(faults) => return invalid(&faults, screens, FORMAT),
     };
-    // A variable may have brought a key into an address; nobody is called there any more.
-    let secrets = plan.secrets();
-    for provider in &mut plan.providers {
-        provider.base_url = secrets.redact(std::mem::take(&mut provider.base_url));
-    }
-    let look = look(screens.stdout, false);
-    // A reader that has seen enough is no fault of the file's.
+    let look = screens.stdout.look(false);
+    // The file has no fault if the reader of stdout has gone.
     let _ = render::plan(&plan, look, &mut io::stdout().lock());
     if !args.tools {
-        return ExitCode::from(exit::SUCCESS);
+        return ExitStatus::Success;
     }
     let cancel = Cancellation::new();
-    own::keep_private();
-    let runtime = match run::runtime(&cancel) {
+    process::forbid_inspection();
+    let runtime = match runtime(&cancel) {
         Ok(runtime) => runtime,
-        Err(error) => {
-            return invalid(&Faults::unplaced(None, format!("{error:#}"), None), screens, false);
-        }
+        Err(error) => return failed(&error, screens, FORMAT),
     };
     let offers = runtime.block_on(offers(&plan, &cancel));
-    // A name look-up that nobody can cancel is not waited for.
+    // Do not wait for a name lookup, which cannot be cancelled.
     runtime.shutdown_background();
     if let Some(signal) = cancel.reason().and_then(|reason| exit::signal_of(reason.kind)) {
-        exit::die_by(signal);
+        return ExitStatus::Signalled(signal);
     }
     let _ = render::offers(&offers, look, &mut io::stdout().lock());
     let failed = offers.iter().any(|offer| !offer.faults.is_empty());
-    ExitCode::from(if failed { exit::FAILURE } else { exit::SUCCESS })
+    if failed { ExitStatus::Failure } else { ExitStatus::Success }
+}
+
+/// The plan of a file that a run could start with: its proxies and certificates can be used, too.
+fn checked_plan(args: &CheckArgs) -> Result<CrewPlan, Faults> {
+    env_file::load(&args.file.env_files)?;
+    let overrides = Overrides::default();
+    let env = |name: &str| std::env::var(name).ok();
+    let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
+    let connected = provider::connect(&plan.providers).and_then(|_| HttpClients::connect(&plan));
+    connected.map_err(|error| Faults::unplaced(None, error.to_string(), None))?;
+    Ok(plan)
 }
 
 /// Starts all servers at once, asks what they offer, and ends them.
 async fn offers(plan: &CrewPlan, cancel: &Cancellation) -> Vec<Offer> {
-    let processes = Processes::new(cancel.clone(), plan.limits.grace, own::raise_open_files());
-    let processes = Arc::new(processes);
-    let servers = Servers::new(plan, processes.clone(), cancel.clone());
+    let processes = Arc::new(Processes::new(process::raise_open_files()));
+    let run = Arc::new(processes.for_run(cancel.clone(), plan.limits.grace));
+    let servers = Servers::new(plan, run.clone(), cancel.clone());
     let asked = join_all((0..plan.mcp_servers.len()).map(|server| offer(&servers, plan, server)));
     let offers = tokio::select! {
         biased;
@@ -76,7 +74,7 @@ async fn offers(plan: &CrewPlan, cancel: &Cancellation) -> Vec<Offer> {
         offers = asked => offers,
     };
     servers.end().await;
-    processes.ended().await;
+    run.ended().await;
     processes.close().await;
     offers
 }
@@ -94,7 +92,9 @@ async fn offer(servers: &Servers, plan: &CrewPlan, server: usize) -> Offer {
                 agent.grants.iter().filter(|grant| grant.server == server).cloned().collect();
             match servers.equip(&grants, Default::default()).await {
                 Ok(equipment) => faults.extend(equipment.notes),
-                Err(fault) => faults.push(format!("agent {}: {fault}", agent.name)),
+                Err(fault) => {
+                    faults.push(fault.map(|fault| format!("agent {}: {fault}", agent.name)));
+                }
             }
         }
     }
@@ -106,6 +106,6 @@ async fn offer(servers: &Servers, plan: &CrewPlan, server: usize) -> Offer {
     Offer {
         server: plan.mcp_servers[server].name.clone(),
         tools: tools.into_iter().map(clean).collect(),
-        faults: faults.into_iter().map(|fault| secrets.redact_output(fault, true)).collect(),
+        faults: faults.into_iter().map(|fault| fault.redact_excerpt(&secrets)).collect(),
     }
 }

@@ -1,181 +1,197 @@
-//! Brings the report to where the user wants it, and when it does not get there, to where it is
-//! not lost.
+//! Writes the report to its sink. A report that cannot be written there is kept elsewhere: the run
+//! was paid for.
 
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::cancel::Cancellation;
-use crate::commands::fallback;
-use crate::commands::output::{OutputError, OutputFile};
-use crate::report::Report;
-use crate::{exit, render};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-/// Once a signal has asked crew to end: how long the reader of a report may take nothing of it.
-const SILENCE: Duration = Duration::from_millis(300);
-/// As above: how long it may take in all, however steadily it drips.
-const LONGEST: Duration = Duration::from_secs(5);
-/// How often both are looked at.
-const TICK: Duration = Duration::from_millis(20);
-/// How long the fallback file may take: its file system may be one that does not answer.
-const KEEPING: Duration = Duration::from_secs(10);
+use super::sink::{Sink, WriteError};
+use crate::cancel::Cancellation;
+use crate::exit;
+use crate::render;
+use crate::report::Report;
 
-/// Why a report did not get to where it was wanted.
+/// After a signal: how long the reader of the report may take nothing of it.
+const MAX_SILENCE: Duration = Duration::from_millis(300);
+/// After a signal: how long the reader may take for the whole report, however steadily it reads.
+const MAX_READING: Duration = Duration::from_secs(5);
+/// Between two looks at the reader.
+const TICK: Duration = Duration::from_millis(20);
+/// How long keeping the report elsewhere may take: a file system may not answer.
+const MAX_KEEPING: Duration = Duration::from_secs(10);
+
+/// Why the report did not reach its sink.
 #[derive(Debug, thiserror::Error)]
-pub enum Undelivered {
-    /// It has seen enough: nobody is there to be told, and nothing is to be kept.
-    #[error("the reader of the report has gone")]
-    ReaderGone,
-    #[error("could not write the report to standard output: {0}")]
-    Stdout(io::Error),
-    #[error("{0}")]
-    File(OutputError),
-    #[error("the report was not written: its reader did not take it")]
-    NotTaken,
-    #[error("could not start a thread to write the report: {0}")]
+pub enum DeliveryError {
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("could not write the report: its reader stopped reading")]
+    ReaderStuck,
+    #[error("could not write the report: cannot start a thread: {0}")]
     NoThread(io::Error),
-    #[error("could not write the report: the thread that wrote it is gone")]
-    Lost,
+    #[error("could not write the report: internal error (please report it)")]
+    Panicked,
 }
 
-/// Writes the report as `show` does, to the file or else to stdout, in a thread of its own: a
-/// reader that has stopped reading can keep the thread, but once a signal is heard not crew.
+/// Writes the report with `render` in a thread of its own: a reader that stops reading can block
+/// the thread but, once a signal arrives, not crew.
 pub async fn deliver(
     report: &Arc<Report>,
-    file: Option<OutputFile>,
-    show: impl FnOnce(&Report, &mut dyn Write) -> io::Result<()> + Send + 'static,
+    sink: Sink,
+    render: impl FnOnce(&Report, &mut dyn Write) -> io::Result<()> + Send + 'static,
     cancel: &Cancellation,
-) -> Result<(), Undelivered> {
+) -> Result<(), DeliveryError> {
     let (done, result) = oneshot::channel();
-    let (report, pulse) = (Arc::clone(report), Arc::new(Pulse::default()));
-    let theirs = Arc::clone(&pulse);
-    let write = move || match file {
-        Some(file) => {
-            file.write(|out| show(&report, &mut Felt { out, pulse: theirs })).map_err(of_file)
-        }
-        None => to_stdout(|out| show(&report, out), theirs).map_err(of_stdout),
-    };
+    let (report, flow) = (Arc::clone(report), Arc::new(Flow::default()));
+    let measured = Arc::clone(&flow);
+    let write = move || sink.write(|out| render(&report, &mut Measured { out, flow: measured }));
     let thread = thread::Builder::new().name("report".to_owned());
-    thread.spawn(move || done.send(write())).map_err(Undelivered::NoThread)?;
+    thread.spawn(move || done.send(write())).map_err(DeliveryError::NoThread)?;
     tokio::select! {
         biased;
-        result = result => result.unwrap_or(Err(Undelivered::Lost)),
-        () = reader_stuck(cancel, &pulse) => Err(Undelivered::NotTaken),
+        result = result => Ok(result.map_err(|_| DeliveryError::Panicked)??),
+        () = reader_stuck(cancel, &flow) => Err(DeliveryError::ReaderStuck),
     }
 }
 
-fn to_stdout(
-    show: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    pulse: Arc<Pulse>,
-) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    // Pieces small enough that a slow reader is seen to read.
-    let mut stdout = BufWriter::with_capacity(8 * 1024, Felt { out: &mut stdout, pulse });
-    show(&mut stdout)?;
-    stdout.flush()
-}
-
-fn of_stdout(error: io::Error) -> Undelivered {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Undelivered::ReaderGone,
-        _ => Undelivered::Stdout(error),
-    }
-}
-
-fn of_file(error: OutputError) -> Undelivered {
-    match error {
-        OutputError::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
-            Undelivered::ReaderGone
-        }
-        error => Undelivered::File(error),
-    }
-}
-
-/// Completes when a signal has been heard and the reader takes no more. Without a signal a reader
-/// may take its time, as that of any program may.
-async fn reader_stuck(cancel: &Cancellation, pulse: &Pulse) {
-    let mut bytes = 0;
-    let (mut heard, mut last_taken) = (Instant::now(), Instant::now());
+/// Completes when a signal has arrived and the reader takes no more. Without a signal a reader may
+/// take its time, as with any program.
+async fn reader_stuck(cancel: &Cancellation, flow: &Flow) {
+    let mut known = 0;
+    let mut signalled = Instant::now();
+    let mut last_taken = signalled;
     loop {
         sleep(TICK).await;
         let now = Instant::now();
         let reason = cancel.reason();
         if reason.is_none_or(|reason| exit::signal_of(reason.kind).is_none()) {
-            (heard, last_taken) = (now, now);
+            signalled = now;
+            last_taken = now;
         }
-        let so_far = pulse.taken.load(Ordering::Relaxed);
-        // A thread that has not got round to writing on a busy machine is not the reader's silence.
-        if so_far != bytes || !pulse.waiting.load(Ordering::Relaxed) {
-            (bytes, last_taken) = (so_far, now);
+        let taken = flow.taken.load(Ordering::Relaxed);
+        // On a busy machine the thread may not be writing yet, which is not the reader's fault.
+        if taken != known || !flow.is_writing.load(Ordering::Relaxed) {
+            known = taken;
+            last_taken = now;
         }
-        if now - last_taken >= SILENCE || now - heard >= LONGEST {
+        if now - last_taken >= MAX_SILENCE || now - signalled >= MAX_READING {
             return;
         }
     }
 }
 
-/// How the writing goes.
+/// The flow of the report to its reader.
 #[derive(Debug, Default)]
-struct Pulse {
+struct Flow {
     /// Bytes.
     taken: AtomicU64,
-    /// A write has begun that has not ended.
-    waiting: AtomicBool,
+    /// A write has begun and not returned.
+    is_writing: AtomicBool,
 }
 
-/// Notes how the writing goes.
-struct Felt<'a> {
+/// A writer that records its flow.
+struct Measured<'a> {
     out: &'a mut dyn Write,
-    pulse: Arc<Pulse>,
+    flow: Arc<Flow>,
 }
 
-impl Write for Felt<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.pulse.waiting.store(true, Ordering::Relaxed);
-        let written = self.out.write(bytes);
-        self.pulse.waiting.store(false, Ordering::Relaxed);
-        if let Ok(taken) = written {
-            self.pulse.taken.fetch_add(taken as u64, Ordering::Relaxed);
-        }
+impl Measured<'_> {
+    fn measure<T>(&mut self, write: impl FnOnce(&mut dyn Write) -> T) -> T {
+        self.flow.is_writing.store(true, Ordering::Relaxed);
+        let written = write(self.out);
+        self.flow.is_writing.store(false, Ordering::Relaxed);
         written
+    }
+}
+
+impl Write for Measured<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.measure(|out| out.write(bytes))?;
+        self.flow.taken.fetch_add(taken as u64, Ordering::Relaxed);
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.measure(|out| out.flush())
     }
 }
 
-/// Keeps a report that was not delivered, whole and as JSON, in the fallback file. Returns what is
-/// to be told on stderr: where it is or, if it cannot be kept either, the report itself.
-pub fn keep(report: &Arc<Report>, failure: &Undelivered) -> Vec<u8> {
+/// Keeps a report that was not delivered, as JSON, in the directory for temporary files (`TMPDIR`).
+/// Returns the message for stderr: where the report is or, if it cannot be kept either, the report.
+pub fn keep(report: &Arc<Report>, failure: &DeliveryError) -> Vec<u8> {
     match failure {
-        Undelivered::ReaderGone => return Vec::new(),
+        // Its reader does not want the report, and an error message has no reader either.
+        DeliveryError::Write(WriteError::ReaderGone) => return Vec::new(),
         // It was kept beside the file that could not be replaced.
-        Undelivered::File(OutputError::Replace { .. }) => {
+        DeliveryError::Write(WriteError::Replace { .. }) => {
             return format!("error: {failure}\n").into_bytes();
         }
         _ => {}
     }
-    let path = fallback::path(&report.run_id);
+    let path = env::temp_dir().join(format!("crew-{}.json", report.run_id));
     let Err(error) = keep_in_time(report, path.clone()) else {
-        return format!("error: {failure}: the report was kept as {path:?}\n").into_bytes();
+        return format!("error: {failure}; the report was kept as {path:?}\n").into_bytes();
     };
-    let told = format!("error: {failure}: nor could it be kept as {path:?}: {error}: here it is\n");
-    let mut told = told.into_bytes();
-    let _ = render::json(&**report, &mut told);
-    told
+    let message = format!("error: {failure}, nor to {path:?}: {error}; the report follows\n");
+    let mut message = message.into_bytes();
+    let _ = render::json(&**report, &mut message);
+    message
 }
 
 fn keep_in_time(report: &Arc<Report>, path: PathBuf) -> io::Result<()> {
     let (done, result) = mpsc::channel();
     let report = Arc::clone(report);
-    let write = move || done.send(fallback::keep(&path, |out| render::json(&*report, out)));
-    thread::Builder::new().name("fallback".to_owned()).spawn(write)?;
-    result.recv_timeout(KEEPING).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let write = move || done.send(write_new(&path, |out| render::json(&*report, out)));
+    thread::Builder::new().name("keep".to_owned()).spawn(write)?;
+    result.recv_timeout(MAX_KEEPING).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Writes a new file that only this user may read. After an error nothing of it is left.
+fn write_new(path: &Path, render: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // Never a file, or a link, that someone else has put there.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = render(&mut file);
+    if written.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_kept_report_is_private_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept.json");
+        let half = |out: &mut dyn Write| out.write_all(b"half").and(Err(io::Error::other("full")));
+        write_new(&path, half).unwrap_err();
+        assert!(!path.exists());
+        write_new(&path, |out| out.write_all(b"paid for")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "paid for");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_existing_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("kept.json"), folder.path().join("other"));
+        symlink(&other, &path).unwrap();
+        write_new(&path, |out| out.write_all(b"paid for")).unwrap_err();
+        assert!(path.is_symlink() && !other.exists());
+    }
 }

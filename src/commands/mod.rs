@@ -2,11 +2,11 @@
 
 pub mod check;
 mod delivery;
-mod fallback;
+mod env_file;
 mod input;
-mod output;
+pub mod invalid;
 mod reader;
 pub mod run;
+mod runtime;
 pub mod selftest;
-mod shared;
-pub mod usage;
+mod sink;

@@ -1,5 +1,5 @@
-//! The reader of stdout. Once it has gone nobody will see the report, and whatever the run went on
-//! to do would be paid for in vain.
+//! The reader of stdout. Without it the report is lost, and every further model call is paid for in
+//! vain.
 
 use std::fs::File;
 use std::io;
@@ -13,20 +13,20 @@ use tokio::io::unix::AsyncFd;
 use crate::cancel::Cancellation;
 use crate::report::CancelKind;
 
-/// Cancels the run as soon as the reader of stdout has gone; must be called within a tokio
-/// runtime. Only a pipe or a socket has a reader that can go.
+/// Cancels the run as soon as the reader closes stdout. Must be called within a tokio runtime. Only
+/// pipes and sockets have a reader.
 ///
 /// # Errors
 /// stdout cannot be watched.
 pub fn watch(cancel: &Cancellation) -> io::Result<()> {
-    // A descriptor of its own, which nobody else closes. It is not made non-blocking: that would
-    // change the pipe for every process that shares it.
+    // A duplicate that no other code closes. It stays blocking: O_NONBLOCK would change the pipe
+    // for every process that shares it.
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let kind = stdout.metadata()?.file_type();
     if !kind.is_fifo() && !kind.is_socket() {
         return Ok(());
     }
-    // Not every system tells of a hang-up from before the registration.
+    // Not every system reports a hangup from before the registration.
     if has_hung_up(&stdout)? {
         cancel.cancel(CancelKind::OutputClosed);
         return Ok(());
@@ -38,16 +38,16 @@ pub fn watch(cancel: &Cancellation) -> io::Result<()> {
             if ready.ready().is_write_closed() {
                 return cancel.cancel(CancelKind::OutputClosed);
             }
-            // Told again when that changes, not as long as it holds.
+            // Wait for the next change of state.
             ready.clear_ready();
         }
     });
     Ok(())
 }
 
-#[expect(unsafe_code, reason = "no safe registration goes without making it non-blocking")]
+#[expect(unsafe_code, reason = "every safe registration makes the descriptor non-blocking")]
 fn register(stdout: File) -> io::Result<AsyncFd<File>> {
-    // For writing: a peer that only ends its own sending still reads.
+    // For writing: a socket peer that only stops sending still reads.
     // SAFETY: a `File` keeps its one descriptor open until it is dropped, here with the `AsyncFd`.
     Ok(unsafe { AsyncFd::register_with_interest(stdout, Interest::WRITABLE)? })
 }

@@ -1,136 +1,179 @@
 //! `crew run`, stage by stage: everything that can be wrong is found before anything is started.
 
-use std::io::Write;
-use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::approval::{Consent, Terminal};
+use anyhow::Context;
+
+use super::delivery;
+use super::env_file;
+use super::input::{self, Input, Source};
+use super::invalid::{fault, invalid};
+use super::reader;
+use super::runtime::runtime;
+use super::sink::Sink;
+use crate::approval::{Approval, Terminal};
 use crate::cancel::Cancellation;
 use crate::cli::{LimitArgs, RunArgs};
-use crate::commands::input::Source;
-use crate::commands::output::OutputFile;
-use crate::commands::reader;
 use crate::config::faults::Faults;
-use crate::engine::{self, Services};
+use crate::engine;
+use crate::exit::{self, ExitStatus};
 use crate::plan::{self, CrewPlan, OnFailure, Overrides};
-use crate::process::own;
+use crate::process;
 use crate::render::progress::{self, Progress};
+use crate::render::{self, Format, Screens};
 use crate::report::{CancelKind, Report};
-use crate::tool::http::HttpClients;
-use crate::{exit, provider, render, signal, text};
-use anyhow::Context;
-use tokio::runtime::{Builder, Runtime};
+use crate::services::Services;
+use crate::text;
 
-use super::shared::{Screens, environment, invalid, is_json, look};
-use crate::commands::delivery;
-
-pub fn run(args: &RunArgs) -> ExitCode {
+pub fn run(args: &RunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
-    let json = is_json(args.output.output, args.output.output_file.is_some());
-    own::keep_private();
+    let format = args.output.output.resolve(args.output.output_file.is_some());
+    process::forbid_inspection();
+    if let Err(faults) = env_file::load(&args.file.env_files) {
+        return invalid(&faults, screens, format);
+    }
     let cancel = Cancellation::new();
-    // Signals first: one that comes while the file is read ends in a report, too.
-    let prepared = runtime(&cancel).map_err(usage).and_then(|runtime| {
-        let prepared = Prepared::new(args)?;
+    // Signals first: one that arrives while the file is read ends in a report, too.
+    let prepared = runtime(&cancel).map_err(|error| fault(&error)).and_then(|runtime| {
+        let prepared = Prepared::new(args, format, screens)?;
         Ok((prepared, runtime))
     });
     let (prepared, runtime) = match prepared {
         Ok(prepared) => prepared,
-        Err(faults) => return invalid(&faults, screens, json),
+        Err(faults) => return invalid(&faults, screens, format),
     };
-    let running = prepared.run(progress_options(args, screens), cancel.clone());
-    // In a task: each time something wakes what the runtime itself waits for is a system call.
-    let (report, progress, file) = match runtime.block_on(async { tokio::spawn(running).await }) {
+    let running = prepared.run(cancel.clone());
+    // In a task: otherwise each wake-up of the future that the runtime waits for is a system call.
+    let ended = match runtime.block_on(async { tokio::spawn(running).await }) {
         Ok(Ok(ended)) => ended,
-        Ok(Err(error)) => return invalid(&usage(error), screens, json),
+        Ok(Err(faults)) => return invalid(&faults, screens, format),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
-    // Crew ends by what its report says: a signal that came after it has nothing left to stop.
-    let reported = report.reason.as_ref().map(|reason| reason.kind);
-    let all_gone = report.cleanup.survivors.is_empty();
-    let exit_code = conclude(report, progress, file, args, screens, &runtime, &cancel);
-    // A name look-up or a read of standard input that nobody can cancel is not waited for.
+    let status = runtime.block_on(ended.conclude(&cancel));
+    // Do not wait for a name lookup or a read of standard input, which cannot be cancelled.
     runtime.shutdown_background();
-    let ended_by = match exit_code {
-        exit::UNREPORTED => cancel.reason().map(|reason| reason.kind),
-        _ => reported,
-    };
-    if let (Some(signal), true) = (ended_by.and_then(exit::signal_of), all_gone) {
-        exit::die_by(signal);
-    }
-    ExitCode::from(exit_code)
+    status
 }
 
-/// One thread: model servers and tools do the work, crew only waits for them. Signals that arrive
-/// from now on cancel the run.
-pub fn runtime(cancel: &Cancellation) -> anyhow::Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the runtime")?;
-    let within = runtime.enter();
-    signal::listen(cancel).context("cannot listen to signals")?;
-    drop(within);
-    Ok(runtime)
+/// Where the result goes, and how it is shown.
+struct Output {
+    sink: Sink,
+    format: Format,
+    screens: Screens,
+    verbose: bool,
+    quiet: bool,
 }
 
-/// Everything a run needs that can be had before it.
+/// Everything that a run needs and that is available before it starts.
 struct Prepared {
     plan: CrewPlan,
     source: Source,
-    file: Option<OutputFile>,
-    /// No tool needs a confirmation any more.
+    output: Output,
+    progress: progress::Options,
+    /// Every call of a tool is approved.
     yes: bool,
 }
 
 impl Prepared {
-    fn new(args: &RunArgs) -> Result<Self, Faults> {
-        let plan = plan::load(args.file.config.as_deref(), &overrides(args), &environment)?;
-        let source = Source::choose(args.input.input.clone(), args.input.input_file.clone());
-        let file = args.output.output_file.as_deref().map(OutputFile::open).transpose();
-        let file = file.map_err(|error| usage(error.into()))?;
-        Ok(Self { plan, source: source.map_err(usage)?, file, yes: args.selection.yes })
+    fn new(args: &RunArgs, format: Format, screens: Screens) -> Result<Self, Faults> {
+        input::check_argument(&args.input)?;
+        let env = |name: &str| std::env::var(name).ok();
+        let plan = plan::load(args.file.config.as_deref(), &overrides(args), &env)?;
+        let source = Source::choose(&args.input, plan.uses_input())?;
+        let sink = Sink::open(args.output.output_file.as_deref());
+        let sink = sink.map_err(|error| fault(&error.into()))?;
+        let (quiet, verbose) = (args.output.quiet, args.output.verbose);
+        Ok(Self {
+            plan,
+            source,
+            output: Output { sink, format, screens, verbose, quiet },
+            progress: progress::Options {
+                draw: screens.stderr.terminal && !args.output.no_progress,
+                colour: screens.stderr.colour,
+                verbose,
+                quiet: quiet || args.output.no_progress,
+            },
+            yes: args.selection.yes,
+        })
     }
 
-    /// Runs the plan. `Err` means that nothing of it was started.
-    async fn run(
-        self,
-        options: progress::Options,
-        cancel: Cancellation,
-    ) -> anyhow::Result<(Report, Progress, Option<OutputFile>)> {
-        let Self { plan, source, file, yes } = self;
-        if file.is_none() {
-            reader::watch(&cancel).context("cannot watch standard output")?;
+    /// Runs the plan. After an error nothing was started.
+    async fn run(self, cancel: Cancellation) -> Result<Ended, Faults> {
+        let Self { plan, source, output, progress: options, yes } = self;
+        if let Sink::Stdout = output.sink {
+            let watched = reader::watch(&cancel).context("cannot watch standard output");
+            watched.map_err(|error| fault(&error))?;
         }
-        let providers = provider::connect(&plan.providers)?;
-        let http = HttpClients::connect(&plan)?;
-        let input = input(source, &plan, &cancel).await?;
+        let services = Services::connect(&plan, &cancel, process::raise_open_files());
+        let mut services = services.map_err(|error| fault(&error.into()))?;
+        let input = input(source, &plan, output.quiet, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
         let terminal = (plan.needs_approval() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
-        let progress = Progress::start(&names, options, screen).context("cannot start a thread")?;
+        let progress = Progress::start(&names, options, screen).context("cannot start a thread");
+        let progress = progress.map_err(|error| fault(&error))?;
+        if let Some(note) = &input.note {
+            progress.say(format!("note: {}", text::inline(note)));
+        }
         for warning in plan.warnings() {
             progress.say(format!("warning: {}", text::inline(&warning)));
         }
-        let services = Services {
-            providers,
-            http,
-            secrets: plan.secrets(),
-            events: progress.sink(),
-            consent: if yes { Consent::Given } else { Consent::of(terminal, progress.prompter()) },
-            open_files: own::raise_open_files(),
-        };
-        let report = engine::run(&plan, &input, &cancel, &services).await;
-        // The connections of dropped calls are closed by tasks of their own: now, not after the report.
+        services.approval =
+            if yes { Approval::All } else { Approval::interactive(terminal, progress.prompter()) };
+        let mut report =
+            engine::run(&plan, &input.text, &services, &cancel, &progress.sink()).await;
+        engine::settle(&mut report, services.close().await);
+        // Tasks close the connections of dropped calls: let them run before the report is written.
         tokio::task::yield_now().await;
-        Ok((report, progress, file))
+        Ok(Ended { report, progress, output })
     }
 }
 
-fn progress_options(args: &RunArgs, screens: Screens) -> progress::Options {
-    progress::Options {
-        draw: screens.stderr.terminal && !args.output.no_progress,
-        colour: screens.stderr.colour,
-        verbose: args.output.verbose > 0,
-        quiet: args.output.quiet || args.output.no_progress,
+/// A run that has ended.
+struct Ended {
+    report: Report,
+    progress: Progress,
+    output: Output,
+}
+
+impl Ended {
+    /// Writes the report and the summary.
+    async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
+        let Self { report, mut progress, output } = self;
+        let Output { sink, format, screens, verbose, quiet } = output;
+        progress.clear();
+        let report = Arc::new(report);
+        let screen = if let Sink::Stdout = sink { screens.stdout } else { screens.file };
+        let look = screen.look(verbose);
+        let delivered = delivery::deliver(
+            &report,
+            sink,
+            move |report, out| format.write(report, look, out),
+            cancel,
+        );
+        let summary = async {
+            let mut summary = Vec::new();
+            if !quiet {
+                if screen.terminal {
+                    // Separates it from the result on the same terminal.
+                    summary.push(b'\n');
+                }
+                let _ = render::summary(&report, screens.stderr.look(verbose), &mut summary);
+            }
+            summary
+        };
+        // In this order: the summary is rendered while a thread writes the report.
+        let (delivered, mut last) = tokio::join!(biased; delivered, summary);
+        let status = match delivered {
+            // A signal that arrived after the run had ended has nothing to stop.
+            Ok(()) => ExitStatus::of(&report),
+            Err(error) => {
+                last.extend(delivery::keep(&report, &error));
+                undelivered(&report, cancel)
+            }
+        };
+        progress.finish(last);
+        status
     }
 }
 
@@ -151,65 +194,30 @@ fn overrides(args: &RunArgs) -> Overrides {
     }
 }
 
-/// The input, waited for no longer than the run may take. If the run is stopped before it is
-/// there, the run goes on without it, only to report that nothing was started.
-async fn input(source: Source, plan: &CrewPlan, cancel: &Cancellation) -> anyhow::Result<String> {
+/// Reads the input within the time limit of the run. If the run is stopped meanwhile, it continues
+/// without input, only to report that nothing was started.
+async fn input(
+    source: Source,
+    plan: &CrewPlan,
+    quiet: bool,
+    cancel: &Cancellation,
+) -> Result<Input, Faults> {
     tokio::select! {
         biased;
-        input = source.read() => input,
-        () = cancel.cancelled() => Ok(String::new()),
+        input = source.read(quiet) => input,
+        () = cancel.cancelled() => Ok(Input::default()),
         () = tokio::time::sleep(plan.limits.timeout) => {
             cancel.cancel(CancelKind::Timeout);
-            Ok(String::new())
+            Ok(Input::default())
         }
     }
 }
 
-/// Writes the report and the summary; returns the exit status.
-fn conclude(
-    report: Report,
-    mut progress: Progress,
-    file: Option<OutputFile>,
-    args: &RunArgs,
-    screens: Screens,
-    runtime: &Runtime,
-    cancel: &Cancellation,
-) -> u8 {
-    let verbose = args.output.verbose > 0;
-    progress.clear();
-    let report = Arc::new(report);
-    let summary = async {
-        let mut summary = Vec::new();
-        if !args.output.quiet {
-            if screens.stdout.terminal {
-                // Apart from the result above it on the same screen.
-                summary.push(b'\n');
-            }
-            let _ = render::summary(&report, look(screens.stderr, verbose), &mut summary);
-        }
-        summary
-    };
-    let json = is_json(args.output.output, file.is_some());
-    let stdout = screens.stdout;
-    let show = move |report: &Report, out: &mut dyn Write| match json {
-        true => render::json(report, out),
-        false => render::text(report, look(stdout, verbose), out),
-    };
-    let delivered = delivery::deliver(&report, file, show, cancel);
-    // In this order: the summary is made while a thread writes the report.
-    let together = async { tokio::join!(biased; delivered, summary) };
-    let (delivered, mut summary) = runtime.block_on(together);
-    let exit_code = match delivered {
-        Ok(()) => report.exit_code,
-        Err(failure) => {
-            summary.extend(delivery::keep(&report, &failure));
-            exit::UNREPORTED
-        }
-    };
-    progress.finish(summary);
-    exit_code
-}
-
-fn usage(error: anyhow::Error) -> Faults {
-    Faults::unplaced(None, format!("{error:#}"), None)
+/// The exit status of a run whose report was not written.
+fn undelivered(report: &Report, cancel: &Cancellation) -> ExitStatus {
+    if !report.cleanup.survivors.is_empty() {
+        return ExitStatus::Survivors;
+    }
+    let signal = cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
+    signal.map_or(ExitStatus::Unreported, ExitStatus::Signalled)
 }

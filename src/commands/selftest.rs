@@ -1,90 +1,86 @@
-//! `crew selftest`, and the hidden parts that its own runs play.
+//! `crew selftest`, and the hidden options with which it starts its own processes.
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::shared::{Screens, invalid, is_json, look};
+use super::invalid::{failed, invalid};
 use crate::cli::SelftestArgs;
 use crate::config::faults::Faults;
-use crate::selftest::{self, Ended, SelftestStatus, keeper, zoo};
-use crate::{exit, render};
+use crate::exit::ExitStatus;
+use crate::render::{self, Format, Screens};
+use crate::selftest::{self, Fixture, Outcome, SelftestStatus};
 
-pub fn selftest(args: &SelftestArgs) -> ExitCode {
-    match (&*args.animal, &*args.keep) {
-        ([animal, den], _) => as_animal(animal, Path::new(den)),
-        (_, [case, folder]) => as_keeper(case, Path::new(folder)),
-        _ => self_test(args),
+pub fn selftest(args: &SelftestArgs) -> ExitStatus {
+    match (&*args.fixture, &*args.supervise) {
+        ([fixture, dir], _) => run_fixture(fixture, Path::new(dir)),
+        (_, [case, dir]) => run_supervisor(case, Path::new(dir)),
+        _ => run_cases(args),
     }
 }
 
-fn self_test(args: &SelftestArgs) -> ExitCode {
+fn run_cases(args: &SelftestArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
-    let json = is_json(args.output, false);
-    let cases = match selftest::choose(&args.cases) {
+    let format = args.output.resolve(false);
+    let cases = match selftest::select(&args.cases) {
         Ok(cases) => cases,
         Err(unknown) => {
-            let hint = Some("crew selftest -o json tells their names".to_owned());
+            let hint = Some("crew selftest -o json lists the names".to_owned());
             let message = format!("there is no case {unknown:?}");
-            return invalid(&Faults::unplaced(None, message, hint), screens, json);
+            return invalid(&Faults::unplaced(None, message, hint), screens, format);
         }
     };
-    let look = look(screens.stdout, false);
-    // Rows that nobody reads are no reason to stop trying: the exit status tells as well.
+    let look = screens.stdout.look(false);
+    // Output that cannot be written does not stop the test: its exit status still counts.
     let mut stdout = io::stdout().lock();
-    if !json {
+    if format == Format::Text {
         let _ = render::selftest::header(look, &mut stdout);
     }
-    let ended = selftest::run(&cases, |case| {
-        if !json {
+    let outcome = selftest::run(&cases, |case| {
+        if format == Format::Text {
             let _ = render::selftest::row(case, look, &mut stdout);
         }
     });
-    let report = match ended {
-        Ok(Ended::All(report)) => report,
-        Ok(Ended::By(signal)) => {
-            exit::die_by(signal);
-            return ExitCode::from(exit::FAILURE);
-        }
+    let report = match outcome {
+        Ok(Outcome::Finished(report)) => report,
+        Ok(Outcome::Stopped(signal)) => return ExitStatus::Signalled(signal),
         Err(error) => {
             drop(stdout);
-            return invalid(&Faults::unplaced(None, format!("{error:#}"), None), screens, json);
+            return failed(&error, screens, format);
         }
     };
-    let written = match json {
-        true => render::json(&report, &mut stdout),
-        false => render::selftest::verdict(&report, look, &mut stdout),
+    let written = match format {
+        Format::Json => render::json(&report, &mut stdout),
+        Format::Text => render::selftest::verdict(&report, look, &mut stdout),
     };
-    ExitCode::from(match (report.status, written) {
-        (SelftestStatus::Failed, _) => exit::FAILURE,
-        (SelftestStatus::Passed, Ok(())) => exit::SUCCESS,
-        (SelftestStatus::Passed, Err(_)) => exit::UNREPORTED,
-    })
-}
-
-/// A tool of the self-test: started by crew, and as bad as tools get.
-fn as_animal(animal: &str, den: &Path) -> ExitCode {
-    let lived = zoo::Animal::from_str(animal, false).map(|animal| zoo::live(animal, den));
-    match lived {
-        Ok(Ok(())) => ExitCode::from(exit::SUCCESS),
-        Ok(Err(_)) => ExitCode::from(exit::FAILURE),
-        Err(_) => ExitCode::from(exit::INVALID),
+    match (report.status, written) {
+        (SelftestStatus::Failed, _) => ExitStatus::Failure,
+        (SelftestStatus::Passed, Ok(())) => ExitStatus::Success,
+        (SelftestStatus::Passed, Err(_)) => ExitStatus::Unreported,
     }
 }
 
-/// One case of the self-test: started by the self-test, to which its report goes.
-fn as_keeper(case: &str, folder: &Path) -> ExitCode {
-    let Some(case) = selftest::find(case) else { return ExitCode::from(exit::INVALID) };
-    match keeper::keep(case, folder) {
+/// Runs a misbehaving tool; crew starts it in a case.
+fn run_fixture(name: &str, dir: &Path) -> ExitStatus {
+    let Ok(fixture) = Fixture::from_str(name, false) else { return ExitStatus::Invalid };
+    match selftest::misbehave(fixture, dir) {
+        Ok(()) => ExitStatus::Success,
+        Err(_) => ExitStatus::Failure,
+    }
+}
+
+/// Runs one case and writes its report to stdout, for the self-test that started this process.
+fn run_supervisor(case: &str, dir: &Path) -> ExitStatus {
+    let Some(case) = selftest::find(case) else { return ExitStatus::Invalid };
+    match selftest::supervise(case, dir) {
         Ok(report) => {
             let _ = render::json(&report, &mut io::stdout().lock());
-            ExitCode::from(exit::SUCCESS)
+            ExitStatus::Success
         }
         Err(error) => {
             let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::from(exit::FAILURE)
+            ExitStatus::Failure
         }
     }
 }

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use crate::vendor::Api;
+
 #[derive(Debug, Default, Deserialize)]
 pub struct CrewFile {
     pub version: Option<u64>,
@@ -79,7 +81,7 @@ pub struct SettingsConfig {
 
 #[derive(Debug, Default, Deserialize)]
 pub struct ProviderConfig {
-    pub api: Option<ApiConfig>,
+    pub api: Option<Api>,
     pub base_url: Option<String>,
     pub query: Option<Entries<String>>,
     pub api_key_env: Option<String>,
@@ -87,14 +89,6 @@ pub struct ProviderConfig {
     pub max_concurrency: Option<u64>,
     pub requests_per_minute: Option<u64>,
     pub tokens_per_minute: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApiConfig {
-    Openai,
-    Anthropic,
-    Gemini,
 }
 
 #[derive(Debug, Default, Deserialize)]

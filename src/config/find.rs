@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::expand::Env;
 use super::faults::{Fault, Faults};
 
-/// Bytes of a file.
-const MAX_SIZE: u64 = 1 << 20;
+/// Bytes of a file that is written by hand.
+pub const MAX_FILE: u64 = 1 << 20;
 
 const NAMES: [&str; 3] = ["agents.yaml", "agents.yml", "crew.yaml"];
 
@@ -38,7 +38,7 @@ fn user_file(env: Env<'_>) -> Option<PathBuf> {
 
 /// Reads a crew's file.
 pub fn read(file: &Path) -> Result<String, Faults> {
-    read_up_to(file, MAX_SIZE, "a crew file")
+    read_up_to(file, MAX_FILE, "a crew file")
 }
 
 /// Reads a text file of at most `max_bytes`. `what` names its content in messages.

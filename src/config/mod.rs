@@ -4,6 +4,7 @@
 //! with its place. The plan checks what the values mean.
 
 pub mod decode;
+pub mod env_file;
 pub mod expand;
 mod expected;
 pub mod faults;

@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::ProviderPlan;
 use super::agent_plan::{AgentPlan, ModelPlan};
 use super::agents::{AgentChecker, AgentDraft, Defaults};
 use super::budget::BudgetPlan;
 use super::check::{self, Origin};
 use super::crew_plan::{CrewPlan, Limits, OnFailure};
 use super::endpoint::{Endpoints, ModelName};
-use super::load::Overrides;
 use super::mcp::McpChecker;
 use super::models::{ModelOrigin, UsedProviders};
 use super::needs::NeedsChecker;
 use super::output_schema::OutputSchemas;
+use super::overrides::Overrides;
 use super::prices::Prices;
+use super::provider::ProviderPlan;
 use super::tool_index::ToolIndex;
 use super::tool_plan::ToolPlan;
 use super::tools::ToolChecker;

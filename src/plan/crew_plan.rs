@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::ProviderPlan;
 use super::agent_plan::AgentPlan;
 use super::budget::BudgetPlan;
 use super::graph;
 use super::mcp::{McpAccess, McpServerPlan};
 use super::prices::Prices;
+use super::provider::ProviderPlan;
 use super::tool_plan::{ToolKind, ToolPlan};
 use crate::template::Vars;
 

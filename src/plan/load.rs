@@ -1,29 +1,14 @@
 //! From a file to its plan.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::build::Builder;
-use super::crew_plan::{CrewPlan, OnFailure};
-use super::endpoint;
+use super::crew_plan::CrewPlan;
+use super::overrides::Overrides;
 use crate::config::expand::Env;
 use crate::config::faults::{FaultLog, Faults};
 use crate::config::{find, parse};
-
-/// Options of the command line that override the file.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// The agents to run, with those they need. If empty, all agents.
-    pub agents: Vec<String>,
-    pub vars: Vec<(String, String)>,
-    /// The model of every agent.
-    pub model: Option<String>,
-    /// Every agent uses the model `offline`.
-    pub offline: bool,
-    pub timeout: Option<Duration>,
-    pub max_parallel: Option<usize>,
-    pub on_failure: Option<OnFailure>,
-}
+use crate::vendor;
 
 /// Finds the crew's file, unless it is named, and turns it into a plan.
 ///
@@ -43,7 +28,7 @@ pub(crate) fn read(
     env: Env<'_>,
 ) -> Result<CrewPlan, Faults> {
     let mut log = FaultLog::default();
-    let parsed = parse::parse(&source, env, &endpoint::KEY_VARIABLES, &mut log);
+    let parsed = parse::parse(&source, env, &vendor::key_variables(), &mut log);
     let plan = parsed.map(|parsed| {
         let builder = Builder { crew: &parsed.crew, keys: &parsed.keys, overrides, env, log: &log };
         builder.plan(&file)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::header::HeaderMap;
+use secrecy::SecretString;
 
 use super::sandbox::{SandboxChecker, SandboxPlan};
 use super::tools::{DEFAULT_MAX_OUTPUT, OUTPUT_BOUNDS};
@@ -222,22 +222,14 @@ impl McpChecker<'_> {
     }
 
     fn headers(&self, config: &McpServerConfig, path: &Path<'_>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in declared::headers(config.headers.as_ref(), path, self.log) {
-            // A name or value that does not parse has been logged.
-            let (Ok(parsed), Ok(mut value)) =
-                (name.parse::<HeaderName>(), HeaderValue::from_str(value.expose_secret()))
-            else {
-                continue;
-            };
-            if RESERVED.contains(&parsed.as_str()) {
+        let headers = declared::headers(config.headers.as_ref(), path, self.log);
+        for (name, _) in &headers {
+            if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
                 let message = format!("the protocol sets the header {name} itself");
-                self.log.key(&path.key(&name), message, None);
+                self.log.key(&path.key(name), message, None);
             }
-            value.set_sensitive(true);
-            headers.insert(parsed, value);
         }
-        headers
+        declared::sensitive(headers)
     }
 
     fn url(&self, text: &str, path: &Path<'_>) -> Option<Url> {

@@ -1,9 +1,9 @@
 //! The models of the selected agents, and the providers that serve them.
 
-use super::ProviderPlan;
 use super::agent_plan::ModelPlan;
 use super::check::Origin;
 use super::endpoint::{Endpoints, ModelName};
+use super::provider::ProviderPlan;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;

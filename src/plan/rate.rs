@@ -1,14 +1,14 @@
-//! What an endpoint is to be spared.
+//! The rate limits of a provider.
 
-use super::RateLimits;
 use super::check;
+use super::provider::RateLimits;
 use crate::config::faults::FaultLog;
 use crate::config::file::ProviderConfig;
 use crate::config::place::Path;
 
 pub fn limits(config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> RateLimits {
-    let whole = |key, given: Option<u64>, most| {
-        given.and_then(|value| check::whole(&value, 1..=most, &path.key(key), log))
+    let whole = |key, given: Option<u64>, max| {
+        given.and_then(|value| check::whole(&value, 1..=max, &path.key(key), log))
     };
     let requests = whole("requests_per_minute", config.requests_per_minute, 10_000_000);
     RateLimits {
@@ -19,7 +19,7 @@ pub fn limits(config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> RateL
     }
 }
 
-/// Of a built-in provider, about which the file can say nothing else.
+/// The limits of a built-in provider. The file may set nothing else of it.
 pub fn of_built_in(
     name: &str,
     config: &ProviderConfig,
@@ -37,7 +37,7 @@ pub fn of_built_in(
         let path = path.key(key);
         log.hide(&path);
         let message = format!("{name} is built in: only its limits can be set here");
-        log.key(&path, message, Some("give a provider of your own another name".to_owned()));
+        log.key(&path, message, Some("declare a provider with another name".to_owned()));
     }
     limits(config, path, log)
 }

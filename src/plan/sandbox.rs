@@ -5,7 +5,7 @@ use std::path::{self, PathBuf};
 use crate::config::faults::FaultLog;
 use crate::config::file::{NetworkConfig, SandboxConfig, UnsupportedConfig};
 use crate::config::place::Path;
-use crate::process::sandbox::Sandbox;
+use crate::process::Sandbox;
 use crate::text::quoted;
 
 /// A sandbox to start a program in.
@@ -33,7 +33,7 @@ impl SandboxChecker<'_> {
             network: !matches!(config.network, Some(NetworkConfig::None)),
             required: !warn,
         };
-        let lacking = sandbox.lacking();
+        let lacking = sandbox.unsupported();
         if let (Some(lacking), false) = (&lacking, warn) {
             let hint = "if_unsupported: warn runs the program with what can be enforced";
             self.log.key(path, format!("it cannot be enforced: {lacking}"), Some(hint.to_owned()));

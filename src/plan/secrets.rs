@@ -5,6 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::crew_plan::CrewPlan;
 use super::mcp::McpAccess;
+use super::provider::ProviderPlan;
 use super::tool_plan::{ToolKind, ToolPlan};
 use crate::secret::{Secrets, is_telling};
 use crate::template::Template;
@@ -12,16 +13,14 @@ use crate::template::Template;
 impl CrewPlan {
     /// API keys, and the values of headers, query parameters and variables with telling names.
     pub fn secrets(&self) -> Secrets {
-        let keys = self.providers.iter().filter_map(|provider| provider.api_key.as_ref());
-        let providers = self.providers.iter();
-        let named = providers.flat_map(|provider| provider.headers.iter().chain(&provider.query));
-        let named = named.map(|(name, value)| (name.as_str(), value.expose_secret()));
         let servers = self.mcp_servers.iter().flat_map(|server| of_server(&server.access));
-        let named = named.chain(servers).filter(|(name, _)| is_telling(name));
         let tools = self.tools().into_iter().flat_map(of_tool);
         let mut secrets = Secrets::default();
-        keys.chain(&self.secrets).for_each(|key| secrets.add(key.expose_secret()));
-        named.for_each(|(_, value)| secrets.add(value));
+        self.secrets.iter().for_each(|value| secrets.add(value.expose_secret()));
+        let providers = self.providers.iter().flat_map(ProviderPlan::secrets);
+        providers.for_each(|(_, value)| secrets.add(&value));
+        let servers = servers.filter(|(name, _)| is_telling(name));
+        servers.for_each(|(_, value)| secrets.add(value));
         let tools = tools.filter(|(name, _)| is_telling(name));
         tools.for_each(|(_, value)| secrets.add(value.source()));
         secrets

@@ -4,8 +4,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
 use super::*;
 use crate::template::agent_context;
 
@@ -72,8 +70,8 @@ agents:
     );
     let ModelPlan::Remote { provider: 0, model, label } = &file.agents[0].model else { panic!() };
     assert_eq!((model.as_str(), label.as_str()), ("a/b:c", "openai/a/b:c"));
-    assert_eq!(file.providers[1].base_url, "http://127.0.0.1:9/v1");
-    assert_eq!(file.providers[0].api_key.as_ref().unwrap().expose_secret(), "sk-test");
+    assert_eq!(file.providers[1].base_url.as_str(), "http://127.0.0.1:9/v1");
+    assert_eq!(file.providers[0].headers["authorization"], "Bearer sk-test");
     let system: Vec<String> = file.agents[1]
         .system
         .iter()

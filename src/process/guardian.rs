@@ -1,47 +1,46 @@
-//! One process for a run, started with its first tool: it forks a reaper for each tool, and when
-//! crew has gone, however that came about, it kills whatever is left below it.
+//! The process that forks a reaper for each tool, and kills everything below it when crew has gone.
 //!
-//! crew's end of the socket between them is held by crew alone, so the kernel tells of crew's death at once,
-//! also after SIGKILL. The guardian is an ancestor of every tool and adopts the orphans of a
-//! reaper that was killed, so nothing can be started that it would not find. If it is killed itself,
-//! crew adopts in its stead, and the next tool gets a new one.
+//! Only crew holds crew's end of the socket between them, so the kernel reports crew's death at
+//! once, even after SIGKILL. The guardian is an ancestor of every tool and adopts the orphans of a
+//! reaper that was killed, so it finds every process. If the guardian itself is killed, crew adopts
+//! its descendants and starts a new one for the next tool.
 
 use std::collections::BTreeSet;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use nix::unistd::{ForkResult, Pid, close, dup2_stdin, getpid};
 
-use crate::process::family;
-use crate::process::family::Rounds;
+use crate::process::kill_loop::{KillTimer, kill_until_gone};
+use crate::process::own_process::executable;
+use crate::process::process_tree::kill_children;
 use crate::process::protocol::{Notice, encode};
 use crate::process::reaper;
-use crate::process::sys;
-use crate::process::sys::{Reaped, Waiter};
+use crate::process::sys::{self, Waiter};
 
-/// What the guardian is called in a list of processes, and how it knows that it is one.
+/// The guardian's name in a list of processes, by which it also recognizes itself.
 const NAME: &str = "crew-guardian";
-/// How long killing goes on once crew has gone. The kernel needs a moment, not more.
+/// How long killing goes on after crew has gone. The kernel needs a moment, not more.
 const LAST_EFFORT: Duration = Duration::from_millis(500);
 
-/// How a guardian was found when it was let go.
+/// How a guardian ended when it was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dismissal {
+pub enum GuardianExit {
     AllGone,
-    /// What it could not end is crew's child now.
+    /// crew adopted the processes that the guardian could not kill.
     SomeLeft,
     /// It had been killed before.
     Lost,
 }
 
-/// crew's side of it.
+/// crew's handle of the guardian.
 #[derive(Debug)]
 pub struct Guardian {
     process: Child,
@@ -49,35 +48,35 @@ pub struct Guardian {
 }
 
 impl Guardian {
-    /// `open_files` is the soft limit that tools are to have; `None`: crew's own.
+    /// `open_files` is the soft limit on open files for tools; `None` leaves crew's own.
     ///
     /// # Errors
-    /// It could not be started.
+    /// The process could not be started.
     pub fn start(open_files: Option<u64>) -> io::Result<Self> {
         // In case the guardian dies before crew does.
         sys::adopt_orphans();
-        let (socket, theirs) = UnixStream::pair()?;
-        let process = Command::new(own_program()?)
+        let (socket, guardian_end) = UnixStream::pair()?;
+        let process = Command::new(executable()?)
             .arg0(NAME)
             .args(open_files.map(|limit| limit.to_string()))
-            // Any process of the user's may read a process's environment: no key is in this one.
+            // Other processes of the user can read the environment, so it must not contain a key.
             .env_clear()
-            // Ctrl-C on a terminal is crew's business.
+            // A Ctrl-C on the terminal must reach only crew.
             .process_group(0)
-            .stdin(OwnedFd::from(theirs))
+            .stdin(OwnedFd::from(guardian_end))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| io::Error::other(format!("crew's guardian did not start: {error}")))?;
+            .map_err(|error| io::Error::other(format!("cannot start crew's guardian: {error}")))?;
         socket.set_nonblocking(true)?;
         Ok(Self { process, socket })
     }
 
-    /// Has a reaper forked that takes its orders from `control`, for a tool with these standard
-    /// streams.
+    /// Makes the guardian fork a reaper that takes its orders from `control`, for a tool with these
+    /// standard streams.
     ///
     /// # Errors
-    /// The guardian is gone, or so far behind that its socket takes no more.
+    /// The guardian has gone, or its socket is full.
     pub fn hand_over(&self, control: &UnixStream, streams: &[OwnedFd; 3]) -> io::Result<()> {
         let [stdin, stdout, stderr] = streams.each_ref().map(AsRawFd::as_raw_fd);
         let descriptors = [control.as_raw_fd(), stdin, stdout, stderr];
@@ -87,10 +86,10 @@ impl Guardian {
         Ok(())
     }
 
-    /// Lets go of it, upon which it kills whatever is left and ends; kills it if it does not within
-    /// `limit`.
-    pub async fn dismiss(mut self, limit: Duration) -> Dismissal {
-        let was_there = matches!(self.process.try_wait(), Ok(None));
+    /// Closes the socket, after which the guardian kills every process below it and ends. Kills the
+    /// guardian if it has not ended within `limit`.
+    pub async fn close(mut self, limit: Duration) -> GuardianExit {
+        let was_alive = matches!(self.process.try_wait(), Ok(None));
         drop(self.socket);
         let ended = tokio::time::timeout(limit, async {
             loop {
@@ -101,27 +100,22 @@ impl Guardian {
             }
         });
         match ended.await {
-            Ok(Ok(Some(_))) if !was_there => Dismissal::Lost,
-            Ok(Ok(Some(status))) if status.success() => Dismissal::AllGone,
-            Ok(Ok(Some(_)) | Err(_)) => Dismissal::SomeLeft,
+            Ok(Ok(Some(_))) if !was_alive => GuardianExit::Lost,
+            Ok(Ok(Some(status))) if status.success() => GuardianExit::AllGone,
+            Ok(Ok(Some(_)) | Err(_)) => GuardianExit::SomeLeft,
             _ => {
                 let _ = self.process.kill();
-                // At once: it was killed.
+                // It returns at once, since the guardian was killed.
                 let _ = self.process.wait();
-                Dismissal::SomeLeft
+                GuardianExit::SomeLeft
             }
         }
     }
 }
 
-/// The program that runs, also if its file has been replaced meanwhile.
-fn own_program() -> io::Result<std::path::PathBuf> {
-    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
-}
-
-/// Makes this process the guardian if it was started as one; to be asked before anything else is
-/// done. `None` if it was not, else how it ended.
-pub fn take_over() -> Option<std::process::ExitCode> {
+/// Runs this process as the guardian if crew started it as one, and returns its exit code; `None`
+/// if not. Call it before anything else: the guardian must have only one thread.
+pub fn run_as_guardian() -> Option<ExitCode> {
     let mut arguments = std::env::args_os();
     if arguments.next().is_none_or(|name| name != NAME) {
         return None;
@@ -132,31 +126,31 @@ pub fn take_over() -> Option<std::process::ExitCode> {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
     }
     Some(match Waiter::new().map(guard) {
-        Ok(true) => std::process::ExitCode::SUCCESS,
-        _ => std::process::ExitCode::FAILURE,
+        Ok(true) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     })
 }
 
-/// Serves until crew has gone. True if nothing is left.
+/// Forks reapers until crew has gone, then kills everything. Returns whether nothing is left.
 fn guard(waiter: Waiter) -> bool {
     sys::adopt_orphans();
     let stdin = io::stdin();
     let mut reapers = BTreeSet::new();
-    // Of a reaper that was killed, while they are being killed.
-    let mut orphans: Option<Rounds> = None;
+    // Set while the orphans of a killed reaper are being killed.
+    let mut killing: Option<KillTimer> = None;
     loop {
-        while let Reaped::Child(pid, status) = sys::reap() {
-            // One that ended well has seen all of its tool go.
-            if reapers.remove(&pid) && !status.success() {
-                orphans = Some(Rounds::new());
+        sys::reap_all(|child, status| {
+            // A reaper that exits successfully has seen its tool end completely.
+            if reapers.remove(&child) && !status.success() {
+                killing = Some(KillTimer::new());
             }
-        }
-        if orphans.as_mut().is_some_and(Rounds::is_due)
-            && family::kill_children(getpid(), |child| !reapers.contains(&child)).is_empty()
+        });
+        if killing.as_mut().is_some_and(KillTimer::is_due)
+            && kill_children(getpid(), |child| !reapers.contains(&child)).is_empty()
         {
-            orphans = None;
+            killing = None;
         }
-        if !waiter.wait(Some(stdin.as_fd()), orphans.as_ref().map(Rounds::until_next)) {
+        if !waiter.wait(Some(stdin.as_fd()), killing.as_ref().map(KillTimer::until_next)) {
             continue;
         }
         match receive() {
@@ -166,13 +160,13 @@ fn guard(waiter: Waiter) -> bool {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Of a socket that does not work crew may have gone as well.
-            Ok(None) | Err(_) => return kill_everything(&waiter),
+            // If the socket fails, crew can no longer be seen to go.
+            Ok(None) | Err(_) => return kill_until_gone(&waiter, LAST_EFFORT, None),
         }
     }
 }
 
-/// Forks a reaper; in the reaper itself this never returns.
+/// Forks a reaper. In the reaper it does not return.
 #[expect(clippy::exit, reason = "a forked process has nothing to return to")]
 #[expect(unsafe_code, reason = "see sys::fork_single_threaded")]
 fn fork_reaper(mut control: UnixStream, streams: [OwnedFd; 3], waiter: &Waiter) -> Option<Pid> {
@@ -180,7 +174,7 @@ fn fork_reaper(mut control: UnixStream, streams: [OwnedFd; 3], waiter: &Waiter) 
     match unsafe { sys::fork_single_threaded() } {
         Ok(ForkResult::Parent { child }) => Some(child),
         Ok(ForkResult::Child) => {
-            // As long as a reaper held the guardian's socket, crew could not see the guardian die.
+            // If a reaper held the guardian's socket, crew could not notice the guardian's death.
             match std::fs::File::open("/dev/null") {
                 Ok(nothing) => drop(dup2_stdin(nothing)),
                 Err(_) => drop(close(io::stdin().as_raw_fd())),
@@ -195,8 +189,8 @@ fn fork_reaper(mut control: UnixStream, streams: [OwnedFd; 3], waiter: &Waiter) 
     }
 }
 
-/// What one reaper needs; `None` when crew has gone.
-#[expect(unsafe_code, reason = "the kernel hands over bare descriptors")]
+/// Receives the socket and the standard streams for one reaper; `None` if crew has gone.
+#[expect(unsafe_code, reason = "the kernel passes raw descriptors")]
 fn receive() -> io::Result<Option<(UnixStream, [OwnedFd; 3])>> {
     let mut byte = [0];
     let mut iov = [IoSliceMut::new(&mut byte)];
@@ -206,7 +200,7 @@ fn receive() -> io::Result<Option<(UnixStream, [OwnedFd; 3])>> {
     if message.bytes == 0 {
         return Ok(None);
     }
-    // SAFETY: the kernel has just made them for this process, and nothing else knows them.
+    // SAFETY: the kernel has just opened it for this process, and nothing else owns it.
     let owned = |descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) };
     let descriptors = message.cmsgs()?.flat_map(|message| match message {
         ControlMessageOwned::ScmRights(descriptors) => descriptors,
@@ -214,31 +208,11 @@ fn receive() -> io::Result<Option<(UnixStream, [OwnedFd; 3])>> {
     });
     let descriptors: Vec<OwnedFd> = descriptors.map(owned).collect();
     for descriptor in &descriptors {
-        // A tool must not inherit what leads to crew.
+        // A tool must not inherit a socket that leads to crew.
         fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     }
     let [control, stdin, stdout, stderr] = descriptors
         .try_into()
-        .map_err(|_some| io::Error::other("crew sent not all descriptors"))?;
+        .map_err(|_some| io::Error::other("crew did not send all descriptors"))?;
     Ok(Some((control.into(), [stdin, stdout, stderr])))
-}
-
-/// The last thing done. Where the kernel does not tell who descends from whom, the reapers do this
-/// by themselves when crew has gone, and are only waited for.
-fn kill_everything(waiter: &Waiter) -> bool {
-    let (started, mut rounds) = (Instant::now(), Rounds::new());
-    while started.elapsed() < LAST_EFFORT {
-        loop {
-            match sys::reap() {
-                Reaped::Child(..) => {}
-                Reaped::NoChildren => return true,
-                Reaped::NoneYet => break,
-            }
-        }
-        if rounds.is_due() {
-            family::kill_all(getpid());
-        }
-        waiter.wait(None, Some(rounds.until_next()));
-    }
-    false
 }

@@ -1,39 +1,37 @@
-//! A model server's answer: it depends on what was sent, never on the packets, and what is kept of
-//! it follows from the limits.
+//! The response of a model server: its meaning depends on its bytes, not on how they are cut, and the
+//! kept part of it is within the limits.
 
 use std::collections::HashSet;
 
 use super::pieces;
 use crate::chat::ChatReply;
-use crate::provider::ChatDelta;
-use crate::provider::anthropic::Anthropic;
-use crate::provider::calls::{Calls, MAX_CALLS, Piece};
-use crate::provider::draft::Fault;
-use crate::provider::gemini::Gemini;
-use crate::provider::openai::OpenAi;
-use crate::provider::protocol::Protocol;
-use crate::provider::reading::Reading;
+use crate::provider::answer::BodyError;
+use crate::provider::body_decoder::BodyDecoder;
+use crate::provider::calls::{CallFragment, Calls, MAX_CALLS};
+use crate::provider::protocol::{Progress, Protocol};
 use crate::provider::sse::{Decoder, Flow, Item, TooLong};
+use crate::provider::{ChatDelta, protocol_for};
+use crate::vendor::Api;
 
-/// Small, so that small inputs reach it.
-const MOST_OF_AN_EVENT: usize = 200;
+/// Small, so that small inputs exceed it.
+const MAX_EVENT: usize = 200;
 const MAX_ANSWER: usize = 64;
 
-/// The events of a stream are the same however it is cut, and no longer than the limit.
+/// The events of a stream do not depend on where it is cut, and are within the limit.
 pub fn events(bytes: &[u8], cuts: &[usize]) {
     let whole = decode(&[bytes]);
     if let Ok(items) = &whole {
         let kept: usize = items.iter().map(|(_, data)| data.len()).sum();
         assert!(kept <= bytes.len(), "{kept} bytes of events from {}", bytes.len());
-        assert!(items.iter().all(|(_, data)| data.len() <= MOST_OF_AN_EVENT));
+        assert!(items.iter().all(|(_, data)| data.len() <= MAX_EVENT));
     }
     assert_eq!(decode(&pieces(bytes, cuts)), whole, "cut at {cuts:?}");
     assert_eq!(decode(&bytes.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
 }
 
-/// Every item with what kind it is.
+/// Every item with its kind.
 fn decode(pieces: &[&[u8]]) -> Result<Vec<(&'static str, Vec<u8>)>, TooLong> {
-    let mut decoder = Decoder::new(MOST_OF_AN_EVENT);
+    let mut decoder = Decoder::new(MAX_EVENT);
     let mut items = Vec::new();
     let mut on_item = |item: Item<'_>| {
         items.push(match item {
@@ -50,22 +48,23 @@ fn decode(pieces: &[&[u8]]) -> Result<Vec<(&'static str, Vec<u8>)>, TooLong> {
     Ok(items)
 }
 
-/// In every protocol an answer is the same however its body is cut, and within `max_answer`.
+/// In every API an answer does not depend on where its body is cut, and is within `max_answer`.
 pub fn body(bytes: &[u8], cuts: &[usize]) {
-    for protocol in [&OpenAi as &dyn Protocol, &Anthropic, &Gemini] {
-        body_in(protocol, bytes, cuts);
+    for api in Api::ALL {
+        body_in(protocol_for(api), bytes, cuts);
     }
 }
 
-fn body_in(protocol: &dyn Protocol, bytes: &[u8], cuts: &[usize]) {
+fn body_in(protocol: &Protocol, bytes: &[u8], cuts: &[usize]) {
     let whole = read(protocol, &[bytes]);
-    let (result, told) = &whole;
-    assert!(told.len() <= MAX_ANSWER, "{} bytes were told", told.len());
+    let (result, text) = &whole;
+    assert!(text.len() <= MAX_ANSWER, "{} bytes of text", text.len());
     if let Ok(reply) = result {
-        assert_eq!(reply.has_text, !told.is_empty());
+        assert_eq!(reply.has_text, !text.is_empty());
         assert!(reply.tool_calls.len() <= MAX_CALLS);
-        let calls = reply.tool_calls.iter().map(|call| call.name.len() + call.arguments.len());
-        // Arguments that were left out are `{}`.
+        let calls = reply.tool_calls.iter().map(|call| call.to_its_source());
+        let calls = calls.map(|call| call.name.len() + call.arguments.len());
+        // Missing arguments become `{}`.
         let kept = calls.sum::<usize>() - 2 * reply.tool_calls.len().min(MAX_ANSWER);
         assert!(kept <= MAX_ANSWER, "{kept} bytes of calls");
     }
@@ -73,37 +72,37 @@ fn body_in(protocol: &dyn Protocol, bytes: &[u8], cuts: &[usize]) {
     assert_eq!(read(protocol, &bytes.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
 }
 
-/// What came of the body, and the text told meanwhile.
-fn read(protocol: &dyn Protocol, pieces: &[&[u8]]) -> (Result<ChatReply, Fault>, String) {
-    let mut reading = Reading::new(MAX_ANSWER, protocol.parser());
-    let mut told = String::new();
+/// The reply of a body, and the text that was emitted.
+fn read(protocol: &Protocol, pieces: &[&[u8]]) -> (Result<ChatReply, BodyError>, String) {
+    let mut decoder = BodyDecoder::new(MAX_ANSWER, (protocol.parser)());
+    let mut emitted = String::new();
     let mut on_delta = |delta: ChatDelta<'_>| {
         if let ChatDelta::Text(text) = delta {
-            told.push_str(text);
+            emitted.push_str(text);
         }
     };
     let mut whole = || {
         for piece in pieces {
-            if reading.push(piece, &mut on_delta)? {
+            if decoder.push(piece, &mut on_delta)? == Progress::Complete {
                 return Ok(());
             }
         }
-        reading.end(&mut on_delta)
+        decoder.end(&mut on_delta)
     };
-    let result = whole().and_then(|()| reading.into_reply("here/m"));
-    (result, told)
+    let result = whole().and_then(|()| decoder.into_reply("here/m"));
+    (result, emitted)
 }
 
 /// A fragment of a tool call: index, id, name, arguments.
 pub type Fragment<'a> = (Option<u64>, &'a str, &'a str, &'a str);
 
-/// Of any fragments come calls with an id each, no argument is lost or made up, and what is kept
-/// is counted.
+/// Any fragments become calls with distinct ids. No argument is lost or invented, and everything
+/// kept is counted.
 pub fn fragments(fragments: &[Fragment<'_>]) {
     let mut calls = Calls::default();
     let (mut counted, mut sent) = (0, String::new());
     for &(index, id, name, arguments) in fragments {
-        match calls.add(Piece { index, id, name, arguments }) {
+        match calls.add(CallFragment { index, id, name, arguments }) {
             Ok(kept) => counted += kept,
             Err(_) => return,
         }
@@ -115,7 +114,7 @@ pub fn fragments(fragments: &[Fragment<'_>]) {
     assert_eq!(ids.len(), whole.len(), "{whole:?}");
     let kept: usize = whole.iter().map(|call| call.name.len() + call.arguments.len()).sum();
     assert!(kept <= counted + "{}".len() * whole.len(), "{kept} bytes kept, {counted} counted");
-    // Which call a fragment belongs to is decided elsewhere; here only that it belongs to one.
+    // Each fragment belongs to one call. Unit tests check to which.
     let left_out = |arguments: &str| matches!(arguments, "{}" | "");
     if whole.iter().all(|call| !left_out(&call.arguments)) {
         let joined: String = whole.iter().map(|call| call.arguments.as_str()).collect();
@@ -129,7 +128,7 @@ fn sorted(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The arguments of one call are the same however they are cut.
+/// The arguments of one call do not depend on where they are cut.
 pub fn arguments(arguments: &str, cuts: &[usize]) {
     let cuts: Vec<usize> = cuts.iter().map(|&cut| arguments.floor_char_boundary(cut)).collect();
     let assemble = |pieces: &[&[u8]]| {
@@ -137,7 +136,7 @@ pub fn arguments(arguments: &str, cuts: &[usize]) {
         for (at, piece) in pieces.iter().enumerate() {
             let text = std::str::from_utf8(piece).expect("cut between characters");
             let name = if at == 0 { "df" } else { "" };
-            let piece = Piece { index: Some(0), id: "", name, arguments: text };
+            let piece = CallFragment { index: Some(0), id: "", name, arguments: text };
             calls.add(piece).expect("one call");
         }
         calls.into_calls()

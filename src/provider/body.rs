@@ -1,4 +1,4 @@
-//! The body of an answer, in pieces, each with a bound to the silence before it.
+//! The body of a response in pieces, with a limit for the silence before each.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,25 +7,24 @@ use reqwest::Response;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-/// How long, and how many bytes, the end of an answered call may take to come before its
-/// connection is given up.
+/// The limits of reading the rest of a body after its answer. Beyond them its connection is closed.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
-const RELEASE_BYTES: usize = 64 * 1024;
+const MAX_RELEASE: usize = 64 * 1024;
 
-/// The body of a success, in pieces.
+/// The body of a success.
 #[derive(Debug)]
 pub struct Body {
     response: Response,
     idle: Duration,
-    /// One for all pieces: to set one for each takes longer than to read the piece. It rings when
-    /// the first silence may be too long, and is set anew if another has begun since.
+    /// One timer for all pieces: setting one for each takes longer than reading the piece. It fires
+    /// when the first silence may be too long, and is reset if another has begun since.
     alarm: Pin<Box<Sleep>>,
 }
 
-/// Why there is no next piece.
+/// Why no next piece arrived.
 #[derive(Debug)]
 pub enum NoPiece {
-    /// For as long as the request allows.
+    /// For this long, the request's limit.
     Silence(Duration),
     Broken(reqwest::Error),
 }
@@ -35,10 +34,10 @@ impl Body {
         Self { response, idle, alarm: Box::pin(sleep(idle)) }
     }
 
-    /// The next piece as it arrives, `None` at the end. Bounds each silence, not the whole.
+    /// Waits for the next piece; `None` at the end. Limits each silence, not the whole.
     pub async fn next(&mut self) -> Result<Option<impl AsRef<[u8]> + use<>>, NoPiece> {
-        // What little arrives can unpack to much, all of it without a wait: the others, and the
-        // signals, get their turn between the pieces.
+        // A few compressed bytes can unpack to many pieces without a wait: other tasks and signals
+        // get their turn between them.
         tokio::task::coop::consume_budget().await;
         let end = Instant::now() + self.idle;
         let mut piece = std::pin::pin!(self.response.chunk());
@@ -55,12 +54,11 @@ impl Body {
         }
     }
 
-    /// Reads what follows the last event, so that the connection can serve the next call. Nobody
-    /// waits for it: a server may hold the connection for as long as it likes.
+    /// Reads the rest of the body in the background, so that the connection can serve the next call.
     pub fn release(mut self) {
         tokio::spawn(async move {
             let rest = async {
-                let mut room = RELEASE_BYTES;
+                let mut room = MAX_RELEASE;
                 while let Ok(Some(piece)) = self.response.chunk().await
                     && piece.len() <= room
                 {

@@ -1,19 +1,19 @@
-//! Tool calls put together from their fragments.
+//! Tool calls assembled from their fragments.
 //!
-//! OpenAI's protocol numbers the calls of a turn and gives id and name with the first fragment of
-//! each. Servers leave out the number, number every call 0, leave out ids, or repeat id and name
-//! with every fragment; which call a fragment belongs to is decided here, in one place.
+//! OpenAI's API numbers the calls of a turn and sends id and name with the first fragment of each.
+//! Servers leave out the number, number every call 0, leave out ids, or repeat id and name in every
+//! fragment. This file decides which call a fragment belongs to.
 
 use std::collections::HashSet;
 
 use crate::chat::ToolCall;
 
-/// Tool calls in one turn; no honest answer has more.
+/// The limit of tool calls in one turn. Models make far fewer.
 pub const MAX_CALLS: usize = 128;
 
-/// One fragment; what the server left out is empty.
+/// One fragment. A field that the server left out is empty.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Piece<'a> {
+pub struct CallFragment<'a> {
     pub index: Option<u64>,
     pub id: &'a str,
     pub name: &'a str,
@@ -21,10 +21,10 @@ pub struct Piece<'a> {
 }
 
 #[derive(Debug, Default)]
-pub struct Calls(Vec<Partial>);
+pub struct Calls(Vec<PartialCall>);
 
 #[derive(Debug, Default)]
-struct Partial {
+struct PartialCall {
     index: Option<u64>,
     id: String,
     name: String,
@@ -32,49 +32,50 @@ struct Partial {
     end: JsonEnd,
 }
 
-/// More than [`MAX_CALLS`].
+/// A turn exceeds [`MAX_CALLS`].
 #[derive(Debug)]
-pub struct TooMany;
+pub struct TooManyCalls;
 
 impl Calls {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds a fragment; returns how many bytes of it were kept.
-    pub fn add(&mut self, piece: Piece<'_>) -> Result<usize, TooMany> {
-        if piece.id.is_empty() && piece.name.is_empty() && piece.arguments.is_empty() {
+    /// Adds a fragment. Returns how many bytes of it were kept.
+    pub fn add(&mut self, fragment: CallFragment<'_>) -> Result<usize, TooManyCalls> {
+        if fragment.id.is_empty() && fragment.name.is_empty() && fragment.arguments.is_empty() {
             return Ok(0);
         }
-        let at = match self.find(piece) {
+        let at = match self.find(fragment) {
             Some(at) => at,
-            None if self.0.len() == MAX_CALLS => return Err(TooMany),
+            None if self.0.len() == MAX_CALLS => return Err(TooManyCalls),
             None => {
-                self.0.push(Partial { index: piece.index, ..Partial::default() });
+                self.0.push(PartialCall { index: fragment.index, ..PartialCall::default() });
                 self.0.len() - 1
             }
         };
-        Ok(self.0[at].add(piece))
+        Ok(self.0[at].add(fragment))
     }
 
-    /// The call that the fragment goes on with; `None` if it starts one.
-    fn find(&self, piece: Piece<'_>) -> Option<usize> {
-        let fits = |call: &&Partial| piece.index.is_none() || call.index == piece.index;
-        let same_id = |call: &&Partial| !piece.id.is_empty() && call.id == piece.id && fits(call);
+    /// The position of the call that the fragment continues; `None` if it starts one.
+    fn find(&self, fragment: CallFragment<'_>) -> Option<usize> {
+        let fits = |call: &&PartialCall| fragment.index.is_none() || call.index == fragment.index;
+        let same_id =
+            |call: &&PartialCall| !fragment.id.is_empty() && call.id == fragment.id && fits(call);
         let calls = || self.0.iter().enumerate().rev();
         let (at, call) = calls()
             .find(|(_, call)| same_id(call))
             .or_else(|| calls().find(|(_, call)| fits(call)))?;
-        call.goes_on_with(piece).then_some(at)
+        call.continues_with(fragment).then_some(at)
     }
 
-    /// The whole calls, in the order they were begun.
+    /// The calls, in the order in which they began.
     pub fn into_calls(self) -> Vec<ToolCall> {
         let mut ids = HashSet::new();
-        let mut whole = Vec::with_capacity(self.0.len());
+        let mut calls = Vec::with_capacity(self.0.len());
         for (at, call) in self.0.into_iter().enumerate() {
             let mut id = call.id;
-            // Results are matched to calls by id, so each needs its own.
+            // Results are matched to calls by id, so each call needs its own.
             if id.is_empty() {
                 id = format!("call_{}", at + 1);
             }
@@ -85,42 +86,42 @@ impl Calls {
                 "" | "null" => "{}".to_owned(),
                 _ => call.arguments,
             };
-            whole.push(ToolCall { id, name: call.name, arguments });
+            calls.push(ToolCall { id, name: call.name, arguments });
         }
-        whole
+        calls
     }
 }
 
-impl Partial {
-    fn goes_on_with(&self, piece: Piece<'_>) -> bool {
-        // A call always starts with its name.
-        if piece.name.is_empty() {
+impl PartialCall {
+    fn continues_with(&self, fragment: CallFragment<'_>) -> bool {
+        // Every call starts with its name.
+        if fragment.name.is_empty() {
             return true;
         }
-        let another_id = !piece.id.is_empty() && !self.id.is_empty() && piece.id != self.id;
-        let after_the_end = self.end.reached && !piece.arguments.trim().is_empty();
-        // A name comes in fragments only where an index holds them together.
-        let another_name = piece.name != self.name
+        let another_id = !fragment.id.is_empty() && !self.id.is_empty() && fragment.id != self.id;
+        let after_the_end = self.end.reached && !fragment.arguments.trim().is_empty();
+        // A name comes in fragments only where an index connects them.
+        let another_name = fragment.name != self.name
             && !self.name.is_empty()
-            && (!self.arguments.is_empty() || piece.index.is_none());
+            && (!self.arguments.is_empty() || fragment.index.is_none());
         !another_id && !after_the_end && !another_name
     }
 
-    fn add(&mut self, piece: Piece<'_>) -> usize {
+    fn add(&mut self, fragment: CallFragment<'_>) -> usize {
         let before = self.id.len() + self.name.len() + self.arguments.len();
         if self.id.is_empty() {
-            self.id.push_str(piece.id);
+            self.id.push_str(fragment.id);
         }
-        if self.name != piece.name {
-            self.name.push_str(piece.name);
+        if self.name != fragment.name {
+            self.name.push_str(fragment.name);
         }
-        self.arguments.push_str(piece.arguments);
-        self.end.read(piece.arguments);
+        self.arguments.push_str(fragment.arguments);
+        self.end.push(fragment.arguments);
         self.id.len() + self.name.len() + self.arguments.len() - before
     }
 }
 
-/// Sees when a JSON object is complete, reading every byte once.
+/// Finds the end of a JSON object, reading every byte once as it arrives.
 #[derive(Debug, Default)]
 struct JsonEnd {
     depth: usize,
@@ -130,7 +131,7 @@ struct JsonEnd {
 }
 
 impl JsonEnd {
-    fn read(&mut self, text: &str) {
+    fn push(&mut self, text: &str) {
         for byte in text.bytes() {
             if self.in_string {
                 match byte {
@@ -156,7 +157,6 @@ impl JsonEnd {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     type Row<'a> = (Option<u64>, &'a str, &'a str, &'a str);
@@ -164,13 +164,13 @@ mod tests {
     fn assemble(pieces: &[Row<'_>]) -> Vec<(String, String, String)> {
         let mut calls = Calls::default();
         for &(index, id, name, arguments) in pieces {
-            assert!(calls.add(Piece { index, id, name, arguments }).is_ok());
+            assert!(calls.add(CallFragment { index, id, name, arguments }).is_ok());
         }
         calls.into_calls().into_iter().map(|call| (call.id, call.name, call.arguments)).collect()
     }
 
     #[test]
-    fn fragments() {
+    fn every_way_to_send_fragments() {
         type Case<'a> = (&'a str, &'a [Row<'a>], &'a [(&'a str, &'a str, &'a str)]);
         let cases: &[Case<'_>] = &[
             (
@@ -273,8 +273,9 @@ mod tests {
     #[test]
     fn the_number_of_calls_is_bounded() {
         let mut calls = Calls::default();
-        let mut add =
-            |index| calls.add(Piece { index: Some(index), name: "df", ..Piece::default() });
+        let mut add = |index| {
+            calls.add(CallFragment { index: Some(index), name: "df", ..CallFragment::default() })
+        };
         assert!((0..MAX_CALLS as u64).all(|index| add(index).is_ok()));
         assert!(add(u64::MAX).is_err());
         assert!(add(0).is_ok());

@@ -1,81 +1,77 @@
-//! One model server as every protocol sees it: where it is, who asks, and errors that say what
-//! happened, to what, and what to do, without telling a secret.
+//! One model server, whatever its API: its address, its key, and errors that say what happened, to
+//! what, and what to do, without revealing a secret.
 
 use std::convert::Infallible;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 use futures::stream;
 use jiff::Timestamp;
-use reqwest::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
-};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
-use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::{Body, NoPiece};
-use super::failure::{self, ServerError};
-use super::protocol::Protocol;
-use super::{Effect, ProviderError, reset};
-use crate::net;
-use crate::net::{CONNECT_TIMEOUT, SetupError};
+use super::error::{Effect, ProviderError};
+use super::quirks::Quirks;
+use super::retry_after::{rate_limit_reset, retry_after};
+use super::server_error::ServerError;
+use crate::net::{self, CONNECT_TIMEOUT};
 use crate::plan::ProviderPlan;
 use crate::report::{ErrorKind, Scope};
 use crate::secret::Secrets;
-use crate::secret::is_telling;
+use crate::untrusted::Untrusted;
 
-/// What is read of the body of an error.
-const ERROR_BODY_BYTES: usize = 64 * 1024;
-
-/// The plan's base URL, checked.
-pub fn base_url(plan: &ProviderPlan) -> Result<Url, SetupError> {
-    let fault = |what: &str| SetupError(format!("provider {}: base_url {what}", plan.name));
-    let url = Url::parse(&plan.base_url).map_err(|error| fault(&format!("is no URL: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(fault("must start with http:// or https://"));
-    }
-    Ok(url)
-}
+/// The part of an error's body that is read.
+const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// One model server. Shared by all agents that use it.
 #[derive(Debug)]
 pub struct Endpoint {
     client: Client,
-    /// The plan's base URL, with its query.
-    base: Url,
+    /// With the query of every call.
+    base_url: Url,
     headers: HeaderMap,
     secrets: Secrets,
     name: String,
-    /// What to do when the key is refused.
+    /// What to do if the server rejects the key.
     key_advice: String,
 }
 
+/// Why a request brought no answer.
+#[derive(Debug)]
+pub struct PostError {
+    pub error: ProviderError,
+    /// The quirks of the server that the error revealed.
+    pub quirks: Quirks,
+}
+
+impl From<ProviderError> for PostError {
+    fn from(error: ProviderError) -> Self {
+        Self { error, quirks: Quirks::default() }
+    }
+}
+
 impl Endpoint {
-    pub fn new(
-        plan: &ProviderPlan,
-        client: Client,
-        protocol: &dyn Protocol,
-    ) -> Result<Self, SetupError> {
-        let mut base = base_url(plan)?;
+    pub fn new(plan: &ProviderPlan, client: Client) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        let accepted = HeaderValue::from_static("text/event-stream, application/json");
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (ACCEPT, accepted)]);
+        headers.extend(plan.headers.clone());
         let mut secrets = Secrets::default();
-        secrets.add(base.password().unwrap_or_default());
-        for (name, value) in &plan.query {
-            base.query_pairs_mut().append_pair(name, value.expose_secret());
-            if is_telling(name) {
-                secrets.add(value.expose_secret());
-            }
-        }
-        let headers = headers(plan, protocol, &mut secrets)?;
-        Ok(Self {
+        secrets.add(plan.base_url.password().unwrap_or_default());
+        plan.secrets().for_each(|(_, value)| secrets.add(&value));
+        let sensitive = headers.values().filter(|value| value.is_sensitive());
+        sensitive.for_each(|value| secrets.add(&String::from_utf8_lossy(value.as_bytes())));
+        Self {
             client,
-            base,
+            base_url: plan.base_url.clone(),
             headers,
             secrets,
             name: plan.name.clone(),
             key_advice: key_advice(plan),
-        })
+        }
     }
 
     /// The provider's name.
@@ -83,56 +79,57 @@ impl Endpoint {
         &self.name
     }
 
-    /// What calls go below.
-    pub fn base(&self) -> &Url {
-        &self.base
+    pub fn base_url(&self) -> &Url {
+        &self.base_url
     }
 
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
-    /// Sends one request and waits for the head of a success; any other answer is an error.
+    /// Sends one request and waits for the head of a success. Any other response is an error.
     pub async fn post(
         &self,
         url: Url,
         body: Vec<u8>,
         idle: Duration,
         on_sent: impl FnOnce(),
-    ) -> Result<Body, ProviderError> {
+    ) -> Result<Body, PostError> {
         let (tell, sent) = oneshot::channel();
         let length = body.len();
-        // The body is asked for when there is a connection to send it on.
+        // The client takes the body when it has a connection to send it on.
         let body = stream::once(async move {
             let _ = tell.send(());
             Ok::<_, Infallible>(body)
         });
         let request = self.client.post(url.clone()).headers(self.headers.clone());
         let request = request.header(CONTENT_LENGTH, length).body(reqwest::Body::wrap_stream(body));
-        let mut answer = std::pin::pin!(timeout(idle, request.send()));
+        let mut response = std::pin::pin!(timeout(idle, request.send()));
         let early = tokio::select! {
-            answer = &mut answer => Some(answer),
+            response = &mut response => Some(response),
             _ = sent => None,
         };
         on_sent();
-        let answer = match early {
-            Some(answer) => answer,
-            None => answer.await,
+        let response = match early {
+            Some(response) => response,
+            None => response.await,
         };
-        match answer {
-            Err(_) => Err(self.lost(NoPiece::Silence(idle))),
-            Ok(Err(error)) => Err(self.lost(NoPiece::Broken(error))),
+        match response {
+            Err(_) => Err(self.lost(NoPiece::Silence(idle)).into()),
+            Ok(Err(error)) => Err(self.lost(NoPiece::Broken(error)).into()),
             Ok(Ok(response)) if response.status().is_success() => Ok(Body::new(response, idle)),
-            Ok(Ok(response)) => Err(self.refusal(&url, response, idle).await),
+            Ok(Ok(response)) if response.status().is_redirection() => {
+                Err(self.redirect(&url, &response).into())
+            }
+            Ok(Ok(response)) => Err(self.rejection(&url, response, idle).await),
         }
     }
 
-    /// An error of this endpoint, in its own words as far as they go.
     pub fn error(&self, kind: ErrorKind, message: impl Display) -> ProviderError {
         ProviderError {
             kind,
             scope: None,
-            message: format!("{}: {message}", self.name),
+            message: Untrusted::new(format!("{}: {message}", self.name)),
             retryable: false,
             retry_after: None,
             finish_reason: None,
@@ -140,108 +137,100 @@ impl Endpoint {
         }
     }
 
-    /// An error the server described inside a success.
-    pub fn told(&self, error: &ServerError) -> ProviderError {
+    /// The error for one that the server reported inside a success.
+    pub fn reported(&self, error: &ServerError) -> ProviderError {
         let verdict = error.verdict(None);
-        let words = error.message.as_deref().unwrap_or("no message");
-        let mut told = self.error(
-            verdict.kind,
-            format_args!("the server reported an error: {}", self.secrets.quote(words)),
-        );
-        told.retryable = verdict.retryable;
-        told.retry_after = error.retry_after;
-        told.effect = error.effect(None, verdict);
-        told
+        let words = self.words(error);
+        ProviderError {
+            retryable: verdict.retryable,
+            retry_after: error.retry_after,
+            effect: error.effect(None, verdict),
+            ..self.error(verdict.kind, format_args!("the server reported an error: {words}"))
+        }
     }
 
-    /// The answer did not come, or not to its end. `retryable` holds if nothing of it had come.
+    /// The error for a response that did not arrive, or not to its end. `retryable` assumes that
+    /// nothing of an answer arrived.
     pub fn lost(&self, cause: NoPiece) -> ProviderError {
+        let host = self.host_port();
         match cause {
-            NoPiece::Broken(error) => self.broken(error),
-            NoPiece::Silence(idle) => {
-                let place = self.host_port();
-                let message = format!(
-                    "nothing came from {place} for {idle:?}; a slow model may need a longer idle_timeout"
-                );
-                ProviderError {
-                    scope: Some(Scope::Model),
-                    ..self.error(ErrorKind::Timeout, message)
-                }
+            NoPiece::Silence(idle) => ProviderError {
+                scope: Some(Scope::Model),
+                ..self.error(
+                    ErrorKind::Timeout,
+                    format_args!(
+                        "no data from {host} for {idle:?}; a slow model may need a longer idle_timeout"
+                    ),
+                )
+            },
+            NoPiece::Broken(error) if error.is_connect() && error.is_timeout() => ProviderError {
+                scope: Some(Scope::Model),
+                retryable: true,
+                ..self.error(
+                    ErrorKind::Timeout,
+                    format_args!("cannot connect to {host} within {CONNECT_TIMEOUT:?}"),
+                )
+            },
+            NoPiece::Broken(error) => {
+                // A certificate that is rejected now will not be accepted in a second.
+                let retryable = !net::rejects_certificate(&error);
+                let is_connect = error.is_connect();
+                // Without the URL: its query may hold a secret in an encoding of its own.
+                let cause = self.secrets.quote(&net::innermost(&error.without_url()));
+                let message = if is_connect {
+                    format!("cannot connect to {host}: {cause}")
+                } else {
+                    format!("the connection to {host} broke: {cause}")
+                };
+                ProviderError { retryable, ..self.error(ErrorKind::Network, message) }
             }
         }
     }
 
-    /// The connection could not be made, or did not last.
-    fn broken(&self, error: reqwest::Error) -> ProviderError {
-        let place = self.host_port();
-        let is_connect = error.is_connect();
-        if error.is_connect() && error.is_timeout() {
-            let message = format!("could not connect to {place} within {CONNECT_TIMEOUT:?}");
-            return ProviderError {
-                scope: Some(Scope::Model),
-                retryable: true,
-                ..self.error(ErrorKind::Timeout, message)
-            };
-        }
-        // Its query may hold a secret, in a spelling of its own.
-        let cause = self.secrets.quote(&net::innermost(&error.without_url()));
-        let message = if is_connect {
-            format!("could not connect to {place}: {cause}")
-        } else {
-            format!("the connection to {place} broke: {cause}")
-        };
-        // A certificate that is not trusted now will not be in a second either.
-        let retryable = !cause.contains("certificate");
-        ProviderError { retryable, ..self.error(ErrorKind::Network, message) }
-    }
-
-    /// The error of an answer that is no success.
-    async fn refusal(&self, url: &Url, mut answer: Response, idle: Duration) -> ProviderError {
-        let status = answer.status();
-        let (headers, now) = (answer.headers(), Timestamp::now());
-        let wait = failure::retry_after(headers, now);
-        let reset = reset::wait(headers, now);
-        if status.is_redirection() {
-            return self.redirected(url, status, answer.headers());
-        }
+    /// The error for a response that is neither a success nor a redirect.
+    async fn rejection(&self, url: &Url, mut response: Response, idle: Duration) -> PostError {
+        let status = response.status();
+        let (headers, now) = (response.headers(), Timestamp::now());
+        let wait = retry_after(headers, now);
+        let reset = rate_limit_reset(headers, now);
         let mut bytes = Vec::new();
         let read = async {
-            while let Ok(Some(piece)) = answer.chunk().await {
-                let room = ERROR_BODY_BYTES - bytes.len();
+            while let Ok(Some(piece)) = response.chunk().await {
+                let room = MAX_ERROR_BODY - bytes.len();
                 bytes.extend_from_slice(&piece[..piece.len().min(room)]);
-                if bytes.len() == ERROR_BODY_BYTES {
+                if bytes.len() == MAX_ERROR_BODY {
                     break;
                 }
             }
         };
-        // Whatever cuts the body short: the status and what came of it say more than that.
+        // If the body breaks off, the status and the part that arrived still say the most.
         let _ = timeout(idle, read).await;
         let error = ServerError::from_body(&bytes);
         let verdict = error.verdict(Some(status.as_u16()));
-        let words = match &error.message {
-            Some(message) => self.secrets.quote(message),
-            None => "no message".into(),
-        };
-        let advice = self.advice(url, verdict.kind, status);
-        let mut refusal =
-            self.error(verdict.kind, format_args!("HTTP {}: {words}{advice}", StatusLine(status)));
-        refusal.retryable = verdict.retryable;
-        refusal.effect = match error.effect(Some(status.as_u16()), verdict) {
-            // Too busy, but it knows until when.
+        let effect = match error.effect(Some(status.as_u16()), verdict) {
+            // Too busy, but with an end in sight.
             Effect::Call if status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some() => {
                 Effect::Pause
             }
             effect => effect,
         };
-        refusal.retry_after =
-            wait.or(error.retry_after).or(reset.filter(|_| refusal.effect == Effect::Pause));
-        refusal
+        let reset = reset.filter(|_| effect == Effect::Pause);
+        let (words, advice) = (self.words(&error), self.advice(url, verdict.kind, status));
+        let message = format_args!("HTTP {}: {words}{advice}", StatusLine(status));
+        let rejection = ProviderError {
+            retryable: verdict.retryable,
+            retry_after: wait.or(error.retry_after).or(reset),
+            effect,
+            ..self.error(verdict.kind, message)
+        };
+        PostError { error: rejection, quirks: error.quirks(verdict) }
     }
 
-    fn redirected(&self, url: &Url, status: StatusCode, headers: &HeaderMap) -> ProviderError {
-        let target = headers.get(LOCATION).map(HeaderValue::as_bytes).unwrap_or_default();
-        let target = String::from_utf8_lossy(target);
-        // Without what may carry a secret: the user info and the query.
+    /// crew follows no redirect: a redirected POST loses its body or sends the key elsewhere.
+    fn redirect(&self, url: &Url, response: &Response) -> ProviderError {
+        let target = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
+        let target = String::from_utf8_lossy(target.unwrap_or_default());
+        // Without the parts that may hold a secret.
         let target = match url.join(&target) {
             Ok(mut url) => {
                 let _ = (url.set_username(""), url.set_password(None));
@@ -249,25 +238,30 @@ impl Endpoint {
                 url.set_fragment(None);
                 self.secrets.quote(url.as_str())
             }
-            Err(_) => "nowhere".into(),
+            Err(_) => "an invalid URL".into(),
         };
         self.error(
             ErrorKind::BadRequest,
             format_args!(
-                "HTTP {}: the server redirects to {target}; set base_url to where the API is",
-                StatusLine(status)
+                "HTTP {}: the server redirects to {target}; set base_url to the URL of the API",
+                StatusLine(response.status())
             ),
         )
     }
 
-    /// What to do, where that is plain.
+    /// The server's message, fit for an error.
+    fn words(&self, error: &ServerError) -> String {
+        self.secrets.quote(error.message.as_deref().unwrap_or("no message"))
+    }
+
+    /// What to do, if that is clear.
     fn advice(&self, url: &Url, kind: ErrorKind, status: StatusCode) -> String {
         match (kind, status) {
             (ErrorKind::Auth, _) => format!("; {}", self.key_advice),
             (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
-                format!("; check the model's name and base_url ({})", self.place(url))
+                format!("; check the model's name and base_url ({})", self.address(url))
             }
-            (ErrorKind::RateLimited, _) if status == StatusCode::PAYMENT_REQUIRED => {
+            (ErrorKind::RateLimited, StatusCode::PAYMENT_REQUIRED) => {
                 format!("; check the credit of provider {}", self.name)
             }
             _ => String::new(),
@@ -275,15 +269,15 @@ impl Endpoint {
     }
 
     fn host_port(&self) -> String {
-        let host = self.base.host_str().unwrap_or_default();
-        match self.base.port() {
+        let host = self.base_url.host_str().unwrap_or_default();
+        match self.base_url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         }
     }
 
-    /// Where calls go, without user info and query.
-    fn place(&self, url: &Url) -> String {
+    /// The URL without user info and query.
+    fn address(&self, url: &Url) -> String {
         self.secrets.quote(&format!("{}://{}{}", url.scheme(), self.host_port(), url.path()))
     }
 }
@@ -292,57 +286,20 @@ fn key_advice(plan: &ProviderPlan) -> String {
     if let Some(variable) = &plan.key_variable {
         return format!("check the key in {variable}");
     }
-    let sent = plan.headers.iter().chain(&plan.query).find(|(name, _)| is_telling(name));
-    match sent {
-        Some((place, _)) => format!("check {place} under providers"),
-        // A built-in one has no place for a key.
-        None if plan.name == "ollama" => {
-            "no key was sent: declare the server under providers, by another name".to_owned()
+    match plan.secrets().next() {
+        Some((name, _)) => format!("check {name} under providers"),
+        // The file has no place for the key of a built-in provider.
+        None if plan.vendor.is_some() => {
+            "no key was sent: declare the server under providers, with another name".to_owned()
         }
         None => "no key was sent: name its variable in api_key_env".to_owned(),
     }
 }
 
-fn headers(
-    plan: &ProviderPlan,
-    protocol: &dyn Protocol,
-    secrets: &mut Secrets,
-) -> Result<HeaderMap, SetupError> {
-    let fault = |what: String| SetupError(format!("provider {}: {what}", plan.name));
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream, application/json"));
-    headers.extend(protocol.headers());
-    let mut insert = |name: HeaderName, text: &str| -> Result<(), SetupError> {
-        let mut value = HeaderValue::from_str(text).map_err(|_| {
-            fault(format!("the value of header {name} has characters that HTTP does not allow"))
-        })?;
-        value.set_sensitive(true);
-        headers.insert(name, value);
-        Ok(())
-    };
-    if let Some(key) = &plan.api_key {
-        // A key from a file or a copy often ends with a line end.
-        let key = key.expose_secret().trim();
-        secrets.add(key);
-        let (name, scheme) = protocol.key_header();
-        insert(name, &format!("{scheme}{key}"))?;
-    }
-    for (name, value) in &plan.headers {
-        let value = value.expose_secret();
-        secrets.add(value);
-        let name = name
-            .parse::<HeaderName>()
-            .map_err(|_| fault(format!("{name:?} is not the name of an HTTP header")))?;
-        insert(name, value)?;
-    }
-    Ok(headers)
-}
-
 struct StatusLine(StatusCode);
 
 impl Display for StatusLine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.canonical_reason() {
             Some(reason) => write!(f, "{} {reason}", self.0.as_str()),
             None => f.write_str(self.0.as_str()),

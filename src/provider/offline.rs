@@ -1,19 +1,20 @@
-//! A stand-in for a model that needs no network and no key: it makes the first run on a fresh
-//! machine, and a dry run of a crew's wiring, possible.
+//! A stand-in for a model that needs neither network nor key: for the first run on a fresh machine,
+//! and to try out the wiring of a crew.
 //!
-//! It calls each tool once, then tells what the tools returned. It never pretends to be a model:
-//! every answer says `offline`, and it counts no tokens.
+//! It calls each tool once, then summarizes the results. It never pretends to be a model: every
+//! answer says `offline`, and it counts no tokens.
 
 mod digest;
 mod sample;
 
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
+use super::error::{Effect, ProviderError};
+use super::request::{ChatDelta, ChatRequest, OnDelta, Provider};
+use crate::chat::{ChatReply, Message, RequestedCall, ToolCall, ToolSpec};
 use crate::report::ErrorKind;
 use crate::structured::Schema;
-
-use super::{ChatDelta, ChatRequest, Effect, Provider, ProviderError};
-use crate::chat::{ChatReply, Message, ToolCall, ToolSpec};
+use crate::untrusted::Untrusted;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Offline;
@@ -22,7 +23,7 @@ impl Provider for Offline {
     fn chat<'a>(
         &'a self,
         request: ChatRequest<'a>,
-        on_delta: &'a mut (dyn FnMut(ChatDelta<'_>) + Send),
+        on_delta: OnDelta<'a>,
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>> {
         let answered = answer(&request).map(|(text, reply)| {
             if reply.has_text {
@@ -37,8 +38,9 @@ impl Provider for Offline {
 fn answer(request: &ChatRequest<'_>) -> Result<(String, ChatReply), ProviderError> {
     let (prompt, results) = last_exchange(request.messages);
     if results.is_empty() && !request.tools.is_empty() {
-        let tool_calls = request.tools.iter().enumerate().map(call).collect();
-        let finish_reason = Some("tool_calls".into());
+        let calls = request.tools.iter().enumerate().map(call);
+        let tool_calls = calls.map(RequestedCall::new).collect();
+        let finish_reason = Some(Untrusted::new("tool_calls"));
         let reply = ChatReply { tool_calls, finish_reason, ..ChatReply::default() };
         return Ok((String::new(), reply));
     }
@@ -50,12 +52,12 @@ fn answer(request: &ChatRequest<'_>) -> Result<(String, ChatReply), ProviderErro
             text
         }
     };
-    let finish_reason = Some("stop".into());
+    let finish_reason = Some(Untrusted::new("stop"));
     let reply = ChatReply { has_text: !text.is_empty(), finish_reason, ..ChatReply::default() };
     Ok((text, reply))
 }
 
-/// A value that fits the schema. It cannot say `offline` itself; the report does, as its model.
+/// A value that matches the schema. It cannot say `offline` itself; the report names the model.
 fn data(schema: &Schema, max_answer: usize) -> Result<String, ProviderError> {
     let value = sample::value(schema.schema());
     let text = value.to_string();
@@ -67,10 +69,10 @@ fn data(schema: &Schema, max_answer: usize) -> Result<String, ProviderError> {
     Err(ProviderError {
         kind: ErrorKind::InvalidResponse,
         scope: None,
-        message: format!(
-            "offline cannot make up a value for the output_schema, give it one under examples: \
-             of the smallest value that could be made, {why}"
-        ),
+        message: Untrusted::new(format!(
+            "offline cannot make a value for the output_schema; add one under examples. The value \
+             made from its types is rejected: {why}"
+        )),
         retryable: false,
         retry_after: None,
         finish_reason: None,
@@ -78,7 +80,7 @@ fn data(schema: &Schema, max_answer: usize) -> Result<String, ProviderError> {
     })
 }
 
-/// The last prompt, and the results of the tools called since.
+/// The last prompt, and the results of the tools called since then.
 fn last_exchange(messages: &[Message]) -> (&str, Vec<(&ToolCall, &str)>) {
     let mut results = Vec::new();
     for message in messages.iter().rev() {
@@ -99,12 +101,13 @@ fn call((at, tool): (usize, &ToolSpec)) -> ToolCall {
     ToolCall {
         id: format!("offline_{}", at + 1),
         name: tool.name.clone(),
-        arguments: sample::of(&tool.parameters).to_string(),
+        arguments: sample::arguments(&tool.parameters).to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::provider::testing;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -113,8 +116,8 @@ mod tests {
     use super::*;
 
     fn ask(messages: &[Message], tools: &[ToolSpec], max_answer: usize) -> (ChatReply, String) {
-        let (reply, told) = ask_for(None, messages, tools, max_answer);
-        (reply.unwrap_or_default(), told)
+        let (reply, emitted) = ask_for(None, messages, tools, max_answer);
+        (reply.unwrap_or_default(), emitted)
     }
 
     fn ask_for(
@@ -133,13 +136,13 @@ mod tests {
             max_answer,
             idle_timeout: Duration::from_secs(1),
         };
-        let mut told = String::new();
+        let mut emitted = String::new();
         let mut on_delta = |delta: ChatDelta<'_>| match delta {
-            ChatDelta::Text(text) => told.push_str(text),
-            ChatDelta::Sent | ChatDelta::Usage(_) => told.push_str("tokens invented"),
+            ChatDelta::Text(text) => emitted.push_str(text),
+            ChatDelta::Sent | ChatDelta::Usage(_) => emitted.push_str("unexpected tokens"),
         };
         let reply = Offline.chat(request, &mut on_delta).now_or_never();
-        (reply.unwrap_or_else(|| Ok(ChatReply::default())), told)
+        (reply.unwrap_or_else(|| Ok(ChatReply::default())), emitted)
     }
 
     fn tool(name: &str) -> ToolSpec {
@@ -149,30 +152,32 @@ mod tests {
     }
 
     #[test]
-    fn every_tool_is_called_once_and_then_told_of() {
+    fn every_tool_is_called_once_and_its_result_summarized() {
         let tools = [tool("disk_usage"), tool("inodes")];
         let mut messages = vec![Message::User("slow".into())];
-        let (reply, told) = ask(&messages, &tools, 1000);
+        let (reply, emitted) = ask(&messages, &tools, 1000);
         let calls: Vec<_> = reply
             .tool_calls
             .iter()
+            .map(RequestedCall::to_its_source)
             .map(|call| (call.name.as_str(), call.arguments.as_str()))
             .collect();
         assert_eq!(calls, [("disk_usage", r#"{"path":"/"}"#), ("inodes", r#"{"path":"/"}"#)]);
-        assert_eq!((told.as_str(), reply.finish_reason.as_deref()), ("", Some("tool_calls")));
+        assert_eq!((emitted.as_str(), testing::finish_reason(&reply)), ("", Some("tool_calls")));
 
-        messages.push(Message::assistant(String::new(), reply.tool_calls.clone()));
-        for call in reply.tool_calls {
+        let calls = testing::calls(&reply);
+        messages.push(Message::assistant(String::new(), calls.clone()));
+        for call in calls {
             messages.push(Message::Tool { call, output: "92% used\n".into() });
         }
-        let (reply, told) = ask(&messages, &tools, 1000);
+        let (reply, emitted) = ask(&messages, &tools, 1000);
         assert_eq!(
-            told,
+            emitted,
             "offline (no model was asked). 2 tools ran:\n\
              \n  disk_usage {\"path\":\"/\"}\n    92% used\n\
              \n  inodes {\"path\":\"/\"}\n    92% used"
         );
-        assert_eq!(reply.finish_reason.as_deref(), Some("stop"));
+        assert_eq!(reply.finish_reason.as_ref().map(Untrusted::to_its_source), Some("stop"));
     }
 
     #[test]
@@ -185,25 +190,25 @@ mod tests {
 
     #[test]
     fn an_answer_stays_within_its_limit() {
-        let (reply, told) = ask(&[Message::User("é".repeat(1000))], &[], 75);
-        assert!(reply.has_text && told.len() <= 75);
+        let (reply, emitted) = ask(&[Message::User("é".repeat(1000))], &[], 75);
+        assert!(reply.has_text && emitted.len() <= 75);
     }
 
     #[test]
-    fn a_structured_answer_is_made_up_where_that_can_be() {
+    fn a_structured_answer_is_made_if_the_types_or_an_example_suffice() {
         let schema = |schema| Schema::new(schema).unwrap_or_else(|why| panic!("{why:?}"));
         let messages = [Message::User("slow".into())];
         let level = schema(json!({"type": "object", "required": ["level"],
             "properties": {"level": {"type": "integer", "minimum": 3}}}));
-        let (reply, told) = ask_for(Some(&level), &messages, &[], 1000);
-        assert_eq!((told.as_str(), reply.is_ok()), (r#"{"level":3}"#, true));
+        let (reply, emitted) = ask_for(Some(&level), &messages, &[], 1000);
+        assert_eq!((emitted.as_str(), reply.is_ok()), (r#"{"level":3}"#, true));
         // The tools come first.
         assert_eq!(ask_for(Some(&level), &messages, &[tool("df")], 1000).1, "");
 
         let serial = schema(json!({"type": "string", "pattern": "^[A-Z]{4}$"}));
-        let (reply, told) = ask_for(Some(&serial), &messages, &[], 1000);
+        let (reply, emitted) = ask_for(Some(&serial), &messages, &[], 1000);
         let message = reply.err().map(|error| error.message).unwrap_or_default();
-        assert!(told.is_empty() && message.contains("examples"), "{message}");
+        assert!(emitted.is_empty() && message.contains("examples"), "{message:?}");
         assert!(ask_for(Some(&level), &messages, &[], 5).0.is_err());
     }
 }

@@ -1,75 +1,55 @@
-//! What the protocols differ in: where a call goes, what its request looks like and what the JSON
-//! of an answer means. All of it pure; sending and reading are `remote`'s, once for all.
+//! The differences between APIs: the URL of a call, its request as JSON, and the meaning of the JSON
+//! of a response. All of it is pure; `remote` sends and reads for every API.
 
 use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
 
-use super::ChatRequest;
-use super::dialect::Dialect;
-use super::draft::{Draft, OnDelta, Stop};
+use super::answer::{AnswerBuilder, BodyError};
+use super::quirks::Quirks;
+use super::request::{ChatRequest, OnDelta};
 use crate::chat::{NativePart, ToolCall};
 
-/// One way of speaking to a model server.
-pub trait Protocol: Send + Sync {
-    /// The header that carries the key, and what stands before the key in it.
-    fn key_header(&self) -> (HeaderName, &'static str);
-
-    /// Headers that every request has, unless the file gives them another value.
-    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        Vec::new()
-    }
-
-    /// Where calls of this model go.
-    fn url(&self, base: &Url, model: &str) -> Url;
-
-    /// The body of a request to the server at `base`. `by` is who will answer it: turns of others
-    /// go in a form that any server of the protocol understands. An error means that something of
-    /// ours is no JSON.
-    fn request(
-        &self,
-        base: &Url,
-        request: &ChatRequest<'_>,
-        by: &str,
-        dialect: Dialect,
-    ) -> serde_json::Result<Vec<u8>>;
-
-    /// For one answer.
-    fn parser(&self) -> Box<dyn Parser>;
-
-    fn wording(&self) -> Wording;
+/// The conversions of one API.
+#[derive(Debug)]
+pub struct Protocol {
+    /// The URL of calls to a model, from the base URL and the model's name.
+    pub url: fn(&Url, &str) -> Url,
+    /// The body of a request to the model that the second argument names as `provider/model`. Turns
+    /// of other models take a form that any server of the API understands.
+    pub request: fn(&ChatRequest<'_>, &str, Quirks) -> serde_json::Result<Vec<u8>>,
+    /// A parser for one response.
+    pub parser: fn() -> Box<dyn ChunkParser>,
 }
 
-/// How errors name what did not come.
-#[derive(Debug, Clone, Copy)]
-pub struct Wording {
-    /// What an answer is called, with its article.
-    pub answer: &'static str,
-    /// The key that holds it.
-    pub holder: &'static str,
-    /// What ends it.
-    pub end: &'static str,
-}
+/// Reads the JSON of one response.
+pub trait ChunkParser: Send {
+    /// Reads the data of one event, or a whole response that is not streamed.
+    fn read(
+        &mut self,
+        json: &[u8],
+        answer: &mut AnswerBuilder,
+        on_delta: OnDelta<'_>,
+    ) -> Result<Progress, BodyError>;
 
-/// Reads the JSON of one answer.
-pub trait Parser: Send {
-    /// Takes the data of one event, or the whole of an answer that is not streamed. True: nothing
-    /// follows.
-    fn read(&mut self, json: &[u8], draft: &mut Draft, on_delta: OnDelta<'_>)
-    -> Result<bool, Stop>;
-
-    /// Whether a stream that ends in good order, but without what the protocol ends an answer
-    /// with, has brought a whole one.
-    fn may_end(&self, _draft: &Draft) -> bool {
+    /// Whether the answer is complete if the stream ends in good order, but without the API's end
+    /// of an answer.
+    fn may_end(&self, _answer: &AnswerBuilder) -> bool {
         false
     }
 
-    /// What the server wants back of this turn, in its own form and order. Empty if text and calls
-    /// say it all.
+    /// The parts of this turn that the server expects back in its own form and order. Empty if text
+    /// and calls suffice.
     fn native(&self, calls: &[ToolCall]) -> Vec<NativePart>;
 }
 
-/// The base URL with these segments below it, after a version unless the base ends with one: users
-/// write it, though the vendor's own SDK adds it.
+/// Whether more of a response is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    More,
+    Complete,
+}
+
+/// Appends segments to the base URL, after a version unless the base ends with one: users write it
+/// although the vendor's SDK adds it.
 pub fn below<'a>(
     base: &Url,
     version: Option<&str>,
@@ -84,7 +64,7 @@ pub fn below<'a>(
     url
 }
 
-/// Such as `v1` or `v1beta`.
+/// Matches `v1` and `v1beta`.
 fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }

@@ -1,37 +1,42 @@
-//! One model call over HTTP, in whatever protocol: the request sent, the answer read, every way it
-//! can fail put into words.
+//! One model call over HTTP, in any API: sends the request, reads the response, and describes every
+//! way in which it can fail.
 
 use futures::future::{BoxFuture, FutureExt as _};
 use reqwest::Client;
 
+use super::answer::BodyError;
 use super::body::Body;
+use super::body_decoder::BodyDecoder;
 use super::calls::MAX_CALLS;
-use super::dialect::{Dialect, Dialects};
-use super::draft::{Fault, OnDelta};
 use super::endpoint::Endpoint;
-use super::protocol::Protocol;
-use super::reading::Reading;
-use super::{ChatDelta, ChatRequest, Provider, ProviderError, format};
+use super::error::ProviderError;
+use super::protocol::{Progress, Protocol};
+use super::quirks::{LearnedQuirks, Quirks};
+use super::request::{ChatDelta, ChatRequest, OnDelta, Provider};
 use crate::chat::ChatReply;
-use crate::net::SetupError;
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
+use crate::untrusted::Untrusted;
+use crate::vendor::Api;
 
-/// One endpoint and the protocol it speaks.
 pub struct Remote {
     endpoint: Endpoint,
-    protocol: Box<dyn Protocol>,
-    dialects: Dialects,
+    api: Api,
+    protocol: &'static Protocol,
+    /// Whether a request with tools may ask for an output format.
+    formats_beside_tools: bool,
+    quirks: LearnedQuirks,
 }
 
 impl Remote {
-    pub fn new(
-        plan: &ProviderPlan,
-        client: Client,
-        protocol: Box<dyn Protocol>,
-    ) -> Result<Self, SetupError> {
-        let endpoint = Endpoint::new(plan, client, &*protocol)?;
-        Ok(Self { endpoint, protocol, dialects: Dialects::default() })
+    pub fn new(plan: &ProviderPlan, client: Client, protocol: &'static Protocol) -> Self {
+        Self {
+            endpoint: Endpoint::new(plan, client),
+            api: plan.api,
+            protocol,
+            formats_beside_tools: plan.vendor.is_some_and(|vendor| vendor.formats_beside_tools),
+            quirks: LearnedQuirks::new(plan.base_url.host_str().unwrap_or_default()),
+        }
     }
 
     async fn call(
@@ -39,58 +44,63 @@ impl Remote {
         request: ChatRequest<'_>,
         on_delta: OnDelta<'_>,
     ) -> Result<ChatReply, ProviderError> {
-        let by = format!("{}/{}", self.endpoint.name(), request.model);
-        let body = self.post(&request, &by, on_delta).await?;
-        let mut reading = Reading::new(request.max_answer, self.protocol.parser());
-        let read = self.read(body, &mut reading, on_delta).await;
-        let begun = reading.has_begun();
-        let result = match read {
-            Ok(()) => {
-                reading.into_reply(&by).map_err(|fault| self.fault(fault, request.max_answer))
-            }
-            Err(Failure::Lost(error)) => Err(error),
-            Err(Failure::Fault(fault)) => Err(self.fault(fault, request.max_answer)),
-        };
-        result.map_err(|error| ProviderError { retryable: error.retryable && !begun, ..error })
+        let model_ref = format!("{}/{}", self.endpoint.name(), request.model);
+        let body = self.post(&request, &model_ref, on_delta).await?;
+        let mut decoder = BodyDecoder::new(request.max_answer, (self.protocol.parser)());
+        let read = self.read(body, &mut decoder, on_delta).await;
+        let has_begun = decoder.has_begun();
+        let reply = read.and_then(|()| Ok(decoder.into_reply(&model_ref)?));
+        reply.map_err(|failure| {
+            let error = match failure {
+                Failure::Lost(error) => error,
+                Failure::Body(error) => self.body_error(error, request.max_answer),
+            };
+            ProviderError { retryable: error.retryable && !has_begun, ..error }
+        })
     }
 
-    /// Sends the request in the words that its server understands: the body of the answer. Each
-    /// refusal teaches one of few, so this ends.
+    /// Sends the request in the form that the server accepts. Each repetition adds a quirk, so they
+    /// end.
     async fn post(
         &self,
         request: &ChatRequest<'_>,
-        by: &str,
+        model_ref: &str,
         on_delta: OnDelta<'_>,
     ) -> Result<Body, ProviderError> {
-        let mut dialect = self.dialects.of(request.model);
+        let mut quirks = self.quirks.of(request.model);
         loop {
-            let body = self.body(request, by, dialect)?;
-            let url = self.protocol.url(self.endpoint.base(), request.model);
+            let body = self.request(request, model_ref, quirks)?;
+            let url = (self.protocol.url)(self.endpoint.base_url(), request.model);
             let on_sent = || on_delta(ChatDelta::Sent);
-            let sent = self.endpoint.post(url, body, request.idle_timeout, on_sent).await;
-            let Err(error) = &sent else {
-                self.dialects.keep(request.model, dialect);
-                return sent;
+            let failed = match self.endpoint.post(url, body, request.idle_timeout, on_sent).await {
+                Ok(body) => {
+                    self.quirks.keep(request.model, quirks);
+                    return Ok(body);
+                }
+                Err(failed) => failed,
             };
-            let Some(next) = dialect.after(error, request) else { return sent };
-            // Not every protocol, nor every server, has other words.
-            if self.body(request, by, next)? == self.body(request, by, dialect)? {
-                return sent;
+            let next = quirks.and(failed.quirks, request);
+            // Not every API has another form for it.
+            if self.request(request, model_ref, next)?
+                == self.request(request, model_ref, quirks)?
+            {
+                return Err(failed.error);
             }
-            dialect = next;
+            quirks = next;
         }
     }
 
-    fn body(
+    fn request(
         &self,
         request: &ChatRequest<'_>,
-        by: &str,
-        dialect: Dialect,
+        model_ref: &str,
+        quirks: Quirks,
     ) -> Result<Vec<u8>, ProviderError> {
-        let asks = !dialect.no_format && format::may_ask(self.endpoint.name(), request);
-        let output_schema = request.output_schema.filter(|_| asks);
+        let may_format = request.tools.is_empty() || self.formats_beside_tools;
+        let output_schema =
+            request.output_schema.filter(|_| may_format && !quirks.no_output_format);
         let request = &ChatRequest { output_schema, ..request.clone() };
-        self.protocol.request(self.endpoint.base(), request, by, dialect).map_err(|error| {
+        (self.protocol.request)(request, model_ref, quirks).map_err(|error| {
             self.endpoint
                 .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
         })
@@ -99,76 +109,68 @@ impl Remote {
     async fn read(
         &self,
         mut body: Body,
-        reading: &mut Reading,
+        decoder: &mut BodyDecoder,
         on_delta: OnDelta<'_>,
     ) -> Result<(), Failure> {
         loop {
             match body.next().await {
                 Ok(Some(piece)) => {
-                    if reading.push(piece.as_ref(), on_delta)? {
+                    if decoder.push(piece.as_ref(), on_delta)? == Progress::Complete {
                         body.release();
                         return Ok(());
                     }
                 }
-                Ok(None) => return Ok(reading.end(on_delta)?),
-                // The answer is whole; only the end of the stream was missing.
-                Err(_) if reading.is_finished() => return Ok(()),
+                Ok(None) => return Ok(decoder.end(on_delta)?),
+                // The answer is complete; only the end of the stream was missing.
+                Err(_) if decoder.is_finished() => return Ok(()),
                 Err(cause) => return Err(Failure::Lost(self.endpoint.lost(cause))),
             }
         }
     }
 
-    fn fault(&self, fault: Fault, max_answer: usize) -> ProviderError {
-        let wording = self.protocol.wording();
+    fn body_error(&self, error: BodyError, max_answer: usize) -> ProviderError {
         let invalid = |message: String| self.endpoint.error(ErrorKind::InvalidResponse, message);
         let quoted = |bytes: &[u8]| self.endpoint.secrets().quote_bytes(bytes);
-        match fault {
-            Fault::TooLarge => {
-                invalid(format!("the answer is larger than max_answer ({})", size(max_answer)))
+        let max_answer = size(max_answer);
+        match error {
+            BodyError::AnswerTooLarge => {
+                invalid(format!("the answer is larger than max_answer ({max_answer})"))
             }
-            Fault::EventTooLarge => invalid(format!(
-                "the server sent more in one piece than an answer within max_answer ({}) can take",
-                size(max_answer)
+            BodyError::EventTooLarge => invalid(format!(
+                "an event of the response is larger than max_answer ({max_answer}) allows"
             )),
-            Fault::TooManyCalls => {
-                invalid(format!("the model asked for more than {MAX_CALLS} tool calls at once"))
+            BodyError::TooManyCalls => {
+                invalid(format!("too many tool calls in one turn (limit {MAX_CALLS})"))
             }
-            Fault::TooManyParts => invalid("the answer has more parts than any honest one".into()),
-            Fault::Unreadable(start) => invalid(format!(
-                "the server sent something else than {}; check base_url and api: {}",
-                wording.answer,
+            BodyError::TooManyBlocks(limit) => {
+                invalid(format!("too many content blocks (limit {limit})"))
+            }
+            BodyError::Unreadable(start) => invalid(format!(
+                "the response does not follow the {} API; check base_url and api: {}",
+                self.api,
                 quoted(&start)
             )),
-            Fault::NoAnswer(start) if start.is_empty() => {
-                invalid("the server sent no answer".into())
+            BodyError::NoAnswer(start) if start.is_empty() => {
+                invalid("the response contains no answer".to_owned())
             }
-            Fault::NoAnswer(start) => invalid(format!(
-                "the server's answer has no {}: {}",
-                wording.holder,
-                quoted(&start)
-            )),
-            Fault::Server(error) => self.endpoint.told(&error),
-            Fault::Refused(refusal, finish_reason) => ProviderError {
-                retryable: refusal.retryable,
-                finish_reason,
-                ..self.endpoint.error(
-                    refusal.kind,
-                    format_args!(
-                        "{} ({})",
-                        refusal.what,
-                        self.endpoint.secrets().quote(&refusal.words)
-                    ),
-                )
-            },
-            Fault::Ended => ProviderError {
+            BodyError::NoAnswer(start) => {
+                invalid(format!("the response contains no answer: {}", quoted(&start)))
+            }
+            BodyError::Server(error) => self.endpoint.reported(&error),
+            BodyError::Withheld(withheld) => {
+                let words = self.endpoint.secrets().quote(&withheld.words);
+                let message = format_args!("{} ({words})", withheld.cause);
+                ProviderError {
+                    retryable: withheld.cause.is_retryable(),
+                    finish_reason: withheld.finish_reason.map(Untrusted::new),
+                    ..self.endpoint.error(withheld.cause.kind(), message)
+                }
+            }
+            BodyError::Ended => ProviderError {
                 retryable: true,
-                ..self.endpoint.error(
-                    ErrorKind::Network,
-                    format_args!(
-                        "the stream ended in the middle of the answer ({} came)",
-                        wording.end
-                    ),
-                )
+                ..self
+                    .endpoint
+                    .error(ErrorKind::Network, "the stream ended before the answer was complete")
             },
         }
     }
@@ -176,12 +178,12 @@ impl Remote {
 
 enum Failure {
     Lost(ProviderError),
-    Fault(Fault),
+    Body(BodyError),
 }
 
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
     }
 }
 
@@ -195,7 +197,7 @@ impl Provider for Remote {
     }
 }
 
-/// As a user writes it in the file.
+/// A size in the form of the crew file.
 fn size(bytes: usize) -> String {
     for (unit, name) in [(1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit && bytes.is_multiple_of(unit) {

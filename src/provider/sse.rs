@@ -1,29 +1,28 @@
 //! Server-sent events, decoded as the bytes arrive, in bounded memory.
 //!
-//! Our own rather than a crate's, because bounding what a server sends is what crew is for: of
-//! the crates tried, none caps a line or an event, and the best (sse-stream) drops the last event
-//! of a stream that ends without a blank line, passes over a bare JSON error between the events,
-//! and allocates a string for every event.
+//! No crate, since none of those tried limits the size of a line or an event. The best
+//! (sse-stream) also drops the last event of a stream that ends without a blank line, ignores a bare
+//! JSON error between events, and allocates a string for every event.
 
 use memchr::memchr2;
 
-/// What one finished line or event of the stream says.
+/// A complete event or line of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item<'a> {
     /// The data of one event, its lines joined by `\n`; `error` if the event was named so.
     Event { data: &'a [u8], error: bool },
-    /// A line that is none of the format's.
+    /// A line that is not part of the format.
     Stray(&'a [u8]),
 }
 
-/// A line or an event went over the limit; nothing of it can be used.
+/// A line or an event exceeds the limit. No part of it can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
 
-/// Told of each item; `Break` ends the decoding of this piece at once.
+/// `Break` ends the decoding of this piece at once.
 pub type Flow<B> = std::ops::ControlFlow<B>;
 
-/// Holds one unfinished line and one unfinished event, neither longer than the limit.
+/// Holds one unfinished line and one unfinished event, each within the limit.
 #[derive(Debug)]
 pub struct Decoder {
     limit: usize,
@@ -32,13 +31,13 @@ pub struct Decoder {
     data: Vec<u8>,
     has_data: bool,
     is_error: bool,
-    /// The last byte was a CR: an LF right after it belongs to the same line end.
+    /// The last byte was a CR: an LF right after it is part of the same line end.
     after_cr: bool,
     first_line: bool,
 }
 
 impl Decoder {
-    /// `limit` in bytes, for a line and for the data of an event each.
+    /// `limit`: bytes of one line, and of the data of one event.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -51,7 +50,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes the next piece of the stream, however it was cut.
+    /// Decodes the next piece of the stream, which may be cut anywhere.
     pub fn push<B>(
         &mut self,
         mut bytes: &[u8],
@@ -76,7 +75,7 @@ impl Decoder {
         Ok(Flow::Continue(()))
     }
 
-    /// The stream has ended: its last line and event count even without an end of their own,
+    /// Takes the end of the stream. Its last line and event count even without an end of their own,
     /// since servers leave out the last blank line.
     pub fn finish<B>(
         &mut self,
@@ -96,7 +95,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Takes the line that ends with `part`, copying it only if its start came in earlier pieces.
+    /// Takes the line that ends with `part`. Copies it only if it began in an earlier piece.
     fn end_line<B>(
         &mut self,
         part: &[u8],
@@ -133,7 +132,7 @@ impl Decoder {
         };
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
-            // A comment, which servers send to keep the connection alive.
+            // A comment. Servers send them to keep the connection alive.
             b"" => {}
             b"data" => self.add_data(value)?,
             b"event" => self.is_error = value == b"error",
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn events() {
+    fn every_form_of_events() {
         for (name, stream, expected) in [
             ("plain", "data: a\n\ndata: b\n\n", &["a", "b"][..]),
             ("no space", "data:a\n\ndata:b\n\n", &["a", "b"]),
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_and_an_event_without_end_are_refused() {
+    fn a_line_without_end_and_an_event_without_end_are_rejected() {
         for (piece, fitting) in
             [("xxxxxxxxxx", 100), ("data: 0123456789\n", 91), ("data:x\n: y\n", 500)]
         {

@@ -1,46 +1,59 @@
-//! For the tests of all protocols: a body read, a request to be written.
+//! Helpers for the tests of all APIs: decode a body, make a request.
 
 use std::time::Duration;
 
-use super::draft::Fault;
-use super::protocol::Protocol;
-use super::reading::Reading;
-use super::{ChatDelta, ChatRequest};
-use crate::chat::{ChatReply, Message, TokenUsage, ToolSpec};
+use serde_json::Value;
 
-/// The provider and model that the tests' answers are by.
-pub const BY: &str = "here/m";
+use super::answer::BodyError;
+use super::body_decoder::BodyDecoder;
+use super::protocol::{Progress, Protocol};
+use super::quirks::Quirks;
+use super::request::{ChatDelta, ChatRequest};
+use crate::chat::{ChatReply, Message, TokenUsage, ToolCall, ToolSpec};
+use crate::untrusted::Untrusted;
 
-/// What was told while a body was read.
+/// The model that answers in the tests.
+pub const MODEL_REF: &str = "here/m";
+
+/// The deltas of a body.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct Emitted {
     pub text: String,
     pub usage: TokenUsage,
 }
 
-/// What came of a body.
+/// Decodes a whole body.
 pub fn read(
-    protocol: &dyn Protocol,
+    protocol: &Protocol,
     bytes: &[u8],
     max_answer: usize,
-) -> (Result<ChatReply, Fault>, Told) {
-    let mut reading = Reading::new(max_answer, protocol.parser());
-    let mut told = Told::default();
+) -> (Result<ChatReply, BodyError>, Emitted) {
+    let mut decoder = BodyDecoder::new(max_answer, (protocol.parser)());
+    let mut emitted = Emitted::default();
     let mut on_delta = |delta: ChatDelta<'_>| match delta {
-        ChatDelta::Text(text) => told.text.push_str(text),
-        ChatDelta::Usage(usage) => told.usage = usage,
+        ChatDelta::Text(text) => emitted.text.push_str(text),
+        ChatDelta::Usage(usage) => emitted.usage = usage,
         ChatDelta::Sent => {}
     };
-    let result = reading
-        .push(bytes, &mut on_delta)
-        .and_then(|done| if done { Ok(()) } else { reading.end(&mut on_delta) })
-        .and_then(|()| reading.into_reply(BY));
-    (result, told)
+    let result =
+        decoder
+            .push(bytes, &mut on_delta)
+            .and_then(|progress| {
+                if progress == Progress::Complete { Ok(()) } else { decoder.end(&mut on_delta) }
+            })
+            .and_then(|()| decoder.into_reply(MODEL_REF));
+    (result, emitted)
 }
 
-/// A whole stream of these events' data.
+/// A complete stream with the data of these events.
 pub fn events(data: &[&str]) -> Vec<u8> {
     data.iter().map(|data| format!("data: {data}\n\n")).collect::<String>().into_bytes()
+}
+
+/// The body of a request to [`MODEL_REF`].
+pub fn body(protocol: &Protocol, request: &ChatRequest<'_>) -> Value {
+    let body = (protocol.request)(request, MODEL_REF, Quirks::default()).unwrap_or_default();
+    serde_json::from_slice(&body).unwrap_or_default()
 }
 
 pub fn request<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ChatRequest<'a> {
@@ -54,4 +67,13 @@ pub fn request<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ChatReques
         max_answer: 1024,
         idle_timeout: Duration::from_secs(1),
     }
+}
+
+/// The calls of an answer, as the model asked for them.
+pub fn calls(reply: &ChatReply) -> Vec<ToolCall> {
+    reply.tool_calls.iter().map(|call| call.to_its_source().clone()).collect()
+}
+
+pub fn finish_reason(reply: &ChatReply) -> Option<&str> {
+    reply.finish_reason.as_ref().map(Untrusted::to_its_source)
 }

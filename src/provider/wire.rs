@@ -1,4 +1,4 @@
-//! What all protocols write the same way: names, arguments and turns that servers accept back.
+//! Names, arguments and turns in the form that servers of every API accept.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::chat::{Message, NativePart, NativeTurn};
 
-/// In place of a prompt without any text, which some servers refuse.
+/// Replaces an empty prompt, which some servers reject.
 pub const NO_TEXT: &str = "(empty)";
 
-/// A part of a message: ours, or just as the server once sent it.
+/// A part of a message: crew's own, or exactly as the server sent it.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub enum Part<'a, T> {
@@ -19,24 +19,23 @@ pub enum Part<'a, T> {
     Ours(T),
 }
 
-/// The turn as `by` sent it, `text` being its text; `None` if another server did, or nothing needs
-/// to go back.
+/// The turn as the model sent it. `None` if another model did, or the server needs no parts back.
 pub fn native<'a, T>(
     turn: Option<&'a NativeTurn>,
     text: &'a str,
-    by: &str,
+    model_ref: &str,
     write_text: impl Fn(&'a str) -> Option<T>,
 ) -> Option<Vec<Part<'a, T>>> {
-    let turn = turn.filter(|turn| *turn.by == *by)?;
+    let turn = turn.filter(|turn| *turn.model_ref == *model_ref)?;
     let part = |part: &'a NativePart| match part {
-        // It was made from a valid document, or is one.
+        // It comes from a valid document.
         NativePart::Json(json) => serde_json::from_str(json).ok().map(Part::Native),
         NativePart::Text(range) => write_text(text.get(range.clone())?).map(Part::Ours),
     };
     Some(turn.parts.iter().filter_map(part).collect())
 }
 
-/// All that the system says, for protocols that take it apart from the messages.
+/// The system messages as one text, for APIs that take it apart from the messages.
 pub fn system(messages: &[Message]) -> Option<String> {
     let texts = messages.iter().filter_map(|message| match message {
         Message::System(text) if !text.trim().is_empty() => Some(text.as_str()),
@@ -46,16 +45,15 @@ pub fn system(messages: &[Message]) -> Option<String> {
     (!system.is_empty()).then_some(system)
 }
 
-/// The arguments as the model wrote them, or `{}` for what servers refuse to read back: then one
-/// slip of the model would end its agent rather than be mended. The tool's message says what was
-/// wrong.
+/// The arguments as the model wrote them, or `{}` in place of text that servers reject: the agent
+/// would fail, although the model can correct its mistake. The tool's result describes it.
 pub fn arguments(text: &str) -> &str {
-    let readable =
+    let is_object =
         text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
-    if readable { text } else { "{}" }
+    if is_object { text } else { "{}" }
 }
 
-/// A name of up to 64 letters, digits, `_` and `-`.
+/// The name with at most 64 letters, digits, `_` and `-`.
 pub fn function_name(name: &str) -> Cow<'_, str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() {

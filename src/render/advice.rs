@@ -1,10 +1,11 @@
-//! What to do about an agent's error.
+//! Advice about the error of an agent.
 
 use crate::report::{AgentError, ErrorKind, Scope};
 
 use crate::text::inline;
+use crate::vendor::Vendor;
 
-/// One sentence for the user of the agent that ran on `model`.
+/// One sentence of advice for an error of an agent that used `model`.
 pub fn advice(error: &AgentError, model: &str) -> String {
     let provider = model.split_once('/').map_or(model, |(provider, _)| provider);
     match (error.kind, error.scope) {
@@ -17,7 +18,7 @@ pub fn advice(error: &AgentError, model: &str) -> String {
 
 fn timeout(scope: Option<Scope>) -> &'static str {
     match scope {
-        Some(Scope::Run) => "raise `limits.timeout` (or -t), or lower what the agents have to do",
+        Some(Scope::Run) => "raise `limits.timeout` (or -t), or give the agents less to do",
         Some(Scope::Agent) | None => "raise the agent's `timeout`, or use a faster model",
         Some(Scope::Model) => {
             "check that the server can be reached, raise the agent's `idle_timeout`, or use a \
@@ -28,7 +29,7 @@ fn timeout(scope: Option<Scope>) -> &'static str {
 }
 
 fn auth(provider: &str) -> String {
-    match built_in_key(provider) {
+    match Vendor::named(provider).and_then(|vendor| vendor.key_variable) {
         Some(variable) => format!("check the key in ${variable}"),
         None => format!(
             "check the key of provider `{}`: `api_key_env`, or the header that carries it",
@@ -37,24 +38,16 @@ fn auth(provider: &str) -> String {
     }
 }
 
-fn built_in_key(provider: &str) -> Option<&'static str> {
-    match provider {
-        "openai" => Some("OPENAI_API_KEY"),
-        "anthropic" => Some("ANTHROPIC_API_KEY"),
-        "gemini" => Some("GEMINI_API_KEY"),
-        "openrouter" => Some("OPENROUTER_API_KEY"),
-        _ => None,
-    }
-}
-
 fn network(provider: &str) -> String {
-    match provider {
-        "ollama" => "check that ollama is running where $OLLAMA_HOST says".to_owned(),
-        "openai" => "check the network, and $OPENAI_BASE_URL if you set it".to_owned(),
-        "anthropic" => "check the network, and $ANTHROPIC_BASE_URL if you set it".to_owned(),
-        "gemini" => "check the network, and $GOOGLE_GEMINI_BASE_URL if you set it".to_owned(),
-        "openrouter" => "check the network and run again".to_owned(),
-        _ => format!("check the network and `base_url` of provider `{}`", inline(provider)),
+    let Some(vendor) = Vendor::named(provider) else {
+        return format!("check the network and `base_url` of provider `{}`", inline(provider));
+    };
+    match (vendor.base_url_variable, vendor.listen_port) {
+        (Some(variable), Some(_)) => {
+            format!("check that {provider} is running where ${variable} says")
+        }
+        (Some(variable), None) => format!("check the network, and ${variable} if you set it"),
+        (None, _) => "check the network and run again".to_owned(),
     }
 }
 
@@ -64,20 +57,20 @@ fn other(kind: ErrorKind) -> &'static str {
             "run again later, raise `retries`, or lower `max_parallel` or `max_concurrency`"
         }
         ErrorKind::Overloaded => "run again later, raise `retries`, or use another model (-m)",
-        ErrorKind::BadRequest => "check the name of the model and the settings of the agent",
+        ErrorKind::BadRequest => "check the model name and the agent's settings",
         ErrorKind::ContextLength => {
             "shorten the prompt, lower the tools' `max_output`, or use a model with more context"
         }
         ErrorKind::InvalidResponse => {
-            "use another model, or a list of them; raise `max_answer` if the answer was too long, \
-             `retries` if it does not fit the `output_schema`"
+            "use another model or a list of models; raise `max_answer` if the answer was too long, \
+             or `retries` if it does not match the `output_schema`"
         }
-        ErrorKind::MaxTurns => "raise the agent's `max_turns`, or tell it when to stop",
-        ErrorKind::Budget => "raise the limit that the message names",
-        ErrorKind::Tool => "run the tool's command by hand to see what it lacks",
-        ErrorKind::Template => "mend the template that the message names",
-        ErrorKind::Internal => "this is a fault of crew: please report it, with what led to it",
-        // Decided by more than their kind.
+        ErrorKind::MaxTurns => "raise the agent's `max_turns`, or instruct it when to stop",
+        ErrorKind::Budget => "raise the limit named in the message",
+        ErrorKind::Tool => "run the tool's command by hand to find the cause",
+        ErrorKind::Template => "fix the template named in the message",
+        ErrorKind::Internal => "this is a bug in crew; please report it",
+        // Handled by `advice`.
         ErrorKind::Auth | ErrorKind::Network | ErrorKind::Timeout => "run again",
     }
 }
@@ -91,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_names_the_limit_that_fired() {
+    fn advice_about_a_timeout_names_the_limit() {
         let timeout = |scope| advise(ErrorKind::Timeout, scope, "offline");
         assert!(timeout(Some(Scope::Run)).contains("`limits.timeout`"));
         assert!(timeout(Some(Scope::Agent)).contains("agent's `timeout`"));
@@ -100,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_looked_for_where_the_provider_reads_it() {
+    fn advice_names_the_variable_that_holds_the_key() {
         let auth = |model| advise(ErrorKind::Auth, None, model);
         assert_eq!(auth("openai/gpt"), "check the key in $OPENAI_API_KEY");
         assert_eq!(auth("openrouter/a/b"), "check the key in $OPENROUTER_API_KEY");

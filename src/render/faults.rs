@@ -1,4 +1,4 @@
-//! What is wrong with a crew's file, shown in the file.
+//! The faults of a crew file, each shown at its place.
 
 use std::io::{self, Write};
 
@@ -10,10 +10,10 @@ use super::{Look, fit};
 use crate::config::faults::{Fault, Faults};
 use crate::text::{inline, sanitize};
 
-/// Columns of a line of the file that are shown.
-const WIDEST_LINE: usize = 160;
+/// Columns that are shown of a line of the file.
+const MAX_LINE: usize = 160;
 
-/// Writes every fault with its place, its line and what to do, and how many there are.
+/// Writes every fault with its place, its line and a hint, and the number of faults.
 pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(look.width).decor_style(DecorStyle::Ascii);
@@ -38,11 +38,11 @@ pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> i
         writeln!(out, "{}\n", renderer.render(&[group]))?;
     }
     let Some(file) = file else { return Ok(()) };
-    let number = count(faults.faults.len() as u64, "fault", "faults");
-    writeln!(out, "{file}: {number}, nothing ran")
+    let number = count(faults.faults.len() as u64, "error", "errors");
+    writeln!(out, "{file}: {number}; nothing ran")
 }
 
-/// The key's path before the message, where there is one and the message does not name it.
+/// The message, after the path of the key if there is one.
 fn title(fault: &Fault) -> String {
     let message = inline(&fault.message);
     match &fault.path {
@@ -51,11 +51,11 @@ fn title(fault: &Fault) -> String {
     }
 }
 
-/// A line of the file fit for a terminal, and the byte in it that a column stands at. Of a long
-/// line only what lies around the column is shown.
+/// A line of the file made safe for a terminal, and the byte of a column in it. A long line is cut
+/// to the part around the column.
 fn excerpt(line: &str, column: Option<usize>) -> (String, usize) {
     let column = column.unwrap_or(1).saturating_sub(1);
-    let skipped = column.saturating_sub(WIDEST_LINE / 2);
+    let skipped = column.saturating_sub(MAX_LINE / 2);
     let visible = |from: usize, length: usize| {
         let part: String = line.chars().skip(from).take(length).collect();
         sanitize(&part).replace(['\n', '\t'], " ")
@@ -63,8 +63,8 @@ fn excerpt(line: &str, column: Option<usize>) -> (String, usize) {
     let start = if skipped > 0 { "…" } else { "" };
     let before = format!("{start}{}", visible(skipped, column - skipped));
     let at = before.len();
-    let rest = visible(column, WIDEST_LINE);
-    (format!("{before}{}", fit::cut(&rest, WIDEST_LINE / 2)), at)
+    let rest = visible(column, MAX_LINE);
+    (format!("{before}{}", fit::cut(&rest, MAX_LINE / 2)), at)
 }
 
 #[cfg(test)]
@@ -99,12 +99,12 @@ mod tests {
              |         ^\n  \
              |\n  \
              = help: a mapping\n\n\
-             agents.yaml: 1 fault, nothing ran\n"
+             agents.yaml: 1 error; nothing ran\n"
         );
     }
 
     #[test]
-    fn hostile_and_very_long_lines_are_shown_safely() {
+    fn hostile_and_very_long_lines_are_made_safe() {
         let text = shown(
             &format!("{}\x1b]0;owned\x07é{}", "x".repeat(9000), "y".repeat(9000)),
             1,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn no_place_is_out_of_reach() {
+    fn every_place_can_be_shown() {
         for (line, column) in [(0, 0), (1, 99), (7, 1), (2, 1)] {
             assert!(shown("a\n\n", line, column, None).contains("no good"));
         }

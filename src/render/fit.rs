@@ -1,4 +1,4 @@
-//! Text measured in terminal columns, not in bytes or characters.
+//! Text measured in columns of a terminal, not in bytes or characters.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -6,31 +6,26 @@ use std::io::{self, Write};
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Columns that `text`, which is one line, takes.
+/// The width of one line of text, in columns.
 pub fn width(text: &str) -> usize {
     if is_plain(text) { text.len() } else { text.width() }
 }
 
-/// Of nothing but the visible ASCII characters and blanks, as nearly all texts are: one column and
-/// one byte each, and none that does anything.
+/// Whether a text has visible ASCII characters and blanks only, as nearly all texts do: each takes
+/// one column and one byte, and none controls a terminal.
 pub fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-/// `text` in at most `room` columns; `…` stands for what was cut.
+/// Cuts `text` to `room` columns, with `…` in place of the rest.
 pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     if text.len() <= room && is_plain(text) {
         return Cow::Borrowed(text);
     }
-    // Characters summed up: never less than the terminal needs, whatever joins with what.
     let mut used = 0;
     let mut end = 0;
     for (at, character) in text.char_indices() {
-        let columns = match character {
-            // Makes the symbol before it an emoji, which is wider by one.
-            '\u{fe0f}' => 1,
-            _ => character.width().unwrap_or(0),
-        };
+        let columns = columns(character);
         if used + columns > room {
             return match room {
                 0 => Cow::Borrowed(""),
@@ -45,38 +40,65 @@ pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
-/// `text`, which is one line, in pieces of at most `room` columns.
-pub fn rows(text: &str, room: usize) -> Vec<&str> {
-    let mut rows = Vec::new();
-    let (mut from, mut used) = (0, 0);
-    for (at, character) in text.char_indices() {
-        let columns = character.width().unwrap_or(0);
-        if used + columns > room && at > from {
-            rows.push(&text[from..at]);
-            (from, used) = (at, 0);
-        }
-        used += columns;
+/// Columns of one character. Their sum is never less than the terminal needs, whatever joins.
+fn columns(character: char) -> usize {
+    match character {
+        // Makes the symbol before it an emoji, which is wider by one.
+        '\u{fe0f}' => 1,
+        _ => character.width().unwrap_or(0),
     }
-    rows.push(&text[from..]);
-    rows
 }
 
-/// `text` cut to `room` columns and filled up to them.
+/// Splits one line of text into pieces of at most `room` columns.
+pub fn rows(text: &str, room: usize) -> Vec<&str> {
+    pieces(text, |rest| fitting(rest, room))
+}
+
+/// Like [`rows`], but splits between words where possible and drops the blanks there.
+pub fn wrap(text: &str, room: usize) -> Vec<&str> {
+    let end = |rest: &str| match fitting(rest, room) {
+        end if rest[end..].is_empty() || rest[end..].starts_with(' ') => end,
+        end => rest[..end].rfind(' ').map_or(end, |blank| blank + 1),
+    };
+    pieces(text, end).into_iter().map(str::trim).filter(|piece| !piece.is_empty()).collect()
+}
+
+fn pieces(mut rest: &str, end: impl Fn(&str) -> usize) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(end(rest));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces
+}
+
+/// The bytes that fit into `room` columns, at least those of the first character.
+fn fitting(text: &str, room: usize) -> usize {
+    let mut used = 0;
+    let too_wide = text.char_indices().find(|(at, character)| {
+        used += columns(*character);
+        used > room && *at > 0
+    });
+    too_wide.map_or(text.len(), |(at, _)| at)
+}
+
+/// Cuts or pads `text` to `room` columns.
 pub fn pad(text: &str, room: usize) -> String {
     let text = cut(text, room);
     let fill = room.saturating_sub(width(&text));
     format!("{text}{}", " ".repeat(fill))
 }
 
-/// JSON on one line, at most about `room` bytes of it, written no further than that: arguments
-/// come from a model and can be megabytes.
+/// The first `room` bytes of a value as JSON on one line. No more is serialized: arguments come
+/// from a model and can be megabytes.
 pub fn compact(value: &Value, room: usize) -> String {
-    let mut start = Capped { bytes: Vec::new(), room, full: false };
-    // The only error is that of the full buffer, and there is `full` for that.
-    let _ = serde_json::to_writer(&mut start, value);
-    let mut text = String::from_utf8_lossy(&start.bytes).into_owned();
-    if start.full {
-        // A character may have been cut in two.
+    let mut head = Capped { bytes: Vec::new(), room, full: false };
+    // The only possible error is a full buffer.
+    let _ = serde_json::to_writer(&mut head, value);
+    let mut text = String::from_utf8_lossy(&head.bytes).into_owned();
+    if head.full {
+        // The last character may be incomplete.
         text.truncate(text.trim_end_matches('\u{fffd}').len());
         text.push('…');
     }
@@ -134,7 +156,24 @@ mod tests {
     }
 
     #[test]
-    fn json_is_written_as_far_as_there_is_room() {
+    fn text_wraps_between_words() {
+        for (text, room, expected) in [
+            ("", 3, &[][..]),
+            ("abc", 3, &["abc"]),
+            ("abc de f", 5, &["abc", "de f"]),
+            ("abc de f", 3, &["abc", "de", "f"]),
+            ("abcdef g", 4, &["abcd", "ef g"]),
+            ("a  b", 2, &["a", "b"]),
+            ("ああ い", 4, &["ああ", "い"]),
+            ("あ", 1, &["あ"]),
+            ("ab", 0, &["a", "b"]),
+        ] {
+            assert_eq!(wrap(text, room), expected, "{text:?} in {room}");
+        }
+    }
+
+    #[test]
+    fn json_stops_where_the_room_ends() {
         assert_eq!(compact(&json!({"path": "/", "n": 1}), 80), r#"{"path":"/","n":1}"#);
         assert_eq!(compact(&json!("ああ"), 6), "\"あ…");
         assert_eq!(compact(&json!("x".repeat(1_000_000)), 4), "\"xxx…");

@@ -3,90 +3,49 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::ser::{CharEscape, Formatter, PrettyFormatter, Serializer};
 
 use super::fit;
 use crate::text::is_bidi_control;
 
-/// Writes a [`Report`](crate::report::Report), or what takes its place when nothing ran, and a
-/// newline. It is streamed: nothing is held twice.
+/// Writes a [`Report`](crate::report::Report), or the document that replaces it when nothing ran,
+/// and a newline. The document is streamed, so nothing is held twice.
 ///
-/// Characters that JSON would allow as they are but that act on a terminal (DEL, C1, bidirectional
-/// controls) are written as `\u` escapes: the same document to a program, harmless to the eye.
+/// Characters that JSON allows but that control a terminal (DEL, C1, bidirectional controls) are
+/// written as `\u` escapes. The document stays the same for programs.
 pub fn json(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    let mut buffered = io::BufWriter::new(out);
-    let mut serializer = Serializer::with_formatter(&mut buffered, Harmless::default());
-    document.serialize(&mut serializer)?;
-    buffered.write_all(b"\n")?;
-    buffered.flush()
+    let mut safe = TerminalSafe(io::BufWriter::new(out));
+    serde_json::to_writer_pretty(&mut safe, document)?;
+    safe.write_all(b"\n")?;
+    safe.flush()
 }
 
-#[derive(Default)]
-struct Harmless(PrettyFormatter<'static>);
+/// Escapes the JSON that passes through it. A character to escape can only be in a string, as the
+/// rest of the document is ASCII, and each write has whole characters.
+struct TerminalSafe<W>(W);
 
-impl Formatter for Harmless {
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        out: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        if fit::is_plain(fragment) {
-            return out.write_all(fragment.as_bytes());
-        }
-        let mut plain = 0;
-        for (at, character) in fragment.char_indices() {
-            if character.is_control() || is_bidi_control(character) {
-                out.write_all(&fragment.as_bytes()[plain..at])?;
-                write!(out, "\\u{:04x}", u32::from(character))?;
-                plain = at + character.len_utf8();
+impl<W: Write> Write for TerminalSafe<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
+        let mut from = 0;
+        if !fit::is_plain(text) {
+            for (at, character) in text.match_indices(must_be_escaped) {
+                self.0.write_all(&bytes[from..at])?;
+                character.chars().try_for_each(|c| write!(self.0, "\\u{:04x}", u32::from(c)))?;
+                from = at + character.len();
             }
         }
-        out.write_all(&fragment.as_bytes()[plain..])
+        self.0.write_all(&bytes[from..])?;
+        Ok(bytes.len())
     }
 
-    fn write_char_escape<W: ?Sized + Write>(
-        &mut self,
-        out: &mut W,
-        escape: CharEscape,
-    ) -> io::Result<()> {
-        self.0.write_char_escape(out, escape)
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
+}
 
-    fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.0.begin_array(out)
-    }
-
-    fn end_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.0.end_array(out)
-    }
-
-    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_array_value(out, first)
-    }
-
-    fn end_array_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.0.end_array_value(out)
-    }
-
-    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.0.begin_object(out)
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.0.end_object(out)
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.0.begin_object_key(out, first)
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.0.begin_object_value(out)
-    }
-
-    fn end_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.0.end_object_value(out)
-    }
+/// A line feed is never in a string, where it is `\n`.
+fn must_be_escaped(character: char) -> bool {
+    (character.is_control() && character != '\n') || is_bidi_control(character)
 }
 
 #[cfg(test)]
@@ -104,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_one_pretty_document_that_ends_with_a_newline() {
+    fn a_report_is_one_indented_document_and_a_newline() {
         let text = written(&serde_json::json!({"a": [1, {"b": []}], "c": "ö"}));
         let expected =
             "{\n  \"a\": [\n    1,\n    {\n      \"b\": []\n    }\n  ],\n  \"c\": \"ö\"\n}\n";
@@ -112,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_is_escaped_and_not_lost() {
+    fn hostile_text_is_escaped_without_loss() {
         let hostile = "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\"\\\r\n\té🦀";
         let mut agent = answered("disk", hostile);
         agent.name = "disk\u{9b}".into();
@@ -123,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_an_error_value() {
+    fn a_closed_reader_is_an_error() {
         struct Gone;
         impl Write for Gone {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! What a run and its agents may use up, and what it costs, for `crew check`.
+//! The limits and prices of a plan, for `crew check`.
 
 use super::words::{self, count, limit};
 use crate::plan::{
@@ -6,79 +6,65 @@ use crate::plan::{
 };
 use crate::text::inline;
 
-/// Begins each line but the first.
-const INDENT: &str = "\n        ";
-/// Of agents that have the same limits.
-const MOST_NAMES: usize = 6;
+/// Names of agents that have the same limits, in one line.
+const MAX_NAMES: usize = 6;
 
-pub fn limits(plan: &CrewPlan) -> String {
+/// The limits, a line each: of the run, of its agents, of the providers.
+pub fn limits(plan: &CrewPlan) -> Vec<String> {
     let limits = &plan.limits;
-    let at_once = match limits.max_parallel {
-        Some(most) => format!("at most {} at once", count(most as u64, "agent", "agents")),
-        None => "all agents at once".to_owned(),
+    let (timeout, grace) = (limit(limits.timeout), limit(limits.grace));
+    let parallel = match limits.max_parallel {
+        Some(max) => format!("at most {} in parallel", count(max as u64, "agent", "agents")),
+        None => "all agents in parallel".to_owned(),
     };
     let on_failure = match limits.on_failure {
-        OnFailure::Cancel => "the first failure stops the others",
-        OnFailure::Continue => "the others go on when one fails",
+        OnFailure::Cancel => "are cancelled",
+        OnFailure::Continue => "continue",
     };
-    let run = budget(&plan.budget).map(|most| format!("{INDENT}at most {most}"));
-    format!(
-        "limits: {} for the run, {} of grace for tools{INDENT}{at_once}; {on_failure}{}{}{}",
-        limit(limits.timeout),
-        limit(limits.grace),
-        run.unwrap_or_default(),
-        agents(plan),
-        rates(plan)
-    )
+    let mut lines = vec![
+        format!("run timeout {timeout}, grace period {grace}"),
+        format!("{parallel}; if one fails, the others {on_failure}"),
+    ];
+    lines.extend(budget(&plan.budget).map(|most| format!("at most {most}")));
+    lines.extend(agents(plan));
+    lines.extend(plan.providers.iter().filter_map(rates));
+    lines
 }
 
-/// What each agent may use up, a line for all that may use up the same.
-fn agents(plan: &CrewPlan) -> String {
-    let mut groups: Vec<(&BudgetPlan, Vec<&str>)> = Vec::new();
-    for AgentPlan { name, settings, .. } in &plan.agents {
-        let own = &settings.budget;
-        match groups.iter_mut().find(|(known, _)| *known == own) {
-            Some((_, names)) => names.push(name),
-            None => groups.push((own, vec![name])),
-        }
-    }
-    let line = |(most, names): &(&BudgetPlan, Vec<&str>)| {
-        let most = budget(most)?;
-        let who = match names.as_slice() {
+/// A line for all agents with the same budget.
+fn agents(plan: &CrewPlan) -> Vec<String> {
+    let budgets = plan.agents.iter().map(|agent| (&agent.settings.budget, &*agent.name));
+    let line = |(own, names): (&BudgetPlan, Vec<&str>)| {
+        let most = budget(own)?;
+        let agents = match names.as_slice() {
             names if names.len() == plan.agents.len() => "each agent".to_owned(),
             [name] => format!("agent {name}"),
-            names => format!("each of {}", words::names(names.iter().copied(), MOST_NAMES)),
+            names => format!("each of {}", words::names(names.iter().copied(), MAX_NAMES)),
         };
-        Some(format!("{INDENT}{who}: at most {most}"))
+        Some(format!("{agents}: at most {most}"))
     };
-    groups.iter().filter_map(line).collect()
+    words::grouped(budgets).into_iter().filter_map(line).collect()
 }
 
-/// What the endpoints are to be spared, a line for each.
-fn rates(plan: &CrewPlan) -> String {
-    let line = |provider: &ProviderPlan| {
-        let RateLimits { max_concurrency, requests_per_minute, tokens_per_minute } =
-            provider.limits;
-        let parts = [
-            max_concurrency.map(|most| format!("{} at once", count(most as u64, "call", "calls"))),
-            requests_per_minute
-                .map(|most| format!("{} a minute", count(most as u64, "request", "requests"))),
-            tokens_per_minute.map(|most| format!("{} a minute", count(most, "token", "tokens"))),
-        ];
-        let parts = joined(parts)?;
-        Some(format!("{INDENT}{}: at most {parts}", provider.name))
-    };
-    plan.providers.iter().filter_map(line).collect()
+fn rates(provider: &ProviderPlan) -> Option<String> {
+    let RateLimits { max_concurrency, requests_per_minute, tokens_per_minute } = provider.limits;
+    let most = joined([
+        max_concurrency.map(|max| count(max as u64, "concurrent call", "concurrent calls")),
+        requests_per_minute
+            .map(|max| count(max as u64, "request per minute", "requests per minute")),
+        tokens_per_minute.map(|max| count(max, "token per minute", "tokens per minute")),
+    ])?;
+    Some(format!("{}: at most {most}", provider.name))
 }
 
-/// `None`: without a limit.
+/// `None` without a limit.
 fn budget(budget: &BudgetPlan) -> Option<String> {
     let BudgetPlan { max_tokens, max_cost, max_model_calls, max_tool_calls } = *budget;
     joined([
-        max_tokens.map(|most| count(most, "token", "tokens")),
-        max_cost.map(|most| format!("a cost of {most}")),
-        max_model_calls.map(|most| count(most, "model call", "model calls")),
-        max_tool_calls.map(|most| count(most, "tool call", "tool calls")),
+        max_tokens.map(|max| count(max, "token", "tokens")),
+        max_cost.map(|max| format!("cost {max}")),
+        max_model_calls.map(|max| count(max, "model call", "model calls")),
+        max_tool_calls.map(|max| count(max, "tool call", "tool calls")),
     ])
 }
 
@@ -87,8 +73,8 @@ fn joined<const N: usize>(parts: [Option<String>; N]) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Rows of what a million tokens cost: of each model that is asked, where the file has prices at
-/// all, so that a pattern that fits none of them is seen.
+/// The prices of each model in use, as rows of a table, or no rows if the file has no prices. If no
+/// pattern matches a model, its price is `unknown`.
 pub fn prices(plan: &CrewPlan) -> Vec<[String; 4]> {
     let mut rows: Vec<[String; 4]> = Vec::new();
     if plan.prices.is_empty() {

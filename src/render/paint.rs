@@ -1,4 +1,4 @@
-//! Colours, and lines that are fitted before they are coloured.
+//! Colours, and lines that are cut to a width before they are coloured.
 
 use anstyle::{AnsiColor, Style};
 
@@ -11,7 +11,7 @@ pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const WARN: Style = AnsiColor::Yellow.on_default();
 
-/// `text` in `style`, or as it is.
+/// Returns `text` in `style`, or unchanged without colours.
 pub fn paint(text: &str, style: Style, colour: bool) -> String {
     if colour && style != PLAIN && !text.is_empty() {
         format!("{style}{text}{style:#}")
@@ -20,7 +20,7 @@ pub fn paint(text: &str, style: Style, colour: bool) -> String {
     }
 }
 
-/// One line that never gets wider than its room, however it is coloured.
+/// One line that is never wider than its room, whatever its colours.
 #[derive(Debug)]
 pub struct Line {
     text: String,
@@ -33,24 +33,25 @@ impl Line {
         Self { text: String::new(), room, colour }
     }
 
-    /// Adds one line's worth of text, cut to what is left of the room.
+    /// Appends text, cut to the rest of the room.
     pub fn push(&mut self, text: &str, style: Style) -> &mut Self {
         let fitted = fit::cut(text, self.room);
-        self.room = match fitted.len() == text.len() {
-            true => self.room - fit::width(&fitted).min(self.room),
+        self.room = if fitted.len() == text.len() {
+            self.room.saturating_sub(fit::width(&fitted))
+        } else {
             // Nothing may follow an ellipsis.
-            false => 0,
+            0
         };
         self.text.push_str(&paint(&fitted, style, self.colour));
         self
     }
 
-    /// Columns left.
+    /// The rest of the room, in columns.
     pub fn room(&self) -> usize {
         self.room
     }
 
-    /// Without blanks at its end.
+    /// The line without trailing blanks.
     pub fn finish(mut self) -> String {
         self.text.truncate(self.text.trim_end_matches(' ').len());
         self.text
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn without_colour_nothing_is_added() {
+    fn without_colour_a_line_is_plain() {
         let mut line = Line::new(10, false);
         line.push("ab", GOOD).push("  ", PLAIN);
         assert_eq!(line.finish(), "ab");

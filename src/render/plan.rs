@@ -1,55 +1,56 @@
-//! `crew check`: what would run, as a table.
+//! `crew check`: the plan and the tools of MCP servers, as tables.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
-
 use super::paint::{BAD, paint};
+use super::table::{Column, Narrow, table};
 use super::words::{count, limit, yes_or_no};
 use super::{Look, fit, limits};
 use crate::plan::{
     AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, ProviderPlan, SandboxPlan,
     ToolCommand, ToolKind, ToolPlan,
 };
-use crate::report::{Offer, OfferedTool};
 use crate::secret::Secrets;
 use crate::text::inline;
+use crate::tool::mcp::{Offer, OfferedTool};
 
-/// Columns of what a tool runs.
-const WIDEST_COMMAND: usize = 60;
-/// Columns of what a program may touch.
-const WIDEST_SANDBOX: usize = 200;
-/// Columns of what a server says of its tool.
-const WIDEST_DESCRIPTION: usize = 200;
+/// Columns of the command of a tool.
+const MAX_COMMAND: usize = 60;
+/// Columns of the permissions of a sandbox.
+const MAX_SANDBOX: usize = 200;
+/// Columns of the description of an MCP server's tool.
+const MAX_DESCRIPTION: usize = 200;
 
-/// Writes the agents in order of start, their tools, and the limits of the run.
+/// Writes the agents in the order in which they start, their tools, servers and limits.
 pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let description = plan.description.iter().map(|text| format!(": {}", inline(text.trim())));
-    writeln!(out, "crew {}{}", inline(&plan.name), description.collect::<String>())?;
-    writeln!(out, "{}\n", inline(&plan.file.to_string_lossy()))?;
-    let mut agents = table(look, &["wave", "agent", "needs", "model", "tools", "timeout", "turns"]);
-    for (wave, members) in plan.waves().into_iter().enumerate() {
-        for agent in members.into_iter().map(|index| &plan.agents[index]) {
-            agents.add_row(agent_row(plan, wave, agent));
-        }
-    }
-    write_table(&agents, out)?;
+    let title = format!("crew {}{}", inline(&plan.name), description.collect::<String>());
+    fit::wrap(&title, look.width).iter().try_for_each(|line| writeln!(out, "{line}"))?;
+    writeln!(out, "{}", inline(&plan.file.to_string_lossy()))?;
+    let waves = plan.waves().into_iter().enumerate();
+    let agents: Vec<_> = waves
+        .flat_map(|(wave, agents)| agents.into_iter().map(move |agent| (wave, agent)))
+        .map(|(wave, agent)| agent_row(plan, wave, &plan.agents[agent]))
+        .collect();
+    let titles = ["wave", "agent", "needs", "model", "tools", "timeout", "turns"];
+    section(titles, &agents, look, out)?;
     let secrets = plan.secrets();
-    let tools = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets));
-    section(["tool", "runs", "timeout", "sandbox", "asks"], tools.collect(), look, out)?;
-    let providers = plan.providers.iter().map(provider_row);
-    section(["provider", "api", "address"], providers.collect(), look, out)?;
-    let servers = plan.mcp_servers.iter().map(|server| server_row(server));
+    let tools: Vec<_> = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets)).collect();
+    section(["tool", "runs", "timeout", "sandbox", "confirm"], &tools, look, out)?;
+    let providers: Vec<_> =
+        plan.providers.iter().map(|provider| provider_row(provider, &secrets)).collect();
+    section(["provider", "API", "address"], &providers, look, out)?;
+    let servers: Vec<_> = plan.mcp_servers.iter().map(|server| server_row(server)).collect();
     section(
-        ["MCP server", "reached by", "timeout", "sandbox", "asks"],
-        servers.collect(),
+        ["MCP server", "command or URL", "timeout", "sandbox", "confirm"],
+        &servers,
         look,
         out,
     )?;
-    let prices = limits::prices(plan);
-    section(["a million tokens of", "input", "cached input", "output"], prices, look, out)?;
+    let titles = ["price per million tokens", "input", "cached input", "output"];
+    section(titles, &limits::prices(plan), look, out)?;
     let structured = plan.agents.iter().filter(|agent| agent.output_schema.is_some());
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {
@@ -58,24 +59,29 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     for warning in plan.warnings() {
         writeln!(out, "\nwarning: {}", inline(&warning))?;
     }
-    writeln!(out, "\n{}", limits::limits(plan))
+    writeln!(out)?;
+    let mut label = "limits:";
+    let room = look.width.saturating_sub(8);
+    for line in limits::limits(plan).iter().flat_map(|line| fit::wrap(line, room)) {
+        writeln!(out, "{label:8}{line}")?;
+        label = "";
+    }
+    Ok(())
 }
 
-/// Writes what the MCP servers offer, each tool with what its server says of it.
+/// Writes the tools of the MCP servers, each with the hints and the description of its server.
 pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     for offer in offers {
         writeln!(out, "\nMCP server {}", inline(&offer.server))?;
-        let mut table = table(look, &["tool", "hints", "description"]);
-        for tool in &offer.tools {
-            table.add_row([
+        let row = |tool: &OfferedTool| {
+            [
                 inline(&tool.name).into_owned(),
                 hints(tool).to_owned(),
-                fit::cut(&inline(tool.description.trim()), WIDEST_DESCRIPTION).into_owned(),
-            ]);
-        }
-        if !offer.tools.is_empty() {
-            write_table(&table, out)?;
-        }
+                fit::cut(&inline(tool.description.trim()), MAX_DESCRIPTION).into_owned(),
+            ]
+        };
+        let tools: Vec<_> = offer.tools.iter().map(row).collect();
+        section(["tool", "hints", "description"], &tools, look, out)?;
         for fault in &offer.faults {
             writeln!(out, "{}: {}", paint("error", BAD, look.colour), inline(fault))?;
         }
@@ -83,7 +89,7 @@ pub fn offers(offers: &[Offer], look: Look, out: &mut (impl Write + ?Sized)) -> 
     Ok(())
 }
 
-/// A tool that only reads destroys nothing; one that says both is better not believed.
+/// A read-only tool is not destructive; a server that claims both is shown as it is.
 fn hints(tool: &OfferedTool) -> &'static str {
     match (tool.read_only, tool.destructive) {
         (Some(true), Some(true)) => "read-only, destructive",
@@ -94,7 +100,7 @@ fn hints(tool: &OfferedTool) -> &'static str {
     }
 }
 
-/// Neither arguments nor path: a variable may have brought a key into them.
+/// How a server is reached, without arguments and path: a variable may have put a key into them.
 fn access(server: &McpServerPlan) -> String {
     let text = match &server.access {
         McpAccess::Process { program, args, .. } => {
@@ -106,7 +112,7 @@ fn access(server: &McpServerPlan) -> String {
         }
         McpAccess::Http { url, .. } => url.origin().ascii_serialization(),
     };
-    fit::cut(&inline(&text), WIDEST_COMMAND).into_owned()
+    fit::cut(&inline(&text), MAX_COMMAND).into_owned()
 }
 
 fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
@@ -132,7 +138,7 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
 
 fn tool_row(tool: &ToolPlan, secrets: &Secrets) -> [String; 5] {
     let sandbox = match &tool.kind {
-        ToolKind::Process(process) => confines(process.sandbox.as_ref()),
+        ToolKind::Process(process) => permissions(process.sandbox.as_ref()),
         ToolKind::Http(_) | ToolKind::Mcp(_) => "-".to_owned(),
     };
     [
@@ -144,14 +150,15 @@ fn tool_row(tool: &ToolPlan, secrets: &Secrets) -> [String; 5] {
     ]
 }
 
-fn provider_row(provider: &ProviderPlan) -> [String; 3] {
-    let address = inline(&provider.base_url).into_owned();
-    [provider.name.clone(), provider.api.to_string(), address]
+fn provider_row(provider: &ProviderPlan, secrets: &Secrets) -> [String; 3] {
+    // A variable may have put a key into the address.
+    let address = secrets.redact(provider.address());
+    [provider.name.clone(), provider.api.to_string(), inline(&address).into_owned()]
 }
 
 fn server_row(server: &McpServerPlan) -> [String; 5] {
     let sandbox = match &server.access {
-        McpAccess::Process { sandbox, .. } => confines(sandbox.as_ref()),
+        McpAccess::Process { sandbox, .. } => permissions(sandbox.as_ref()),
         McpAccess::Http { .. } => "-".to_owned(),
     };
     [
@@ -167,7 +174,7 @@ fn own_timeout(timeout: Option<Duration>) -> String {
     timeout.map_or_else(|| "the agent's".to_owned(), limit)
 }
 
-/// In the order in which they are asked.
+/// The models of an agent in the order in which they are tried.
 fn models(agent: &AgentPlan) -> String {
     let labels: Vec<_> = agent.models().map(|model| inline(model.label())).collect();
     labels.join(", then ")
@@ -184,11 +191,11 @@ fn command(tool: &ToolPlan, secrets: &Secrets) -> String {
         ToolKind::Mcp(tool) => tool.label.clone(),
         ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
-    fit::cut(&inline(&secrets.redact(text)), WIDEST_COMMAND).into_owned()
+    fit::cut(&inline(&secrets.redact(text)), MAX_COMMAND).into_owned()
 }
 
-/// What a program may touch. That it has no network comes first: paths can be many.
-fn confines(sandbox: Option<&SandboxPlan>) -> String {
+/// The permissions of a sandbox. The network comes first, as there can be many paths.
+fn permissions(sandbox: Option<&SandboxPlan>) -> String {
     let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
     let list = |verb: &str, paths: &[PathBuf]| {
         let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
@@ -197,47 +204,31 @@ fn confines(sandbox: Option<&SandboxPlan>) -> String {
     let network = if sandbox.network { "network" } else { "no network" };
     let paths = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
     let parts: Vec<_> = [Some(network.to_owned())].into_iter().chain(paths).flatten().collect();
-    fit::cut(&inline(&parts.join(", ")), WIDEST_SANDBOX).into_owned()
+    fit::cut(&inline(&parts.join(", ")), MAX_SANDBOX).into_owned()
 }
 
-/// Neither path nor query: a variable may have brought in a key. The hosts all of them, as that is
-/// what one wants to know.
+/// The request of an HTTP tool, with all hosts that it may be redirected to. Path and query are
+/// left out: a variable may have put a key into them.
 fn request(http: &HttpPlan) -> String {
     let mut hosts = http.hosts.iter().map(ToString::to_string);
     let own = hosts.next().unwrap_or_default();
-    let more = match hosts.collect::<Vec<_>>().join(", ") {
-        none if none.is_empty() => none,
-        more => format!(" (redirects: {more})"),
-    };
-    format!("{} {}://{own}{more}", http.method, http.origin.scheme())
+    let others = hosts.collect::<Vec<_>>().join(", ");
+    let others = if others.is_empty() { others } else { format!(" (redirects: {others})") };
+    format!("{} {}://{own}{others}", http.method, http.origin.scheme())
 }
 
-/// A table below an empty line, if it has any rows.
+/// A table after an empty line, if it has any rows.
 fn section<const N: usize>(
-    header: [&str; N],
-    rows: Vec<[String; N]>,
+    titles: [&'static str; N],
+    rows: &[[String; N]],
     look: Look,
     out: &mut (impl Write + ?Sized),
 ) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut table = table(look, &header);
-    table.add_rows(rows);
     writeln!(out)?;
-    write_table(&table, out)
-}
-
-fn table(look: Look, header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(look.width).unwrap_or(u16::MAX))
-        .set_header(header);
-    table
-}
-
-fn write_table(table: &Table, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    table.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
+    let columns = titles.map(|title| Column::text(title, Narrow::Wrap));
+    let lines = table(&columns, rows.len(), |row, column| (&rows[row][column]).into(), look.width);
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }

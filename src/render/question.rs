@@ -1,5 +1,5 @@
-//! The question whether a tool may be run. The person who answers it must see all of what will be
-//! done, or how much of it is not shown: whatever a model put into the arguments.
+//! The question whether a tool may run. It shows everything that the tool will do or, where a model
+//! wrote too much, how much is left out.
 
 use serde_json::Value;
 
@@ -7,20 +7,21 @@ use super::fit;
 use crate::approval::Question;
 use crate::text::{inline, is_bidi_control};
 
-/// Characters of one argument that are shown, and how many of them are from its end.
-const LONGEST: usize = 800;
+/// Characters of one argument.
+const MAX_ARGUMENT: usize = 800;
+/// Characters of them that are from the end of a longer argument.
 const TAIL: usize = 200;
-const MOST_ARGUMENTS: usize = 12;
+const MAX_ARGUMENTS: usize = 12;
 /// Columns of a name.
-const WIDEST_NAME: usize = 40;
-/// Stands before everything a model wrote, and before nothing else.
+const MAX_NAME: usize = 40;
+/// Marks everything that a model wrote, and nothing else.
 const MARGIN: &str = "  | ";
-/// Columns of the narrowest terminal that is minded.
-const NARROWEST: usize = 20;
+/// Columns. On a narrower terminal rows wrap.
+const MIN_WIDTH: usize = 20;
 
-/// The question on a terminal of `width` columns, from its first line to the place of the answer.
-/// The arguments are JSON with everything escaped that cannot be seen, and every row of them has
-/// its margin, so none can pass for a line of crew's own.
+/// The question on a terminal of `width` columns, with the prompt for the answer. The arguments are
+/// JSON with all invisible characters escaped. Each of their rows has a margin, so none looks like
+/// a line of crew's.
 pub fn question(question: &Question<'_>, width: usize) -> String {
     let (agent, tool) = names(question);
     let mut text = format!("{agent} wants to run {tool}");
@@ -32,7 +33,7 @@ pub fn question(question: &Question<'_>, width: usize) -> String {
                 format!("{}: {}", visible(&Value::from(name.as_str())), visible(value))
             });
             all.by_ref()
-                .take(MOST_ARGUMENTS)
+                .take(MAX_ARGUMENTS)
                 .for_each(|argument| push_argument(&mut text, &argument, width));
             let (more, characters) =
                 all.fold((0, 0), |(more, sum), next| (more + 1, sum + next.chars().count()));
@@ -46,35 +47,35 @@ pub fn question(question: &Question<'_>, width: usize) -> String {
             push_argument(&mut text, &visible(question.arguments), width);
         }
     }
-    text + &place_of_answer(question)
+    text + &prompt(question)
 }
 
-/// The last line, which the answer is typed in.
-pub fn place_of_answer(question: &Question<'_>) -> String {
+/// The last line, where the answer is typed.
+pub fn prompt(question: &Question<'_>) -> String {
     let (agent, tool) = names(question);
-    format!("Let {agent} run {tool} ([y]es, [n]o, [a]lways for all agents)? ")
+    format!("Allow {agent} to run {tool} ([y]es, [n]o, [a]lways for all agents)? ")
 }
 
 fn names(question: &Question<'_>) -> (String, String) {
-    let name = |name: &str| fit::cut(&inline(name), WIDEST_NAME).into_owned();
+    let name = |name: &str| fit::cut(&inline(name), MAX_NAME).into_owned();
     (name(question.agent), name(question.tool))
 }
 
-/// Beginning and end, and between them on a line without margin what was left out.
+/// Adds the head and the tail and, between them on a row without margin, how much is left out.
 fn push_argument(text: &mut String, argument: &str, width: usize) {
-    let room = width.max(NARROWEST) - MARGIN.len() - 1;
+    let room = width.max(MIN_WIDTH) - MARGIN.len() - 1;
     let mut push = |part: &str| {
         for row in fit::rows(part, room) {
             text.push_str(&format!("{MARGIN}{row}\n"));
         }
     };
     let all = argument.chars().count();
-    if all <= LONGEST {
+    if all <= MAX_ARGUMENT {
         return push(argument);
     }
-    push(&argument.chars().take(LONGEST - TAIL).collect::<String>());
+    push(&argument.chars().take(MAX_ARGUMENT - TAIL).collect::<String>());
     let tail: String = argument.chars().skip(all - TAIL).collect();
-    text.push_str(&format!("  [… {} characters left out …]\n", all - LONGEST));
+    text.push_str(&format!("  [… {} characters left out …]\n", all - MAX_ARGUMENT));
     push_argument(text, &tail, width);
 }
 
@@ -86,15 +87,16 @@ fn visible(value: &Value) -> String {
     }
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        match is_hidden(character) {
-            true => text.push_str(&format!("\\u{{{:x}}}", u32::from(character))),
-            false => text.push(character),
+        if is_hidden(character) {
+            text.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
+        } else {
+            text.push(character);
         }
     }
     text
 }
 
-/// Characters that act on a terminal, change how text reads, or show nothing at all.
+/// Characters that control a terminal, change how text reads, or are invisible.
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || is_bidi_control(character)
@@ -112,14 +114,14 @@ mod tests {
 
     use super::*;
 
-    const ANSWER: &str = "Let disk run wipe ([y]es, [n]o, [a]lways for all agents)? ";
+    const ANSWER: &str = "Allow disk to run wipe ([y]es, [n]o, [a]lways for all agents)? ";
 
     fn asked(arguments: &Value) -> String {
         question(&Question { agent: "disk", tool: "wipe", arguments }, 80)
     }
 
     #[test]
-    fn each_argument_has_its_line() {
+    fn each_argument_has_its_own_line() {
         assert_eq!(
             asked(&json!({"path": "/tmp/x", "force": true, "n": [1, {"a": null}]})),
             format!(
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_an_argument_acts_on_the_terminal_or_hides() {
+    fn arguments_neither_control_the_terminal_nor_hide_text() {
         let hostile = "\u{1b}[2K\u{1b}[1A\r\n\u{202e}x\u{200b}\u{9b}1m\u{e0041}\u{a0}";
         let text = question(
             &Question { agent: "disk", tool: "wipe", arguments: &json!({"c\u{1b}[8m": hostile}) },
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_counted() {
+    fn omitted_text_is_counted() {
         let long = format!("{}; rm -rf ~", "x".repeat(5000));
         let text = asked(&json!({"command": long}));
         assert!(text.contains("\n  [… 4223 characters left out …]\n  | xxx"), "{text}");
@@ -163,7 +165,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_line_is_forged(value in "(.| |名){0,2000}", name in ".*", width in 0..200usize) {
+        fn no_line_can_be_forged(value in "(.| |名){0,2000}", name in ".*", width in 0..200usize) {
             let arguments = json!({name: value});
             let asked = Question { agent: "disk", tool: "wipe", arguments: &arguments };
             let text = question(&asked, width);

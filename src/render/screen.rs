@@ -1,63 +1,35 @@
-//! What is known about the place that output goes to: is it a terminal, how large, with colours.
+//! The places that output goes to: whether they are terminals, how wide, and with colours or not.
 
 use std::env;
 use std::io::IsTerminal;
 
+use clap::ColorChoice;
 use console::Term;
 
 /// Columns where no terminal says how many there are.
 const DEFAULT_WIDTH: usize = 100;
 
-/// `--color`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Colour {
-    #[default]
-    Auto,
-    Always,
-    Never,
-}
+/// Looks up an environment variable.
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The environment variables that have a say; `None` where unset.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    pub no_color: Option<String>,
-    pub clicolor: Option<String>,
-    pub clicolor_force: Option<String>,
-    pub term: Option<String>,
-}
-
-impl Environment {
-    pub fn current() -> Self {
-        let read = |name| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Self {
-            no_color: read("NO_COLOR"),
-            clicolor: read("CLICOLOR"),
-            clicolor_force: read("CLICOLOR_FORCE"),
-            term: read("TERM"),
-        }
-    }
-}
-
-/// Whether to use colours. The user's flag comes first, then `NO_COLOR` (set and not empty), then
+/// Whether to use colours. `--color` takes precedence over `NO_COLOR` (set and not empty), then
 /// `CLICOLOR_FORCE` (set and not `0`), then `CLICOLOR=0`, then whether it is a terminal.
-pub fn colour(choice: Colour, environment: &Environment, terminal: bool) -> bool {
-    let is_set = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
-    let is_zero = |value: &Option<String>| value.as_deref() == Some("0");
+fn colour(choice: ColorChoice, env: Env<'_>, terminal: bool) -> bool {
+    let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
+    let is_zero = |name| env(name).as_deref() == Some("0");
     match choice {
-        Colour::Always => true,
-        Colour::Never => false,
-        Colour::Auto if is_set(&environment.no_color) => false,
-        Colour::Auto if is_set(&environment.clicolor_force) => {
-            !is_zero(&environment.clicolor_force) || (terminal && !is_zero(&environment.clicolor))
-        }
-        Colour::Auto => terminal && !is_zero(&environment.clicolor),
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto if is_set("NO_COLOR") => false,
+        ColorChoice::Auto if is_set("CLICOLOR_FORCE") && !is_zero("CLICOLOR_FORCE") => true,
+        ColorChoice::Auto => terminal && !is_zero("CLICOLOR"),
     }
 }
 
-/// One of the two standard streams, as found.
+/// A place that output goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
-    /// A terminal that can move its cursor: `TERM=dumb` can not and does not count.
+    /// A terminal that can move its cursor: `TERM=dumb` cannot and does not count.
     pub terminal: bool,
     /// Columns.
     pub width: usize,
@@ -65,46 +37,65 @@ pub struct Screen {
 }
 
 impl Screen {
-    pub fn stdout(choice: Colour, environment: &Environment) -> Self {
-        Self::new(std::io::stdout().is_terminal(), &Term::stdout(), choice, environment)
-    }
-
-    pub fn stderr(choice: Colour, environment: &Environment) -> Self {
-        Self::new(std::io::stderr().is_terminal(), &Term::stderr(), choice, environment)
-    }
-
-    fn new(is_terminal: bool, term: &Term, choice: Colour, environment: &Environment) -> Self {
-        let terminal = is_terminal && environment.term.as_deref() != Some("dumb");
+    fn new(is_terminal: bool, term: &Term, choice: ColorChoice, env: Env<'_>) -> Self {
+        let terminal = is_terminal && env("TERM").as_deref() != Some("dumb");
         let width = match term.size_checked() {
             Some((_, columns)) if is_terminal => usize::from(columns),
             _ => DEFAULT_WIDTH,
         };
-        Self { terminal, width, colour: colour(choice, environment, terminal) }
+        Self { terminal, width, colour: colour(choice, env, terminal) }
     }
+
+    pub fn look(self, verbose: bool) -> Look {
+        Look { colour: self.colour, width: self.width, verbose }
+    }
+}
+
+/// The places a command writes to.
+#[derive(Debug, Clone, Copy)]
+pub struct Screens {
+    pub stdout: Screen,
+    pub stderr: Screen,
+    /// Any file: no terminal, so it has colours only on request.
+    pub file: Screen,
+}
+
+impl Screens {
+    pub fn new(choice: ColorChoice) -> Self {
+        let env = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
+        let screen = |is_terminal, term| Screen::new(is_terminal, &term, choice, &env);
+        Self {
+            stdout: screen(std::io::stdout().is_terminal(), Term::stdout()),
+            stderr: screen(std::io::stderr().is_terminal(), Term::stderr()),
+            file: screen(false, Term::stdout()),
+        }
+    }
+}
+
+/// How a report is shown to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    pub colour: bool,
+    /// Columns that headings, tool lines and tables fit into; answers are never cut.
+    pub width: usize,
+    /// Also show the output of tools.
+    pub verbose: bool,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn environment(pairs: &[(&str, &str)]) -> Environment {
-        let get = |name: &str| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
-        Environment {
-            no_color: get("NO_COLOR"),
-            clicolor: get("CLICOLOR"),
-            clicolor_force: get("CLICOLOR_FORCE"),
-            term: get("TERM"),
-        }
+    fn env(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
     }
 
     #[test]
-    fn the_flag_comes_before_the_environment() {
-        let no = environment(&[("NO_COLOR", "1"), ("CLICOLOR", "0")]);
-        let yes = environment(&[("CLICOLOR_FORCE", "1")]);
-        assert!(colour(Colour::Always, &no, false));
-        assert!(!colour(Colour::Never, &yes, true));
+    fn the_flag_takes_precedence_over_the_environment() {
+        let no = env(&[("NO_COLOR", "1"), ("CLICOLOR", "0")]);
+        let yes = env(&[("CLICOLOR_FORCE", "1")]);
+        assert!(colour(ColorChoice::Always, &no, false));
+        assert!(!colour(ColorChoice::Never, &yes, true));
     }
 
     #[test]
@@ -121,16 +112,16 @@ mod tests {
             (&[("CLICOLOR", "0")], false, false),
             (&[("CLICOLOR", "1")], true, false),
         ] {
-            let environment = environment(pairs);
-            assert_eq!(colour(Colour::Auto, &environment, true), on_terminal, "{pairs:?}");
-            assert_eq!(colour(Colour::Auto, &environment, false), elsewhere, "{pairs:?}");
+            let env = env(pairs);
+            assert_eq!(colour(ColorChoice::Auto, &env, true), on_terminal, "{pairs:?}");
+            assert_eq!(colour(ColorChoice::Auto, &env, false), elsewhere, "{pairs:?}");
         }
     }
 
     #[test]
-    fn a_dumb_terminal_counts_as_none() {
-        let dumb = environment(&[("TERM", "dumb")]);
-        let screen = Screen::new(true, &Term::stdout(), Colour::Auto, &dumb);
+    fn a_dumb_terminal_does_not_count_as_a_terminal() {
+        let dumb = env(&[("TERM", "dumb")]);
+        let screen = Screen::new(true, &Term::stdout(), ColorChoice::Auto, &dumb);
         assert!(!screen.terminal && !screen.colour);
     }
 }

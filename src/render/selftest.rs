@@ -1,4 +1,4 @@
-//! `crew selftest`, as people read it: one row a case, as they end, and the verdict.
+//! `crew selftest` as text: one row per finished case, and the verdict.
 
 use std::io::{self, Write};
 
@@ -8,16 +8,16 @@ use super::{Look, fit};
 use crate::selftest::{CaseReport, CaseStatus, SelftestReport, SelftestStatus};
 use crate::text::inline;
 
-/// Columns of what was tried, where there is room; and where there is none.
-const WIDEST_TITLE: usize = 46;
-const NARROWEST_TITLE: usize = 14;
-/// Of the numbers, with the gap before them.
-const NUMBERS: [(&str, usize); 3] = [("ended in", 10), ("promised", 10), ("left", 6)];
-/// Before the title.
+/// The width of a title, in columns.
+const MAX_TITLE: usize = 46;
+const MIN_TITLE: usize = 14;
+/// The columns of numbers with their widths, including the gap before them.
+const NUMBERS: [(&str, usize); 3] = [("took", 10), ("limit", 10), ("survivors", 11)];
+/// The width of the mark before the title.
 const MARK: usize = 2;
 
 pub fn header(look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    let mut line = format!("{:MARK$}{:2$}", "", "what was tried", title_width(look));
+    let mut line = format!("{:MARK$}{:2$}", "", "case", title_width(look));
     for (title, width) in NUMBERS {
         line.push_str(&format!("{title:>width$}"));
     }
@@ -53,7 +53,7 @@ pub fn row(case: &CaseReport, look: Look, out: &mut (impl Write + ?Sized)) -> io
     out.flush()
 }
 
-/// What did not hold and why, and what it all comes to.
+/// The failed cases with their reasons, and the totals.
 pub fn verdict(
     report: &SelftestReport,
     look: Look,
@@ -64,31 +64,32 @@ pub fn verdict(
         let name = paint(&case.name, STRONG, look.colour);
         let detail = inline(case.detail.as_deref().unwrap_or_default()).into_owned();
         writeln!(out, "\n{label} {name}: {detail}")?;
-        writeln!(out, "  promised: {}; try it alone: crew selftest {}", case.promise, case.name)?;
+        writeln!(out, "  promise: {}; run it alone: crew selftest {}", case.promise, case.name)?;
     }
     if let Some(first) = report.left.first() {
         let number = count(report.left.len() as u64, "process", "processes");
         let command = inline(&first.command);
-        writeln!(out, "\n{label}: {number} left after all, such as {} ({command})", first.pid)?;
+        writeln!(
+            out,
+            "\n{label}: {number} still alive at the end, such as {} ({command})",
+            first.pid
+        )?;
     }
     let held = || report.cases.iter().filter(|case| case.status == CaseStatus::Held);
     let label = paint("note", WARN, look.colour);
     let late = held().filter(|case| case.stop_ms.is_some_and(|stop| stop > case.limit_ms)).count();
     if late > 0 {
         let (cases, slack) = (count(late as u64, "case", "cases"), millis(report.slack_ms));
-        let less = format!("by less than the {slack} that a busy machine may take");
-        writeln!(out, "\n{label}: {cases} took longer than promised, {less}")?;
+        let text = format!("{cases} exceeded the limit by less than {slack}");
+        writeln!(out, "\n{label}: {text}, which is allowed on a busy machine")?;
     }
     let again = held().filter(|case| case.attempts > 1).count();
     if again > 0 {
         let cases = count(again as u64, "case", "cases");
-        writeln!(
-            out,
-            "\n{label}: {cases} did not hold in time at first, and did once nothing else ran"
-        )?;
+        writeln!(out, "\n{label}: {cases} passed only when repeated alone")?;
     }
     let (held, skipped) = (report.count(CaseStatus::Held), report.count(CaseStatus::Skipped));
-    let tried = count((report.cases.len() - skipped) as u64, "case", "cases");
+    let run = count((report.cases.len() - skipped) as u64, "case", "cases");
     let skipped = match skipped {
         0 => String::new(),
         number => format!(", {number} skipped"),
@@ -98,20 +99,21 @@ pub fn verdict(
         SelftestStatus::Failed => BAD,
     };
     let label = paint("crew selftest:", style, look.colour);
-    writeln!(out, "\n{label} {held} of {tried} held{skipped}, in {}", millis(report.duration_ms))?;
+    writeln!(out, "\n{label} {held} of {run} passed{skipped}, in {}", millis(report.duration_ms))?;
     out.flush()
 }
 
 fn title_width(look: Look) -> usize {
     let others = MARK + NUMBERS.iter().map(|(_, width)| width).sum::<usize>();
-    look.width.saturating_sub(others).clamp(NARROWEST_TITLE, WIDEST_TITLE)
+    look.width.saturating_sub(others).clamp(MIN_TITLE, MAX_TITLE)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::selftest::{SCHEMA_VERSION, Stray};
+    use crate::process::Survivor;
+    use crate::selftest::SCHEMA_VERSION;
 
     const LOOK: Look = Look { colour: false, width: 80, verbose: false };
 
@@ -146,29 +148,30 @@ mod tests {
     #[test]
     fn the_rows_are_aligned() {
         let mut failed = case(CaseStatus::Failed, None);
-        failed.left = vec![Stray { pid: 7, command: "x".into() }; 12];
+        failed.left = vec![Survivor { pid: 7, command: "x".into() }; 12];
         let mut skipped = case(CaseStatus::Skipped, None);
         skipped.detail = Some("Linux only".into());
-        let expected = "  what was tried                                  ended in  promised  left
-✓ Ctrl-C: a daemon                                   312ms     800ms     0
-✗ Ctrl-C: a daemon                                   never     800ms    12
+        let expected =
+            "  case                                                took     limit  survivors
+✓ Ctrl-C: a daemon                                   312ms     800ms          0
+✗ Ctrl-C: a daemon                                   never     800ms         12
 - Ctrl-C: a daemon                                Linux only
 ";
         assert_eq!(rows(&[case(CaseStatus::Held, Some(312)), failed, skipped], LOOK), expected);
     }
 
     #[test]
-    fn a_narrow_screen_cuts_what_was_tried() {
-        let expected = "  what was tried  ended in  promised  left
-✓ Ctrl-C: a dae…     312ms     800ms     0\n";
+    fn a_narrow_screen_cuts_the_titles() {
+        let expected = "  case                took     limit  survivors
+✓ Ctrl-C: a dae…     312ms     800ms          0\n";
         let look = Look { width: 30, ..LOOK };
         assert_eq!(rows(&[case(CaseStatus::Held, Some(312))], look), expected);
     }
 
     #[test]
-    fn the_verdict_says_what_did_not_hold_and_how_to_try_it_alone() {
+    fn the_verdict_names_each_failed_case_and_how_to_run_it_alone() {
         let mut failed = case(CaseStatus::Failed, Some(900));
-        failed.detail = Some("left alive: process 7 (a\u{1b}[2J)".into());
+        failed.detail = Some("still alive: process 7 (a\u{1b}[2J)".into());
         let again = CaseReport { attempts: 2, ..case(CaseStatus::Held, Some(900)) };
         let report = SelftestReport {
             schema_version: SCHEMA_VERSION,
@@ -176,19 +179,19 @@ mod tests {
             duration_ms: 4600,
             slack_ms: 400,
             cases: vec![again, failed, case(CaseStatus::Skipped, None)],
-            left: vec![Stray { pid: 9, command: "sleep 9".into() }],
+            left: vec![Survivor { pid: 9, command: "sleep 9".into() }],
         };
         let expected = "
-error daemon: left alive: process 7 (a)
-  promised: nothing left; try it alone: crew selftest daemon
+error daemon: still alive: process 7 (a)
+  promise: nothing left; run it alone: crew selftest daemon
 
-error: 1 process left after all, such as 9 (sleep 9)
+error: 1 process still alive at the end, such as 9 (sleep 9)
 
-note: 1 case took longer than promised, by less than the 400ms that a busy machine may take
+note: 1 case exceeded the limit by less than 400ms, which is allowed on a busy machine
 
-note: 1 case did not hold in time at first, and did once nothing else ran
+note: 1 case passed only when repeated alone
 
-crew selftest: 1 of 2 cases held, 1 skipped, in 4.6s
+crew selftest: 1 of 2 cases passed, 1 skipped, in 4.6s
 ";
         assert_eq!(shown(|out| verdict(&report, LOOK, out)), expected);
     }

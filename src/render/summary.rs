@@ -1,36 +1,40 @@
-//! What a run came to, for the person who started it: the table, what to know, and last what went
-//! wrong and what to do about it.
+//! The outcome of a run for the person who started it: a table of the agents, notes, and finally
+//! the errors and what to do about them.
 
 use std::io::{self, Write};
 
 use super::advice::advice;
+use super::agents::agents;
 use super::paint::{BAD, FAINT, GOOD, PLAIN, STRONG, WARN, paint};
-use super::table::table;
 use super::{Look, fit, words};
 use crate::report::{
     AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, Report, RunStatus,
 };
 use crate::text::inline;
 
-/// Agents that are named in one line before it says `and 4 more`.
-const MOST_NAMES: usize = 8;
+/// Agents that one line names before it ends with `and 4 more`.
+const MAX_NAMES: usize = 8;
 const GUARDIAN_LOST: &str =
-    "crew's guardian process was killed during the run; the tools were watched over without it";
-/// A shorter wait for a model's server goes unnoticed.
-const LONG_WAIT_MS: u64 = 1000;
-/// Columns of an error's message. The report has the whole of it.
-const WIDEST_ERROR: usize = 400;
+    "the guardian process was killed during the run; crew supervised the tools without it";
+/// Shorter times in a queue are not mentioned.
+const MIN_QUEUED_MS: u64 = 1000;
+/// Columns of an error message. The report has all of it.
+const MAX_ERROR: usize = 400;
 
-/// Writes the summary. It is the same whatever the format of the result.
+/// Writes the summary, which is the same for every format of the report.
 pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
-    for (position, line) in table(&report.agents, look.width).iter().enumerate() {
+    for (position, line) in agents(&report.agents, look.width).iter().enumerate() {
         let style = if position == 0 { FAINT } else { PLAIN };
         writeln!(out, "{}", paint(line, style, look.colour))?;
     }
-    let mut notes = grouped_notes(&report.agents);
+    let noted = report
+        .agents
+        .iter()
+        .flat_map(|agent| notes(agent).into_iter().map(|note| (note, &*agent.name)));
+    let mut notes = by_agents(noted);
     notes.extend(queued(&report.agents));
-    notes.extend(stopped(&report.agents));
+    notes.extend(by_agents(stopped(&report.agents)));
     notes.extend(cleaned_up(&report.cleanup));
     if report.cleanup.guardian_lost {
         notes.push(GUARDIAN_LOST.to_owned());
@@ -51,97 +55,66 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
     out.flush()
 }
 
-/// Each note once, with all agents it is about: of a large crew many end alike.
-fn grouped_notes(agents: &[AgentReport]) -> Vec<String> {
-    let mut groups: Vec<(String, Vec<&str>)> = vec![];
-    for agent in agents {
-        for note in notes(agent) {
-            match groups.iter_mut().find(|group| group.0 == note) {
-                Some(group) => group.1.push(&agent.name),
-                None => groups.push((note, vec![&agent.name])),
-            }
-        }
-    }
-    let line = |(note, names)| format!("{}: {note}", words::names(names, MOST_NAMES));
-    groups.into_iter().map(line).collect()
+/// A line for each note, with the names of its agents.
+fn by_agents<'a>(notes: impl IntoIterator<Item = (String, &'a str)>) -> Vec<String> {
+    let line = |(note, names)| format!("{}: {note}", words::names(names, MAX_NAMES));
+    words::grouped(notes).into_iter().map(line).collect()
 }
 
-/// What to know about one agent besides its status.
+/// Everything unusual about one agent besides its status.
 fn notes(agent: &AgentReport) -> Vec<String> {
     let mut notes = vec![];
     if agent.status == AgentStatus::Succeeded && agent.finish_reason.as_deref() == Some("length") {
-        notes.push("answer cut at its length limit: raise `max_output_tokens`".to_owned());
+        notes.push("answer cut off at the length limit; raise `max_output_tokens`".to_owned());
     }
     if agent.partial && agent.output.is_some() {
-        notes.push("answer is partial, the text so far was kept".to_owned());
+        notes.push("answer is partial; the text so far was kept".to_owned());
     }
     notes.extend(agent.notes.iter().map(|note| inline(note).into_owned()));
     for failed in &agent.fallbacks {
-        let error = fit::cut(&words::error(&failed.error), WIDEST_ERROR).into_owned();
-        notes.push(format!("{} failed, another model was asked: {error}", inline(&failed.model)));
+        let error = fit::cut(&words::error(&failed.error), MAX_ERROR).into_owned();
+        notes.push(format!("{} failed, tried another model: {error}", inline(&failed.model)));
     }
     let mut leaky: Vec<&str> =
         agent.tool_calls.iter().filter(|call| call.leaked).map(|call| &*call.tool).collect();
     leaky.sort_unstable();
     leaky.dedup();
     if !leaky.is_empty() {
-        let tools = words::names(leaky, MOST_NAMES);
-        notes.push(format!("{tools} left processes behind, which crew stopped"));
+        let tools = words::names(leaky, MAX_NAMES);
+        notes.push(format!("{tools} left processes behind; crew stopped them"));
     }
     notes
 }
 
-/// Who had to wait for long until its calls could be made.
+/// The agents whose model calls were queued for long.
 fn queued(agents: &[AgentReport]) -> Option<String> {
-    let waited = agents.iter().filter(|agent| agent.queued_ms >= LONG_WAIT_MS);
+    let waited = agents.iter().filter(|agent| agent.queued_ms >= MIN_QUEUED_MS);
     let longest = waited.clone().map(|agent| agent.queued_ms).max()?;
-    let names = words::names(waited.map(|agent| &*agent.name), MOST_NAMES);
+    let names = words::names(waited.map(|agent| &*agent.name), MAX_NAMES);
     let longest = words::millis(longest);
-    Some(format!("{names}: waited up to {longest} until their calls could be made"))
+    Some(format!("{names}: model calls were queued for up to {longest}"))
 }
 
-/// One line for all agents that were cancelled or skipped for the same reason.
-fn stopped(agents: &[AgentReport]) -> Vec<String> {
-    let mut groups: Vec<(AgentStatus, &CancelReason, Vec<&str>)> = vec![];
-    for agent in agents {
-        let Some(reason) = &agent.reason else { continue };
-        if !matches!(agent.status, AgentStatus::Cancelled | AgentStatus::Skipped) {
-            continue;
-        }
-        match groups.iter_mut().find(|group| (group.0, group.1) == (agent.status, reason)) {
-            Some(group) => group.2.push(&agent.name),
-            None => groups.push((agent.status, reason, vec![&agent.name])),
-        }
-    }
-    let line = |(status, reason, names): (_, _, Vec<&str>)| {
-        let names = words::names(names, MOST_NAMES);
-        format!("{names}: {} ({})", words::agent_status(status), words::reason(reason))
-    };
-    groups.into_iter().map(line).collect()
+/// The agents that were cancelled or skipped, by reason.
+fn stopped(agents: &[AgentReport]) -> impl Iterator<Item = (String, &str)> {
+    let is_stopped =
+        |agent: &AgentReport| matches!(agent.status, AgentStatus::Cancelled | AgentStatus::Skipped);
+    agents.iter().filter(move |agent| is_stopped(agent)).filter_map(|agent| {
+        let reason = words::reason(agent.reason.as_ref()?);
+        Some((format!("{} ({reason})", words::status(agent.status)), &*agent.name))
+    })
 }
 
 fn cleaned_up(cleanup: &Cleanup) -> Option<String> {
-    let mut done = vec![];
-    if cleanup.model_calls_cancelled > 0 {
-        done.push(words::count(
-            cleanup.model_calls_cancelled,
-            "model call cancelled",
-            "model calls cancelled",
-        ));
-    }
-    if cleanup.http_calls_cancelled > 0 {
-        done.push(words::count(
-            cleanup.http_calls_cancelled,
-            "HTTP request cancelled",
-            "HTTP requests cancelled",
-        ));
-    }
-    if cleanup.processes_stopped > 0 {
-        done.push(words::count(cleanup.processes_stopped, "process stopped", "processes stopped"));
-    }
-    if cleanup.processes_killed > 0 {
-        done.push(words::count(cleanup.processes_killed, "process killed", "processes killed"));
-    }
+    let done = [
+        (cleanup.model_calls_cancelled, "model call cancelled", "model calls cancelled"),
+        (cleanup.http_calls_cancelled, "HTTP request cancelled", "HTTP requests cancelled"),
+        (cleanup.processes_stopped, "process stopped", "processes stopped"),
+        (cleanup.processes_killed, "process killed", "processes killed"),
+    ];
+    let done = done.into_iter().filter(|(number, ..)| *number > 0);
+    let mut done: Vec<_> =
+        done.map(|(number, one, many)| words::count(number, one, many)).collect();
     if done.is_empty() {
         return None;
     }
@@ -157,25 +130,20 @@ fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<
         let label = paint("still running", BAD, look.colour);
         let command = inline(&survivor.command);
         writeln!(out, "{label}: process {} ({})", survivor.pid, fit::cut(&command, look.width))?;
-        writeln!(out, "  end it by hand: kill -9 {}", survivor.pid)?;
+        writeln!(out, "  kill it by hand: kill -9 {}", survivor.pid)?;
     }
     Ok(())
 }
 
-/// Each error once, with the agents it ended and what to do.
+/// Each error once, with its agents and advice.
 fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
-    let mut groups: Vec<(String, String, Vec<&str>)> = vec![];
-    for agent in agents {
-        let Some(error) = &agent.error else { continue };
-        let text = fit::cut(&words::error(error), WIDEST_ERROR).into_owned();
-        let advice = advice(error, &agent.model);
-        match groups.iter_mut().find(|group| group.0 == text && group.1 == advice) {
-            Some(group) => group.2.push(&agent.name),
-            None => groups.push((text, advice, vec![&agent.name])),
-        }
-    }
-    for (error, advice, names) in groups {
-        let names = paint(&words::names(names, MOST_NAMES), STRONG, look.colour);
+    let failures = agents.iter().filter_map(|agent| {
+        let error = agent.error.as_ref()?;
+        let text = fit::cut(&words::error(error), MAX_ERROR).into_owned();
+        Some(((text, advice(error, &agent.model)), &*agent.name))
+    });
+    for ((error, advice), names) in words::grouped(failures) {
+        let names = paint(&words::names(names, MAX_NAMES), STRONG, look.colour);
         writeln!(out, "\n{} {names}: {error}", paint("error", BAD, look.colour))?;
         writeln!(out, "  {advice}")?;
     }
@@ -207,9 +175,10 @@ fn last_line(report: &Report, look: Look) -> String {
 fn cut_short(reason: &CancelReason, time: &str) -> String {
     let why = words::reason(reason);
     match reason.kind {
-        CancelKind::Interrupted | CancelKind::Terminated => format!("{why} after {time}"),
+        CancelKind::Interrupted | CancelKind::Terminated | CancelKind::Hangup => {
+            format!("{why} after {time}")
+        }
         CancelKind::Timeout => format!("timed out after {time}"),
-        CancelKind::Hangup => format!("ended by a {why} after {time}"),
         CancelKind::AgentFailed
         | CancelKind::OutputClosed
         | CancelKind::AgentTimeout
@@ -277,13 +246,13 @@ crew it-support: 1 of 1 agent succeeded in 2.1s, 300 + 90 tokens
             duration_ms: 14,
         };
         let expected = "
-note: disk: answer cut at its length limit: raise `max_output_tokens`
-note: disk: disk_usage left processes behind, which crew stopped
-note: net: answer is partial, the text so far was kept
+note: disk: answer cut off at the length limit; raise `max_output_tokens`
+note: disk: disk_usage left processes behind; crew stopped them
+note: net: answer is partial; the text so far was kept
 note: a, b: skipped (net failed)
 note: c: cancelled (net failed)
 note: cleaned up in 14ms: 1 model call cancelled, 3 HTTP requests cancelled, 2 processes stopped, nothing left
-note: crew's guardian process was killed during the run; the tools were watched over without it
+note: the guardian process was killed during the run; crew supervised the tools without it
 
 error net: timeout (agent): no answer within 30s
   raise the agent's `timeout`, or use a faster model
@@ -298,26 +267,26 @@ crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded,
     }
 
     #[test]
-    fn agents_that_ended_alike_share_a_note() {
+    fn agents_that_end_alike_share_a_note() {
         let agents: Vec<_> = (0..200).map(|number| timed_out(&format!("a{number}"))).collect();
         let text = shown(&report(agents), LOOK);
         let notes: Vec<_> = text.lines().filter(|line| line.starts_with("note: ")).collect();
-        let expected = "note: a0, a1, a2, a3, a4, a5, a6, a7 and 192 more: answer is partial, the \
+        let expected = "note: a0, a1, a2, a3, a4, a5, a6, a7 and 192 more: answer is partial; the \
                         text so far was kept";
         assert_eq!(notes, [expected]);
         assert_eq!(text.matches("\nerror ").count(), 1);
     }
 
     #[test]
-    fn a_run_that_was_cut_short_says_why() {
+    fn the_last_line_names_the_reason() {
         for (kind, expected) in [
-            (CancelKind::Interrupted, "interrupted (Ctrl-C) after 2.1s: 0 of 1 agent succeeded"),
-            (CancelKind::Terminated, "terminated (SIGTERM) after 2.1s: 0 of 1 agent succeeded"),
-            (CancelKind::Hangup, "ended by a hang-up (SIGHUP) after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Interrupted, "interrupted by Ctrl-C after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Terminated, "terminated by SIGTERM after 2.1s: 0 of 1 agent succeeded"),
+            (CancelKind::Hangup, "ended by SIGHUP after 2.1s: 0 of 1 agent succeeded"),
             (CancelKind::Timeout, "timed out after 2.1s: 0 of 1 agent succeeded"),
             (
                 CancelKind::OutputClosed,
-                "stopped after 2.1s because the reader of stdout has gone: 0 of 1 agent succeeded",
+                "stopped after 2.1s because stdout was closed: 0 of 1 agent succeeded",
             ),
         ] {
             let mut report = report(vec![ended_by("a", AgentStatus::Cancelled, kind.into())]);
@@ -327,17 +296,17 @@ crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded,
     }
 
     #[test]
-    fn a_survivor_is_never_passed_over() {
+    fn every_survivor_is_listed() {
         let mut report = report(vec![]);
         let command = "evil\u{1b}[2J".to_owned();
         report.cleanup.survivors = vec![Survivor { pid: 42, command }];
         let text = shown(&report, LOOK);
-        let expected = "still running: process 42 (evil)\n  end it by hand: kill -9 42\n";
+        let expected = "still running: process 42 (evil)\n  kill it by hand: kill -9 42\n";
         assert!(text.contains(expected), "{text}");
     }
 
     #[test]
-    fn colours_change_nothing_but_colours() {
+    fn colours_change_no_text() {
         let mut report = report(vec![answered("disk", "x"), timed_out("net")]);
         report.crew = "it\u{1b}[2J-\nsupport".into();
         let coloured = shown(&report, Look { colour: true, ..LOOK });

@@ -1,170 +1,231 @@
-//! The agents at a glance, as a table as wide as the terminal allows.
+//! Tables that fit the width of a terminal.
 
-use super::{fit, words};
-use crate::report::AgentReport;
-use crate::text::inline;
+use std::borrow::Cow;
 
-/// Between two columns.
+use super::fit;
+
+/// Blanks between two columns.
 const GAP: usize = 2;
-/// Longer models are cut: their start tells them apart.
-const WIDEST_MODEL: usize = 40;
-const NARROWEST_NAME: usize = 8;
+/// A longer word of a column that wraps may be broken where there is no room.
+const MAX_WORD: usize = 20;
 
-struct Column {
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
     title: &'static str,
-    numbers: bool,
-    /// Higher ones are left out first where there is no room.
-    dispensable: u8,
-    cell: fn(&AgentReport) -> String,
+    is_numeric: bool,
+    narrow: Narrow,
 }
 
-const COLUMNS: [Column; 8] = [
-    Column { title: "agent", numbers: false, dispensable: 0, cell: |a| inline(&a.name).into() },
-    Column { title: "status", numbers: false, dispensable: 0, cell: status },
-    Column { title: "model", numbers: false, dispensable: 3, cell: model },
-    Column { title: "turns", numbers: true, dispensable: 5, cell: |a| a.turns.to_string() },
-    Column {
-        title: "tools",
-        numbers: true,
-        dispensable: 4,
-        cell: |a| a.usage.tool_calls.to_string(),
-    },
-    Column {
-        title: "tokens in",
-        numbers: true,
-        dispensable: 2,
-        cell: |a| a.usage.input_tokens.to_string(),
-    },
-    Column {
-        title: "out",
-        numbers: true,
-        dispensable: 2,
-        cell: |a| a.usage.output_tokens.to_string(),
-    },
-    Column { title: "time", numbers: true, dispensable: 1, cell: time },
-];
-
-fn status(agent: &AgentReport) -> String {
-    format!("{} {}", words::mark(agent.status), words::agent_status(agent.status))
+/// How a column narrows where the table is too wide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Narrow {
+    Never,
+    /// It is left out. Those of the highest rank, from 1, go first.
+    LeaveOut(u8),
+    /// Its cells are cut, to no less than this width.
+    Cut(usize),
+    /// Its cells continue on further lines.
+    Wrap,
 }
 
-fn model(agent: &AgentReport) -> String {
-    fit::cut(&inline(&agent.model), WIDEST_MODEL).into_owned()
+impl Column {
+    pub const fn text(title: &'static str, narrow: Narrow) -> Self {
+        Self { title, is_numeric: false, narrow }
+    }
+
+    /// A column that is aligned to the right.
+    pub const fn number(title: &'static str, narrow: Narrow) -> Self {
+        Self { title, is_numeric: true, narrow }
+    }
+
+    fn rank(&self) -> u8 {
+        if let Narrow::LeaveOut(rank) = self.narrow { rank } else { 0 }
+    }
 }
 
-fn time(agent: &AgentReport) -> String {
-    agent.started_ms.map(|_| words::millis(agent.duration_ms)).unwrap_or_default()
-}
-
-/// The table's lines, none wider than `width` as long as name and status have room at all. Cells
-/// are made twice, to be measured and to be written, rather than kept: there may be thousands.
-pub fn table(agents: &[AgentReport], width: usize) -> Vec<String> {
-    if agents.is_empty() {
+/// The lines of a table, its titles first, or no lines without rows. No line is wider than `width`
+/// where columns that narrow make that possible. If cells would have to wrap within words, it is a
+/// list instead, one row after the other.
+///
+/// `cell` yields the cell of a row and a column. It is called twice for each, to measure and to
+/// write, as keeping all cells would take memory for thousands of rows.
+pub fn table<'c>(
+    columns: &[Column],
+    rows: usize,
+    cell: impl Fn(usize, usize) -> Cow<'c, str>,
+    width: usize,
+) -> Vec<String> {
+    if rows == 0 {
         return vec![];
     }
-    let mut columns: Vec<(&Column, usize)> =
-        COLUMNS.iter().map(|column| (column, widest(column, agents))).collect();
-    while total(&columns) > width {
-        let least_needed = columns.iter().map(|(column, _)| column.dispensable).max();
-        match least_needed {
-            Some(dispensable @ 1..) => {
-                columns.retain(|(column, _)| column.dispensable != dispensable);
+    let mut shown: Vec<Shown> =
+        columns.iter().enumerate().map(|at| Shown::measure(at, rows, &cell)).collect();
+    while total(&shown) > width
+        && let Some(rank @ 1..) = shown.iter().map(|shown| shown.column.rank()).max()
+    {
+        shown.retain(|shown| shown.column.rank() < rank);
+    }
+    narrow(&mut shown, width);
+    if total(&shown) > width && columns.iter().any(|column| column.narrow == Narrow::Wrap) {
+        let mut lines = Vec::new();
+        for row in 0..rows {
+            if row > 0 {
+                lines.push(String::new());
             }
-            _ => break,
+            push_list(&mut lines, columns, |at| cell(row, at), width);
+        }
+        return lines;
+    }
+    let mut lines = Vec::with_capacity(rows + 1);
+    push_row(&mut lines, &shown, |at| columns[at].title.into());
+    (0..rows).for_each(|row| push_row(&mut lines, &shown, |at| cell(row, at)));
+    lines
+}
+
+/// A column with the width it is shown in.
+struct Shown {
+    index: usize,
+    column: Column,
+    width: usize,
+    /// The least width it narrows to.
+    min: usize,
+}
+
+impl Shown {
+    fn measure<'c>(
+        (index, column): (usize, &Column),
+        rows: usize,
+        cell: impl Fn(usize, usize) -> Cow<'c, str>,
+    ) -> Self {
+        let title = column.title.len();
+        let (mut width, mut word) = (title, title);
+        for row in 0..rows {
+            let cell = cell(row, index);
+            width = width.max(fit::width(&cell));
+            if column.narrow == Narrow::Wrap {
+                let longest = cell.split(' ').map(fit::width).max();
+                word = word.max(longest.unwrap_or(0).min(MAX_WORD));
+            }
+        }
+        let min = match column.narrow {
+            Narrow::Never | Narrow::LeaveOut(_) => width,
+            Narrow::Cut(min) => min.min(width),
+            Narrow::Wrap => word,
+        };
+        Self { index, column: *column, width, min }
+    }
+}
+
+fn total(columns: &[Shown]) -> usize {
+    let gaps = GAP * columns.len().saturating_sub(1);
+    columns.iter().map(|column| column.width).sum::<usize>() + gaps
+}
+
+/// Narrows the widest column again and again, until the table fits or none can narrow any more.
+fn narrow(columns: &mut [Shown], width: usize) {
+    for _ in width..total(columns) {
+        let can_narrow = columns.iter_mut().filter(|column| column.width > column.min);
+        let Some(widest) = can_narrow.max_by_key(|column| column.width) else { return };
+        widest.width -= 1;
+    }
+}
+
+fn push_row<'c>(lines: &mut Vec<String>, columns: &[Shown], cell: impl Fn(usize) -> Cow<'c, str>) {
+    let cells: Vec<_> = columns.iter().map(|column| cell(column.index)).collect();
+    let cells: Vec<_> =
+        columns.iter().zip(&cells).map(|(column, cell)| parts(column, cell)).collect();
+    let height = cells.iter().map(Vec::len).max().unwrap_or(0);
+    for row in 0..height {
+        let mut line = String::new();
+        let mut gap = 0;
+        for (column, parts) in columns.iter().zip(&cells) {
+            let part = parts.get(row).map_or("", |part| part);
+            let fill = column.width.saturating_sub(fit::width(part));
+            let (before, after) = if column.column.is_numeric { (fill, 0) } else { (0, fill) };
+            line.extend(std::iter::repeat_n(' ', gap + before));
+            line.push_str(part);
+            gap = GAP + after;
+        }
+        line.truncate(line.trim_end().len());
+        lines.push(line);
+    }
+}
+
+/// The lines of one cell.
+fn parts<'c>(column: &Shown, cell: &'c str) -> Vec<Cow<'c, str>> {
+    match column.column.narrow {
+        Narrow::Wrap => fit::wrap(cell, column.width).into_iter().map(Cow::Borrowed).collect(),
+        _ => vec![fit::cut(cell, column.width)],
+    }
+}
+
+/// A line for each title and its cell; empty cells are left out.
+fn push_list<'c>(
+    lines: &mut Vec<String>,
+    columns: &[Column],
+    cell: impl Fn(usize) -> Cow<'c, str>,
+    width: usize,
+) {
+    let margin = columns.iter().map(|column| column.title.len()).max().unwrap_or(0) + GAP;
+    for (at, column) in columns.iter().enumerate() {
+        let mut title = column.title;
+        for part in fit::wrap(&cell(at), width.saturating_sub(margin)) {
+            lines.push(format!("{title:margin$}{part}"));
+            title = "";
         }
     }
-    let excess = total(&columns).saturating_sub(width);
-    let names = &mut columns[0].1;
-    *names = names.saturating_sub(excess).max(NARROWEST_NAME).min(*names);
-    let titles = line(&columns, |column| column.title.to_owned());
-    let rows = agents.iter().map(|agent| line(&columns, |column| (column.cell)(agent)));
-    std::iter::once(titles).chain(rows).collect()
-}
-
-fn widest(column: &Column, agents: &[AgentReport]) -> usize {
-    let cells = agents.iter().map(|agent| fit::width(&(column.cell)(agent)));
-    cells.max().unwrap_or(0).max(column.title.len())
-}
-
-fn total(columns: &[(&Column, usize)]) -> usize {
-    columns.iter().map(|(_, width)| width).sum::<usize>() + GAP * columns.len().saturating_sub(1)
-}
-
-fn line(columns: &[(&Column, usize)], cell: impl Fn(&Column) -> String) -> String {
-    let mut line = String::new();
-    let mut gap = 0;
-    for (column, width) in columns {
-        let cell = cell(column);
-        let cell = fit::cut(&cell, *width);
-        let fill = width.saturating_sub(fit::width(&cell));
-        let (before, after) = if column.numbers { (fill, 0) } else { (0, fill) };
-        line.extend(std::iter::repeat_n(' ', gap + before));
-        line.push_str(&cell);
-        gap = GAP + after;
-    }
-    line.truncate(line.trim_end().len());
-    line
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::fixtures::{answered, ended_by, timed_out, tool_call, with_calls};
-    use crate::report::{AgentStatus, CancelReason};
 
-    fn agents() -> Vec<AgentReport> {
-        vec![
-            with_calls(answered("disk", "x"), vec![tool_call()]),
-            timed_out("net"),
-            ended_by("summary", AgentStatus::Skipped, CancelReason::agent_failed("net")),
-        ]
+    const COLUMNS: [Column; 3] = [
+        Column::text("tool", Narrow::Wrap),
+        Column::text("runs", Narrow::Wrap),
+        Column::number("uses", Narrow::Wrap),
+    ];
+    const ROWS: [[&str; 3]; 2] =
+        [["disk_usage", "df -h {{ path }}", "3"], ["名前", "sh: uptime || cat /proc/loadavg", ""]];
+
+    fn shown(width: usize) -> Vec<String> {
+        table(&COLUMNS, ROWS.len(), |row, column| ROWS[row][column].into(), width)
     }
 
     #[test]
-    fn all_columns_where_there_is_room() {
+    fn cells_wrap_between_words() {
         let expected = [
-            "agent    status       model               turns  tools  tokens in  out   time",
-            "disk     ✓ succeeded  openai/gpt-4o-mini      2      1        300   90   1.8s",
-            "net      ✗ timed out  openai/gpt-4o-mini      2      0          0    0  30.0s",
-            "summary  - skipped    openai/gpt-4o-mini      0      0          0    0",
+            "tool        runs                             uses",
+            "disk_usage  df -h {{ path }}                    3",
+            "名前        sh: uptime || cat /proc/loadavg",
         ];
-        assert_eq!(table(&agents(), 80), expected);
+        assert_eq!(shown(80), expected);
+        let expected = [
+            "tool        runs              uses",
+            "disk_usage  df -h {{ path }}     3",
+            "名前        sh: uptime ||",
+            "            cat",
+            "            /proc/loadavg",
+        ];
+        assert_eq!(shown(34), expected);
     }
 
     #[test]
-    fn columns_give_way_by_their_worth() {
+    fn a_narrow_table_is_a_list() {
         let expected = [
-            "agent    status       tokens in  out   time",
-            "disk     ✓ succeeded        300   90   1.8s",
-            "net      ✗ timed out          0    0  30.0s",
-            "summary  - skipped            0    0",
+            "tool  disk_usage",
+            "runs  df -h {{ path }}",
+            "uses  3",
+            "",
+            "tool  名前",
+            "runs  sh: uptime || cat",
+            "      /proc/loadavg",
         ];
-        assert_eq!(table(&agents(), 48), expected);
-        let expected = [
-            "agent    status        time",
-            "disk     ✓ succeeded   1.8s",
-            "net      ✗ timed out  30.0s",
-            "summary  - skipped",
-        ];
-        assert_eq!(table(&agents(), 40), expected);
-    }
-
-    #[test]
-    fn wide_and_hostile_names_fit() {
-        let mut agents = agents();
-        agents[0].name = "名前\u{1b}[2J\n".repeat(20);
-        agents[0].model = "m".repeat(200);
-        for width in [22, 30, 40, 60, 80, 120] {
-            for line in table(&agents, width) {
-                assert!(fit::width(&line) <= width, "{width}: {line}");
-                assert!(!line.contains('\u{1b}'));
+        assert_eq!(shown(24), expected);
+        for width in [6, 10, 20, 40] {
+            for line in shown(width) {
+                assert!(fit::width(&line) <= width.max(8), "{width}: {line}");
             }
         }
-        assert_eq!(table(&agents, 0).len(), 4);
-    }
-
-    #[test]
-    fn no_agents_no_table() {
-        assert!(table(&[], 80).is_empty());
     }
 }

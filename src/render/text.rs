@@ -1,4 +1,4 @@
-//! The report for reading: one block per agent, in file order.
+//! The report as text: one block per agent, in the order of the file.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -9,13 +9,13 @@ use super::{Look, fit, words};
 use crate::report::{AgentReport, AgentStatus, Report, ToolCallReport, ToolStatus};
 use crate::text::{inline, sanitize};
 
-/// Lines of a tool's output that are shown of each of its two ends.
+/// Lines of a tool's output that are shown from its head, and from its tail.
 const EXCERPT_LINES: usize = 8;
-/// Columns a tool's arguments get even where that cuts what comes after them.
-const LEAST_ARGUMENTS: usize = 6;
+/// Columns for a tool's arguments, even where that cuts the text after them.
+const MIN_ARGUMENTS: usize = 6;
 
-/// Writes the blocks. Answers are shown whole and as they were written, only made harmless; of a
-/// structured one the value, laid out.
+/// Writes the report. Answers are written whole, without anything that controls a terminal; of a
+/// structured answer, the value is written.
 pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
     for (position, agent) in report.agents.iter().enumerate() {
@@ -34,7 +34,7 @@ fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()
     if !answer.is_empty() {
         writeln!(out, "\n{answer}")?;
         if agent.partial {
-            let note = "(partial: this is what had arrived when the agent ended)";
+            let note = "(partial: the agent ended before its answer was complete)";
             writeln!(out, "{}", paint(note, WARN, look.colour))?;
         }
     }
@@ -57,9 +57,9 @@ fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()
 fn answer(agent: &AgentReport) -> io::Result<Cow<'_, str>> {
     match &agent.data {
         Some(value) if agent.status == AgentStatus::Succeeded => {
-            let mut laid_out = Vec::new();
-            json(value, &mut laid_out)?;
-            Ok(String::from_utf8_lossy(&laid_out).into_owned().into())
+            let mut formatted = Vec::new();
+            json(value, &mut formatted)?;
+            Ok(String::from_utf8_lossy(&formatted).into_owned().into())
         }
         _ => Ok(agent.output.as_deref().map(sanitize).unwrap_or_default()),
     }
@@ -72,7 +72,7 @@ fn heading(agent: &AgentReport, look: Look) -> String {
         .push(" ", PLAIN)
         .push(&inline(&agent.name), STRONG)
         .push(" ", PLAIN)
-        .push(words::agent_status(agent.status), style);
+        .push(&words::status(agent.status), style);
     let mut facts = String::new();
     if agent.started_ms.is_some() {
         facts.push_str(&format!(" in {}", words::millis(agent.duration_ms)));
@@ -88,28 +88,28 @@ fn heading(agent: &AgentReport, look: Look) -> String {
     line.finish()
 }
 
-/// `  disk_usage {"path":"/"} succeeded in 12ms`: where there is no room for all of it, the
-/// arguments give way before the outcome does.
+/// `  disk_usage {"path":"/"} succeeded in 12ms`. Where it does not fit, the arguments are cut
+/// first.
 fn tool_line(call: &ToolCallReport, look: Look) -> String {
-    let outcome = words::tool_status(call.status);
+    let outcome = words::status(call.status);
     let details = tool_details(call);
     let mut line = Line::new(look.width, look.colour);
     line.push("  ", PLAIN).push(&inline(&call.tool), STRONG).push(" ", PLAIN);
     let rest = outcome.len() + fit::width(&details) + 1;
-    let room = line.room().saturating_sub(rest).max(LEAST_ARGUMENTS.min(line.room()));
+    let room = line.room().saturating_sub(rest).max(MIN_ARGUMENTS.min(line.room()));
     let arguments = fit::compact(&call.arguments, look.width.saturating_mul(4));
     let arguments = fit::cut(&inline(&arguments), room).into_owned();
     line.push(&arguments, FAINT)
         .push(" ", PLAIN)
-        .push(outcome, words::tool_style(call.status))
+        .push(&outcome, words::tool_style(call.status))
         .push(&details, PLAIN);
     line.finish()
 }
 
-/// What comes after the status: the exit, the time, and whatever was out of the ordinary.
+/// The time, and everything unusual about the call.
 fn tool_details(call: &ToolCallReport) -> String {
     if call.status == ToolStatus::Rejected {
-        // Nothing ran; what there is to know is what the model was told.
+        // Nothing ran, and the model was told why.
         let why = call.output.lines().next().unwrap_or_default();
         return format!(": {}", inline(why));
     }
@@ -127,7 +127,7 @@ fn tool_details(call: &ToolCallReport) -> String {
         notes.push(format!("stopped: {}", words::cancel_kind(kind)));
     }
     if call.truncated {
-        notes.push("output cut".into());
+        notes.push("output truncated".into());
     }
     if call.leaked {
         notes.push("left processes behind".into());
@@ -138,7 +138,7 @@ fn tool_details(call: &ToolCallReport) -> String {
     details
 }
 
-/// Head and tail of a tool's output, each line fitted.
+/// Writes the head and the tail of a tool's output, each line cut to the width.
 fn excerpt(output: &str, look: Look, out: &mut impl Write) -> io::Result<()> {
     let output = sanitize(output);
     let lines: Vec<_> = output.trim_end().lines().collect();
@@ -198,7 +198,7 @@ The disk is full.
 ✗ net timed out in 30.0s (openai/gpt-4o-mini)
 
 text streamed so far
-(partial: this is what had arrived when the agent ended)
+(partial: the agent ended before its answer was complete)
 
 error timeout (agent): no answer within 30s
 
@@ -206,7 +206,7 @@ error timeout (agent): no answer within 30s
 
 error auth: 401 Unauthorized bad key
 
-- mem cancelled: interrupted (Ctrl-C) (openai/gpt-4o-mini)
+- mem cancelled: interrupted by Ctrl-C (openai/gpt-4o-mini)
 
 - summary skipped: net failed (openai/gpt-4o-mini)
 "#;
@@ -215,7 +215,7 @@ error auth: 401 Unauthorized bad key
     }
 
     #[test]
-    fn hostile_text_can_not_act_on_the_terminal() {
+    fn hostile_text_cannot_control_the_terminal() {
         let mut agent = answered("disk", "a\u{1b}[2Jb\r\n\u{1b}]0;t\u{7}c\u{202e}d\n");
         agent.model = "x/\u{1b}[31m\ny".into();
         let call = ToolCallReport {
@@ -241,21 +241,21 @@ cd
     }
 
     #[test]
-    fn a_structured_answer_is_laid_out() {
+    fn a_structured_answer_is_formatted() {
         let mut agent = answered("triage", "```json\n{\"severity\":\"high\\u001b[2J\"}\n```");
         agent.data = Some(json!({"severity": "high\u{1b}[2J\u{202e}", "parts": [1]}));
         let text = shown(vec![agent.clone()], LOOK);
-        let laid_out =
+        let formatted =
             "\n{\n  \"severity\": \"high\\u001b[2J\\u202e\",\n  \"parts\": [\n    1\n  ]\n}\n";
-        assert!(text.ends_with(laid_out), "{text}");
-        // Without a value there is still what the model wrote.
+        assert!(text.ends_with(formatted), "{text}");
+        // Without a value, the text of the model is shown.
         agent.data = Some(json!(null));
         agent.status = AgentStatus::Failed;
         assert!(shown(vec![agent], LOOK).contains("```json"));
     }
 
     #[test]
-    fn what_was_out_of_the_ordinary_with_a_tool_is_said() {
+    fn everything_unusual_about_a_tool_call_is_shown() {
         let call = ToolCallReport {
             status: ToolStatus::TimedOut,
             exit_code: None,
@@ -268,15 +268,15 @@ cd
         let line = tool_line(&call, Look { width: 200, ..LOOK });
         assert_eq!(
             line,
-            "  disk_usage {\"path\":\"/\"} timed out in 12ms (SIGTERM, stopped: the tool's timeout, \
-             output cut, left processes behind)"
+            "  disk_usage {\"path\":\"/\"} timed out in 12ms (SIGTERM, stopped: tool timeout, \
+             output truncated, left processes behind)"
         );
         let call = ToolCallReport { status: ToolStatus::Failed, exit_code: Some(2), ..tool_call() };
         assert_eq!(tool_line(&call, LOOK), "  disk_usage {\"path\":\"/\"} failed in 12ms (exit 2)");
     }
 
     #[test]
-    fn headings_and_tool_lines_fit_and_answers_are_left_alone() {
+    fn headings_and_tool_lines_are_cut_but_answers_are_not() {
         let answer = "wide: ".to_owned() + &"あ".repeat(60);
         let mut call = tool_call();
         call.arguments = json!({"path": "ディレクトリ".repeat(100)});
@@ -308,7 +308,7 @@ cd
     }
 
     #[test]
-    fn colours_are_there_when_asked_for() {
+    fn colours_are_used_on_request() {
         let look = Look { colour: true, ..LOOK };
         let text = shown(vec![answered("disk", "x")], look);
         assert!(text.starts_with("\u{1b}[32m✓\u{1b}[0m \u{1b}[1mdisk\u{1b}[0m "), "{text:?}");

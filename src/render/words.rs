@@ -1,23 +1,27 @@
-//! The words for what the report says in identifiers and numbers.
+//! The words for the names and numbers of the report.
 
+use std::fmt;
 use std::time::Duration;
 
 use anstyle::Style;
+use serde::Serialize;
 
 use super::paint::{BAD, GOOD, WARN};
-use crate::report::{
-    AgentError, AgentStatus, CancelKind, CancelReason, ErrorKind, Scope, ToolStatus, Usage,
-};
+use crate::report::{AgentError, AgentStatus, CancelKind, CancelReason, ToolStatus, Usage};
 use crate::text::inline;
 
-pub fn agent_status(status: AgentStatus) -> &'static str {
-    match status {
-        AgentStatus::Succeeded => "succeeded",
-        AgentStatus::Failed => "failed",
-        AgentStatus::TimedOut => "timed out",
-        AgentStatus::Cancelled => "cancelled",
-        AgentStatus::Skipped => "skipped",
+/// A value of the report by the name it has in the JSON, so that each is found in the other.
+struct Name<T>(T);
+
+impl<T: Serialize> fmt::Display for Name<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.serialize(formatter)
     }
+}
+
+/// A status of the report in words: `timed out`.
+pub fn status(status: impl Serialize) -> String {
+    Name(status).to_string().replace('_', " ")
 }
 
 pub fn mark(status: AgentStatus) -> &'static str {
@@ -36,16 +40,6 @@ pub fn agent_style(status: AgentStatus) -> Style {
     }
 }
 
-pub fn tool_status(status: ToolStatus) -> &'static str {
-    match status {
-        ToolStatus::Succeeded => "succeeded",
-        ToolStatus::Failed => "failed",
-        ToolStatus::TimedOut => "timed out",
-        ToolStatus::Cancelled => "cancelled",
-        ToolStatus::Rejected => "rejected",
-    }
-}
-
 pub fn tool_style(status: ToolStatus) -> Style {
     match status {
         ToolStatus::Succeeded => GOOD,
@@ -54,45 +48,17 @@ pub fn tool_style(status: ToolStatus) -> Style {
     }
 }
 
-/// As in the JSON, so that one can be found in the other.
-fn error_kind(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Auth => "auth",
-        ErrorKind::RateLimited => "rate_limited",
-        ErrorKind::Overloaded => "overloaded",
-        ErrorKind::BadRequest => "bad_request",
-        ErrorKind::ContextLength => "context_length",
-        ErrorKind::Network => "network",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::InvalidResponse => "invalid_response",
-        ErrorKind::MaxTurns => "max_turns",
-        ErrorKind::Budget => "budget",
-        ErrorKind::Tool => "tool",
-        ErrorKind::Template => "template",
-        ErrorKind::Internal => "internal",
-    }
-}
-
-fn scope(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Run => "run",
-        Scope::Agent => "agent",
-        Scope::Model => "model",
-        Scope::Tool => "tool",
-    }
-}
-
 /// `timeout (agent): no answer within 30s`, on one line and safe to show.
 pub fn error(error: &AgentError) -> String {
-    let kind = error_kind(error.kind);
+    let kind = Name(error.kind);
     let message = inline(&error.message);
     match error.scope {
-        Some(which) => format!("{kind} ({}): {message}", scope(which)),
+        Some(scope) => format!("{kind} ({}): {message}", Name(scope)),
         None => format!("{kind}: {message}"),
     }
 }
 
-/// Why something was stopped, to come after a colon or in brackets.
+/// The reason why something was stopped.
 pub fn reason(reason: &CancelReason) -> String {
     match (reason.kind, &reason.agent) {
         (CancelKind::AgentFailed, Some(agent)) => format!("{} failed", inline(agent)),
@@ -102,18 +68,18 @@ pub fn reason(reason: &CancelReason) -> String {
 
 pub fn cancel_kind(kind: CancelKind) -> &'static str {
     match kind {
-        CancelKind::ToolTimeout => "the tool's timeout",
-        CancelKind::AgentTimeout => "the agent's timeout",
+        CancelKind::ToolTimeout => "tool timeout",
+        CancelKind::AgentTimeout => "agent timeout",
         CancelKind::AgentFailed => "another agent failed",
-        CancelKind::OutputClosed => "the reader of stdout has gone",
-        CancelKind::Timeout => "the run's timeout",
-        CancelKind::Hangup => "hang-up (SIGHUP)",
-        CancelKind::Terminated => "terminated (SIGTERM)",
-        CancelKind::Interrupted => "interrupted (Ctrl-C)",
+        CancelKind::OutputClosed => "stdout was closed",
+        CancelKind::Timeout => "run timeout",
+        CancelKind::Hangup => "ended by SIGHUP",
+        CancelKind::Terminated => "terminated by SIGTERM",
+        CancelKind::Interrupted => "interrupted by Ctrl-C",
     }
 }
 
-/// `12ms`, `1.9s`, `2m05s`, `1h02m`; rounded down, so that no limit seems to have been passed.
+/// `12ms`, `1.9s`, `2m05s`, `1h02m`; rounded down, so that no limit seems to be exceeded.
 pub fn millis(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
@@ -128,7 +94,7 @@ pub fn duration(duration: Duration) -> String {
     millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// A limit as someone set it: `2s` rather than `2.0s`.
+/// A limit as it is written in a file: `2s`, not `2.0s`.
 pub fn limit(limit: Duration) -> String {
     match (limit.as_secs(), limit.subsec_millis()) {
         (seconds @ 1..60, 0) => format!("{seconds}s"),
@@ -136,13 +102,13 @@ pub fn limit(limit: Duration) -> String {
     }
 }
 
-/// `812 + 340 tokens`; `None` where no server counted any.
+/// `812 + 340 tokens`, or `None` if no server reported any.
 pub fn tokens(usage: &Usage) -> Option<String> {
     (usage.input_tokens > 0 || usage.output_tokens > 0)
         .then(|| format!("{} + {} tokens", usage.input_tokens, usage.output_tokens))
 }
 
-/// `cost 0.0123`: what is shown of it is never nothing where it was something.
+/// `cost 0.0123`. A cost that is not zero never looks like zero.
 pub fn cost(cost: f64) -> String {
     match cost {
         0.0 => "cost 0".to_owned(),
@@ -156,15 +122,30 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-pub fn yes_or_no(is_so: bool) -> &'static str {
-    if is_so { "yes" } else { "no" }
+/// Each key once, in the order of its first appearance, with the names of all its agents. Many
+/// agents of a large crew end alike.
+pub fn grouped<'a, K: PartialEq>(
+    agents: impl IntoIterator<Item = (K, &'a str)>,
+) -> Vec<(K, Vec<&'a str>)> {
+    let mut groups: Vec<(K, Vec<&str>)> = Vec::new();
+    for (key, name) in agents {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((key, vec![name])),
+        }
+    }
+    groups
+}
+
+pub fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
 }
 
 /// `a, b, c`, or `a, b, c and 4 more`.
-pub fn names<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> String {
+pub fn names<'a>(names: impl IntoIterator<Item = &'a str>, max: usize) -> String {
     let names: Vec<_> = names.into_iter().collect();
-    let shown: Vec<_> = names.iter().take(most).map(|name| inline(name)).collect();
-    match names.len().saturating_sub(most) {
+    let shown: Vec<_> = names.iter().take(max).map(|name| inline(name)).collect();
+    match names.len().saturating_sub(max) {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
@@ -173,6 +154,7 @@ pub fn names<'a>(names: impl IntoIterator<Item = &'a str>, most: usize) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{ErrorKind, Scope};
 
     #[test]
     fn durations_are_short_and_never_rounded_up() {
@@ -192,6 +174,12 @@ mod tests {
         assert_eq!(limit(Duration::from_secs(2)), "2s");
         assert_eq!(limit(Duration::from_millis(1500)), "1.5s");
         assert_eq!(limit(Duration::ZERO), "0ms");
+    }
+
+    #[test]
+    fn a_status_is_its_name_in_the_json() {
+        assert_eq!(status(AgentStatus::TimedOut), "timed out");
+        assert_eq!(status(ToolStatus::Rejected), "rejected");
     }
 
     #[test]
@@ -219,6 +207,6 @@ mod tests {
     #[test]
     fn a_reason_names_the_agent_that_failed() {
         assert_eq!(reason(&CancelReason::agent_failed("net")), "net failed");
-        assert_eq!(reason(&CancelKind::Interrupted.into()), "interrupted (Ctrl-C)");
+        assert_eq!(reason(&CancelKind::Interrupted.into()), "interrupted by Ctrl-C");
     }
 }

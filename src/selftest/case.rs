@@ -1,4 +1,4 @@
-//! What a case of the self-test consists of.
+//! The description of one case of the self-test.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,50 +6,51 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::server::Manners;
-use super::zoo::Animal;
+use super::fixture::Fixture;
+use super::server::ServerBehaviour;
 
 const IS_LINUX: bool = cfg!(target_os = "linux");
 
-/// One run of crew: what is in its file, what happens to it, and how it has to end.
+/// One run of crew: its file, what happens to it, and how it has to end.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// To run it by itself: `crew selftest NAME`.
+    /// For `crew selftest NAME`.
     pub name: &'static str,
-    /// What is tried, in at most 46 columns.
+    /// At most 46 columns.
     pub title: &'static str,
     pub promise: Promise,
-    /// Each is the tool of an agent that has no model.
+    /// Each one is the only tool of an agent that has no model.
     pub tools: &'static [Tool],
     pub calls: Option<Calls>,
     pub grace: Duration,
-    /// Of the run; as in the file.
+    /// The timeout of the run, as written in the file.
     pub timeout: &'static str,
-    /// What happens once every tool and every call is there.
+    /// What happens once every tool and every call has started.
     pub steps: &'static [Step],
     pub ends: Ends,
-    /// What else has to hold afterwards.
+    /// What else has to be true afterwards.
     pub expect: &'static [Expect],
-    /// Promised on Linux only as a whole. Elsewhere the tools that leave their group are left out.
+    /// The whole case needs Linux. Otherwise other systems leave out only the tools that escape
+    /// their process group.
     pub linux_only: bool,
-    /// About milliseconds: nothing else runs meanwhile.
+    /// Its limit is a few milliseconds, so no other case may run at the same time.
     pub alone: bool,
 }
 
 impl Case {
-    /// Those whose end is promised on the system that crew was built for.
+    /// The tools that crew can stop on this system.
     pub fn tools(&self) -> impl Iterator<Item = &'static Tool> {
-        let is_promised = |tool: &&Tool| IS_LINUX || !tool.animal.escapes_its_group();
-        self.tools.iter().filter(is_promised)
+        let is_supported = |tool: &&Tool| IS_LINUX || !tool.fixture.escapes_its_group();
+        self.tools.iter().filter(is_supported)
     }
 
-    /// Whether there is anything to try on the system that crew was built for.
-    pub fn is_promised_here(&self) -> bool {
+    /// Whether the case can run on this system.
+    pub fn is_supported(&self) -> bool {
         IS_LINUX || !self.linux_only && (self.calls.is_some() || self.tools().next().is_some())
     }
 }
 
-/// What crew promises, and by when: counted from the last thing that happened to it.
+/// A promise of crew's, and the time it allows after the last event of the case.
 #[derive(Debug, Clone, Copy)]
 pub struct Promise {
     pub text: &'static str,
@@ -58,48 +59,47 @@ pub struct Promise {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Tool {
-    pub animal: Animal,
-    /// Of the tool; as in the file.
+    pub fixture: Fixture,
+    /// The timeout of the tool, as written in the file.
     pub timeout: &'static str,
-    /// It is an MCP server. An animal that does not speak is being started for ever.
+    /// It is an MCP server. A fixture that does not speak MCP never finishes its handshake.
     pub server: bool,
 }
 
-/// Agents that ask a server, each once.
+/// Agents that send one request each to the same server.
 #[derive(Debug, Clone, Copy)]
 pub struct Calls {
     pub caller: Caller,
-    pub manners: Manners,
+    pub behaviour: ServerBehaviour,
     pub agents: usize,
-    /// Keys of each agent; a JSON object.
+    /// Further keys of each agent, as a JSON object.
     pub settings: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// The agent itself: the server is a model's.
-    Agent,
-    /// An HTTP tool of the agent, which has no model.
-    Tool,
-    /// An MCP server of the agent, which has no model either: it is being started.
-    Server,
+    /// The agent's model call: the server is a model server.
+    Model,
+    /// An HTTP tool of an agent without a model.
+    HttpTool,
+    /// The handshake with an MCP server over HTTP, of an agent without a model.
+    McpServer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Waits until nothing of this tool is alive, which must happen while the run goes on.
-    Gone(Animal),
-    /// Everything of this tool must be alive.
-    Alive(Animal),
-    /// Waits until crew has said this on stderr.
-    Says(&'static str),
+    /// Waits until this tool has ended completely while the run goes on.
+    Gone(Fixture),
+    /// Checks that every process of this tool is alive.
+    Alive(Fixture),
+    /// Waits until crew has written this to stderr.
+    Prints(&'static str),
     Signal(Signal),
-    /// Twenty signals, from four threads.
+    /// Sends twenty signals from four threads.
     Volley,
     KillCrew,
-    /// The one process that crew has for itself.
     KillGuardian,
-    /// Whoever reads crew's output goes away.
+    /// Closes the pipe that reads crew's stdout.
     CloseOutput,
 }
 
@@ -107,7 +107,6 @@ pub enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
     Exit(u8),
-    /// By this signal.
     By(Signal),
     /// By any of the three signals that stop a run.
     ByAny,
@@ -125,11 +124,11 @@ impl fmt::Display for Ends {
 
 #[derive(Debug, Clone, Copy)]
 pub enum Expect {
-    /// What the report has at this JSON pointer.
+    /// The value at this JSON pointer in the report.
     Is(&'static str, Fact),
-    /// The number that the report has there is not above this.
+    /// The maximum of the number at this JSON pointer in the report.
     AtMost(&'static str, u64),
-    /// So many lines of stderr speak of this.
+    /// The number of lines on stderr that contain this.
     Lines(usize, &'static str),
 }
 

@@ -1,46 +1,46 @@
-//! Everything that is tried, as a table. To add a case is to add an entry.
+//! The table of all cases.
 
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::case::{Caller, Calls, Case, Ends, Expect, Fact, Promise, Step, Tool};
-use super::server::Manners;
-use super::zoo::Animal;
+use super::fixture::Fixture;
+use super::server::ServerBehaviour;
 
-/// What tools get between being asked to stop and being killed.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(300);
-/// Calls that are open at once where it is about many.
+/// The number of simultaneous calls in cases about many.
 const MANY_CALLS: usize = 200;
-/// MCP servers of one run: each has a client of its own.
-const SOME_SERVERS: usize = 20;
+/// The number of MCP servers over HTTP. Each one has an HTTP client of its own.
+const MANY_SERVERS: usize = 20;
 
 const AFTER_GRACE: Promise =
-    Promise { text: "nothing left grace + 500ms later", limit: Duration::from_millis(800) };
+    Promise { text: "no process left after grace + 500ms", limit: Duration::from_millis(800) };
 const AT_ONCE: Promise = Promise {
-    text: "every call closed 50ms later, crew gone 100ms later",
+    text: "calls closed within 50ms, exit within 100ms",
     limit: Duration::from_millis(100),
 };
 const NO_GRACE: Promise =
     Promise { text: "a second signal skips the grace", limit: Duration::from_millis(200) };
 const ORPHANED: Promise =
-    Promise { text: "nothing left 1s after crew was killed", limit: Duration::from_secs(1) };
+    Promise { text: "no process left 1s after crew was killed", limit: Duration::from_secs(1) };
 const RUN_LIMIT: Promise = Promise {
-    text: "a limit of 1s, then nothing left grace + 500ms later",
+    text: "timeout after 1s, no process left after grace + 500ms",
     limit: Duration::from_millis(1800),
 };
 const CALL_LIMIT: Promise =
-    Promise { text: "a limit of 1s, then the end", limit: Duration::from_millis(1100) };
+    Promise { text: "exit after a timeout of 1s", limit: Duration::from_millis(1100) };
 const READ_LIMIT: Promise =
-    Promise { text: "ends when 64 MiB were read", limit: Duration::from_secs(3) };
+    Promise { text: "the call ends after 64 MiB", limit: Duration::from_secs(3) };
 const CLOSED_FIRST: Promise = Promise {
-    text: "every call closed 50ms later, nothing left grace + 500ms later",
+    text: "calls closed within 50ms, no process left after grace + 500ms",
     limit: Duration::from_millis(1500),
 };
 const SIZE_LIMIT: Promise =
-    Promise { text: "ends when `max_answer` is reached", limit: Duration::from_secs(2) };
+    Promise { text: "the call ends at `max_answer`", limit: Duration::from_secs(2) };
 
-/// What most have in common.
+/// The common values of most cases.
 const BASE: Case = Case {
     name: "",
     title: "",
@@ -56,12 +56,12 @@ const BASE: Case = Case {
     alone: false,
 };
 
-const fn tool(animal: Animal) -> Tool {
-    Tool { animal, timeout: "20s", server: false }
+const fn tool(fixture: Fixture) -> Tool {
+    Tool { fixture, timeout: "20s", server: false }
 }
 
-const fn server(animal: Animal) -> Tool {
-    Tool { server: true, ..tool(animal) }
+const fn server(fixture: Fixture) -> Tool {
+    Tool { server: true, ..tool(fixture) }
 }
 
 /// Ctrl-C while these tools run.
@@ -74,105 +74,101 @@ const fn by_itself(name: &'static str, title: &'static str, promise: Promise) ->
     Case { name, title, promise, steps: &[], ends: Ends::Exit(1), ..BASE }
 }
 
-const fn call(manners: Manners, settings: &'static str) -> Option<Calls> {
-    Some(Calls { caller: Caller::Agent, manners, agents: 1, settings })
+const fn call(behaviour: ServerBehaviour, settings: &'static str) -> Option<Calls> {
+    Some(Calls { caller: Caller::Model, behaviour, agents: 1, settings })
 }
 
-const fn mute(caller: Caller) -> Calls {
-    Calls { caller, manners: Manners::Mute, agents: MANY_CALLS, settings: "{}" }
+const fn silent(caller: Caller) -> Calls {
+    Calls { caller, behaviour: ServerBehaviour::Silent, agents: MANY_CALLS, settings: "{}" }
 }
 
-/// The same, asked by an HTTP tool.
-const fn request(manners: Manners, settings: &'static str) -> Option<Calls> {
-    Some(Calls { caller: Caller::Tool, manners, agents: 1, settings })
+/// The same call by an HTTP tool.
+const fn request(behaviour: ServerBehaviour, settings: &'static str) -> Option<Calls> {
+    Some(Calls { caller: Caller::HttpTool, behaviour, agents: 1, settings })
 }
 
-/// In the order of the printed table; those that run alone come first.
+/// The cases in the order of the printed table. Cases that run alone come first.
 pub const CASES: &[Case] = &[
     Case {
         promise: AT_ONCE,
-        calls: Some(mute(Caller::Agent)),
+        calls: Some(silent(Caller::Model)),
         expect: &[Expect::Is("/cleanup/model_calls_cancelled", Fact::Number(MANY_CALLS as u64))],
         alone: true,
-        ..ctrl_c("open-calls", "Ctrl-C: 200 calls, the server says nothing", &[])
+        ..ctrl_c("open-calls", "Ctrl-C: 200 model calls, silent server", &[])
     },
     Case {
         promise: AT_ONCE,
-        calls: Some(mute(Caller::Tool)),
+        calls: Some(silent(Caller::HttpTool)),
         expect: &[Expect::Is("/cleanup/http_calls_cancelled", Fact::Number(MANY_CALLS as u64))],
         alone: true,
-        ..ctrl_c("open-requests", "Ctrl-C: 200 HTTP tools, a server says nothing", &[])
+        ..ctrl_c("open-requests", "Ctrl-C: 200 HTTP tools, silent server", &[])
     },
     Case {
         promise: AT_ONCE,
-        calls: Some(Calls { agents: SOME_SERVERS, ..mute(Caller::Server) }),
+        calls: Some(Calls { agents: MANY_SERVERS, ..silent(Caller::McpServer) }),
         alone: true,
-        ..ctrl_c("open-servers", "Ctrl-C: 20 MCP servers over HTTP say nothing", &[])
+        ..ctrl_c("open-servers", "Ctrl-C: 20 silent MCP servers over HTTP", &[])
     },
     Case {
         promise: AT_ONCE,
-        calls: Some(mute(Caller::Agent)),
+        calls: Some(silent(Caller::Model)),
         steps: &[Step::CloseOutput],
         ends: Ends::Exit(3),
         alone: true,
-        ..ctrl_c("closed-pipe", "the reader of the output goes: 200 calls", &[])
+        ..ctrl_c("closed-pipe", "stdout closed: 200 model calls", &[])
     },
     Case {
         promise: NO_GRACE,
         grace: Duration::from_secs(60),
         steps: &[
             Step::Signal(Signal::SIGINT),
-            Step::Says("stopping"),
+            Step::Prints("stopping"),
             Step::Signal(Signal::SIGTERM),
         ],
         alone: true,
-        ..ctrl_c("second-signal", "a second signal, tools ignore every one", &[DEAF, DEAF_DAEMON])
+        ..ctrl_c("second-signal", "second signal: tools that ignore signals", &[DEAF, DEAF_DAEMON])
     },
-    ctrl_c("sleeper", "Ctrl-C: a tool that waits", &[tool(Animal::Sleeper)]),
+    ctrl_c("sleeper", "Ctrl-C: a sleeping tool", &[tool(Fixture::Sleeper)]),
     Case {
         expect: &[Expect::Is("/cleanup/processes_killed", Fact::Number(1))],
-        ..ctrl_c("deaf", "Ctrl-C: it ignores every signal", &[DEAF])
+        ..ctrl_c("deaf", "Ctrl-C: a tool that ignores signals", &[DEAF])
     },
     Case {
         promise: CLOSED_FIRST,
-        // Long enough to tell whether requests wait for it.
+        // Long enough to show whether requests wait for it.
         grace: Duration::from_secs(1),
-        calls: request(Manners::Dripping, "{}"),
+        calls: request(ServerBehaviour::Dripping, "{}"),
         expect: &[
             Expect::Is("/cleanup/http_calls_cancelled", Fact::Number(1)),
             Expect::Is("/cleanup/processes_killed", Fact::Number(1)),
         ],
-        ..ctrl_c("deaf-and-request", "Ctrl-C: an HTTP tool beside a deaf one", &[DEAF])
+        ..ctrl_c("deaf-and-request", "Ctrl-C: an HTTP tool and one ignoring signals", &[DEAF])
     },
-    ctrl_c("family", "Ctrl-C: child and grandchild", &[tool(Animal::Family)]),
-    ctrl_c("new-session", "Ctrl-C: a session of its own", &[tool(Animal::NewSession)]),
+    ctrl_c("family", "Ctrl-C: a tool with child and grandchild", &[tool(Fixture::Family)]),
+    ctrl_c("new-session", "Ctrl-C: a child in a session of its own", &[tool(Fixture::NewSession)]),
     Case {
-        // Enough to end in, on any machine: both are to be counted as stopped.
+        // Long enough on any machine for both to end by themselves.
         grace: Duration::from_secs(2),
         expect: &[Expect::Is("/cleanup/processes_stopped", Fact::Number(2))],
-        ..ctrl_c("daemon", "Ctrl-C: a daemon without environment", &[DAEMON])
+        ..ctrl_c("daemon", "Ctrl-C: a daemon without an environment", &[DAEMON])
     },
     Case {
         expect: &[Expect::Is("/cleanup/processes_killed", Fact::Number(2))],
-        ..ctrl_c("deaf-daemon", "Ctrl-C: a daemon that ignores every signal", &[DEAF_DAEMON])
+        ..ctrl_c("deaf-daemon", "Ctrl-C: a daemon that ignores signals", &[DEAF_DAEMON])
     },
-    ctrl_c("server", "Ctrl-C: an MCP server, child and grandchild", &[server(Animal::Family)]),
-    ctrl_c("deaf-server", "Ctrl-C: an MCP server that ignores signals", &[server(Animal::Deaf)]),
-    ctrl_c("server-call", "Ctrl-C: an MCP server in a call", &[server(Animal::Server)]),
+    ctrl_c("server", "Ctrl-C: MCP server with child and grandchild", &[server(Fixture::Family)]),
+    ctrl_c("deaf-server", "Ctrl-C: an MCP server that ignores signals", &[server(Fixture::Deaf)]),
+    ctrl_c("server-call", "Ctrl-C: an MCP server during a call", &[server(Fixture::Server)]),
     Case {
         expect: &[Expect::Is("/cleanup/processes_killed", Fact::Number(2))],
         linux_only: true,
-        ..ctrl_c(
-            "deaf-server-call",
-            "Ctrl-C: a deaf MCP server in a call, a daemon",
-            &[DEAF_SERVER],
-        )
+        ..ctrl_c("deaf-server-call", "Ctrl-C: MCP call, daemon, signals ignored", &[DEAF_SERVER])
     },
     Case {
         steps: &[
-            Step::Gone(Animal::DyingServer),
-            Step::Says("dying-server: succeeded"),
-            Step::Alive(Animal::Sleeper),
+            Step::Gone(Fixture::DyingServer),
+            Step::Prints("dying-server: succeeded"),
+            Step::Alive(Fixture::Sleeper),
             Step::Signal(Signal::SIGINT),
         ],
         expect: &[
@@ -183,17 +179,17 @@ pub const CASES: &[Case] = &[
         linux_only: true,
         ..ctrl_c(
             "dying-server",
-            "an MCP server dies in a call, a daemon stays",
-            &[server(Animal::DyingServer), SLEEPER],
+            "an MCP server dies in a call, leaves a daemon",
+            &[server(Fixture::DyingServer), SLEEPER],
         )
     },
-    ctrl_c("stopped", "Ctrl-C: it has stopped itself (SIGSTOP)", &[tool(Animal::Stopped)]),
-    ctrl_c("writer", "Ctrl-C: it never stops writing", &[tool(Animal::Writer)]),
-    ctrl_c("bomb", "Ctrl-C: 200 processes, born as others die", &[tool(Animal::Bomb)]),
+    ctrl_c("stopped", "Ctrl-C: a tool stopped by SIGSTOP", &[tool(Fixture::Stopped)]),
+    ctrl_c("writer", "Ctrl-C: a tool that never stops writing", &[tool(Fixture::Writer)]),
+    ctrl_c("bomb", "Ctrl-C: a fork bomb of 200 processes", &[tool(Fixture::Bomb)]),
     Case {
         steps: &[
-            Step::Gone(Animal::Leaver),
-            Step::Alive(Animal::Sleeper),
+            Step::Gone(Fixture::Leaver),
+            Step::Alive(Fixture::Sleeper),
             Step::Signal(Signal::SIGINT),
         ],
         expect: &[
@@ -202,12 +198,12 @@ pub const CASES: &[Case] = &[
             Expect::AtMost("/agents/leaver/tool_calls/0/duration_ms", 1000),
         ],
         linux_only: true,
-        ..ctrl_c("leaver", "a tool ends, its daemon stays behind", &[LEAVER, SLEEPER])
+        ..ctrl_c("leaver", "a tool ends and leaves a daemon", &[LEAVER, SLEEPER])
     },
     Case {
         steps: &[
-            Step::Gone(Animal::PipeHolder),
-            Step::Alive(Animal::Sleeper),
+            Step::Gone(Fixture::PipeHolder),
+            Step::Alive(Fixture::Sleeper),
             Step::Signal(Signal::SIGINT),
         ],
         expect: &[
@@ -215,46 +211,54 @@ pub const CASES: &[Case] = &[
             Expect::Is("/agents/pipe-holder/tool_calls/0/leaked", Fact::True),
             Expect::AtMost("/agents/pipe-holder/tool_calls/0/duration_ms", 1000),
         ],
-        ..ctrl_c("pipe-holder", "a tool ends, a child holds its output", &[PIPE_HOLDER, SLEEPER])
+        ..ctrl_c(
+            "pipe-holder",
+            "a tool ends, its child keeps the pipe open",
+            &[PIPE_HOLDER, SLEEPER],
+        )
     },
     Case {
         steps: &[Step::Signal(Signal::SIGTERM)],
         ends: Ends::By(Signal::SIGTERM),
-        ..ctrl_c("sigterm", "SIGTERM: deaf tools and a daemon", &[DEAF, DEAF_DAEMON])
+        ..ctrl_c("sigterm", "SIGTERM: tool and daemon ignore signals", &[DEAF, DEAF_DAEMON])
     },
     Case {
         steps: &[Step::Signal(Signal::SIGHUP)],
         ends: Ends::By(Signal::SIGHUP),
-        ..ctrl_c("sighup", "SIGHUP: deaf tools and a daemon", &[DEAF, DEAF_DAEMON])
+        ..ctrl_c("sighup", "SIGHUP: tool and daemon ignore signals", &[DEAF, DEAF_DAEMON])
     },
     Case {
         steps: &[Step::Volley],
         ends: Ends::ByAny,
-        ..ctrl_c("volley", "20 signals from 4 threads: one report", &[DEAF, DEAF_DAEMON])
+        ..ctrl_c("volley", "20 signals from 4 threads, one report", &[DEAF, DEAF_DAEMON])
     },
     Case {
         steps: &[Step::CloseOutput],
         ends: Ends::Exit(3),
-        ..ctrl_c("closed-pipe-daemon", "the reader of the output goes: a daemon", &[DEAF_DAEMON])
+        ..ctrl_c(
+            "closed-pipe-daemon",
+            "stdout closed: a daemon that ignores signals",
+            &[DEAF_DAEMON],
+        )
     },
     Case {
         timeout: "1s",
         tools: &[DEAF, DEAF_DAEMON],
         ends: Ends::Exit(124),
-        ..by_itself("run-timeout", "the run's limit: deaf tools and a daemon", RUN_LIMIT)
+        ..by_itself("run-timeout", "run timeout: tool and daemon ignore signals", RUN_LIMIT)
     },
     Case {
         steps: &[
-            Step::Gone(Animal::Daemon),
-            Step::Alive(Animal::NewSession),
+            Step::Gone(Fixture::Daemon),
+            Step::Alive(Fixture::NewSession),
             Step::Signal(Signal::SIGINT),
         ],
         expect: &[Expect::Is("/agents/daemon/tool_calls/0/status", Fact::Word("timed_out"))],
         linux_only: true,
         ..ctrl_c(
             "tool-timeout",
-            "a tool's limit: its daemon goes, others stay",
-            &[Tool { timeout: "1s", ..tool(Animal::Daemon) }, tool(Animal::NewSession)],
+            "tool timeout: its daemon ends, others go on",
+            &[Tool { timeout: "1s", ..tool(Fixture::Daemon) }, tool(Fixture::NewSession)],
         )
     },
     Case {
@@ -264,91 +268,108 @@ pub const CASES: &[Case] = &[
         linux_only: true,
         ..ctrl_c(
             "crew-killed",
-            "kill -9 crew: deaf tools, daemons, MCP server",
+            "SIGKILL to crew: tools, daemons, MCP server",
             &[DEAF, DEAF_DAEMON, DEAF_SERVER],
         )
     },
     Case {
         steps: &[Step::KillGuardian],
-        tools: &[Tool { timeout: "1s", ..tool(Animal::DeafDaemon) }],
+        tools: &[Tool { timeout: "1s", ..tool(Fixture::DeafDaemon) }],
         ends: Ends::Exit(0),
         expect: &[Expect::Lines(1, "guardian process")],
         linux_only: true,
-        ..by_itself("guardian-killed", "kill -9 crew's guardian: the run goes on", RUN_LIMIT)
+        ..by_itself("guardian-killed", "SIGKILL to the guardian: the run goes on", RUN_LIMIT)
     },
     Case {
-        tools: &[Tool { timeout: "1s", ..tool(Animal::ParentKiller) }],
+        tools: &[Tool { timeout: "1s", ..tool(Fixture::ParentKiller) }],
         ends: Ends::Exit(0),
         expect: &[Expect::Is("/agents/parent-killer/status", Fact::Word("succeeded"))],
         linux_only: true,
-        ..by_itself("parent-killer", "a tool kills its own parent", RUN_LIMIT)
+        ..by_itself("parent-killer", "a tool kills its reaper", RUN_LIMIT)
     },
     Case {
-        tools: &[Tool { timeout: "1s", ..tool(Animal::Patricide) }],
+        tools: &[Tool { timeout: "1s", ..tool(Fixture::AncestorKiller) }],
         ends: Ends::Exit(0),
         expect: &[
-            Expect::Is("/agents/patricide/status", Fact::Word("succeeded")),
+            Expect::Is("/agents/ancestor-killer/status", Fact::Word("succeeded")),
             Expect::Lines(1, "guardian"),
         ],
         linux_only: true,
-        ..by_itself("patricide", "a tool kills all between it and crew", RUN_LIMIT)
+        ..by_itself("patricide", "a tool kills its reaper and the guardian", RUN_LIMIT)
     },
     Case {
-        calls: call(Manners::Dripping, r#"{"timeout": "1s"}"#),
+        calls: call(ServerBehaviour::Dripping, r#"{"timeout": "1s"}"#),
         expect: &[
             Expect::Is("/agents/call-1/error/kind", Fact::Word("timeout")),
             Expect::Is("/agents/call-1/error/scope", Fact::Word("agent")),
         ],
-        ..by_itself("dripping", "a server that drips comments for ever", CALL_LIMIT)
+        ..by_itself("dripping", "model server: comments forever", CALL_LIMIT)
     },
     Case {
-        calls: call(Manners::Stalling, r#"{"idle_timeout": "1s"}"#),
+        calls: call(ServerBehaviour::Stalling, r#"{"idle_timeout": "1s"}"#),
         expect: &[
             Expect::Is("/agents/call-1/error/kind", Fact::Word("timeout")),
             Expect::Is("/agents/call-1/error/scope", Fact::Word("model")),
         ],
-        ..by_itself("stalling", "a server that is silent after its head", CALL_LIMIT)
+        ..by_itself("stalling", "model server: silence after the headers", CALL_LIMIT)
     },
     Case {
-        calls: call(Manners::EndlessHead, r#"{"idle_timeout": "1s"}"#),
+        calls: call(ServerBehaviour::EndlessHead, r#"{"idle_timeout": "1s"}"#),
         expect: &[Expect::Is("/agents/call-1/status", Fact::Word("failed"))],
-        ..by_itself("endless-head", "a server whose head never ends", CALL_LIMIT)
+        ..by_itself("endless-head", "model server: endless headers", CALL_LIMIT)
     },
     Case {
-        calls: call(Manners::Endless, r#"{"max_answer": "64KiB"}"#),
+        calls: call(ServerBehaviour::Endless, r#"{"max_answer": "64KiB"}"#),
         expect: &[
             Expect::Is("/agents/call-1/error/kind", Fact::Word("invalid_response")),
             Expect::Is("/agents/call-1/partial", Fact::True),
         ],
-        ..by_itself("endless", "a server that never stops answering", SIZE_LIMIT)
+        ..by_itself("endless", "model server: endless answer", SIZE_LIMIT)
     },
     Case {
-        calls: request(Manners::Dripping, r#"{"tool_timeout": "1s"}"#),
+        calls: request(ServerBehaviour::Dripping, r#"{"tool_timeout": "1s"}"#),
         ends: Ends::Exit(0),
         expect: &[Expect::Is("/agents/call-1/tool_calls/0/status", Fact::Word("timed_out"))],
-        ..by_itself("dripping-request", "an HTTP tool, its server drips for ever", CALL_LIMIT)
+        ..by_itself("dripping-request", "HTTP tool: comments forever", CALL_LIMIT)
     },
     Case {
-        calls: request(Manners::EndlessHead, r#"{"tool_timeout": "1s"}"#),
+        calls: request(ServerBehaviour::EndlessHead, r#"{"tool_timeout": "1s"}"#),
         ends: Ends::Exit(0),
         expect: &[Expect::Is("/agents/call-1/tool_calls/0/status", Fact::Word("failed"))],
-        ..by_itself("endless-head-request", "an HTTP tool, the head never ends", CALL_LIMIT)
+        ..by_itself("endless-head-request", "HTTP tool: endless headers", CALL_LIMIT)
     },
     Case {
-        calls: request(Manners::Endless, "{}"),
+        calls: request(ServerBehaviour::Endless, "{}"),
         ends: Ends::Exit(0),
         expect: &[Expect::Is("/agents/call-1/tool_calls/0/truncated", Fact::True)],
-        ..by_itself("endless-request", "an HTTP tool, the answer never ends", READ_LIMIT)
+        ..by_itself("endless-request", "HTTP tool: endless body", READ_LIMIT)
     },
 ];
 
-const SLEEPER: Tool = tool(Animal::Sleeper);
-const DEAF: Tool = tool(Animal::Deaf);
-const DAEMON: Tool = tool(Animal::Daemon);
-const DEAF_DAEMON: Tool = tool(Animal::DeafDaemon);
-const DEAF_SERVER: Tool = server(Animal::DeafServer);
-const LEAVER: Tool = tool(Animal::Leaver);
-const PIPE_HOLDER: Tool = tool(Animal::PipeHolder);
+const SLEEPER: Tool = tool(Fixture::Sleeper);
+const DEAF: Tool = tool(Fixture::Deaf);
+const DAEMON: Tool = tool(Fixture::Daemon);
+const DEAF_DAEMON: Tool = tool(Fixture::DeafDaemon);
+const DEAF_SERVER: Tool = server(Fixture::DeafServer);
+const LEAVER: Tool = tool(Fixture::Leaver);
+const PIPE_HOLDER: Tool = tool(Fixture::PipeHolder);
+
+/// The case of this name.
+pub fn find(name: &str) -> Option<&'static Case> {
+    CASES.iter().find(|case| case.name == name)
+}
+
+/// The cases of these names in the order of the table; without names, all of them.
+///
+/// # Errors
+/// A name that no case has.
+pub fn select(names: &[String]) -> Result<Vec<&'static Case>, String> {
+    if let Some(unknown) = names.iter().find(|name| find(name).is_none()) {
+        return Err(unknown.clone());
+    }
+    let is_selected = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
+    Ok(CASES.iter().filter(is_selected).collect())
+}
 
 #[cfg(test)]
 mod tests {
@@ -369,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_run_alone_come_first() {
+    fn cases_that_run_alone_come_first() {
         assert!(CASES.is_sorted_by_key(|case| !case.alone));
     }
 }

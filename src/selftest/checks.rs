@@ -1,4 +1,4 @@
-//! Whether a run ended as promised: a pure function of what was seen of it.
+//! Checks whether a run ended as promised: a pure function of what was observed.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -8,109 +8,109 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::case::{Case, Ends, Expect};
-use super::strays::Stray;
+use crate::process::Survivor;
 use crate::report::millis;
 
-/// What a busy machine may add to a promise. It is a promise of the kernel's as well, that crew
-/// gets to run at all: on one core shared with two other programs, say, this takes a while.
+/// The time that a busy machine may add to a limit. crew can keep a promise only while the kernel
+/// schedules it: on one core shared with two other programs it may have to wait.
 pub const SLACK: Duration = Duration::from_millis(400);
-/// How long after a stop every model call is closed, as promised.
-const CALLS_CLOSED: Duration = Duration::from_millis(50);
+/// The promised time from a stop until every call is closed.
+const CALLS_LIMIT: Duration = Duration::from_millis(50);
 
-/// What was seen of one run of crew after its end.
+/// What was observed of one run of crew.
 #[derive(Debug)]
-pub struct Seen {
+pub struct Observed {
     pub status: ExitStatus,
-    /// `None` if nobody was there to read it.
+    /// `None` if the case closed it.
     pub stdout: Option<String>,
     pub stderr: String,
-    /// From the last thing that happened to crew to its end and that of its tools.
+    /// The time from the last event to the end of crew and its tools.
     pub took: Duration,
-    /// Names, in the order of the file.
+    /// The names of the agents in the order of the file.
     pub agents: Vec<String>,
     pub calls_open: usize,
-    /// From the last thing that happened to crew until the last call was closed.
+    /// The time from the last event until the last call was closed.
     pub calls_closed: Option<Duration>,
-    /// Alive when all should have been over.
-    pub left: Vec<Stray>,
+    /// Processes still alive after the end.
+    pub left: Vec<Survivor>,
 }
 
-/// What did not hold.
+/// A broken promise, or another reason why a case failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failing {
+pub struct Violation {
     pub text: String,
-    /// It may have been the machine, which had other things to do.
+    /// The reason may be a busy machine.
     pub is_late: bool,
 }
 
-impl Failing {
+impl Violation {
     pub fn late(text: String) -> Self {
         Self { text, is_late: true }
     }
 }
 
-impl From<String> for Failing {
+impl From<String> for Violation {
     fn from(text: String) -> Self {
         Self { text, is_late: false }
     }
 }
 
-/// Everything that did not hold.
-pub fn failings(case: &Case, seen: &Seen) -> Vec<Failing> {
-    let mut failings = Vec::new();
-    if let Some(left) = left(&seen.left) {
-        failings.push(left.into());
+/// Returns every violation.
+pub fn violations(case: &Case, observed: &Observed) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    if let Some(text) = still_alive(&observed.left) {
+        violations.push(text.into());
     }
-    if !ended_so(case.ends, seen.status) {
-        failings.push(format!("crew ended with {}, not with {}", seen.status, case.ends).into());
+    if !is_expected(case.ends, observed.status) {
+        violations
+            .push(format!("crew ended with {}, expected {}", observed.status, case.ends).into());
     }
-    if seen.left.is_empty() && seen.took > case.promise.limit + SLACK {
-        let (took, limit) = (millis(seen.took), millis(case.promise.limit));
-        failings.push(Failing::late(format!("it took {took}ms instead of {limit}ms")));
+    if observed.left.is_empty() && observed.took > case.promise.limit + SLACK {
+        let (took, limit) = (millis(observed.took), millis(case.promise.limit));
+        violations.push(Violation::late(format!("it took {took}ms, the limit is {limit}ms")));
     }
-    if seen.calls_open > 0 {
-        failings
-            .push(Failing::late(format!("the server still sees {} calls open", seen.calls_open)));
+    if observed.calls_open > 0 {
+        violations.push(Violation::late(format!("{} calls are still open", observed.calls_open)));
     }
     let is_stopped = case.ends == Ends::ByAny || matches!(case.ends, Ends::By(_));
-    if let Some(closed) = seen.calls_closed.filter(|closed| *closed > CALLS_CLOSED + SLACK)
+    if let Some(closed) = observed.calls_closed.filter(|closed| *closed > CALLS_LIMIT + SLACK)
         && is_stopped
     {
         let closed = millis(closed);
-        failings.push(Failing::late(format!(
-            "calls were closed after {closed}ms instead of {CALLS_CLOSED:?}"
+        violations.push(Violation::late(format!(
+            "calls were closed after {closed}ms, the limit is {CALLS_LIMIT:?}"
         )));
     }
-    match &seen.stdout {
+    match &observed.stdout {
         Some(stdout) if case.ends != Ends::By(Signal::SIGKILL) => {
-            failings.extend(report_failings(case, seen, stdout));
+            violations.extend(report_violations(case, observed, stdout));
         }
         _ => {}
     }
     for expect in case.expect {
         if let Expect::Lines(number, word) = expect {
-            let lines = seen.stderr.lines().filter(|line| line.contains(word)).count();
+            let lines = observed.stderr.lines().filter(|line| line.contains(word)).count();
             if lines != *number {
-                failings.push(
-                    format!("{lines} lines of stderr speak of {word:?}, not {number}").into(),
+                violations.push(
+                    format!("{lines} lines on stderr contain {word:?}, expected {number}").into(),
                 );
             }
         }
     }
-    failings
+    violations
 }
 
-/// `None` if nothing is.
-pub fn left(strays: &[Stray]) -> Option<String> {
-    let (first, others) = strays.split_first()?;
+/// Describes the processes that are still alive; `None` if there are none.
+pub fn still_alive(survivors: &[Survivor]) -> Option<String> {
+    let (first, others) = survivors.split_first()?;
     let others = match others.len() {
         0 => String::new(),
         number => format!(" and {number} more"),
     };
-    Some(format!("left alive: process {} ({}){others}", first.pid, first.command))
+    Some(format!("still alive: process {} ({}){others}", first.pid, first.command))
 }
 
-fn ended_so(ends: Ends, status: ExitStatus) -> bool {
+fn is_expected(ends: Ends, status: ExitStatus) -> bool {
     let by = |signal: Signal| status.signal() == Some(signal as i32);
     match ends {
         Ends::Exit(code) => status.code() == Some(code.into()),
@@ -119,61 +119,64 @@ fn ended_so(ends: Ends, status: ExitStatus) -> bool {
     }
 }
 
-fn report_failings(case: &Case, seen: &Seen, stdout: &str) -> Vec<Failing> {
+fn report_violations(case: &Case, observed: &Observed, stdout: &str) -> Vec<Violation> {
     let report: Value = match serde_json::from_str(stdout) {
         Ok(report) => report,
-        Err(_) if stdout.is_empty() => return vec!["there was no report".to_owned().into()],
+        Err(_) if stdout.is_empty() => return vec!["there is no report".to_owned().into()],
         Err(error) => return vec![format!("the report is not one JSON document: {error}").into()],
     };
-    let mut failings = Vec::new();
+    let mut violations = Vec::new();
     let names = |agents: &serde_json::Map<String, Value>| agents.keys().cloned().collect();
     let listed: Vec<String> = report["agents"].as_object().map(names).unwrap_or_default();
-    if listed != seen.agents {
-        failings.push(
-            format!("the report lists {} of {} agents", listed.len(), seen.agents.len()).into(),
+    if listed != observed.agents {
+        violations.push(
+            format!("the report lists {} of {} agents", listed.len(), observed.agents.len()).into(),
         );
     }
-    let code = seen.status.code().or(seen.status.signal().map(|signal| 128 + signal));
+    let code = observed.status.code().or(observed.status.signal().map(|signal| 128 + signal));
     if report["exit_code"].as_i64() != code.map(i64::from) {
-        failings.push(format!("the report says exit_code {}", report["exit_code"]).into());
+        violations.push(format!("exit_code is {} in the report", report["exit_code"]).into());
     }
     if report.pointer("/cleanup/survivors") != Some(&Value::Array(Vec::new())) {
-        failings
-            .push(format!("the report says survivors {}", report["cleanup"]["survivors"]).into());
+        violations
+            .push(format!("survivors is {} in the report", report["cleanup"]["survivors"]).into());
     }
     for expect in case.expect {
         let found = |pointer| report.pointer(pointer).unwrap_or(&Value::Null);
         match *expect {
             Expect::Is(pointer, value) if *found(pointer) != value.json() => {
-                failings
-                    .push(format!("{pointer} is {}, not {}", found(pointer), value.json()).into());
+                violations.push(
+                    format!("{pointer} is {}, expected {}", found(pointer), value.json()).into(),
+                );
             }
-            Expect::AtMost(pointer, most)
-                if found(pointer).as_u64().is_none_or(|number| number > most) =>
+            Expect::AtMost(pointer, max)
+                if found(pointer).as_u64().is_none_or(|number| number > max) =>
             {
-                failings
-                    .push(Failing::late(format!("{pointer} is {}, above {most}", found(pointer))));
+                violations.push(Violation::late(format!(
+                    "{pointer} is {}, the maximum is {max}",
+                    found(pointer)
+                )));
             }
             _ => {}
         }
     }
-    failings
+    violations
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::selftest::cases::CASES;
+    use crate::selftest::cases::{CASES, find};
 
     const REPORT: &str =
         r#"{"agents": {"deaf": {}}, "exit_code": 130, "cleanup": {"survivors": []}}"#;
 
     fn case(name: &str) -> &'static Case {
-        CASES.iter().find(|case| case.name == name).unwrap_or(&CASES[0])
+        find(name).unwrap_or(&CASES[0])
     }
 
-    fn good() -> Seen {
-        Seen {
+    fn good() -> Observed {
+        Observed {
             status: ExitStatus::from_raw(Signal::SIGINT as i32),
             stdout: Some(REPORT.to_owned()),
             stderr: String::new(),
@@ -186,53 +189,54 @@ mod tests {
     }
 
     #[test]
-    fn what_was_promised_has_no_faults() {
-        assert_eq!(failings(case("family"), &good()), []);
+    fn a_run_that_ends_as_promised_has_no_violations() {
+        assert_eq!(violations(case("family"), &good()), []);
     }
 
     #[test]
-    fn each_broken_promise_is_one_fault() {
-        let stray = Stray { pid: 7, command: "sleep 9".to_owned() };
+    fn each_broken_promise_is_one_violation() {
+        let survivor = Survivor { pid: 7, command: "sleep 9".to_owned() };
         let changed = |text: &str, by: &str| Some(REPORT.replace(text, by));
-        for (expected, seen) in [
-            ("left alive: process 7 (sleep 9) and 1 more", {
-                Seen { left: vec![stray.clone(), stray], ..good() }
+        for (expected, observed) in [
+            ("still alive: process 7 (sleep 9) and 1 more", {
+                Observed { left: vec![survivor.clone(), survivor], ..good() }
             }),
-            ("it took 1210ms", Seen { took: Duration::from_millis(1210), ..good() }),
-            ("the server still sees 3", Seen { calls_open: 3, ..good() }),
+            ("it took 1210ms", Observed { took: Duration::from_millis(1210), ..good() }),
+            ("3 calls are still open", Observed { calls_open: 3, ..good() }),
             ("calls were closed after 500ms", {
-                Seen { calls_closed: Some(Duration::from_millis(500)), ..good() }
+                Observed { calls_closed: Some(Duration::from_millis(500)), ..good() }
             }),
-            ("there was no report", Seen { stdout: Some(String::new()), ..good() }),
-            ("not one JSON document", Seen { stdout: Some(REPORT.repeat(2)), ..good() }),
-            ("lists 0 of 1", Seen { stdout: changed(r#""deaf": {}"#, ""), ..good() }),
-            ("says exit_code 0", Seen { stdout: changed("130", "0"), ..good() }),
-            ("says survivors [1]", Seen { stdout: changed("[]", "[1]"), ..good() }),
+            ("there is no report", Observed { stdout: Some(String::new()), ..good() }),
+            ("not one JSON document", Observed { stdout: Some(REPORT.repeat(2)), ..good() }),
+            ("lists 0 of 1", Observed { stdout: changed(r#""deaf": {}"#, ""), ..good() }),
+            ("exit_code is 0", Observed { stdout: changed("130", "0"), ..good() }),
+            ("survivors is [1]", Observed { stdout: changed("[]", "[1]"), ..good() }),
             ("crew ended with signal: 15", {
                 let stdout = changed("130", "143");
-                Seen { status: ExitStatus::from_raw(15), stdout, ..good() }
+                Observed { status: ExitStatus::from_raw(15), stdout, ..good() }
             }),
         ] {
-            let found = failings(case("family"), &seen);
+            let found = violations(case("family"), &observed);
             assert!(found.len() == 1 && found[0].text.contains(expected), "{expected}: {found:?}");
         }
     }
 
     #[test]
-    fn what_a_case_expects_besides_is_looked_at() {
+    fn the_further_expectations_of_a_case_are_checked() {
         let report = REPORT.replace("deaf", "leaver").replace(
             "{}",
             r#"{"status": "succeeded", "tool_calls": [{"leaked": true, "duration_ms": 1001}]}"#,
         );
-        let seen = Seen { agents: vec!["leaver".to_owned()], stdout: Some(report), ..good() };
+        let observed =
+            Observed { agents: vec!["leaver".to_owned()], stdout: Some(report), ..good() };
         let pointer = "/agents/leaver/tool_calls/0/duration_ms";
-        let expected = Failing::late(format!("{pointer} is 1001, above 1000"));
-        assert_eq!(failings(case("leaver"), &seen), [expected]);
-        let seen =
-            Seen { stderr: "a guardian process\nno guardian process\n".to_owned(), ..good() };
-        let found = failings(case("guardian-killed"), &seen);
+        let expected = Violation::late(format!("{pointer} is 1001, the maximum is 1000"));
+        assert_eq!(violations(case("leaver"), &observed), [expected]);
+        let observed =
+            Observed { stderr: "a guardian process\nno guardian process\n".to_owned(), ..good() };
+        let found = violations(case("guardian-killed"), &observed);
         assert!(
-            found.iter().any(|failing| failing.text.starts_with("2 lines of stderr")),
+            found.iter().any(|violation| violation.text.starts_with("2 lines on stderr")),
             "{found:?}"
         );
     }

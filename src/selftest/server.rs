@@ -1,4 +1,4 @@
-//! A model server that behaves badly, on loopback, and knows which calls are open.
+//! A misbehaving HTTP server on loopback that counts its open calls.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,28 +10,29 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-/// A comment, which keeps a connection alive and means nothing.
+/// A comment of an event stream: it keeps the connection alive and has no meaning.
 const COMMENT: &str = ": still here\n\n";
+/// The pause between two comments.
 const DRIP: Duration = Duration::from_millis(50);
-/// One piece of an answer without end.
-const WORD: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"and so on "}}]}"#;
+/// One piece of an endless answer.
+const PIECE: &str = r#"data: {"choices":[{"index":0,"delta":{"content":"and so on "}}]}"#;
 
-/// How it treats every call.
+/// How the server answers every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manners {
-    /// Accepts, reads, and says nothing.
-    Mute,
-    /// Sends comments, for ever.
+pub enum ServerBehaviour {
+    /// Reads the request and sends nothing.
+    Silent,
+    /// Sends the headers, then comments forever.
     Dripping,
-    /// Never comes to the end of its answer.
+    /// Sends an endless answer.
     Endless,
-    /// Sends the head, and then nothing.
+    /// Sends the headers, then nothing.
     Stalling,
-    /// Never comes to the end of its head.
+    /// Sends endless headers.
     EndlessHead,
 }
 
-/// Serves as long as its runtime goes on.
+/// A server that runs as long as its runtime.
 pub struct Server {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -39,26 +40,26 @@ pub struct Server {
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct State {
-    /// Calls that have arrived.
+    /// The number of requests that have arrived.
     pub calls: usize,
-    /// Connections that are open.
+    /// The number of open connections.
     pub open: usize,
-    /// When the latest was closed.
+    /// When the last connection was closed.
     pub closed_at: Option<Instant>,
 }
 
 impl Server {
     /// # Errors
-    /// There is no loopback interface, or it has no free port.
-    pub async fn start(manners: Manners) -> io::Result<Self> {
+    /// There is no loopback interface or no free port.
+    pub async fn start(behaviour: ServerBehaviour) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let state = Arc::<Mutex<State>>::default();
-        tokio::spawn(accept(listener, manners, Arc::clone(&state)));
+        tokio::spawn(accept(listener, behaviour, Arc::clone(&state)));
         Ok(Self { address, state })
     }
 
-    /// For `base_url` in a crew's file.
+    /// The address for a crew file.
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
@@ -72,13 +73,13 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn accept(listener: TcpListener, manners: Manners, state: Arc<Mutex<State>>) {
+async fn accept(listener: TcpListener, behaviour: ServerBehaviour, state: Arc<Mutex<State>>) {
     while let Ok((stream, _)) = listener.accept().await {
         lock(&state).open += 1;
         let state = Arc::clone(&state);
         tokio::spawn(async move {
-            // An error of a connection is its end.
-            let _ = serve(stream, manners, &state).await;
+            // An error ends the connection.
+            let _ = serve(stream, behaviour, &state).await;
             let mut state = lock(&state);
             state.open -= 1;
             state.closed_at = Some(Instant::now());
@@ -86,8 +87,12 @@ async fn accept(listener: TcpListener, manners: Manners, state: Arc<Mutex<State>
     }
 }
 
-/// One connection until the client closes it: this side never does.
-async fn serve(stream: TcpStream, manners: Manners, state: &Mutex<State>) -> io::Result<()> {
+/// Serves one connection until the client closes it.
+async fn serve(
+    stream: TcpStream,
+    behaviour: ServerBehaviour,
+    state: &Mutex<State>,
+) -> io::Result<()> {
     let (mut read, mut write) = stream.into_split();
     let mut request = Vec::new();
     while !request.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -97,37 +102,40 @@ async fn serve(stream: TcpStream, manners: Manners, state: &Mutex<State>) -> io:
     }
     lock(state).calls += 1;
     tokio::select! {
-        answered = answer(manners, &mut write) => answered,
-        () = hang_up(&mut read) => Ok(()),
+        answered = answer(behaviour, &mut write) => answered,
+        () = hung_up(&mut read) => Ok(()),
     }
 }
 
-async fn answer(manners: Manners, write: &mut OwnedWriteHalf) -> io::Result<()> {
-    if matches!(manners, Manners::Dripping | Manners::Endless | Manners::Stalling) {
+async fn answer(behaviour: ServerBehaviour, write: &mut OwnedWriteHalf) -> io::Result<()> {
+    if matches!(
+        behaviour,
+        ServerBehaviour::Dripping | ServerBehaviour::Endless | ServerBehaviour::Stalling
+    ) {
         write.write_all(HEAD.as_bytes()).await?;
     }
-    match manners {
-        Manners::Mute | Manners::Stalling => std::future::pending().await,
-        Manners::Dripping => loop {
+    match behaviour {
+        ServerBehaviour::Silent | ServerBehaviour::Stalling => std::future::pending().await,
+        ServerBehaviour::Dripping => loop {
             write.write_all(COMMENT.as_bytes()).await?;
             tokio::time::sleep(DRIP).await;
         },
-        Manners::EndlessHead => {
+        ServerBehaviour::EndlessHead => {
             write.write_all(b"HTTP/1.1 200 OK\r\nx-padding: ").await?;
-            for_ever(write, "and so on ").await
+            send_forever(write, "and so on ").await
         }
-        Manners::Endless => for_ever(write, &format!("{WORD}\n\n")).await,
+        ServerBehaviour::Endless => send_forever(write, &format!("{PIECE}\n\n")).await,
     }
 }
 
-async fn for_ever(write: &mut OwnedWriteHalf, words: &str) -> io::Result<()> {
-    let words = words.repeat(100);
+async fn send_forever(write: &mut OwnedWriteHalf, text: &str) -> io::Result<()> {
+    let text = text.repeat(100);
     loop {
-        write.write_all(words.as_bytes()).await?;
+        write.write_all(text.as_bytes()).await?;
     }
 }
 
-async fn hang_up(read: &mut OwnedReadHalf) {
+async fn hung_up(read: &mut OwnedReadHalf) {
     let mut buffer = [0; 4096];
     while matches!(read.read(&mut buffer).await, Ok(1..)) {}
 }

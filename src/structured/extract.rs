@@ -3,7 +3,7 @@
 use serde::de::IgnoredAny;
 use serde_json::{Deserializer, Value};
 
-use crate::text::{MAX_JSON_VALUES, has_few_values};
+use crate::text::json;
 
 /// Positions of a text at which crew tries to read a value.
 const MAX_STARTS: usize = 100;
@@ -28,11 +28,8 @@ pub fn values(answer: &str) -> Result<Vec<Value>, String> {
     }
 }
 
-fn parse(json: &str) -> Result<Value, String> {
-    if !has_few_values(json.as_bytes()) {
-        return Err(format!("it has more than {MAX_JSON_VALUES} values"));
-    }
-    serde_json::from_str(json).map_err(|error| format!("it is not JSON: {error}"))
+fn parse(text: &str) -> Result<Value, String> {
+    json::value(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 /// The answer without the thoughts that some servers leave in it.

@@ -68,7 +68,7 @@ fn a_complaint_says_why_an_answer_does_not_fit() {
         (r#"{"parts": [], "x": {"severity": "high"}, }"#, "it is not JSON: "),
         (r#"{"severity": "low", "parts": [{"severity": "high"}"#, "it is not JSON: EOF"),
         (r#"{"severity": 1e999}"#, "it is not JSON: number out of range"),
-        (r#"{"severity": "\ud800"}"#, "it is not JSON: "),
+        (r#"{"severity": "\ud800"}"#, "it does not fit the schema: /severity: \"\u{fffd}\""),
     ] {
         let found = triage().read(answer).unwrap_err();
         assert!(found.starts_with(complaint), "{answer}: {found}");

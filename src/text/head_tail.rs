@@ -16,10 +16,19 @@ pub struct HeadTail {
 }
 
 /// The text that was kept, and whether its middle was left out.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Excerpt {
     pub text: String,
     pub truncated: bool,
+    /// Where the tail begins in `text`, in bytes; 0 if nothing was left out.
+    pub tail_start: usize,
+}
+
+impl Excerpt {
+    /// A text of which nothing was left out.
+    pub fn whole(text: String) -> Self {
+        Self { text, truncated: false, tail_start: 0 }
+    }
 }
 
 impl HeadTail {
@@ -51,12 +60,13 @@ impl HeadTail {
         let mut bytes = self.head;
         if self.left_out == 0 {
             bytes.extend(self.tail);
-            return Excerpt { text: into_text(bytes), truncated: false };
+            return Excerpt::whole(into_text(bytes));
         }
-        let tail = into_text(self.tail.into());
         let (before, after) = LEFT_OUT;
-        let text = format!("{}{before}{}{after}{tail}", into_text(bytes), self.left_out);
-        Excerpt { text, truncated: true }
+        let mut text = format!("{}{before}{}{after}", into_text(bytes), self.left_out);
+        let tail_start = text.len();
+        text.push_str(&into_text(self.tail.into()));
+        Excerpt { text, truncated: true, tail_start }
     }
 }
 
@@ -79,14 +89,16 @@ mod tests {
 
     #[test]
     fn what_fits_is_kept_whole_however_it_arrives() {
-        let whole = Excerpt { text: "0123456789".into(), truncated: false };
+        let whole = Excerpt::whole("0123456789".into());
         assert_eq!(captured(10, &[b"0123456789"]), whole);
         assert_eq!(captured(10, &[b"0123", b"", b"456", b"789"]), whole);
     }
 
     #[test]
     fn what_goes_over_loses_its_middle() {
-        let cut = Excerpt { text: "012\n[… 4 bytes left out …]\n789".into(), truncated: true };
+        let text = "012\n[… 4 bytes left out …]\n789";
+        let tail_start = text.find("789").unwrap_or_default();
+        let cut = Excerpt { text: text.into(), truncated: true, tail_start };
         assert_eq!(captured(6, &[b"0123456789"]), cut);
         assert_eq!(captured(6, &[b"01", b"2345", b"6", b"789"]), cut);
     }

@@ -1,12 +1,11 @@
-//! Helpers for text, each kind once: cutting, one line, head and tail, and text made safe for a
-//! terminal.
+//! Helpers for text, each kind once: cutting, one line, head and tail, text made safe for a
+//! terminal, and JSON from models and servers.
 
 mod cut;
 mod head_tail;
-mod json;
+pub mod json;
 mod terminal;
 
 pub use cut::{one_line, quoted, truncate};
 pub use head_tail::{Excerpt, HeadTail, LEFT_OUT};
-pub use json::{MAX_JSON_VALUES, has_few_values};
 pub use terminal::{inline, is_bidi_control, sanitize};

@@ -1,4 +1,4 @@
-//! Sandboxes through Landlock.
+//! Sandboxes enforced by Landlock.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,27 +11,49 @@ use landlock::{
 };
 use nix::sys::stat::{SFlag, fstat};
 
-use crate::process::sandbox::{SINK, SYSTEM, Sandbox};
+use super::policy::Sandbox;
 
-/// Before it a file could be emptied that may not be written.
+/// The first version that can forbid truncating a file.
 const FILES: ABI = ABI::V3;
-/// The first that knows of TCP.
+/// The first version that covers TCP.
 const TCP: ABI = ABI::V4;
-/// The first that knows of UDP.
+/// The first version that covers UDP.
 const UDP: ABI = ABI::V10;
 
-/// What this kernel cannot keep of a sandbox.
-pub fn lacking(sandbox: &Sandbox) -> Option<String> {
-    let files = |abi| required().handle_access(AccessFs::from_all(abi)).is_ok();
-    let tcp = || required().handle_access(AccessNet::from_all(TCP)).is_ok();
-    if !files(ABI::V1) {
-        Some("this kernel has no Landlock (Linux 5.13), or it is not switched on".to_owned())
-    } else if !files(FILES) {
-        Some("this kernel cannot keep files from being emptied (Linux 6.2 can)".to_owned())
-    } else if !sandbox.network && !tcp() {
-        Some("this kernel cannot keep a program from the network (Linux 6.7 can)".to_owned())
-    } else {
-        None
+/// Paths that most programs need to start. They may be read and executed in every sandbox.
+const SYSTEM: [&str; 13] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/etc",
+    // Often a link to a file outside /etc, and needed to resolve names.
+    "/etc/resolv.conf",
+    "/dev/zero",
+    "/dev/random",
+    "/dev/urandom",
+];
+/// May also be written in every sandbox.
+const SINK: &str = "/dev/null";
+
+impl Sandbox {
+    /// The part of the policy that this kernel cannot enforce, as a message.
+    pub fn unsupported(&self) -> Option<String> {
+        let files = |abi| required().handle_access(AccessFs::from_all(abi)).is_ok();
+        let tcp = || required().handle_access(AccessNet::from_all(TCP)).is_ok();
+        if !files(ABI::V1) {
+            Some("this kernel has no Landlock (Linux 5.13), or it is disabled".to_owned())
+        } else if !files(FILES) {
+            Some("this kernel cannot forbid truncating files (needs Linux 6.2)".to_owned())
+        } else if !self.network && !tcp() {
+            Some("this kernel cannot forbid network access (needs Linux 6.7)".to_owned())
+        } else {
+            None
+        }
     }
 }
 
@@ -39,7 +61,7 @@ fn required() -> Ruleset {
     Ruleset::default().set_compatibility(CompatLevel::HardRequirement)
 }
 
-/// A sandbox made ready by one process for another to enter.
+/// A sandbox that one process prepares and another one enters.
 #[derive(Debug)]
 pub struct Confinement {
     rules: RulesetCreated,
@@ -47,16 +69,16 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// `program` is what is to be started: it may be read and run wherever it is.
+    /// `program` is the program to start. It may be read and executed wherever it is.
     ///
     /// # Errors
-    /// A path of the sandbox cannot be opened, or the kernel cannot keep what is required.
+    /// A path of the sandbox cannot be opened, or the kernel cannot enforce a required sandbox.
     pub fn new(sandbox: &Sandbox, program: Option<&Path>) -> io::Result<Self> {
         let rules = ruleset(sandbox).map_err(from_ruleset)?;
         let (read, all) = (AccessFs::from_read(FILES), all(sandbox));
         let mut confinement = Self { rules, required: sandbox.required };
         for path in SYSTEM.iter().map(Path::new).chain(program) {
-            // Not every system has them all.
+            // Few systems have all of these paths.
             let _absent = confinement.allow(path, read);
         }
         let _absent = confinement.allow(Path::new(SINK), all);
@@ -78,10 +100,10 @@ impl Confinement {
         Ok(())
     }
 
-    /// Confines the calling process and all it starts from now on, for good.
+    /// Confines the calling process and its future descendants permanently.
     ///
     /// # Errors
-    /// The kernel refuses.
+    /// The kernel rejects the rules.
     pub fn enter(self) -> io::Result<()> {
         let status = self.rules.restrict_self().map_err(from_ruleset)?;
         match status.ruleset {
@@ -91,7 +113,7 @@ impl Confinement {
     }
 }
 
-/// Everything that is done with files, as far as it is asked for.
+/// All rights on a file that may be written.
 fn all(sandbox: &Sandbox) -> BitFlags<AccessFs> {
     let all = AccessFs::from_all(FILES) | AccessFs::IoctlDev;
     if sandbox.network { all } else { all | AccessFs::ResolveUnix }
@@ -103,7 +125,7 @@ fn ruleset(sandbox: &Sandbox) -> Result<RulesetCreated, RulesetError> {
     if !sandbox.network {
         rules = rules.handle_access(AccessNet::from_all(TCP))?;
     }
-    // The rest is not promised, and taken where it can be had.
+    // The rest is not promised, but used where the kernel supports it.
     rules = rules.set_compatibility(CompatLevel::BestEffort);
     rules = rules.handle_access(all(sandbox))?.scope(Scope::Signal)?;
     if !sandbox.network {

@@ -1,14 +1,14 @@
-//! The JSON of one event, or of a whole message.
+//! The JSON of one event, or of a whole response.
 
 use serde::Deserialize;
 
 use crate::chat::TokenUsage;
-use crate::provider::json::{Few, Raw, number, object};
+use crate::provider::json::{Capped, Raw, number, object};
 
-/// Parts of one answer; no honest one has more.
+/// The limit of content blocks in one answer. Models write far fewer.
 pub const MAX_BLOCKS: usize = 1024;
 
-/// An event, with what a whole message has beside it.
+/// An event, or a whole message.
 #[derive(Deserialize)]
 pub struct Event<'a> {
     #[serde(borrow)]
@@ -33,14 +33,14 @@ pub struct Event<'a> {
     pub stop_reason: Raw<'a>,
 }
 
-/// The message that a stream begins with.
+/// The message at the start of a stream.
 #[derive(Default, Deserialize)]
 pub struct Start<'a> {
     #[serde(borrow)]
     pub usage: Raw<'a>,
 }
 
-/// A block as it begins, or a whole one.
+/// A block at its start, or a whole one.
 #[derive(Deserialize)]
 pub struct Block<'a> {
     #[serde(borrow)]
@@ -78,18 +78,18 @@ pub struct Delta<'a> {
 }
 
 /// The blocks of a whole message.
-pub fn blocks(raw: Raw<'_>) -> serde_json::Result<Few<Block<'_>, MAX_BLOCKS>> {
+pub fn blocks(raw: Raw<'_>) -> serde_json::Result<Capped<Block<'_>, MAX_BLOCKS>> {
     match raw {
         Some(raw) => serde_json::from_str(raw.get()),
-        None => Ok(Few { items: Vec::new(), more: false }),
+        None => Ok(Capped { items: Vec::new(), more: false }),
     }
 }
 
-/// Tokens so far. Some events tell only a few of the counts: the others stay.
+/// The tokens so far. An event may report some of the counts only.
 #[derive(Debug, Default)]
 pub struct Counts {
     input: u64,
-    /// Written into the cache and read from it: `input` has neither.
+    /// Tokens written to the cache. Like those read from it, not part of `input`.
     cache_written: u64,
     cache_read: u64,
     output: u64,
@@ -117,18 +117,18 @@ struct Details<'a> {
 }
 
 impl Counts {
-    /// Takes what an event tells; `None` if that is nothing.
+    /// Adds the counts of an event; `None` if it has none.
     pub fn update(&mut self, raw: Raw<'_>) -> Option<TokenUsage> {
         let usage: Usage<'_> = object(raw)?;
         let details: Details<'_> = object(usage.output_tokens_details).unwrap_or_default();
-        for (count, told) in [
+        for (count, reported) in [
             (&mut self.input, usage.input_tokens),
             (&mut self.cache_written, usage.cache_creation_input_tokens),
             (&mut self.cache_read, usage.cache_read_input_tokens),
             (&mut self.output, usage.output_tokens),
             (&mut self.thinking, details.thinking_tokens),
         ] {
-            *count = number(told).unwrap_or(*count);
+            *count = number(reported).unwrap_or(*count);
         }
         let cached = self.cache_written.saturating_add(self.cache_read);
         Some(TokenUsage {

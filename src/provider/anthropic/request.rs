@@ -1,4 +1,4 @@
-//! From a [`ChatRequest`] to the JSON of the protocol. Pure, and without copying the messages.
+//! From a [`ChatRequest`] to the JSON of the API, without copying the messages.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -8,13 +8,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{Message, ToolCall, ToolSpec};
-use crate::provider::ChatRequest;
-use crate::provider::format;
+use crate::provider::output_format::{has_references, is_object, is_strict};
+use crate::provider::quirks::Quirks;
+use crate::provider::request::ChatRequest;
 use crate::provider::wire::{self, NO_TEXT, Part};
 
-/// The protocol asks for a limit. Enough for a long answer with its reasoning, and within what
-/// every current model, and most local ones, can give.
-const MAX_TOKENS: u32 = 8192;
+/// The limit without `max_output_tokens`, since the API demands one: enough for a long answer with
+/// its reasoning, and within the limits of every current model and most local ones.
+const DEFAULT_MAX_TOKENS: u32 = 8192;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -32,7 +33,7 @@ struct Body<'a> {
     stream: bool,
 }
 
-/// All that one side says before the other does.
+/// The consecutive messages of one side.
 #[derive(Serialize)]
 struct Turn<'a> {
     role: &'static str,
@@ -84,21 +85,24 @@ struct OutputFormat<'a> {
     schema: &'a Value,
 }
 
-/// How the protocol asks for an answer that fits, where it takes the schema.
+/// The API's output format, if it accepts the schema.
 fn output_config(schema: &Value) -> Option<OutputConfig<'_>> {
     let format = OutputFormat { r#type: "json_schema", schema };
-    let takes =
-        format::is_object(schema) && format::is_strict(schema) && !format::has_references(schema);
-    takes.then_some(OutputConfig { format })
+    let is_accepted = is_object(schema) && is_strict(schema) && !has_references(schema);
+    is_accepted.then_some(OutputConfig { format })
 }
 
-/// The body of the request. `by` is who will answer it.
-pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8>> {
+/// The body of a request to the model that `model_ref` names as `provider/model`.
+pub fn to_json(
+    request: &ChatRequest<'_>,
+    model_ref: &str,
+    _quirks: Quirks,
+) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&Body {
         model: request.model,
-        max_tokens: request.max_output_tokens.unwrap_or(MAX_TOKENS),
+        max_tokens: request.max_output_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
         system: wire::system(request.messages),
-        messages: turns(request.messages, by),
+        messages: turns(request.messages, model_ref),
         tools: request.tools.iter().map(tool).collect(),
         output_config: request.output_schema.and_then(|schema| output_config(schema.schema())),
         temperature: request.temperature,
@@ -110,8 +114,8 @@ fn tool(tool: &ToolSpec) -> WireTool<'_> {
     WireTool { name: &tool.name, description: &tool.description, input_schema: &tool.parameters }
 }
 
-/// The sides take turns: what one of them says in a row is one message, tool results included.
-fn turns<'a>(messages: &'a [Message], by: &str) -> Vec<Turn<'a>> {
+/// The sides must take turns, so consecutive messages of one side become one, tool results included.
+fn turns<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Turn<'a>> {
     let mut turns: Vec<Turn<'a>> = Vec::new();
     let mut ids = Ids::default();
     for message in messages {
@@ -122,7 +126,7 @@ fn turns<'a>(messages: &'a [Message], by: &str) -> Vec<Turn<'a>> {
                 ("user", vec![Part::Ours(result(ids.of(call), output))])
             }
             Message::Assistant { text: said, tool_calls, native } => {
-                let native = wire::native(native.as_ref(), said, by, text);
+                let native = wire::native(native.as_ref(), said, model_ref, text);
                 ids.take(tool_calls, native.is_some());
                 let content = native.unwrap_or_else(|| {
                     let calls = tool_calls.iter().map(|one| call(one, ids.of(one)));
@@ -142,7 +146,7 @@ fn turns<'a>(messages: &'a [Message], by: &str) -> Vec<Turn<'a>> {
     turns
 }
 
-/// A text, unless it is blank: servers refuse those.
+/// A text, unless it is blank: servers reject those.
 fn text(text: &str) -> Option<Block<'_>> {
     (!text.trim().is_empty()).then_some(Block::Text { text })
 }
@@ -156,7 +160,7 @@ pub fn redacted(data: &str) -> Block<'_> {
 }
 
 pub fn call<'a>(call: &'a ToolCall, id: Cow<'a, str>) -> Block<'a> {
-    // What `arguments` gives is an object, so the other way is never taken.
+    // `arguments` returns an object, so this never fails.
     let input = serde_json::from_str(wire::arguments(&call.arguments)).unwrap_or(RawValue::NULL);
     Block::ToolUse { id, name: wire::function_name(&call.name), input }
 }
@@ -166,17 +170,17 @@ fn result<'a>(tool_use_id: Cow<'a, str>, output: &'a str) -> Block<'a> {
     Block::ToolResult { tool_use_id, content }
 }
 
-/// The ids of calls as they go out. The server takes each only once, and those of other servers
-/// may be the same in every turn.
+/// The ids of calls as they are sent. The server accepts each only once, and the ids of other
+/// servers may repeat in every turn.
 #[derive(Default)]
 struct Ids<'a> {
     used: HashSet<Cow<'a, str>>,
-    /// Of the latest turn with calls, by the ids that they came with.
+    /// The ids of the latest turn with calls, by the ids that their server gave them.
     latest: HashMap<&'a str, Cow<'a, str>>,
 }
 
 impl<'a> Ids<'a> {
-    /// The calls of the next turn; in one of the server's own their ids stand already.
+    /// Takes the calls of the next turn. One of the server's own contains its ids already.
     fn take(&mut self, calls: &'a [ToolCall], is_native: bool) {
         self.latest.clear();
         for call in calls {
@@ -193,13 +197,13 @@ impl<'a> Ids<'a> {
     }
 }
 
-/// Ids are letters, digits, `_` and `-`. Those of other servers may hold anything.
+/// An id of letters, digits, `_` and `-`. The ids of other servers may contain anything.
 pub fn id(id: &str) -> Cow<'_, str> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if !id.is_empty() && id.bytes().all(fits) {
         return Cow::Borrowed(id);
     }
-    // In hexadecimal, so that different ones stay different.
+    // In hexadecimal, so that different ids stay different.
     let hex = id.bytes().map(|byte| format!("{byte:02x}"));
     Cow::Owned(["id_".to_owned()].into_iter().chain(hex).collect())
 }

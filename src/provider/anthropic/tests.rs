@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Anthropic;
+use super::ANTHROPIC;
+use super::event::MAX_BLOCKS;
 use crate::chat::{ChatReply, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec};
-use crate::provider::ChatRequest;
+use crate::provider::answer::{BodyError, Cause, Withheld};
 use crate::provider::calls::MAX_CALLS;
-use crate::provider::dialect::Dialect;
-use crate::provider::draft::Fault;
-use crate::provider::protocol::Protocol;
-use crate::provider::testing::{self, BY, Told, request};
+use crate::provider::request::ChatRequest;
+use crate::provider::testing::{self, Emitted, MODEL_REF, request};
 
 const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","content":[],"model":"m","stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":25,"cache_creation_input_tokens":100,"cache_read_input_tokens":50,"output_tokens":1}}}"#;
 const PING: &str = r#"{"type": "ping"}"#;
@@ -23,8 +22,8 @@ const CLOSE: &str = r#"{"type":"content_block_stop","index":0}"#;
 const END: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":15,"output_tokens_details":{"thinking_tokens":7}}}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
 
-fn read(data: &[&str]) -> (Result<ChatReply, Fault>, Told) {
-    testing::read(&Anthropic, &testing::events(data), 4096)
+fn read(data: &[&str]) -> (Result<ChatReply, BodyError>, Emitted) {
+    testing::read(&ANTHROPIC, &testing::events(data), 4096)
 }
 
 fn delta(index: u32, kind: &str, key: &str, value: &str) -> String {
@@ -42,9 +41,9 @@ fn stopped(reason: &str) -> String {
 
 #[test]
 fn a_text_and_its_tokens() {
-    let (reply, told) = read(&[START, PING, TEXT, HI, PING, CLOSE, END, STOP]);
+    let (reply, emitted) = read(&[START, PING, TEXT, HI, PING, CLOSE, END, STOP]);
     let reply = reply.unwrap_or_default();
-    assert_eq!((told.text.as_str(), reply.finish_reason.as_deref()), ("hé", Some("stop")));
+    assert_eq!((emitted.text.as_str(), testing::finish_reason(&reply)), ("hé", Some("stop")));
     assert_eq!((reply.native, reply.has_text), (None, true));
     let expected = TokenUsage {
         input_tokens: 175,
@@ -52,7 +51,7 @@ fn a_text_and_its_tokens() {
         cached_input_tokens: 50,
         reasoning_tokens: 7,
     };
-    assert_eq!((told.usage, reply.usage), (expected, expected));
+    assert_eq!((emitted.usage, reply.usage), (expected, expected));
 }
 
 #[test]
@@ -66,11 +65,18 @@ fn stop_reasons() {
         ("pause_turn", "pause_turn"),
     ] {
         let (reply, _) = read(&[START, TEXT, HI, &stopped(reason), STOP]);
-        assert_eq!(reply.unwrap_or_default().finish_reason.as_deref(), Some(expected));
+        assert_eq!(testing::finish_reason(&reply.unwrap_or_default()), Some(expected));
     }
-    let (reply, told) = read(&[START, TEXT, HI, &stopped("refusal"), STOP]);
-    assert!(matches!(reply, Err(Fault::Refused(refusal, Some(_))) if !refusal.retryable));
-    assert_eq!(told.text, "hé");
+    let (reply, emitted) = read(&[START, TEXT, HI, &stopped("refusal"), STOP]);
+    assert!(matches!(
+        reply,
+        Err(BodyError::Withheld(Withheld {
+            cause: Cause::ModelRefused,
+            finish_reason: Some(_),
+            ..
+        }))
+    ));
+    assert_eq!(emitted.text, "hé");
 }
 
 /// The thinking, its text, two calls; with what is not ours to know between them.
@@ -98,20 +104,23 @@ fn turn_with_calls() -> Vec<String> {
 }
 
 #[test]
-fn calls_are_put_together_and_thinking_stays_apart() {
+fn calls_are_assembled_and_thinking_is_kept_apart() {
     let events = turn_with_calls();
-    let (reply, told) = read(&events.iter().map(String::as_str).collect::<Vec<_>>());
+    let (reply, emitted) = read(&events.iter().map(String::as_str).collect::<Vec<_>>());
     let reply = reply.unwrap_or_default();
-    assert_eq!(told.text, "I look.");
+    assert_eq!(emitted.text, "I look.");
     let call = |id: &str, name: &str, arguments: &str| ToolCall {
         id: id.into(),
         name: name.into(),
         arguments: arguments.into(),
     };
     let expected = [call("toolu_1", "df", r#"{"path": "/tmp"}"#), call("toolu_2", "ps", "{}")];
-    assert_eq!(reply.tool_calls, expected);
-    let message =
-        Message::Assistant { text: told.text, tool_calls: reply.tool_calls, native: reply.native };
+    assert_eq!(testing::calls(&reply), expected);
+    let message = Message::Assistant {
+        text: emitted.text,
+        tool_calls: testing::calls(&reply),
+        native: reply.native,
+    };
     let found = body(&request(&[message], &[]))["messages"][0]["content"].clone();
     assert_eq!(
         found,
@@ -126,18 +135,18 @@ fn calls_are_put_together_and_thinking_stays_apart() {
 }
 
 #[test]
-fn shapes_of_other_servers() {
+fn responses_of_other_servers() {
     let whole = json!({"type": "message", "role": "assistant", "stop_reason": "tool_use",
         "usage": {"input_tokens": 1, "output_tokens": 2},
         "content": [{"type": "text", "text": "hi"},
             {"type": "tool_use", "name": "df", "input": {"path": "/"}}]});
-    let (reply, told) = testing::read(&Anthropic, whole.to_string().as_bytes(), 4096);
+    let (reply, emitted) = testing::read(&ANTHROPIC, whole.to_string().as_bytes(), 4096);
     let reply = reply.unwrap_or_default();
-    assert_eq!((told.text.as_str(), reply.tool_calls[0].id.as_str()), ("hi", "call_1"));
-    assert_eq!(reply.tool_calls[0].arguments, r#"{"path":"/"}"#);
+    assert_eq!((emitted.text.as_str(), testing::calls(&reply)[0].id.as_str()), ("hi", "call_1"));
+    assert_eq!(testing::calls(&reply)[0].arguments, r#"{"path":"/"}"#);
 
-    // The arguments whole with the start, and once more in pieces; texts side by side.
-    let (reply, told) = read(&[
+    // Arguments complete at the start and again in fragments; interleaved texts.
+    let (reply, emitted) = read(&[
         &begin(0, json!({"type": "tool_use", "id": "a", "name": "df", "input": {"n": 1}})),
         &delta(0, "input_json_delta", "partial_json", "{\"n\":1}"),
         &begin(0, json!({"type": "tool_use", "id": "b", "name": "df", "input": {}})),
@@ -148,41 +157,41 @@ fn shapes_of_other_servers() {
         STOP,
     ]);
     let reply = reply.unwrap_or_default();
-    let arguments: Vec<_> = reply.tool_calls.iter().map(|call| call.arguments.as_str()).collect();
-    assert_eq!((told.text.as_str(), arguments), ("abc", vec!["{\"n\":1}", "{\"n\":2}"]));
+    let arguments: Vec<_> =
+        reply.tool_calls.iter().map(|call| call.to_its_source().arguments.as_str()).collect();
+    assert_eq!((emitted.text.as_str(), arguments), ("abc", vec!["{\"n\":1}", "{\"n\":2}"]));
 }
 
 #[test]
-fn what_is_no_answer() {
+fn bodies_that_are_not_answers() {
     let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
-    let is_server_error =
-        |fault: &Fault| matches!(fault, Fault::Server(error) if error.verdict(None).retryable);
-    assert!(read(&[START, TEXT, HI, error]).0.is_err_and(|fault| is_server_error(&fault)));
-    assert_eq!(read(&[START, TEXT, HI, CLOSE]).0, Err(Fault::Ended));
-    assert_eq!(read(&[START]).0, Err(Fault::Ended));
-    assert!(matches!(read(&[r#"{"choices":[]}"#, "[DONE]"]).0, Err(Fault::NoAnswer(_))));
-    assert!(matches!(read(&["{nonsense"]).0, Err(Fault::Unreadable(_)) | Err(Fault::Ended)));
+    let is_server_error = |error: &BodyError| matches!(error, BodyError::Server(error) if error.verdict(None).retryable);
+    assert!(read(&[START, TEXT, HI, error]).0.is_err_and(|error| is_server_error(&error)));
+    assert_eq!(read(&[START, TEXT, HI, CLOSE]).0, Err(BodyError::Ended));
+    assert_eq!(read(&[START]).0, Err(BodyError::Ended));
+    assert!(matches!(read(&[r#"{"choices":[]}"#, "[DONE]"]).0, Err(BodyError::NoAnswer(_))));
+    assert!(matches!(
+        read(&["{nonsense"]).0,
+        Err(BodyError::Unreadable(_)) | Err(BodyError::Ended)
+    ));
     // Only the end of the stream is missing.
     assert!(read(&[START, TEXT, HI, END]).0.is_ok());
 }
 
 #[test]
-fn the_parts_of_an_answer_are_bounded() {
+fn the_parts_of_an_answer_are_limited() {
     let block = begin(0, json!({"type": "text", "text": ""}));
     let (reply, _) = read(&vec![block.as_str(); 2000]);
-    assert_eq!(reply, Err(Fault::TooManyParts));
+    assert_eq!(reply, Err(BodyError::TooManyBlocks(MAX_BLOCKS)));
     let call = begin(0, json!({"type": "tool_use", "id": "", "name": "", "input": {}}));
     let (reply, _) = read(&vec![call.as_str(); MAX_CALLS + 1]);
-    assert_eq!(reply, Err(Fault::TooManyCalls));
+    assert_eq!(reply, Err(BodyError::TooManyCalls));
     let thought = begin(0, json!({"type": "thinking", "thinking": "x".repeat(3000)}));
-    assert_eq!(read(&[&thought, &thought]).0, Err(Fault::TooLarge));
+    assert_eq!(read(&[&thought, &thought]).0, Err(BodyError::AnswerTooLarge));
 }
 
 fn body(request: &ChatRequest<'_>) -> Value {
-    let base = reqwest::Url::parse("http://h");
-    let body =
-        base.ok().and_then(|base| Anthropic.request(&base, request, BY, Dialect::default()).ok());
-    serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default()
+    testing::body(&ANTHROPIC, request)
 }
 
 fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
@@ -248,15 +257,15 @@ fn a_turn_with_calls_and_all_its_results() {
 }
 
 #[test]
-fn a_turn_goes_back_as_it_came_but_to_its_own_server_only() {
+fn a_turn_is_sent_back_unchanged_to_its_own_server_only() {
     let thinking = r#"{"type":"thinking","thinking":"hm","signature":"s"}"#.to_owned();
     let parts = [NativePart::Json(thinking), NativePart::Text(0..4), NativePart::Text(9..99)];
-    let by = |by: &str| Message::Assistant {
+    let turn = |model_ref: &str| Message::Assistant {
         text: "I look.".into(),
         tool_calls: vec![call("a", "df", "{}")],
-        native: Some(NativeTurn { by: by.into(), parts: parts.clone().into() }),
+        native: Some(NativeTurn { model_ref: model_ref.into(), parts: parts.clone().into() }),
     };
-    let messages = [by(BY), Message::User("x".into()), by("here/another")];
+    let messages = [turn(MODEL_REF), Message::User("x".into()), turn("here/another")];
     let found = &body(&request(&messages, &[]))["messages"];
     assert_eq!(
         found[0]["content"],

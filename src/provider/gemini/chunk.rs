@@ -1,28 +1,28 @@
-//! The JSON of one chunk; a whole answer looks the same.
+//! The JSON of one chunk. A whole response has the same form.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::chat::TokenUsage;
-use crate::provider::json::{Few, Raw, number, object};
+use crate::provider::json::{Capped, Raw, number, object};
 
-/// Only one is asked for.
+/// crew asks for one only.
 pub const MAX_CANDIDATES: usize = 8;
-/// Parts of one chunk; no honest one has more.
+/// The limit of parts in one chunk. Servers send far fewer.
 pub const MAX_PARTS: usize = 512;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chunk<'a> {
     #[serde(borrow)]
-    pub candidates: Option<Few<Candidate<'a>, MAX_CANDIDATES>>,
+    pub candidates: Option<Capped<Candidate<'a>, MAX_CANDIDATES>>,
     #[serde(borrow)]
     pub prompt_feedback: Raw<'a>,
     #[serde(borrow)]
     pub usage_metadata: Raw<'a>,
     #[serde(borrow)]
     pub error: Raw<'a>,
-    /// Of an error that has no object of its own.
+    /// In an error without an `error` object.
     #[serde(borrow)]
     pub message: Raw<'a>,
     #[serde(borrow)]
@@ -45,7 +45,7 @@ pub struct Candidate<'a> {
 #[derive(Deserialize)]
 pub struct Content<'a> {
     #[serde(borrow)]
-    pub parts: Option<Few<&'a RawValue, MAX_PARTS>>,
+    pub parts: Option<Capped<&'a RawValue, MAX_PARTS>>,
 }
 
 #[derive(Deserialize)]

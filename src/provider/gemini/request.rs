@@ -1,4 +1,4 @@
-//! From a [`ChatRequest`] to the JSON of the protocol. Pure, and without copying the messages.
+//! From a [`ChatRequest`] to the JSON of the API, without copying the messages.
 
 use std::borrow::Cow;
 
@@ -8,17 +8,17 @@ use serde_json::value::RawValue;
 
 use super::schema;
 use crate::chat::{Message, ToolCall, ToolSpec};
-use crate::provider::ChatRequest;
-use crate::provider::format::{has_references, is_object};
+use crate::provider::output_format::{has_references, is_object};
+use crate::provider::quirks::Quirks;
+use crate::provider::request::ChatRequest;
 use crate::provider::wire::{self, NO_TEXT, Part};
 use crate::structured::Schema;
 
-/// What the ids begin with that are made up for calls without one: such a call is answered without
-/// an id too.
+/// The prefix of ids that crew gives to calls without one. Their results are sent without an id.
 pub const OWN_ID: &str = "crew-call-";
 
-/// In place of the signature that newer models demand of every step, for those of other servers:
-/// it asks not to look for one.
+/// Replaces the signature that newer models demand of every step, in turns of other servers. The
+/// API documents it as the value that skips the check.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ struct InstructionText {
     text: String,
 }
 
-/// All that one side says before the other does.
+/// The consecutive messages of one side.
 #[derive(Serialize)]
 struct Content<'a> {
     role: &'static str,
@@ -113,8 +113,12 @@ struct GenerationConfig {
     response_schema: Option<Value>,
 }
 
-/// The body of the request. `by` is who will answer it.
-pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8>> {
+/// The body of a request to the model that `model_ref` names as `provider/model`.
+pub fn to_json(
+    request: &ChatRequest<'_>,
+    model_ref: &str,
+    _quirks: Quirks,
+) -> serde_json::Result<Vec<u8>> {
     let function_declarations: Vec<_> = request.tools.iter().map(declaration).collect();
     let tools = (!function_declarations.is_empty()).then_some(WireTools { function_declarations });
     let system = wire::system(request.messages);
@@ -123,7 +127,7 @@ pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8
     let response_schema = wanted.and_then(schema::of);
     serde_json::to_vec(&Body {
         system_instruction: system.map(|text| Instruction { parts: [InstructionText { text }] }),
-        contents: contents(request.messages, by),
+        contents: contents(request.messages, model_ref),
         tools: tools.into_iter().collect(),
         generation_config: GenerationConfig {
             temperature: request.temperature,
@@ -137,17 +141,17 @@ pub fn to_json(request: &ChatRequest<'_>, by: &str) -> serde_json::Result<Vec<u8
 fn declaration(tool: &ToolSpec) -> Declaration<'_> {
     Declaration {
         name: &tool.name,
-        // The protocol demands one.
+        // The API demands one.
         description: if tool.description.is_empty() { &tool.name } else { &tool.description },
         parameters: schema::of(&tool.parameters),
     }
 }
 
-/// The sides take turns: what one of them says in a row is one content, all responses of a turn
-/// included.
-fn contents<'a>(messages: &'a [Message], by: &str) -> Vec<Content<'a>> {
+/// The sides must take turns, so consecutive messages of one side become one content, all responses
+/// of a turn included.
+fn contents<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Content<'a>> {
     let mut contents: Vec<Content<'a>> = Vec::new();
-    // The calls answered next went out as the server made them.
+    // Whether the calls whose results follow were sent exactly as the server made them.
     let mut is_native = false;
     for message in messages {
         let (role, mut parts) = match message {
@@ -160,7 +164,8 @@ fn contents<'a>(messages: &'a [Message], by: &str) -> Vec<Content<'a>> {
                 ("user", vec![Part::Ours(response(call, output, is_native))])
             }
             Message::Assistant { text: said, tool_calls, native } => {
-                let native = wire::native(native.as_ref(), said, by, |part| Some(text(part)));
+                let native =
+                    wire::native(native.as_ref(), said, model_ref, |part| Some(text(part)));
                 is_native = native.is_some();
                 let parts = native.unwrap_or_else(|| foreign(said, tool_calls));
                 ("model", parts)
@@ -185,14 +190,14 @@ fn text(text: &str) -> WirePart<'_> {
 fn foreign<'a>(said: &'a str, calls: &'a [ToolCall]) -> Vec<Part<'a, WirePart<'a>>> {
     let said = Some(said).filter(|said| !said.trim().is_empty()).map(text);
     let calls = calls.iter().enumerate().map(|(at, call)| {
-        // What `arguments` gives is an object, so the other way is never taken.
+        // `arguments` returns an object, so this never fails.
         let args = serde_json::from_str(wire::arguments(&call.arguments));
         WirePart::Call {
             function_call: WireCall {
                 name: wire::function_name(&call.name),
                 args: args.unwrap_or(RawValue::NULL),
             },
-            // One for the step is enough.
+            // One per step is enough.
             thought_signature: (at == 0).then_some(NO_SIGNATURE),
         }
     });
@@ -201,7 +206,7 @@ fn foreign<'a>(said: &'a str, calls: &'a [ToolCall]) -> Vec<Part<'a, WirePart<'a
 
 fn response<'a>(call: &'a ToolCall, output: &'a str, is_native: bool) -> WirePart<'a> {
     let id = Some(call.id.as_str()).filter(|id| is_native && !id.starts_with(OWN_ID));
-    // It has to be that of its call.
+    // It has to be the name of its call.
     let name = if is_native && !call.name.is_empty() {
         Cow::Borrowed(call.name.as_str())
     } else {

@@ -1,18 +1,18 @@
-//! JSON Schema in the part of it that the protocol knows.
+//! The subset of JSON Schema that the API knows.
 //!
-//! A keyword that is not its own makes the server refuse the whole request, so only known ones
-//! pass. What is lost only told the model more: arguments are checked against the whole schema.
+//! The server rejects a request with any other keyword, so only known ones pass. The others would
+//! only tell the model more: crew checks arguments against the whole schema.
 
 use std::cell::Cell;
 
 use serde_json::{Map, Value, json};
 
-/// Deeper schemas are cut; the server would refuse them.
-const DEPTH: usize = 16;
-/// So are larger ones: each reference is written out, so one that branches doubles with each level.
-const MOST_SCHEMAS: usize = 4096;
+/// Deeper schemas are cut; the server would reject them.
+const MAX_DEPTH: usize = 16;
+/// Larger schemas are cut too: references are inlined, so one that branches doubles at each level.
+const MAX_SCHEMAS: usize = 4096;
 
-/// Keywords that mean the same in both, and hold no schemas.
+/// Keywords with the same meaning in both, whose values are not schemas.
 const SAME: [&str; 13] = [
     "title",
     "description",
@@ -35,12 +35,12 @@ pub fn of(parameters: &Value) -> Option<Value> {
     if properties.is_none_or(Map::is_empty) {
         return None;
     }
-    Some(Reduction { root: parameters, left: MOST_SCHEMAS.into() }.reduce(parameters, DEPTH))
+    Some(Reduction { root: parameters, left: MAX_SCHEMAS.into() }.reduce(parameters, MAX_DEPTH))
 }
 
 struct Reduction<'a> {
     root: &'a Value,
-    /// How many more schemas are written out.
+    /// How many more schemas may be written.
     left: Cell<usize>,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Reduction<'a> {
         self.left.get() > 0
     }
 
-    /// Any of the branches; `null` among them is no type of its own here.
+    /// Any of the branches. `null` is not a type of its own in the API.
     fn union(&self, branches: &'a [Value], mut shared: Map<String, Value>, depth: usize) -> Value {
         let is_null = |branch: &&Value| branch.get("type").is_some_and(|kind| kind == "null");
         let reduced = branches.iter().filter(|branch| !is_null(branch));
@@ -127,7 +127,7 @@ impl<'a> Reduction<'a> {
                 let properties = properties.into_iter().flatten();
                 let properties = properties.take_while(|_| self.may_go_on());
                 let properties: Map<_, _> = properties.map(of).collect();
-                // A name that is required but not described is refused.
+                // The server rejects a required name without a property.
                 if let Some(Value::Array(required)) = reduced.get_mut("required") {
                     required.retain(|name| {
                         name.as_str().is_some_and(|name| properties.contains_key(name))
@@ -153,7 +153,7 @@ impl<'a> Reduction<'a> {
     }
 }
 
-/// The types it allows besides `null`; without any, what the other keys tell.
+/// The allowed types besides `null`; without any, the one that other keywords imply.
 fn kinds(schema: &Map<String, Value>) -> Vec<&str> {
     let known = ["string", "integer", "number", "boolean", "array", "object"];
     let named = match schema.get("type") {
@@ -180,7 +180,7 @@ fn has_null(schema: &Map<String, Value>) -> bool {
     names.is_some_and(|names| names.iter().any(|name| name == "null"))
 }
 
-/// Exclusive bounds as inclusive ones, where that is as true or nearly so.
+/// Turns exclusive bounds into inclusive ones, which is exact for integers and close for numbers.
 fn bounds(schema: &Map<String, Value>, kind: &str, reduced: &mut Map<String, Value>) {
     for (exclusive, inclusive, step) in
         [("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)]
@@ -192,7 +192,7 @@ fn bounds(schema: &Map<String, Value>, kind: &str, reduced: &mut Map<String, Val
     }
 }
 
-/// Only texts can be listed, and only two formats of them are known.
+/// The API lists strings only, and knows two formats of them.
 fn strings(schema: &Map<String, Value>, reduced: &mut Map<String, Value>) {
     let constant = schema.get("const").map(|value| Value::Array(vec![value.clone()]));
     let listed = schema.get("enum").cloned().or(constant);
@@ -211,10 +211,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_that_branch_are_written_out_within_bounds() {
+    fn references_that_branch_are_inlined_within_bounds() {
         let wide = (0..100).map(|n| (format!("p{n}"), json!({"$ref": "#"})));
         let schema = json!({"type": "object", "properties": Map::from_iter(wide)});
         let written = of(&schema).unwrap_or_default().to_string();
-        assert!(written.matches("\"type\"").count() <= MOST_SCHEMAS, "{} bytes", written.len());
+        assert!(written.matches("\"type\"").count() <= MAX_SCHEMAS, "{} bytes", written.len());
     }
 }

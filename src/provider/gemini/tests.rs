@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Gemini, schema};
+use super::chunk::MAX_PARTS;
+use super::{GEMINI, schema};
 use crate::chat::{ChatReply, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec};
-use crate::provider::ChatRequest;
+use crate::provider::answer::BodyError;
 use crate::provider::calls::MAX_CALLS;
-use crate::provider::dialect::Dialect;
-use crate::provider::draft::Fault;
-use crate::provider::protocol::Protocol;
-use crate::provider::testing::{self, BY, Told, request};
+use crate::provider::request::ChatRequest;
+use crate::provider::testing::{self, Emitted, MODEL_REF, request};
 use crate::report::ErrorKind;
 
-fn read(data: &[Value]) -> (Result<ChatReply, Fault>, Told) {
+fn read(data: &[Value]) -> (Result<ChatReply, BodyError>, Emitted) {
     let data: Vec<String> = data.iter().map(Value::to_string).collect();
     let data: Vec<&str> = data.iter().map(String::as_str).collect();
-    testing::read(&Gemini, &testing::events(&data), 4096)
+    testing::read(&GEMINI, &testing::events(&data), 4096)
 }
 
 fn parts(parts: Value) -> Value {
@@ -40,16 +39,16 @@ fn a_text_and_its_tokens() {
             "promptTokenCount": 10, "cachedContentTokenCount": 4, "toolUsePromptTokenCount": 2,
             "candidatesTokenCount": written, "thoughtsTokenCount": 5, "totalTokenCount": 20}})
     };
-    let (reply, told) = read(&[counted(1), counted(3), end("STOP")]);
+    let (reply, emitted) = read(&[counted(1), counted(3), end("STOP")]);
     let reply = reply.unwrap_or_default();
-    assert_eq!((told.text.as_str(), reply.finish_reason.as_deref()), ("éé", Some("stop")));
+    assert_eq!((emitted.text.as_str(), testing::finish_reason(&reply)), ("éé", Some("stop")));
     let expected = TokenUsage {
         input_tokens: 12,
         output_tokens: 8,
         cached_input_tokens: 4,
         reasoning_tokens: 5,
     };
-    assert_eq!((told.usage, reply.usage), (expected, expected));
+    assert_eq!((emitted.usage, reply.usage), (expected, expected));
 }
 
 #[test]
@@ -58,7 +57,7 @@ fn finish_reasons() {
         [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SOMETHING_NEW", "something_new")]
     {
         let (reply, _) = read(&[text("hi"), end(reason)]);
-        assert_eq!(reply.unwrap_or_default().finish_reason.as_deref(), Some(expected));
+        assert_eq!(testing::finish_reason(&reply.unwrap_or_default()), Some(expected));
     }
     for (reason, retryable) in [
         ("SAFETY", false),
@@ -67,26 +66,27 @@ fn finish_reasons() {
         ("MALFORMED_FUNCTION_CALL", true),
         ("OTHER", true),
     ] {
-        let (reply, told) = read(&[text("hi"), end(reason)]);
-        let Err(Fault::Refused(refusal, finish)) = reply else { panic!("{reason}: {reply:?}") };
-        assert!(finish.is_some());
-        assert_eq!((refusal.kind, refusal.retryable), (ErrorKind::InvalidResponse, retryable));
-        assert!(refusal.words.contains(reason), "{refusal:?}");
-        assert_eq!(told.text, "hi");
+        let (reply, emitted) = read(&[text("hi"), end(reason)]);
+        let Err(BodyError::Withheld(withheld)) = reply else { panic!("{reason}: {reply:?}") };
+        assert!(withheld.finish_reason.is_some());
+        assert_eq!(withheld.cause.kind(), ErrorKind::InvalidResponse);
+        assert_eq!(withheld.cause.is_retryable(), retryable);
+        assert!(withheld.words.contains(reason), "{withheld:?}");
+        assert_eq!(emitted.text, "hi");
     }
     let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"},
         "usageMetadata": {"promptTokenCount": 4}});
-    let (reply, told) = read(&[blocked]);
-    let Err(Fault::Refused(refusal, finish)) = reply else { panic!("{reply:?}") };
-    assert_eq!(finish.as_deref(), Some("content_filter"));
-    assert_eq!((refusal.kind, told.usage.input_tokens), (ErrorKind::BadRequest, 4));
+    let (reply, emitted) = read(&[blocked]);
+    let Err(BodyError::Withheld(withheld)) = reply else { panic!("{reply:?}") };
+    assert_eq!(withheld.finish_reason.as_deref(), Some("content_filter"));
+    assert_eq!((withheld.cause.kind(), emitted.usage.input_tokens), (ErrorKind::BadRequest, 4));
 }
 
 #[test]
-fn calls_come_whole_and_thoughts_stay_apart() {
+fn calls_arrive_whole_and_thoughts_are_kept_apart() {
     let signed = json!({"functionCall": {"name": "df", "args": {"path": "/"}, "id": "x1"},
         "thoughtSignature": "c2ln"});
-    let (reply, told) = read(&[
+    let (reply, emitted) = read(&[
         parts(json!([{"text": "hm", "thought": true}])),
         text("I "),
         text("look."),
@@ -95,15 +95,19 @@ fn calls_come_whole_and_thoughts_stay_apart() {
         end("STOP"),
     ]);
     let reply = reply.unwrap_or_default();
-    assert_eq!(told.text, "I look.");
+    assert_eq!(emitted.text, "I look.");
     let calls: Vec<_> = reply
         .tool_calls
         .iter()
+        .map(crate::chat::RequestedCall::to_its_source)
         .map(|call| (call.id.as_str(), call.name.as_str(), call.arguments.as_str()))
         .collect();
     assert_eq!(calls, [("x1", "df", r#"{"path":"/"}"#), ("crew-call-2", "ps", "{}")]);
-    let message =
-        Message::Assistant { text: told.text, tool_calls: reply.tool_calls, native: reply.native };
+    let message = Message::Assistant {
+        text: emitted.text,
+        tool_calls: testing::calls(&reply),
+        native: reply.native,
+    };
     let found = body(&request(&[message], &[]))["contents"][0]["parts"].clone();
     assert_eq!(
         found,
@@ -113,39 +117,38 @@ fn calls_come_whole_and_thoughts_stay_apart() {
 }
 
 #[test]
-fn what_is_no_answer() {
+fn bodies_that_are_not_answers() {
     let error = json!({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}});
-    let is_overload =
-        |fault: Fault| matches!(fault, Fault::Server(error) if error.verdict(None).retryable);
+    let is_overload = |error: BodyError| matches!(error, BodyError::Server(error) if error.verdict(None).retryable);
     assert!(read(&[text("hi"), error.clone()]).0.is_err_and(is_overload));
     let list = json!([error]).to_string();
-    let listed = testing::read(&Gemini, list.as_bytes(), 4096).0;
+    let listed = testing::read(&GEMINI, list.as_bytes(), 4096).0;
     assert!(listed.is_err_and(is_overload));
-    assert_eq!(read(&[text("hi")]).0, Err(Fault::Ended));
-    assert_eq!(read(&[json!({"usageMetadata": {}})]).0, Err(Fault::Ended));
+    assert_eq!(read(&[text("hi")]).0, Err(BodyError::Ended));
+    assert_eq!(read(&[json!({"usageMetadata": {}})]).0, Err(BodyError::Ended));
     assert!(matches!(
-        testing::read(&Gemini, br#"{"usageMetadata": {}}"#, 4096).0,
-        Err(Fault::NoAnswer(_))
+        testing::read(&GEMINI, br#"{"usageMetadata": {}}"#, 4096).0,
+        Err(BodyError::NoAnswer(_))
     ));
-    // A call is whole by itself, and only the first candidate was asked for.
+    // A call is complete by itself, and crew asks for the first candidate only.
     let call = parts(json!([{"functionCall": {"name": "df"}}]));
     assert_eq!(read(&[call]).0.unwrap_or_default().tool_calls.len(), 1);
     let second = json!({"candidates": [{"index": 1, "content": {"parts": [{"text": "no"}]}}]});
-    let (reply, told) = read(&[text("hi"), second, end("STOP")]);
-    assert_eq!((reply.is_ok(), told.text.as_str()), (true, "hi"));
+    let (reply, emitted) = read(&[text("hi"), second, end("STOP")]);
+    assert_eq!((reply.is_ok(), emitted.text.as_str()), (true, "hi"));
 }
 
 #[test]
-fn an_answer_is_bounded() {
+fn an_answer_is_limited() {
     let call = json!({"functionCall": {"name": "df"}});
     let many: Vec<Value> = vec![parts(json!([call])); MAX_CALLS + 1];
-    assert_eq!(testing::read(&Gemini, &stream(&many), 1 << 20).0, Err(Fault::TooManyCalls));
+    assert_eq!(testing::read(&GEMINI, &stream(&many), 1 << 20).0, Err(BodyError::TooManyCalls));
     let parts_of_one = parts(vec![json!({}); 1000].into());
-    assert_eq!(read(&[parts_of_one]).0, Err(Fault::TooManyParts));
+    assert_eq!(read(&[parts_of_one]).0, Err(BodyError::TooManyBlocks(MAX_PARTS)));
     let thought = parts(json!([{"text": "x".repeat(3000), "thought": true}]));
-    assert_eq!(read(&[thought.clone(), thought]).0, Err(Fault::TooLarge));
+    assert_eq!(read(&[thought.clone(), thought]).0, Err(BodyError::AnswerTooLarge));
     let signed = parts(json!([{"text": "", "thoughtSignature": "x".repeat(3000)}]));
-    assert_eq!(read(&[signed.clone(), signed]).0, Err(Fault::TooLarge));
+    assert_eq!(read(&[signed.clone(), signed]).0, Err(BodyError::AnswerTooLarge));
 }
 
 fn stream(data: &[Value]) -> Vec<u8> {
@@ -154,17 +157,14 @@ fn stream(data: &[Value]) -> Vec<u8> {
 }
 
 fn body(request: &ChatRequest<'_>) -> Value {
-    let base = reqwest::Url::parse("http://h");
-    let body =
-        base.ok().and_then(|base| Gemini.request(&base, request, BY, Dialect::default()).ok());
-    serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default()
+    testing::body(&GEMINI, request)
 }
 
 #[test]
-fn addresses() {
+fn urls() {
     let url = |model: &str| {
         let base = reqwest::Url::parse("http://h/");
-        base.map(|base| Gemini.url(&base, model).to_string()).unwrap_or_default()
+        base.map(|base| (GEMINI.url)(&base, model).to_string()).unwrap_or_default()
     };
     let expected = "http://h/v1beta/models/gemini-x:streamGenerateContent?alt=sse";
     assert_eq!(url("gemini-x"), expected);
@@ -216,8 +216,10 @@ fn call(id: &str, name: &str) -> ToolCall {
 #[test]
 fn turns_of_this_server_and_of_others() {
     let calls = vec![call("x1", "df:x"), call("crew-call-2", "ps")];
-    let native =
-        NativeTurn { by: BY.into(), parts: [NativePart::Json("{\"own\":1}".to_owned())].into() };
+    let native = NativeTurn {
+        model_ref: MODEL_REF.into(),
+        parts: [NativePart::Json("{\"own\":1}".to_owned())].into(),
+    };
     let turn =
         |native| Message::Assistant { text: String::new(), tool_calls: calls.clone(), native };
     let result = |at: usize| Message::Tool { call: calls[at].clone(), output: "full".into() };

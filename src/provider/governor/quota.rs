@@ -1,17 +1,19 @@
-//! Requests and tokens per minute: what was started within the last minute, and when there is room
-//! again. Exact for every minute, not only for those that begin with the clock's.
+//! Requests and tokens per minute: the calls of the last minute, and when there is room for another.
+//! Exact for every window of 60 seconds, not only for those of the clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::state::CallId;
 use crate::plan::RateLimits;
+
+/// A started call. Numbered in order of their start.
+pub type CallId = u64;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Holds no more than the calls of one minute, and nothing where nothing is limited.
+/// Holds the calls of one minute, or nothing if there is no limit.
 #[derive(Debug)]
 pub struct Quota {
     requests: usize,
@@ -37,8 +39,8 @@ impl Quota {
         }
     }
 
-    /// When there is room for a call of so many tokens; `None`: now. One that would never fit has
-    /// a minute to itself.
+    /// When there is room for a call of this many tokens; `None`: now. A call beyond the limit gets a
+    /// minute of its own.
     pub fn free_at(&mut self, tokens: u64, now: Instant) -> Option<Instant> {
         while let Some(first) = self.last_minute.front()
             && now >= first.started + MINUTE

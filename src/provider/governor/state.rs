@@ -1,129 +1,102 @@
-//! When the next call to an endpoint may start. No IO, no waiting and no clock: every question and
-//! every piece of news comes with the time it is asked or told at.
+//! When the next call to an endpoint may start. Without IO, waiting and clock: every question and
+//! every event comes with its time.
 //!
-//! How many calls a server takes at once is found out by trying, as TCP does with a network:
+//! The number of concurrent calls that a server accepts is discovered as TCP discovers the capacity
+//! of a network:
 //!
-//! - A call is *proven* when something of an answer has come, or when no refusal has for so long
-//!   that none is to be expected. Only so many unproven ones are out at once as have been proven
-//!   before, and in all twice as many as were seen to be held at once: calls double until
-//!   something is wrong, and then hardly more are wrong than are right. Where many wait, a few more
-//!   may be wrong.
-//! - A refusal (429, 529) closes the *window* to as many as were open without those that are refused,
-//!   pauses the endpoint for as long as the server says, and has the ramp begin again with one call.
-//! - What was refused together is one *episode*: it says the same once.
-//! - The window opens again where it was fully used: by one, by more each time that goes well, and
-//!   the more seldom the more often it does not.
+//! - A call is *accepted* when part of an answer has arrived, or when no rejection has arrived for
+//!   [`SILENCE`]. There are at most as many pending calls as have been accepted before, and at most
+//!   twice as many open ones as were seen open at once. So calls double until some are rejected, and
+//!   hardly more are rejected than accepted. If many calls wait, a few more may be pending.
+//! - A rejection (429, 529) closes the *window* to the calls that were open without the rejected
+//!   ones, pauses the endpoint for as long as the server says, and restarts the ramp at one call.
+//! - Rejections of calls that were open together are one *episode* and count once.
+//! - The window widens when it was fully used: by one, by more each time that succeeds, and more
+//!   rarely each time it fails.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::quota::Quota;
+use super::quota::{CallId, Quota};
+use super::window::Window;
 use crate::plan::RateLimits;
 
-/// Calls that may be out before any has been proven, where the file does not say how many.
+/// The calls that may be pending before any has been accepted, without `max_concurrency`.
 const FIRST_CALLS: usize = 16;
-/// Of all that want to call, one in so many may be out as well.
-const DARING: usize = 16;
-/// A refusal comes at once, an answer takes its time: after this a call counts as taken.
+/// One in this many of all calls that are wanted may be pending in any case.
+const OVERSHOOT: usize = 16;
+/// After this time a call counts as accepted: rejections arrive at once, answers take their time.
 const SILENCE: Duration = Duration::from_millis(250);
-/// On this machine the way is short, if crew was there to listen. That much is waited in all for
-/// all that want to call, and so much for each wave of calls at least and at most.
-const PATIENCE_NEARBY: Duration = Duration::from_secs(6);
-const LEAST_SILENCE: Duration = Duration::from_millis(8);
-const MOST_SILENCE: Duration = Duration::from_millis(30);
-/// So many times as long, if crew was not there to listen.
-const DEAF: u32 = 2;
-/// Between two looks whether crew still gets to listen.
-const LISTEN: Duration = Duration::from_millis(4);
-/// A timer is never exact.
-const LATE: Duration = Duration::from_millis(3);
-/// The pause after a refusal that names none; doubled with each episode that follows.
+/// The pause after a rejection that names none. Doubles with each consecutive episode.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Windows full of answers between two attempts to open the window further.
-const LONGEST_PATIENCE: usize = 32;
-
-/// A call that has been started; they are numbered in order of their start.
-pub type CallId = u64;
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// Whether a call may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Admission {
     Now,
     /// Ask again then, or when something has changed.
     At(Instant, Reason),
-    /// When something has changed.
+    /// Ask again when something has changed.
     Later,
 }
 
-/// What a call waits for.
+/// Why a call waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The server has refused calls, and is left alone for a while.
+    /// The server has rejected calls.
     Pause,
     /// Requests or tokens per minute are used up.
     Quota,
-    /// Earlier calls have not been proven.
+    /// Earlier calls are pending.
     Ramp,
 }
 
-/// How far away a server is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Distance {
-    /// On this machine.
-    Near,
-    Far,
-}
-
-/// Everything that is known of one endpoint and key.
+/// The knowledge about one endpoint and key.
 #[derive(Debug)]
 pub struct State {
-    most: usize,
+    max_concurrency: usize,
     quota: Quota,
     open: BTreeSet<CallId>,
-    /// The most that the server has been seen to hold at once.
+    /// The largest number of calls that the server is known to have accepted at once.
     reached: usize,
-    unproven: HashMap<CallId, Unproven>,
-    /// Those that have been sent, the first one first.
-    silent: BTreeSet<(Instant, CallId)>,
-    distance: Distance,
-    /// Crew could listen all the time between these two.
-    listening: Option<(Instant, Instant)>,
-    /// Since the last episode began.
-    proven: usize,
+    pending: HashMap<CallId, Pending>,
+    /// The pending calls that have been sent, in this order.
+    sent: BTreeSet<(Instant, CallId)>,
+    /// The calls accepted since the last episode began.
+    accepted: usize,
     first_calls: usize,
     next: CallId,
     paused_until: Option<Instant>,
     window: Window,
-    /// The first call of which a refusal would be news.
+    /// A rejection of this call or a later one begins a new episode.
     episode: CallId,
-    /// Since the last answer.
+    /// The number of episodes since the last answer.
     episodes: u32,
     answered: u64,
 }
 
+/// An open call that has been neither accepted nor rejected.
 #[derive(Debug, Clone, Copy)]
-struct Unproven {
+struct Pending {
     sent: Option<Instant>,
-    /// Calls that were unproven when it was started, itself among them.
+    /// The number of pending calls when it started, including itself.
     among: usize,
 }
 
 impl State {
-    pub fn new(limits: RateLimits, distance: Distance) -> Self {
+    pub fn new(limits: RateLimits) -> Self {
         Self {
-            most: limits.max_concurrency.unwrap_or(usize::MAX),
+            max_concurrency: limits.max_concurrency.unwrap_or(usize::MAX),
             quota: Quota::new(limits),
             open: BTreeSet::new(),
             reached: 0,
-            unproven: HashMap::new(),
-            silent: BTreeSet::new(),
-            distance,
-            listening: None,
-            proven: 0,
-            // A file that says how many a server takes need not be proven right.
+            pending: HashMap::new(),
+            sent: BTreeSet::new(),
+            accepted: 0,
+            // The file's number is believed until a call is rejected.
             first_calls: limits.max_concurrency.unwrap_or(FIRST_CALLS),
             next: 0,
             paused_until: None,
@@ -134,200 +107,126 @@ impl State {
         }
     }
 
-    /// Whether a call that takes about so many tokens may start now, while so many wait.
-    pub fn ask(&mut self, tokens: u64, waiting: usize, now: Instant) -> Answer {
-        let wanted = self.open.len() + waiting;
-        self.prove_old(wanted, now);
+    /// Whether a call of about this many tokens may start now. `waiting`: the length of the queue.
+    pub fn ask(&mut self, tokens: u64, waiting: usize, now: Instant) -> Admission {
+        self.accept_silent(now);
         if let Some(until) = self.paused_until.filter(|until| now < *until) {
-            return Answer::At(until, Reason::Pause);
+            return Admission::At(until, Reason::Pause);
         }
-        if self.open.len() >= self.most.min(self.window.size) {
-            return Answer::Later;
+        if self.open.len() >= self.max_concurrency.min(self.window.size()) {
+            return Admission::Later;
         }
-        let daring = if self.episode == 0 { wanted / DARING } else { 0 };
-        let taken = self.open.len() - self.unproven.len();
-        let doubled = (2 * self.reached).saturating_sub(taken);
-        if self.unproven.len() >= self.proven.min(doubled).max(self.first_calls).max(daring) {
-            let Some((sent, _)) = self.silent.first() else { return Answer::Later };
-            let latest = *sent + self.silence(wanted) * DEAF;
-            return Answer::At(latest.min(now + LISTEN), Reason::Ramp);
+        if self.pending.len() >= self.max_pending(waiting) {
+            return match self.sent.first() {
+                Some((sent, _)) => Admission::At(*sent + SILENCE, Reason::Ramp),
+                None => Admission::Later,
+            };
         }
         match self.quota.free_at(tokens, now) {
-            Some(at) => Answer::At(at, Reason::Quota),
-            None => Answer::Now,
+            Some(at) => Admission::At(at, Reason::Quota),
+            None => Admission::Now,
         }
     }
 
-    /// Who was to look at `due` looks `now`. Who is late was not there to listen: refusals may have
-    /// come, and a busy machine keeps the server from sending them, too.
-    pub fn listen(&mut self, due: Instant, now: Instant) {
-        let since = self.listening.map_or(due, |(since, _)| since);
-        let in_time = now.saturating_duration_since(due) < LATE;
-        self.listening = Some((if in_time { since } else { now }, now));
+    fn max_pending(&self, waiting: usize) -> usize {
+        let was_rejected = self.episode > 0;
+        let wanted = self.open.len() + waiting;
+        let overshoot = if was_rejected { 0 } else { wanted / OVERSHOOT };
+        let settled = self.open.len() - self.pending.len();
+        let doubled = (2 * self.reached).saturating_sub(settled);
+        self.accepted.min(doubled).max(self.first_calls).max(overshoot)
     }
 
-    /// Starts a call, which [`Self::ask`] has allowed.
+    /// Starts a call that [`Self::ask`] has admitted.
     pub fn start(&mut self, tokens: u64, now: Instant) -> CallId {
         let call = self.next;
         self.next += 1;
         self.open.insert(call);
-        let among = self.unproven.len() + 1;
-        self.unproven.insert(call, Unproven { sent: None, among });
+        let among = self.pending.len() + 1;
+        self.pending.insert(call, Pending { sent: None, among });
         self.quota.take(call, tokens, now);
         call
     }
 
-    /// The request has left: from now on its server may refuse it.
+    /// Notes that the request has been sent, so from now on the server may reject it.
     pub fn sent(&mut self, call: CallId, now: Instant) {
-        if let Some(Unproven { sent: sent @ None, .. }) = self.unproven.get_mut(&call) {
+        if let Some(Pending { sent: sent @ None, .. }) = self.pending.get_mut(&call) {
             *sent = Some(now);
-            self.silent.insert((now, call));
+            self.sent.insert((now, call));
         }
     }
 
-    /// Something of an answer has come.
-    pub fn prove(&mut self, call: CallId) {
-        let Some(unproven) = self.forget(call) else { return };
-        self.proven += 1;
-        // With those before it that are still open; of later ones nothing is known. Where answers
-        // are short, these are none, though many were sent.
+    /// Notes that part of an answer has arrived.
+    pub fn accept(&mut self, call: CallId) {
+        let Some(pending) = self.remove_pending(call) else { return };
+        self.accepted += 1;
+        // The server holds this call and those before it that are still open; of later ones nothing
+        // is known. If answers are short, none may be open although many were sent.
         let is_news = self.open.len() > self.reached;
         let held = if is_news { self.open.range(..=call).count() } else { 0 };
-        self.reached = self.reached.max(held).max(unproven.among);
+        self.reached = self.reached.max(held).max(pending.among);
     }
 
-    /// What was known of a call that was unproven.
-    fn forget(&mut self, call: CallId) -> Option<Unproven> {
-        let unproven = self.unproven.remove(&call)?;
-        if let Some(sent) = unproven.sent {
-            self.silent.remove(&(sent, call));
+    fn remove_pending(&mut self, call: CallId) -> Option<Pending> {
+        let pending = self.pending.remove(&call)?;
+        if let Some(sent) = pending.sent {
+            self.sent.remove(&(sent, call));
         }
-        Some(unproven)
+        Some(pending)
     }
 
-    /// The call has its answer.
+    /// Ends a call that was answered.
     pub fn answer(&mut self, call: CallId) {
-        self.prove(call);
+        self.accept(call);
         self.answered += 1;
         self.episodes = 0;
-        self.window.answered(self.open.len());
+        self.window.answer(self.open.len());
         self.open.remove(&call);
     }
 
-    /// The server takes no call now; it may have said for how long.
-    pub fn refuse(&mut self, call: CallId, wait: Option<Duration>, now: Instant) {
-        self.forget(call);
+    /// Ends a call that the server rejected, with the wait that it asked for.
+    pub fn reject(&mut self, call: CallId, wait: Option<Duration>, now: Instant) {
+        self.remove_pending(call);
         if call >= self.episode {
             self.episode = self.next;
             self.episodes += 1;
-            self.proven = 0;
+            self.accepted = 0;
             self.first_calls = 1;
             self.window.begin_episode(self.open.len());
         }
         self.open.remove(&call);
-        self.window.refused(self.open.len());
+        self.window.reject(self.open.len());
         let again = self.episodes.saturating_sub(1);
-        let own = FIRST_PAUSE.saturating_mul(1 << again.min(16)).min(LONGEST_PAUSE);
-        // A server that is wrong about its own wait is not asked all the time.
+        let own = FIRST_PAUSE.saturating_mul(1 << again.min(16)).min(MAX_PAUSE);
+        // If the server's wait has proved too short, crew's own grows beyond it.
         let wait = wait.map_or(own, |wait| if again > 0 { wait.max(own) } else { wait });
         self.paused_until = self.paused_until.max(Some(now + wait));
     }
 
-    /// The call ended in a way that says nothing of the endpoint's limits.
+    /// Ends a call in a way that says nothing about the endpoint's limits.
     pub fn end(&mut self, call: CallId) {
-        self.forget(call);
+        self.remove_pending(call);
         self.open.remove(&call);
     }
 
-    /// What a call took in place of what was thought.
+    /// Replaces the estimated tokens of a call by the real ones.
     pub fn settle(&mut self, call: CallId, tokens: u64) {
         self.quota.settle(call, tokens);
     }
 
-    /// Answers so far.
     pub fn answered(&self) -> u64 {
         self.answered
     }
 
-    /// Nothing starts before.
+    /// No call starts before this time.
     pub fn paused_until(&self) -> Option<Instant> {
         self.paused_until
     }
 
-    /// How long nothing is heard of a call that a server has taken, while so many are wanted.
-    fn silence(&self, wanted: usize) -> Duration {
-        match self.distance {
-            Distance::Far => SILENCE,
-            Distance::Near => {
-                let wanted = u32::try_from(wanted).unwrap_or(u32::MAX).max(1);
-                (PATIENCE_NEARBY / wanted).clamp(LEAST_SILENCE, MOST_SILENCE)
-            }
+    fn accept_silent(&mut self, now: Instant) {
+        let is_silent = |sent: Instant| now >= sent + SILENCE;
+        while let Some(&(_, call)) = self.sent.first().filter(|(sent, _)| is_silent(*sent)) {
+            self.accept(call);
         }
-    }
-
-    fn prove_old(&mut self, wanted: usize, now: Instant) {
-        let (silence, listening) = (self.silence(wanted), self.listening);
-        let is_taken = |sent: Instant| {
-            now >= sent + silence * DEAF
-                || listening.is_some_and(|(since, now)| now >= sent.max(since) + silence)
-        };
-        while let Some(&(_, call)) = self.silent.first().filter(|(sent, _)| is_taken(*sent)) {
-            self.prove(call);
-        }
-    }
-}
-
-/// How many calls the server seems to take at once.
-#[derive(Debug)]
-struct Window {
-    size: usize,
-    /// Of the calls that were open when this episode began, those that have not been refused.
-    taken: usize,
-    /// Answers to a full window since it was opened last.
-    credit: usize,
-    /// Full windows of answers before it is opened again.
-    patience: usize,
-    /// By how much.
-    step: usize,
-    /// It has been opened and nothing was refused since.
-    trying: bool,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self { size: usize::MAX, taken: 0, credit: 0, patience: 1, step: 1, trying: false }
-    }
-}
-
-impl Window {
-    fn begin_episode(&mut self, open: usize) {
-        self.taken = open;
-        if self.trying {
-            self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
-        }
-        (self.trying, self.step, self.credit) = (false, 1, 0);
-    }
-
-    /// Of the calls that were taken, some may have been answered before this one came, and some
-    /// between: the server takes at least half as many, and at most as many.
-    fn refused(&mut self, open: usize) {
-        self.taken = self.taken.saturating_sub(1);
-        self.size = self.size.min(open.max(self.taken / 2).max(1));
-    }
-
-    fn answered(&mut self, open: usize) {
-        if open < self.size {
-            return;
-        }
-        self.credit += 1;
-        if self.credit < self.size.saturating_mul(self.patience) {
-            return;
-        }
-        if self.trying {
-            self.patience = (self.patience / 2).max(1);
-            self.step = self.step.saturating_mul(2);
-        }
-        self.size = self.size.saturating_add(self.step);
-        (self.trying, self.credit) = (true, 0);
     }
 }

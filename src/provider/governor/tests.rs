@@ -1,19 +1,27 @@
+//! The governor against simulated servers, in paused time.
 #![allow(clippy::unwrap_used)]
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::{FutureExt as _, join, join_all};
-use tokio::time::{sleep, timeout};
+use reqwest::header::{HeaderName, HeaderValue};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::*;
-use crate::plan::{Api, RateLimits};
+use super::queue::{Governor, of};
+use super::state::{Admission, State};
+use crate::plan::{ProviderPlan, RateLimits};
+use crate::provider::error::{Effect, ProviderError};
 use crate::report::ErrorKind;
+use crate::untrusted::Untrusted;
+use crate::vendor::Api;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const RTT: Duration = Duration::from_millis(20);
 
 fn governor(limits: RateLimits) -> Governor {
-    Governor::new(State::new(limits, Distance::Far))
+    Governor::new(State::new(limits))
 }
 
 fn error(effect: Effect, retry_after: Option<Duration>) -> ProviderError {
@@ -28,13 +36,13 @@ fn error(effect: Effect, retry_after: Option<Duration>) -> ProviderError {
     }
 }
 
-/// Takes so many calls at once and refuses the others.
+/// Accepts a number of concurrent calls and rejects the others.
 struct Server<'a> {
     governor: &'a Governor,
     most: Cell<usize>,
-    /// How it asks to wait.
+    /// The wait that it asks for.
     wait: Option<Duration>,
-    /// How long it does not come to refuse anything.
+    /// The time it takes to reject a call.
     busy: Duration,
     takes: Duration,
     open: Cell<usize>,
@@ -58,7 +66,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// An agent with one call, for as long as it takes.
+    /// An agent that makes one call, until it is answered.
     async fn serve(&self) {
         loop {
             let permit = self.governor.admit("m", 0, Instant::now() + HOUR).await.unwrap();
@@ -74,7 +82,7 @@ impl<'a> Server<'a> {
             self.peak.set(self.peak.get().max(self.open.get()));
             sleep(RTT).await;
             if self.takes > RTT * 5 {
-                permit.prove();
+                permit.accept();
             } // A short answer comes whole.
             sleep(self.takes).await;
             self.open.set(self.open.get() - 1);
@@ -91,7 +99,7 @@ impl<'a> Server<'a> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_server_takes_at_once_is_found_out_with_few_wasted_calls() {
+async fn the_capacity_of_a_server_is_discovered_with_few_rejected_calls() {
     for (agents, most, wait, takes) in [
         (200, 20, None, 500),
         (200, 20, None, 50),
@@ -118,7 +126,7 @@ async fn what_a_server_takes_at_once_is_found_out_with_few_wasted_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_too_busy_to_refuse_at_once_refuses_no_call_twice() {
+async fn a_server_that_rejects_late_rejects_no_call_twice() {
     let governor = governor(RateLimits::default());
     let (busy, takes) = (Duration::from_secs(3), Duration::from_secs(5));
     let server = Server { busy, takes, ..Server::new(&governor, 20) };
@@ -129,7 +137,7 @@ async fn a_server_too_busy_to_refuse_at_once_refuses_no_call_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_calls_while_the_server_wants_to_be_left_alone() {
+async fn no_call_starts_during_the_pause_that_the_server_asked_for() {
     let wait = Duration::from_secs(5);
     let governor = governor(RateLimits::default());
     let server = Server { wait: Some(wait), ..Server::new(&governor, 20) };
@@ -142,35 +150,37 @@ async fn nobody_calls_while_the_server_wants_to_be_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_takes_all_gets_all_soon() {
+async fn a_server_that_accepts_all_calls_gets_all_soon() {
     let governor = governor(RateLimits::default());
     let server = Server { takes: HOUR, ..Server::new(&governor, usize::MAX) };
     let seen = timeout(Duration::from_secs(2), server.serve_all(1000)).await;
     assert_eq!((seen.is_err(), server.peak.get()), (true, 1000));
 
-    // Silence is consent: nothing ever comes of these.
-    let silent = super::Governor::new(State::new(RateLimits::default(), Distance::Far));
+    // Silent calls count as accepted: these never get an answer.
+    let silent = Governor::new(State::new(RateLimits::default()));
+    let started = Cell::new(0);
     let call = || async {
         let permit = silent.admit("m", 0, Instant::now() + HOUR).await.unwrap();
         permit.sent();
+        started.set(started.get() + 1);
         std::future::pending::<()>().await;
     };
     let all = join_all((0..1000).map(|_| call()));
     assert!(timeout(Duration::from_secs(2), all).await.is_err());
-    assert_eq!(silent.open().state.ask(0, 0, Instant::now()), Answer::Now);
+    assert_eq!((started.get(), silent.reason()), (1000, None));
 }
 
 #[tokio::test(start_paused = true)]
-async fn as_many_as_the_file_says_start_at_once() {
-    let told = RateLimits { max_concurrency: Some(300), ..RateLimits::default() };
-    let governor = governor(told);
+async fn max_concurrency_calls_start_at_once() {
+    let limits = RateLimits { max_concurrency: Some(300), ..RateLimits::default() };
+    let governor = governor(limits);
     let server = Server { takes: HOUR, ..Server::new(&governor, usize::MAX) };
     let seen = timeout(Duration::from_millis(1), server.serve_all(1000)).await;
     assert_eq!((seen.is_err(), server.peak.get()), (true, 300));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_takes_more_than_before_gets_more() {
+async fn a_server_that_accepts_more_than_before_gets_more() {
     let governor = governor(RateLimits::default());
     let server = Server::new(&governor, 2);
     let later = async {
@@ -182,7 +192,7 @@ async fn a_server_that_takes_more_than_before_gets_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_calls_at_once_than_the_file_allows() {
+async fn max_concurrency_is_never_exceeded() {
     let governor = governor(RateLimits { max_concurrency: Some(3), ..RateLimits::default() });
     let server = Server::new(&governor, usize::MAX);
     let took = server.serve_all(9).await;
@@ -190,7 +200,7 @@ async fn no_more_calls_at_once_than_the_file_allows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_minute_has_more_requests_than_the_file_allows() {
+async fn requests_per_minute_are_never_exceeded() {
     let governor = governor(RateLimits { requests_per_minute: Some(10), ..RateLimits::default() });
     let server = Server::new(&governor, usize::MAX);
     let begun = Instant::now();
@@ -202,26 +212,26 @@ async fn no_minute_has_more_requests_than_the_file_allows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_minute_has_more_tokens_than_the_file_allows() {
+async fn tokens_per_minute_are_never_exceeded() {
     let governor = governor(RateLimits { tokens_per_minute: Some(1000), ..RateLimits::default() });
     let begun = Instant::now();
     let later = begun + HOUR;
     let admit = |tokens| governor.admit("m", tokens, later);
     let first = admit(900).await.unwrap();
     assert!(admit(900).now_or_never().is_none());
-    // It took less than was thought.
+    // It used less than estimated.
     first.end("m", None, Some(100));
     admit(900).await.unwrap().end("m", None, Some(900));
     assert_eq!(begun.elapsed(), Duration::ZERO);
     admit(500).await.unwrap().end("m", None, None);
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
-    // What would never fit has a minute to itself.
+    // A call beyond the limit gets a minute of its own.
     admit(5000).await.unwrap().end("m", None, None);
     assert_eq!(begun.elapsed(), Duration::from_secs(120));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_call_can_get_past_ends_all_that_wait() {
+async fn an_error_that_every_call_would_get_ends_the_queue() {
     let one = RateLimits { max_concurrency: Some(1), ..RateLimits::default() };
     for (effect, other_goes_on) in [(Effect::Endpoint, false), (Effect::Model, true)] {
         let governor = governor(one);
@@ -240,13 +250,13 @@ async fn what_no_call_can_get_past_ends_all_that_wait() {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         let ended: Vec<_> =
             ended.into_iter().map(|one| one.map_err(|error| error.message)).collect();
-        let same = Err("not asked, since another call got: mock: no".to_owned());
+        let same = Err(Untrusted::from("skipped: an earlier call failed with mock: no"));
         assert_eq!(ended, [if other_goes_on { Ok(()) } else { same.clone() }, same.clone(), same]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_leaves_the_queue_holds_nobody_up() {
+async fn a_call_that_leaves_the_queue_does_not_block_it() {
     let governor = governor(RateLimits { max_concurrency: Some(1), ..RateLimits::default() });
     let later = Instant::now() + HOUR;
     let first = governor.admit("m", 0, later).await.unwrap();
@@ -260,7 +270,7 @@ async fn who_leaves_the_queue_holds_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_beyond_the_time_limit_is_not_waited_for() {
+async fn a_pause_beyond_the_deadline_fails_the_call_at_once() {
     let governor = governor(RateLimits { max_concurrency: Some(1), ..RateLimits::default() });
     let begun = Instant::now();
     let first = governor.admit("m", 0, begun + HOUR).await.unwrap();
@@ -271,7 +281,7 @@ async fn a_pause_beyond_the_time_limit_is_not_waited_for() {
     let (one, other, ()) = futures::join!(short(), short(), refuse);
     for ended in [one, other] {
         let error = ended.unwrap_err();
-        assert!(error.message.contains("not tried again") && !error.retryable, "{error}");
+        assert!(error.message.contains("not tried again") && !error.retryable, "{error:?}");
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);
     governor.admit("m", 0, begun + HOUR).await.unwrap();
@@ -279,7 +289,7 @@ async fn a_pause_beyond_the_time_limit_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_only_refuses_is_asked_ever_more_seldom() {
+async fn the_pause_doubles_while_a_server_only_rejects() {
     let governor = governor(RateLimits::default());
     let begun = Instant::now();
     for pause in [250, 500, 1000, 2000, 4000] {
@@ -292,45 +302,41 @@ async fn a_server_that_only_refuses_is_asked_ever_more_seldom() {
 
 #[test]
 fn providers_with_the_same_address_and_key_share_a_governor() {
-    let plan = |url: &str, key: Option<&str>, calls| ProviderPlan {
+    let plan = |url: &str, header: &'static str, key: &'static str, calls| ProviderPlan {
         name: "x".into(),
+        vendor: None,
         api: Api::OpenAi,
-        base_url: url.into(),
-        query: Vec::new(),
-        api_key: key.map(Into::into),
+        base_url: url.parse().unwrap(),
+        headers: [(HeaderName::from_static(header), HeaderValue::from_static(key))]
+            .into_iter()
+            .collect(),
         key_variable: None,
-        headers: Vec::new(),
         limits: RateLimits { max_concurrency: calls, ..RateLimits::default() },
     };
     let plans = [
-        plan("http://a", Some("k"), Some(9)),
-        plan("http://a", Some("other"), None),
-        plan("http://b", Some("k"), None),
-        plan("http://a", Some("k "), Some(1)),
-        ProviderPlan {
-            headers: vec![("Authorization".into(), "Bearer k".into())],
-            ..plan("http://b", None, None)
-        },
+        plan("http://a", "authorization", "Bearer k", Some(9)),
+        plan("http://a", "authorization", "Bearer other", None),
+        plan("http://b", "authorization", "Bearer k", None),
+        plan("http://a", "authorization", "Bearer k", Some(1)),
+        plan("http://b", "api-key", "k", None),
     ];
     let found = of(&plans);
     let same = |one: usize, other: usize| Arc::ptr_eq(&found[one], &found[other]);
     assert!(same(0, 3) && !same(0, 1) && !same(0, 2) && !same(2, 4));
     assert_eq!(found.len(), plans.len());
-    let mut shared = found[0].open();
-    let now = Instant::now();
-    assert_eq!(shared.state.ask(0, 0, now), Answer::Now);
-    shared.state.start(0, now);
-    assert_eq!(shared.state.ask(0, 0, now), Answer::Later);
+    assert_eq!(found[0].reason(), None);
+    let first = found[0].admit("m", 0, Instant::now() + HOUR).now_or_never();
+    assert!(first.is_some_and(|permit| permit.is_ok() && found[3].reason().is_some()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_were_proven_one_after_the_other_do_not_count_as_taken_together() {
-    let mut state = State::new(RateLimits::default(), Distance::Far);
+async fn calls_accepted_one_after_the_other_do_not_count_as_accepted_at_once() {
+    let mut state = State::new(RateLimits::default());
     let begun = Instant::now();
     let at = |ms| begun + Duration::from_millis(ms);
     let fill = |state: &mut State, now| {
         let mut calls = Vec::new();
-        while state.ask(0, 0, now) == Answer::Now {
+        while state.ask(0, 0, now) == Admission::Now {
             let call = state.start(0, now);
             state.sent(call, now);
             calls.push(call);
@@ -339,9 +345,9 @@ async fn calls_that_were_proven_one_after_the_other_do_not_count_as_taken_togeth
     };
     let first = fill(&mut state, at(0));
     assert_eq!(first.len(), 16);
-    // Answered before silence could have proven them.
+    // Answered before they could have been silent long enough.
     first.into_iter().for_each(|call| state.answer(call));
     assert_eq!(fill(&mut state, at(100)).len(), 16);
-    // Silence proves these: twice as many may be out as have been, not three times.
+    // These are accepted by silence: twice as many may be pending as before, not three times.
     assert_eq!(fill(&mut state, at(700)).len(), 16);
 }

@@ -1,15 +1,15 @@
-//! What the tools returned, short enough for a terminal.
+//! A summary of tool results, short enough for a terminal.
 
 use std::fmt::Write as _;
 
 use crate::chat::ToolCall;
 use crate::text::{one_line, truncate};
 
-const TOOLS: usize = 32;
-const LINES: usize = 6;
-const LINE_CHARS: usize = 120;
+const MAX_TOOLS: usize = 32;
+const MAX_LINES: usize = 6;
+const MAX_LINE: usize = 120;
 
-/// The results if there are any, otherwise the start of the prompt.
+/// The results; without any, the start of the prompt.
 pub fn of(prompt: &str, results: &[(&ToolCall, &str)]) -> String {
     let mut text = String::from("offline (no model was asked). ");
     if results.is_empty() {
@@ -21,45 +21,45 @@ pub fn of(prompt: &str, results: &[(&ToolCall, &str)]) -> String {
             }
         }
         if let Some(line) = prompt.lines().find(|line| !line.trim().is_empty()) {
-            let _ = write!(text, "\n  {}", truncate(one_line(line), LINE_CHARS));
+            let _ = write!(text, "\n  {}", truncate(one_line(line), MAX_LINE));
         }
         return text;
     }
     let tools = if results.len() == 1 { "tool" } else { "tools" };
     let _ = write!(text, "{} {tools} ran:", results.len());
-    for (call, output) in results.iter().take(TOOLS) {
+    for (call, output) in results.iter().take(MAX_TOOLS) {
         let arguments = if call.arguments == "{}" { "" } else { call.arguments.as_str() };
         let _ = write!(
             text,
             "\n\n  {}",
-            truncate(one_line(&format!("{} {arguments}", call.name)), LINE_CHARS)
+            truncate(one_line(&format!("{} {arguments}", call.name)), MAX_LINE)
         );
         excerpt(output, &mut text);
     }
-    if let Some(left) = results.len().checked_sub(TOOLS).filter(|left| *left > 0) {
+    if let Some(left) = results.len().checked_sub(MAX_TOOLS).filter(|left| *left > 0) {
         let _ = write!(text, "\n\n  … {left} more");
     }
     text
 }
 
-/// The first lines, and the last: there an exit code is told.
+/// The first lines and the last one, which may contain an exit code.
 fn excerpt(output: &str, text: &mut String) {
     let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
         text.push_str("\n    (no output)");
     }
     let mut write = |line: &str| {
-        // Columns are kept: only what a terminal would act on goes.
+        // Columns stay aligned: only control characters are replaced.
         let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let _ = write!(text, "\n    {}", truncate(line.trim_end().to_owned(), LINE_CHARS));
+        let _ = write!(text, "\n    {}", truncate(line.trim_end().to_owned(), MAX_LINE));
     };
-    let left = lines.len().saturating_sub(LINES);
-    for line in lines.iter().take(LINES) {
+    let left = lines.len().saturating_sub(MAX_LINES);
+    for line in lines.iter().take(MAX_LINES) {
         write(line);
     }
     match left {
         0 => {}
-        1 => write(lines[LINES]),
+        1 => write(lines[MAX_LINES]),
         _ => {
             write(&format!("… {} more lines", left - 1));
             write(lines[lines.len() - 1]);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts() {
+    fn a_prompt_shows_its_first_line() {
         for (prompt, expected) in [
             ("", "offline (no model was asked). The prompt is empty."),
             ("hi\u{1b}[2J", "offline (no model was asked). The prompt:\n  hi[2J"),
@@ -101,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_bounded() {
+    fn the_digest_is_limited() {
         let (call, line) = (call("df"), "x\t".repeat(100_000));
         let output = format!("{line}\n").repeat(20);
         let results = vec![(&call, output.as_str()); 100];
         let digest = of("", &results);
-        assert!(digest.len() < TOOLS * (LINES + 4) * (LINE_CHARS + 8), "{}", digest.len());
+        assert!(digest.len() < MAX_TOOLS * (MAX_LINES + 4) * (MAX_LINE + 8), "{}", digest.len());
         assert!(digest.ends_with("… 68 more"), "{digest}");
     }
 }

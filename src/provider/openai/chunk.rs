@@ -1,22 +1,22 @@
-//! The JSON of one chunk, or of a whole answer.
+//! The JSON of one chunk, or of a whole response.
 
 use serde::Deserialize;
 
 use crate::chat::TokenUsage;
 use crate::provider::calls::MAX_CALLS;
-use crate::provider::json::{Few, Raw, number, object};
+use crate::provider::json::{Capped, Raw, number, object};
 
 #[derive(Deserialize)]
 pub struct Chunk<'a> {
     #[serde(borrow)]
-    pub choices: Option<Few<Choice<'a>, 1>>,
+    pub choices: Option<Capped<Choice<'a>, 1>>,
     #[serde(borrow)]
     pub usage: Raw<'a>,
     #[serde(borrow)]
     pub error: Raw<'a>,
     #[serde(borrow)]
     pub object: Raw<'a>,
-    /// Of an error that has no object of its own.
+    /// In an error without an `error` object.
     #[serde(borrow)]
     pub message: Raw<'a>,
     #[serde(borrow)]
@@ -27,8 +27,8 @@ pub struct Chunk<'a> {
 pub struct Choice<'a> {
     #[serde(borrow)]
     pub delta: Option<Delta<'a>>,
-    /// In place of `delta`: in an answer that is not streamed, and of some servers in the last
-    /// chunk, where it repeats the whole.
+    /// Replaces `delta` in a response that is not streamed. Some servers repeat the whole answer
+    /// here in the last chunk.
     #[serde(borrow)]
     pub message: Option<Delta<'a>>,
     #[serde(borrow)]
@@ -50,10 +50,10 @@ pub struct Delta<'a> {
     #[serde(borrow)]
     pub reasoning_content: Raw<'a>,
     #[serde(borrow)]
-    pub tool_calls: Option<Few<Fragment<'a>, MAX_CALLS>>,
+    pub tool_calls: Option<Capped<Fragment<'a>, MAX_CALLS>>,
 }
 
-/// A piece of a tool call.
+/// A fragment of a tool call.
 #[derive(Deserialize)]
 pub struct Fragment<'a> {
     #[serde(borrow)]
@@ -96,7 +96,7 @@ struct UsageDetails<'a> {
     reasoning_tokens: Raw<'a>,
 }
 
-/// The counts, if it is an object that has any.
+/// The token counts; `None` if there are none.
 pub fn usage(raw: Raw<'_>) -> Option<TokenUsage> {
     let counts: UsageCounts<'_> = object(raw)?;
     let input = number(counts.prompt_tokens.or(counts.input_tokens));

@@ -1,4 +1,4 @@
-//! From a [`ChatRequest`] to the JSON of the protocol. Pure, and without copying the messages.
+//! From a [`ChatRequest`] to the JSON of the API, without copying the messages.
 
 use std::borrow::Cow;
 
@@ -7,31 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{Message, NativeTurn, ToolCall, ToolSpec};
-use crate::provider::ChatRequest;
-use crate::provider::format;
+use crate::provider::output_format::{is_object, is_strict};
+use crate::provider::quirks::Quirks;
+use crate::provider::request::ChatRequest;
 use crate::provider::wire::{self, Part};
-
-/// Where Azure serves OpenAI's models.
-const AZURE: [&str; 2] = [".openai.azure.com", ".cognitiveservices.azure.com"];
-
-/// What the limit of output tokens is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenLimitKey {
-    /// What every server but OpenAI's own knows.
-    MaxTokens,
-    /// OpenAI's newer models refuse the old name.
-    MaxCompletionTokens,
-}
-
-impl TokenLimitKey {
-    pub fn of_host(host: &str) -> Self {
-        match host {
-            "api.openai.com" => Self::MaxCompletionTokens,
-            host if AZURE.iter().any(|end| host.ends_with(end)) => Self::MaxCompletionTokens,
-            _ => Self::MaxTokens,
-        }
-    }
-}
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -105,48 +84,47 @@ struct ResponseFormat<'a> {
 struct NamedSchema<'a> {
     name: &'static str,
     schema: &'a Value,
-    /// The server is to let the model write nothing else.
+    /// Asks the server to constrain the model's output to the schema.
     strict: bool,
 }
 
-/// How the protocol asks for an answer that fits; it knows no other answers than objects.
+/// The API's output format, which accepts objects only.
 fn response_format(schema: &Value) -> Option<ResponseFormat<'_>> {
-    let strict = format::is_strict(schema);
-    let json_schema = NamedSchema { name: "answer", schema, strict };
-    format::is_object(schema).then_some(ResponseFormat { r#type: "json_schema", json_schema })
+    let json_schema = NamedSchema { name: "answer", schema, strict: is_strict(schema) };
+    is_object(schema).then_some(ResponseFormat { r#type: "json_schema", json_schema })
 }
 
-/// Its own reasoning, for a server that demands it back with the calls it led to.
-fn reasoning<'a>(turn: Option<&'a NativeTurn>, by: &str) -> Option<&'a RawValue> {
-    let parts = wire::native(turn, "", by, |_| None::<()>)?;
+/// The model's own reasoning, for a server that expects it back with the calls it led to.
+fn reasoning<'a>(turn: Option<&'a NativeTurn>, model_ref: &str) -> Option<&'a RawValue> {
+    let parts = wire::native(turn, "", model_ref, |_| None::<()>)?;
     parts.into_iter().find_map(|part| match part {
         Part::Native(json) => Some(json),
         Part::Ours(()) => None,
     })
 }
 
-/// The body of the request. `by` is who will answer it. `include_usage`: the tokens are asked for.
+/// The body of a request to the model that `model_ref` names as `provider/model`.
 pub fn to_json(
     request: &ChatRequest<'_>,
-    by: &str,
-    limit: TokenLimitKey,
-    include_usage: bool,
+    model_ref: &str,
+    quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
-    let of = |key| request.max_output_tokens.filter(|_| limit == key);
+    let is_renamed = quirks.max_completion_tokens;
     serde_json::to_vec(&Body {
         model: request.model,
-        messages: request.messages.iter().map(|of| message(of, by)).collect(),
+        messages: request.messages.iter().map(|one| message(one, model_ref)).collect(),
         tools: request.tools.iter().map(tool).collect(),
         response_format: request.output_schema.and_then(|schema| response_format(schema.schema())),
         stream: true,
-        stream_options: include_usage.then_some(StreamOptions { include_usage }),
+        stream_options: (!quirks.no_stream_options)
+            .then_some(StreamOptions { include_usage: true }),
         temperature: request.temperature,
-        max_tokens: of(TokenLimitKey::MaxTokens),
-        max_completion_tokens: of(TokenLimitKey::MaxCompletionTokens),
+        max_tokens: request.max_output_tokens.filter(|_| !is_renamed),
+        max_completion_tokens: request.max_output_tokens.filter(|_| is_renamed),
     })
 }
 
-fn message<'a>(message: &'a Message, by: &str) -> WireMessage<'a> {
+fn message<'a>(message: &'a Message, model_ref: &str) -> WireMessage<'a> {
     let plain = |role, content| WireMessage {
         role,
         content: Some(content),
@@ -162,7 +140,7 @@ fn message<'a>(message: &'a Message, by: &str) -> WireMessage<'a> {
         }
         Message::Assistant { text, tool_calls, native } => WireMessage {
             content: Some(text.as_str()).filter(|text| !text.is_empty()),
-            reasoning_content: reasoning(native.as_ref(), by),
+            reasoning_content: reasoning(native.as_ref(), model_ref),
             tool_calls: tool_calls.iter().map(call).collect(),
             ..plain("assistant", text)
         },
@@ -192,18 +170,18 @@ mod tests {
 
     use super::*;
     use crate::chat::NativePart;
-    use crate::provider::testing::{BY, request};
+    use crate::provider::testing::{MODEL_REF, request};
 
-    fn body(request: &ChatRequest<'_>, limit: TokenLimitKey) -> Value {
-        serde_json::from_slice(&to_json(request, BY, limit, true).unwrap_or_default())
-            .unwrap_or_default()
+    fn body(request: &ChatRequest<'_>, host: &str) -> Value {
+        let json = to_json(request, MODEL_REF, Quirks::of_host(host)).unwrap_or_default();
+        serde_json::from_slice(&json).unwrap_or_default()
     }
 
     #[test]
     fn a_plain_question() {
         let messages = [Message::System("be brief".into()), Message::User("hi".into())];
         assert_eq!(
-            body(&request(&messages, &[]), TokenLimitKey::MaxTokens),
+            body(&request(&messages, &[]), "localhost"),
             json!({
                 "model": "m",
                 "messages": [
@@ -228,7 +206,7 @@ mod tests {
             max_output_tokens: Some(9),
             ..request(&[], &tools)
         };
-        let found = body(&request, TokenLimitKey::of_host("localhost"));
+        let found = body(&request, "localhost");
         assert_eq!(found["temperature"], 0.5);
         assert_eq!((&found["max_tokens"], found.get("max_completion_tokens")), (&json!(9), None));
         assert_eq!(
@@ -236,12 +214,12 @@ mod tests {
             json!([{"type": "function", "function":
                 {"name": "df", "description": "disk", "parameters": {"type": "object"}}}])
         );
-        let found = body(&request, TokenLimitKey::of_host("api.openai.com"));
+        let found = body(&request, "api.openai.com");
         assert_eq!((&found["max_completion_tokens"], found.get("max_tokens")), (&json!(9), None));
     }
 
     #[test]
-    fn calls_go_back_in_a_form_that_servers_accept() {
+    fn calls_are_sent_back_in_a_form_that_servers_accept() {
         let call = |id: &str, name: &str, arguments: &str| ToolCall {
             id: id.into(),
             name: name.into(),
@@ -256,7 +234,7 @@ mod tests {
         let messages = [Message::assistant(String::new(), calls), result];
         let function = |name, arguments| json!({"name": name, "arguments": arguments});
         assert_eq!(
-            body(&request(&messages, &[]), TokenLimitKey::MaxTokens)["messages"],
+            body(&request(&messages, &[]), "localhost")["messages"],
             json!([
                 {"role": "assistant", "content": null, "tool_calls": [
                     {"id": "a", "type": "function", "function": function("df", r#"{"path": "/"}"#)},
@@ -269,15 +247,15 @@ mod tests {
     }
 
     #[test]
-    fn reasoning_goes_back_to_the_server_it_came_from() {
+    fn reasoning_is_sent_back_to_its_own_model_only() {
         let calls = || vec![ToolCall { id: "a".into(), name: "df".into(), arguments: "{}".into() }];
-        let by = |by: &str| {
+        let turn = |model_ref: &str| {
             let parts = [NativePart::Json("\"hm\"".to_owned())].into();
-            let native = NativeTurn { by: by.into(), parts };
+            let native = NativeTurn { model_ref: model_ref.into(), parts };
             Message::Assistant { text: String::new(), tool_calls: calls(), native: Some(native) }
         };
-        let messages = [by(BY), by("elsewhere/m")];
-        let found = &body(&request(&messages, &[]), TokenLimitKey::MaxTokens)["messages"];
+        let messages = [turn(MODEL_REF), turn("elsewhere/m")];
+        let found = &body(&request(&messages, &[]), "localhost")["messages"];
         assert_eq!(found[0]["reasoning_content"], "hm");
         assert_eq!(found[1].get("reasoning_content"), None);
     }

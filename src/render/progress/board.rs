@@ -1,23 +1,23 @@
-//! What every agent is doing, kept up to date by the events. Nothing of it is ever left out,
-//! however slow the terminal is.
+//! The state of every agent, updated by the events of the run. It is complete, however slow the
+//! terminal is.
 
 use std::time::{Duration, Instant};
 
-use crate::render::fit;
-use crate::report::{AgentStatus, Event, Usage};
+use serde_json::Value;
+
+use crate::render::{fit, words};
+use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, Usage};
 use crate::text::inline;
 
-use super::lines;
-
-/// Columns of a tool's name: it may be anything a model came up with.
-const WIDEST_TOOL: usize = 40;
+/// Columns of the name of a tool, which a model may have made up.
+const MAX_TOOL: usize = 40;
 /// Columns of an error or of arguments.
-const WIDEST_DETAIL: usize = 200;
+const MAX_DETAIL: usize = 200;
 
 #[derive(Debug)]
 pub struct Board {
     pub agents: Vec<Agent>,
-    /// Why the run is being stopped, in words.
+    /// The line about the stop of the run.
     pub stopping: Option<String>,
     verbose: bool,
 }
@@ -28,14 +28,14 @@ pub struct Agent {
     pub phase: Phase,
     pub started: Option<Instant>,
     pub usage: Usage,
-    /// Those that are running, in order of start.
+    /// The running ones, in the order in which they started.
     pub tools: Vec<Tool>,
 }
 
 #[derive(Debug)]
 pub struct Tool {
     name: String,
-    /// The name, and the arguments where they are to be shown.
+    /// The name and, if verbose, the arguments.
     pub label: String,
 }
 
@@ -49,7 +49,7 @@ pub enum Phase {
     Finished { status: AgentStatus, took: Duration },
 }
 
-/// How many agents are in which state.
+/// The numbers of agents by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub waiting: usize,
@@ -77,7 +77,7 @@ impl Board {
         let verbose = self.verbose;
         match event {
             Event::Stopping { reason, grace } => {
-                self.stopping = Some(lines::stopping(reason, *grace));
+                self.stopping = Some(stopping(reason, *grace));
             }
             Event::AgentStarted { agent } => self.with(*agent, |agent| {
                 agent.started = Some(now);
@@ -99,15 +99,12 @@ impl Board {
             }),
             Event::ToolStarted { agent, tool, arguments } => self.with(*agent, |agent| {
                 let name = tool_name(tool);
-                let label = match verbose {
-                    true => format!("{name} {}", self::arguments(arguments)),
-                    false => name.clone(),
-                };
+                let label = tool_label(tool, arguments, verbose);
                 agent.tools.push(Tool { name, label });
             }),
             Event::ToolFinished { agent, tool, .. } => self.with(*agent, |agent| {
                 let name = tool_name(tool);
-                // One that was rejected has never started.
+                // A rejected call never started.
                 if let Some(index) = agent.tools.iter().position(|tool| tool.name == name) {
                     agent.tools.remove(index);
                 }
@@ -119,8 +116,8 @@ impl Board {
         }
     }
 
-    fn with(&mut self, agent: usize, change: impl FnOnce(&mut Agent)) {
-        if let Some(agent) = self.agents.get_mut(agent) {
+    fn with(&mut self, agent: AgentRunId, change: impl FnOnce(&mut Agent)) {
+        if let Some(agent) = self.agents.get_mut(agent.0) {
             change(agent);
         }
     }
@@ -146,17 +143,31 @@ impl Board {
     }
 }
 
-/// A tool's name as it may be shown.
+/// The name of a tool, safe to show and cut.
 pub fn tool_name(tool: &str) -> String {
-    fit::cut(&inline(tool), WIDEST_TOOL).into_owned()
+    fit::cut(&inline(tool), MAX_TOOL).into_owned()
 }
 
-/// An error's message as it may be shown.
+/// The name of a tool and, if verbose, the arguments of the call.
+pub fn tool_label(tool: &str, arguments: &Value, verbose: bool) -> String {
+    let name = tool_name(tool);
+    if verbose { format!("{name} {}", detail(&fit::compact(arguments, MAX_DETAIL))) } else { name }
+}
+
+/// An error message, safe to show and cut.
 pub fn detail(text: &str) -> String {
-    fit::cut(&inline(text), WIDEST_DETAIL).into_owned()
+    fit::cut(&inline(text), MAX_DETAIL).into_owned()
 }
 
-/// A call's arguments as they may be shown.
-pub fn arguments(arguments: &serde_json::Value) -> String {
-    detail(&fit::compact(arguments, WIDEST_DETAIL))
+/// The line about the stop of the run, with the time that tools have left.
+pub fn stopping(reason: &CancelReason, grace: Duration) -> String {
+    let why = words::reason(reason);
+    if grace.is_zero() {
+        return format!("stopping: {why}");
+    }
+    let hint = match reason.kind {
+        CancelKind::Interrupted => " (Ctrl-C again kills them)",
+        _ => "",
+    };
+    format!("stopping: {why}; tools have {} to exit{hint}", words::limit(grace))
 }

@@ -1,18 +1,18 @@
-//! Lines drawn over and over in the same place of a terminal.
+//! Lines that are redrawn in the same place of a terminal.
 
 use std::fmt;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-/// More often than the writer draws, so that no frame is ever held back.
-const MOST_PER_SECOND: u8 = 50;
+/// Above the rate at which the writer draws, so that no frame is held back.
+const MAX_PER_SECOND: u8 = 50;
 
-/// One bar of indicatif's whose message is all the lines: they change together in one write. (A
-/// bar for each would redraw all of them for every one, or be held back by the rate limit.)
+/// One bar of indicatif with all lines as its message, so that they change in one write. With one
+/// bar for each line, every change would redraw all of them or be held back by the rate limit.
 pub struct Drawing {
     term: Box<dyn TermLike>,
     bar: ProgressBar,
-    /// What is on the screen, and how large that was.
+    /// The lines on the screen, and the size of the screen then.
     shown: (Vec<String>, (usize, usize)),
 }
 
@@ -24,8 +24,7 @@ impl fmt::Debug for Drawing {
 
 impl Drawing {
     pub fn new(term: &(impl TermLike + Clone + 'static)) -> Self {
-        let theirs = Box::new(term.clone());
-        let target = ProgressDrawTarget::term_like_with_hz(theirs, MOST_PER_SECOND);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), MAX_PER_SECOND);
         let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
@@ -33,7 +32,7 @@ impl Drawing {
         Self { term: Box::new(term.clone()), bar, shown: (vec![], (0, 0)) }
     }
 
-    /// Columns and lines, asked anew each time: a window can be resized.
+    /// Columns and lines, read each time as a window can be resized.
     pub fn size(&self) -> (usize, usize) {
         (self.term.width().into(), self.term.height().into())
     }
@@ -48,13 +47,13 @@ impl Drawing {
         }
         self.bar.set_message(frame.0.join("\n"));
         self.shown = frame;
-        // The cursor waits after the last column, where the terminal's echo of `^C` would wrap and
-        // leave a line behind that no one clears. A terminal that is gone has nothing to clear.
+        // Otherwise the cursor stays after the last column, where the echo of `^C` would wrap and
+        // leave a line behind. An error means that the terminal has gone.
         let _ = self.term.write_str("\r").and_then(|()| self.term.flush());
     }
 
-    /// Leaves the screen as it was before the first frame; the next one is drawn where the cursor
-    /// is then.
+    /// Restores the screen to its state before the first frame. The next frame is drawn at the
+    /// cursor.
     pub fn clear(&mut self) {
         if !self.shown.0.is_empty() {
             self.bar.finish_and_clear();

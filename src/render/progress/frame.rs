@@ -1,4 +1,4 @@
-//! The board as the lines to draw: a line an agent, or one bar where the terminal is too low.
+//! The board as lines to draw: one for each agent, or one bar if the terminal has too few lines.
 
 use std::time::{Duration, Instant};
 
@@ -8,29 +8,29 @@ use super::board::{Agent, Board, Phase};
 use crate::render::paint::{FAINT, GOOD, Line, PLAIN, STRONG, WARN};
 use crate::render::{fit, words};
 
-/// Lines of the terminal that are left to what was there before.
+/// Lines of the terminal that keep their content.
 const SPARE_LINES: usize = 2;
-/// Narrower than this nothing of use could be shown.
-const LEAST_WIDTH: usize = 8;
-const WIDEST_NAME: usize = 24;
+/// Nothing useful fits into a narrower terminal.
+const MIN_WIDTH: usize = 8;
+const MAX_NAME: usize = 24;
 const TIME_WIDTH: usize = 6;
 const BAR_WIDTH: usize = 20;
 
-/// The lines, none as wide as `width`: a terminal would wrap on its last column.
+/// The lines, all narrower than `width`: a terminal would wrap at its last column.
 pub fn frame(
     board: &Board,
     now: Instant,
     (width, height): (usize, usize),
     colour: bool,
 ) -> Vec<String> {
-    if width < LEAST_WIDTH || height == 0 {
+    if width < MIN_WIDTH || height == 0 {
         return vec![];
     }
     let new_line = || Line::new(width - 1, colour);
     let needed = board.agents.len() + usize::from(board.stopping.is_some());
     let mut lines: Vec<String> = if needed + SPARE_LINES <= height {
         let widest = board.agents.iter().map(|agent| fit::width(&agent.name)).max();
-        let name_width = widest.unwrap_or(0).min(WIDEST_NAME).min(width / 3);
+        let name_width = widest.unwrap_or(0).min(MAX_NAME).min(width / 3);
         board.agents.iter().map(|agent| agent_line(agent, now, name_width, new_line())).collect()
     } else {
         vec![bar(board, now, width, new_line())]
@@ -71,20 +71,20 @@ fn state(agent: &Agent, now: Instant) -> (String, Style) {
         Phase::Waiting => ("waiting".to_owned(), FAINT),
         Phase::Starting => ("starting".to_owned(), PLAIN),
         Phase::Calling { turn } => (format!("model call, turn {turn}"), PLAIN),
-        Phase::Queued { reason } => (format!("waiting for the server ({reason})"), WARN),
+        Phase::Queued { reason } => (format!("queued ({reason})"), WARN),
         Phase::Retrying { until, error } => {
-            // Never 0s while it still waits.
+            // Rounded up: never 0s while it waits.
             let left = until.saturating_duration_since(now) + Duration::from_millis(999);
             (format!("retrying in {}: {error}", clock(left)), WARN)
         }
         Phase::Finished { status, .. } => {
-            let text = format!("{} {}", words::mark(*status), words::agent_status(*status));
+            let text = format!("{} {}", words::mark(*status), words::status(status));
             (text, words::agent_style(*status))
         }
     }
 }
 
-/// `37/200 done, 160 running, 3 failed`, after a bar if there is room for one.
+/// `37/200 done, 160 running, 3 failed`, after a bar if it fits.
 fn bar(board: &Board, now: Instant, width: usize, mut line: Line) -> String {
     let counts = board.counts();
     let all = board.agents.len();
@@ -110,7 +110,7 @@ fn bar(board: &Board, now: Instant, width: usize, mut line: Line) -> String {
     line.finish()
 }
 
-/// Whole seconds: the line changes no more often than it can be read.
+/// Whole seconds, so that the line does not change faster than it can be read.
 fn clock(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds}s"),

@@ -9,10 +9,12 @@ use indicatif::{InMemoryTerm, TermLike};
 use serde_json::json;
 
 use super::board::Board;
+use super::control::{Options, Progress};
+use super::drawing::Drawing;
 use super::frame::frame;
-use super::*;
+use super::writer::Show;
 use crate::render::fit;
-use crate::report::{AgentStatus, CancelKind, CancelReason, Event, ToolStatus, Usage};
+use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, ToolStatus, Usage};
 use crate::text::sanitize;
 
 const PLAIN: Options = Options { draw: false, colour: false, verbose: false, quiet: false };
@@ -37,7 +39,7 @@ impl Write for Kept {
     }
 }
 
-/// A reader that has stopped reading: a write tells that it began, and ends with the test.
+/// A reader that has stopped reading: a write signals that it began, and returns when released.
 struct Stuck {
     began: Sender<()>,
     release: Receiver<()>,
@@ -55,29 +57,33 @@ impl Write for Stuck {
     }
 }
 
-/// One agent's run with everything that can happen in it.
+/// All events in the run of one agent.
 fn events() -> Vec<Event> {
     let tool = "disk_usage".to_owned();
     vec![
-        Event::AgentStarted { agent: 0 },
-        Event::ModelCallStarted { agent: 0, turn: 1 },
+        Event::AgentStarted { agent: AgentRunId(0) },
+        Event::ModelCallStarted { agent: AgentRunId(0), turn: 1 },
         Event::Retrying {
-            agent: 0,
+            agent: AgentRunId(0),
             attempt: 1,
             delay: Duration::from_millis(1200),
             error: "429\u{1b}[2J Too Many\nRequests".into(),
         },
-        Event::Tokens { agent: 0, usage: usage() },
-        Event::ToolStarted { agent: 0, tool: tool.clone(), arguments: json!({"path": "/"}) },
+        Event::Tokens { agent: AgentRunId(0), usage: usage() },
+        Event::ToolStarted {
+            agent: AgentRunId(0),
+            tool: tool.clone(),
+            arguments: json!({"path": "/"}),
+        },
         Event::ToolFinished {
-            agent: 0,
+            agent: AgentRunId(0),
             tool,
             status: ToolStatus::Succeeded,
             duration: Duration::from_millis(12),
         },
         Event::Stopping { reason: CancelKind::Interrupted.into(), grace: Duration::from_secs(2) },
         Event::AgentFinished {
-            agent: 0,
+            agent: AgentRunId(0),
             status: AgentStatus::Failed,
             duration: Duration::from_millis(1900),
             message: Some("no\nanswer".into()),
@@ -96,20 +102,20 @@ fn written(options: Options, last: &str) -> String {
         Progress::launch(&["disk"], options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
     events().into_iter().for_each(|event| sink(event));
-    sink(Event::AgentStarted { agent: 7 });
+    sink(Event::AgentStarted { agent: AgentRunId(7) });
     assert!(progress.finish(last.into()));
-    sink(Event::AgentStarted { agent: 0 });
+    sink(Event::AgentStarted { agent: AgentRunId(0) });
     kept.text()
 }
 
 #[test]
-fn without_a_terminal_there_is_a_line_per_change_of_state() {
+fn without_a_terminal_each_change_of_state_is_a_line() {
     let expected = "\
 disk: started
 disk: retrying in 1.2s (429 Too Many Requests)
 disk: running disk_usage
 disk: disk_usage succeeded in 12ms
-stopping: interrupted; tools have 2s to end (Ctrl-C again kills them)
+stopping: interrupted by Ctrl-C; tools have 2s to exit (Ctrl-C again kills them)
 disk: failed in 1.9s: no answer
 summary
 ";
@@ -124,23 +130,23 @@ fn verbose_adds_model_calls_and_arguments() {
 }
 
 #[test]
-fn quiet_is_silent_but_for_the_last_words() {
+fn quiet_prints_only_the_last_text() {
     let quiet = Options { quiet: true, ..PLAIN };
     assert_eq!(written(quiet, ""), "");
     assert_eq!(written(quiet, "error\n"), "error\n");
 }
 
 #[test]
-fn a_reader_that_stopped_reading_keeps_nobody_waiting() {
+fn a_stuck_reader_does_not_block_the_run() {
     let (began, has_begun) = channel();
     let (_release, release) = channel();
     let stuck = Box::new(Stuck { began, release });
     let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, stuck, None).unwrap();
     let sink = progress.sink();
-    sink(Event::AgentStarted { agent: 0 });
+    sink(Event::AgentStarted { agent: AgentRunId(0) });
     has_begun.recv().unwrap();
     for _ in 0..5000 {
-        sink(Event::AgentStarted { agent: 0 });
+        sink(Event::AgentStarted { agent: AgentRunId(0) });
     }
     let start = Instant::now();
     assert!(!progress.clear());
@@ -149,7 +155,7 @@ fn a_reader_that_stopped_reading_keeps_nobody_waiting() {
 }
 
 #[test]
-fn lines_that_a_slow_reader_missed_are_counted() {
+fn dropped_lines_are_counted() {
     let (began, has_begun) = channel();
     let (release, released) = channel();
     let kept = Kept::default();
@@ -166,57 +172,58 @@ fn lines_that_a_slow_reader_missed_are_counted() {
     let slow = Box::new(Slow(Stuck { began, release: released }, kept.clone()));
     let progress = Progress::launch(&["disk"], PLAIN, Show::Lines, slow, None).unwrap();
     let sink = progress.sink();
-    sink(Event::AgentStarted { agent: 0 });
+    sink(Event::AgentStarted { agent: AgentRunId(0) });
     has_begun.recv().unwrap();
     for _ in 0..20_000 {
-        sink(Event::AgentStarted { agent: 0 });
+        sink(Event::AgentStarted { agent: AgentRunId(0) });
     }
     drop(release);
     assert!(progress.finish(vec![]));
     let text = kept.text();
-    // As many as fit into 256 KiB, and the one that was being written.
+    // The lines that fit into 256 KiB, and the one that was being written.
     let kept = 256 * 1024 / "disk: started\n".len();
     assert_eq!(text.matches("disk: started\n").count(), kept + 1);
-    let left_out = 20_000 - kept;
-    assert!(text.ends_with(&format!("({left_out} lines left out: stderr is too slow)\n")));
+    let dropped = 20_000 - kept;
+    assert!(text.ends_with(&format!("({dropped} lines dropped: stderr is too slow)\n")));
 }
 
 #[test]
-fn a_stderr_that_is_closed_is_no_obstacle() {
+fn a_closed_stderr_does_not_block_the_end() {
     let (began, _) = channel();
     let (release, released) = channel();
     drop(release);
     let closed = Box::new(Stuck { began, release: released });
     let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, closed, None).unwrap();
-    progress.sink()(Event::AgentStarted { agent: 0 });
+    progress.sink()(Event::AgentStarted { agent: AgentRunId(0) });
     assert!(progress.clear());
     assert!(!progress.finish(b"summary".to_vec()));
 }
 
-/// Four agents: one at a tool, one waiting for another try, one done, one waiting.
+/// Four agents: one runs a tool, one waits for a retry, one is done, one waits.
 fn busy_board(now: Instant) -> Board {
     let mut board = Board::new(&["disk", "net", "名前\u{1b}[2J", "summary"], false);
     let start = now - Duration::from_secs(65);
     for agent in 0..3 {
-        board.apply(&Event::AgentStarted { agent }, start);
+        board.apply(&Event::AgentStarted { agent: AgentRunId(agent) }, start);
     }
-    board.apply(&Event::Tokens { agent: 0, usage: usage() }, start);
+    board.apply(&Event::Tokens { agent: AgentRunId(0), usage: usage() }, start);
     for tool in ["disk_usage", "du\u{1b}[2J\n", "df"] {
         let tool = tool.to_owned();
-        board.apply(&Event::ToolStarted { agent: 0, tool, arguments: json!({}) }, start);
+        board
+            .apply(&Event::ToolStarted { agent: AgentRunId(0), tool, arguments: json!({}) }, start);
     }
     let status = ToolStatus::Succeeded;
     let duration = Duration::from_millis(1);
     for tool in ["disk_usage", "never started"] {
         let tool = tool.to_owned();
-        board.apply(&Event::ToolFinished { agent: 0, tool, status, duration }, start);
+        board.apply(&Event::ToolFinished { agent: AgentRunId(0), tool, status, duration }, start);
     }
     let delay = Duration::from_millis(1200);
     let error = "429 Too Many Requests".to_owned();
-    board.apply(&Event::Retrying { agent: 1, attempt: 1, delay, error }, now);
+    board.apply(&Event::Retrying { agent: AgentRunId(1), attempt: 1, delay, error }, now);
     let status = AgentStatus::Succeeded;
     let duration = Duration::from_millis(1234);
-    let finished = Event::AgentFinished { agent: 2, status, duration, message: None };
+    let finished = Event::AgentFinished { agent: AgentRunId(2), status, duration, message: None };
     board.apply(&finished, now);
     board
 }
@@ -240,7 +247,7 @@ fn a_frame_has_a_line_per_agent() {
 }
 
 #[test]
-fn a_low_terminal_gets_one_bar() {
+fn a_low_terminal_shows_one_bar() {
     let now = Instant::now() + Duration::from_secs(100);
     let board = busy_board(now);
     let expected = ["█████░░░░░░░░░░░░░░░ 1/4 done, 2 running, 1 waiting  1m05s"];
@@ -251,7 +258,7 @@ fn a_low_terminal_gets_one_bar() {
 }
 
 #[test]
-fn frames_fit_whatever_the_size() {
+fn frames_fit_every_width() {
     let now = Instant::now() + Duration::from_secs(100);
     let mut board = busy_board(now);
     let reason = CancelKind::Timeout.into();
@@ -267,7 +274,7 @@ fn frames_fit_whatever_the_size() {
 }
 
 #[test]
-fn what_was_drawn_is_gone_afterwards() {
+fn clearing_removes_all_that_was_drawn() {
     let term = InMemoryTerm::new(24, 40);
     term.write_line("$ crew run").unwrap();
     let mut drawing = Drawing::new(&term);
@@ -275,7 +282,7 @@ fn what_was_drawn_is_gone_afterwards() {
     let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
     drawing.draw(lines(&["disk  1s", "名前  2s"]), (40, 24));
     assert_eq!(term.contents(), "$ crew run\ndisk  1s\n名前  2s");
-    // What a terminal echoes for a Ctrl-C.
+    // The echo of Ctrl-C.
     term.write_str("^C").unwrap();
     drawing.draw(lines(&["disk  1s", "名前  2s", "stopping"]), (40, 24));
     assert_eq!(term.contents(), "$ crew run\ndisk  1s\n名前  2s\nstopping");
@@ -298,8 +305,8 @@ fn a_run_is_drawn_and_then_cleared() {
     let mut progress =
         Progress::launch(&["disk"], options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
-    sink(Event::AgentStarted { agent: 0 });
-    sink(Event::ModelCallStarted { agent: 0, turn: 3 });
+    sink(Event::AgentStarted { agent: AgentRunId(0) });
+    sink(Event::ModelCallStarted { agent: AgentRunId(0), turn: 3 });
     let start = Instant::now();
     while !term.contents().contains("model call, turn 3") {
         assert!(start.elapsed() < Duration::from_secs(10), "{}", term.contents());

@@ -1,8 +1,8 @@
-//! The one thread that writes to stderr, and what it shares with the rest of crew.
+//! The thread that alone writes to stderr, and the state it shares with the rest of crew.
 //!
-//! A lock and two conditions rather than a channel: an order to end must get through however many
-//! lines are queued, and the state of the agents must not depend on what was written of it. The
-//! lock is never held while anything is written.
+//! A lock and two conditions instead of a channel: the order to end must arrive however many lines
+//! are queued, and the state of the agents must not depend on how much of it was written. The lock
+//! is never held during a write.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,18 +17,19 @@ use super::board::Board;
 use super::drawing::Drawing;
 use super::frame::frame;
 
-/// Bytes of lines that wait to be written; what goes over is counted.
-const MOST_WAITING: usize = 256 * 1024;
-/// How long a line may wait for others, so that the changes of a thousand agents do not wake the
-/// thread a thousand times.
+/// Bytes of queued lines. Further lines are dropped and counted.
+const MAX_QUEUED: usize = 256 * 1024;
+/// How long a line waits for others, so that the events of a thousand agents do not wake the thread
+/// a thousand times.
 const GATHER: Duration = Duration::from_millis(5);
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
-/// How long one write may take before stderr is given up on.
-const PATIENCE: Duration = Duration::from_millis(200);
-/// How long it may take in all, however steadily it drips.
-const LONGEST: Duration = Duration::from_secs(5);
-/// Bytes written at once, in whole lines if they fit: the smaller, the sooner it is seen that a slow reader still reads.
+/// How long one write may take before crew stops waiting for stderr.
+const MAX_WRITE: Duration = Duration::from_millis(200);
+/// How long all writes may take together, however steadily the reader reads.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of one write, in whole lines where they fit. The smaller it is, the sooner crew sees that
+/// a slow reader still reads.
 const CHUNK: usize = 1024;
 
 #[derive(Debug)]
@@ -42,9 +43,9 @@ pub enum Show {
 pub struct Shared {
     state: Mutex<State>,
     colour: bool,
-    /// Something for the writer to do.
+    /// There is work for the writer.
     wake: Condvar,
-    /// The writer got something done.
+    /// The writer has made progress.
     done: Condvar,
 }
 
@@ -53,15 +54,15 @@ struct State {
     board: Board,
     /// Whole lines.
     lines: String,
-    left_out: u64,
-    /// Nothing else is shown while the answer to a question is awaited.
+    dropped: u64,
+    /// A question is open: nothing else is shown.
     asking: bool,
     prompts: VecDeque<Prompt>,
     order: Order,
     cleared: bool,
-    /// `Some(true)`: all of it was written.
+    /// Whether everything was written, once the thread has ended.
     ended: Option<bool>,
-    /// When the write that is under way began.
+    /// When the current write began.
     writing_since: Option<Instant>,
 }
 
@@ -77,7 +78,7 @@ impl Shared {
         let state = State {
             board,
             lines: String::new(),
-            left_out: 0,
+            dropped: 0,
             asking: false,
             prompts: VecDeque::new(),
             order: Order::Show,
@@ -89,22 +90,22 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked has left a board that is at worst out of date.
+        // After a panic the board is at worst out of date.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `change` bring the board up to date; the line it may yield is queued.
-    pub fn note(&self, change: impl FnOnce(&mut Board) -> Option<String>) {
+    /// Updates the board with `change` and queues the line that it returns.
+    pub fn update(&self, change: impl FnOnce(&mut Board) -> Option<String>) {
         let mut state = self.lock();
         if state.order != Order::Show {
             return;
         }
         let Some(line) = change(&mut state.board) else { return };
-        if state.lines.len() + line.len() >= MOST_WAITING {
-            state.left_out += 1;
+        if state.lines.len() + line.len() >= MAX_QUEUED {
+            state.dropped += 1;
             return;
         }
-        // The writer takes all there is: if there are any, it has been woken for them.
+        // The writer takes all lines: if there are any, it is already awake.
         if state.lines.is_empty() {
             self.wake.notify_one();
         }
@@ -112,7 +113,7 @@ impl Shared {
         state.lines.push('\n');
     }
 
-    /// Queues what belongs to a question, which goes before all lines.
+    /// Queues a prompt, which is written before all lines.
     pub fn prompt(&self, prompt: Prompt, asking: bool) {
         let mut state = self.lock();
         state.asking = asking;
@@ -141,8 +142,8 @@ impl Shared {
         self.wait(|state| state.ended)
     }
 
-    /// Until `reached` knows the outcome, or stderr turns out to be stuck. A writer that is not
-    /// writing is only short of processor time.
+    /// Waits until `reached` returns the outcome, or stderr is stuck. A writer that is not writing
+    /// only lacks processor time.
     fn wait(&self, reached: impl Fn(&State) -> Option<bool>) -> bool {
         let start = Instant::now();
         let mut state = self.lock();
@@ -150,9 +151,8 @@ impl Shared {
             if let Some(outcome) = reached(&state) {
                 return outcome;
             }
-            let longest = start + LONGEST;
-            let deadline =
-                state.writing_since.map_or(longest, |since| longest.min(since + PATIENCE));
+            let last = start + MAX_WAIT;
+            let deadline = state.writing_since.map_or(last, |since| last.min(since + MAX_WRITE));
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -162,38 +162,38 @@ impl Shared {
         }
     }
 
-    /// Every write goes through here, so that one that does not end is noticed.
+    /// Does a write and records how long it takes, so that a stuck one is noticed.
     fn writing<T>(&self, write: impl FnOnce() -> T) -> T {
-        self.tell(|state| state.writing_since = Some(Instant::now()));
+        self.change(|state| state.writing_since = Some(Instant::now()));
         let written = write();
-        self.tell(|state| state.writing_since = None);
+        self.change(|state| state.writing_since = None);
         written
     }
 
-    fn tell(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
         self.done.notify_all();
     }
 }
 
-/// What is written where questions are asked.
+/// Text on the terminal for questions.
 #[derive(Debug)]
 pub struct Prompt {
     pub text: String,
-    /// Is told that it can be read.
+    /// Signalled once the text is on the screen.
     pub shown: Option<oneshot::Sender<()>>,
 }
 
-/// What there is to do.
+/// The work of one round.
 struct Work {
     prompts: VecDeque<Prompt>,
     lines: String,
-    left_out: u64,
+    dropped: u64,
     frame: Option<Vec<String>>,
     order: Order,
 }
 
-/// Until the order to end. Questions go to `terminal`.
+/// Writes until the order to end. Prompts go to `terminal`.
 pub fn run(
     shared: &Shared,
     mut show: Show,
@@ -207,14 +207,14 @@ pub fn run(
             Show::Nothing | Show::Lines => None,
         };
         let work = next(shared, size);
-        let stays = !work.lines.is_empty() || !work.prompts.is_empty();
-        if let (Show::Drawn(drawing), true) = (&mut show, stays) {
-            // It is above what is drawn next.
+        let has_text = !work.lines.is_empty() || !work.prompts.is_empty();
+        if let (Show::Drawn(drawing), true) = (&mut show, has_text) {
+            // The text stays on the screen, above the next frame.
             shared.writing(|| drawing.clear());
         }
         work.prompts.into_iter().for_each(|prompt| write_prompt(shared, &mut terminal, prompt));
-        // A stderr that is closed is not tried again for every line.
-        gone = gone || write_lines(shared, &mut out, &work.lines, work.left_out).is_err();
+        // Once stderr is closed, lines are not tried again.
+        gone = gone || write_lines(shared, &mut out, &work.lines, work.dropped).is_err();
         if let (Show::Drawn(drawing), Some(frame), Some(size)) = (&mut show, work.frame, size) {
             shared.writing(|| drawing.draw(frame, size));
         }
@@ -224,15 +224,15 @@ pub fn run(
         if let Show::Drawn(drawing) = &mut show {
             shared.writing(|| drawing.clear());
         }
-        shared.tell(|state| state.cleared = true);
+        shared.change(|state| state.cleared = true);
         if let Order::End(last) = work.order {
             let all = write_chunks(shared, &mut out, &last).is_ok();
-            return shared.tell(|state| state.ended = Some(all));
+            return shared.change(|state| state.ended = Some(all));
         }
     }
 }
 
-/// Waits for something to do; with a terminal of `size` to draw on, that is the next frame.
+/// Waits for work; with a terminal of `size` to draw on, at most until the next frame.
 fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
     let idle = |state: &mut State| {
         let due = match &state.order {
@@ -263,31 +263,26 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
     };
     let prompts = mem::take(&mut state.prompts);
     if state.asking && order == Order::Show {
-        return Work { prompts, lines: String::new(), left_out: 0, frame: None, order };
+        return Work { prompts, lines: String::new(), dropped: 0, frame: None, order };
     }
     let frame = match (size, &order) {
         (Some(size), Order::Show) => Some(frame(&state.board, Instant::now(), size, shared.colour)),
         _ => None,
     };
-    let left_out = mem::take(&mut state.left_out);
-    Work { prompts, lines: mem::take(&mut state.lines), left_out, frame, order }
+    let dropped = mem::take(&mut state.dropped);
+    Work { prompts, lines: mem::take(&mut state.lines), dropped, frame, order }
 }
 
-fn write_lines(
-    shared: &Shared,
-    out: &mut impl Write,
-    lines: &str,
-    left_out: u64,
-) -> io::Result<()> {
+fn write_lines(shared: &Shared, out: &mut impl Write, lines: &str, dropped: u64) -> io::Result<()> {
     write_chunks(shared, out, lines.as_bytes())?;
-    if left_out > 0 {
-        let note = format!("({left_out} lines left out: stderr is too slow)\n");
+    if dropped > 0 {
+        let note = format!("({dropped} lines dropped: stderr is too slow)\n");
         write_chunks(shared, out, note.as_bytes())?;
     }
     Ok(())
 }
 
-/// Whoever waits for a question that cannot be shown learns it.
+/// If the prompt cannot be shown, the drop of `shown` signals that.
 fn write_prompt(shared: &Shared, terminal: &mut Option<File>, prompt: Prompt) {
     let Some(terminal) = terminal else { return };
     let written = write_chunks(shared, terminal, prompt.text.as_bytes());
@@ -298,8 +293,8 @@ fn write_prompt(shared: &Shared, terminal: &mut Option<File>, prompt: Prompt) {
 
 fn write_chunks(shared: &Shared, out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let most = bytes.len().min(CHUNK);
-        let end = bytes[..most].iter().rposition(|byte| *byte == b'\n').map_or(most, |at| at + 1);
+        let max = bytes.len().min(CHUNK);
+        let end = bytes[..max].iter().rposition(|byte| *byte == b'\n').map_or(max, |at| at + 1);
         let (chunk, rest) = bytes.split_at(end);
         shared.writing(|| out.write_all(chunk).and_then(|()| out.flush()))?;
         bytes = rest;

@@ -1,10 +1,9 @@
-//! The connections of all HTTP tools of a run, made to no address that the file did not mean.
+//! The connections of all HTTP tools of a run, limited to addresses that the crew file allows.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url};
@@ -14,28 +13,27 @@ use crate::net::SetupError;
 use crate::plan::hosts::{Hosts, check_address};
 use crate::plan::{CrewPlan, ToolKind};
 
-/// One pool of connections for all tools that may connect to the same addresses.
+/// The HTTP clients of a run. Tools that may connect to the same addresses share one pool.
 #[derive(Debug, Default)]
 pub struct HttpClients {
     pools: Vec<Pool>,
-    cancelled: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Pool {
-    /// Special addresses that may be connected to.
+    /// The special addresses, such as link-local ones, that the file allows.
     listed: BTreeSet<IpAddr>,
-    /// Where these tools may go.
+    /// The hosts of these tools.
     hosts: Vec<String>,
     plain: OnceLock<Result<Client, SetupError>>,
     encrypted: OnceLock<Result<Client, SetupError>>,
 }
 
 impl HttpClients {
-    /// For the tools of a plan. Asks no server anything.
+    /// Creates the clients for the tools of a plan, without connecting to any server.
     ///
     /// # Errors
-    /// A proxy or the certificates that a tool needs cannot be used.
+    /// A proxy or the certificates that a tool needs are unusable.
     pub fn connect(plan: &CrewPlan) -> Result<Self, SetupError> {
         let mut clients = Self::default();
         for tool in plan.tools() {
@@ -48,43 +46,30 @@ impl HttpClients {
             pool.hosts.extend(http.hosts.iter().map(ToString::to_string));
         }
         for tool in plan.tools() {
-            // What will not be asked needs no certificates.
+            // A tool that `--offline` rejects needs no certificates.
             if let ToolKind::Http(http) = &tool.kind
                 && !http.hosts.is_out_of_reach()
             {
-                clients.client(&http.hosts, &http.origin)?;
+                clients.get(&http.hosts, &http.origin)?;
             }
         }
         Ok(clients)
     }
 
-    /// The client for a request of a tool with these hosts.
+    /// The client for a request to `url`, of a tool with these hosts.
     ///
     /// # Errors
-    /// There is none, as a message for the model.
-    pub fn of(&self, hosts: &Hosts, url: &Url) -> Result<Client, String> {
-        self.client(hosts, url).map_err(|error| error.to_string())
-    }
-
-    fn client(&self, hosts: &Hosts, url: &Url) -> Result<Client, SetupError> {
+    /// A proxy or the certificates are unusable.
+    pub fn get(&self, hosts: &Hosts, url: &Url) -> Result<Client, SetupError> {
         let pool = self.pools.iter().find(|pool| pool.listed == hosts.listed);
-        let pool = pool.ok_or_else(|| SetupError("no client was set up for it".to_owned()))?;
-        // Loading certificates takes milliseconds, and fails where there are none: only for those
-        // who need them.
+        let pool = pool.ok_or_else(|| SetupError("no HTTP client was set up".to_owned()))?;
+        // Only https needs certificates: loading them takes milliseconds, and fails on systems
+        // without any.
         let client = match url.scheme() {
             "https" => &pool.encrypted,
             _ => &pool.plain,
         };
         client.get_or_init(|| pool.build(url.scheme())).clone()
-    }
-
-    /// A request was dropped because its agent or the run is being stopped.
-    pub fn count_cancelled(&self) {
-        self.cancelled.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub fn cancelled(&self) -> u64 {
-        self.cancelled.load(Ordering::Relaxed)
     }
 }
 
@@ -97,22 +82,22 @@ impl Pool {
         let urls =
             self.hosts.iter().filter_map(|host| Url::parse(&format!("{scheme}://{host}/")).ok());
         let builder = net::builder(&urls.collect::<Vec<_>>())?;
-        net::build(builder.dns_resolver(Guarded { listed: self.listed.clone() }))
+        net::build(builder.dns_resolver(CheckedResolver { listed: self.listed.clone() }))
     }
 }
 
-/// Looks names up and hands out only what may be connected to. The connection goes to exactly
-/// that: nobody looks the name up again.
+/// Resolves names to allowed addresses only. The connection uses these addresses: the name is not
+/// resolved again.
 #[derive(Debug)]
-struct Guarded {
+struct CheckedResolver {
     listed: BTreeSet<IpAddr>,
 }
 
-impl Resolve for Guarded {
+impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let listed = self.listed.clone();
         Box::pin(async move {
-            // The port is that of the URL, whatever stands here.
+            // The client replaces the port with the URL's.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let addresses = allowed(name.as_str(), found, &listed)?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
@@ -125,15 +110,15 @@ fn allowed(
     mut found: Vec<SocketAddr>,
     listed: &BTreeSet<IpAddr>,
 ) -> io::Result<Vec<SocketAddr>> {
-    let mut refused = None;
+    let mut rejected = None;
     found.retain(|address| match check_address(address.ip(), listed) {
         Ok(()) => true,
         Err(what) => {
-            refused = Some(format!("{name} is at {}, {what}", address.ip()));
+            rejected = Some(format!("{name} resolves to {}, {what}", address.ip()));
             false
         }
     });
-    match refused {
+    match rejected {
         Some(message) if found.is_empty() => Err(io::Error::other(message)),
         _ => Ok(found),
     }
@@ -146,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_does_not_lead_to_a_special_address() {
+    fn a_name_does_not_resolve_to_a_special_address() {
         let at = |address: &str| SocketAddr::new(address.parse().unwrap(), 0);
         let none = BTreeSet::new();
         let kept = allowed("h", vec![at("169.254.169.254"), at("10.0.0.1")], &none);
@@ -159,9 +144,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_local_host_is_found() {
-        let guarded = Guarded { listed: BTreeSet::new() };
-        let mut found = guarded.resolve("localhost".parse().unwrap()).await.unwrap();
+    async fn localhost_resolves_to_loopback_addresses() {
+        let resolver = CheckedResolver { listed: BTreeSet::new() };
+        let mut found = resolver.resolve("localhost".parse().unwrap()).await.unwrap();
         assert!(found.all(|address| address.ip().is_loopback()));
     }
 }

@@ -1,4 +1,4 @@
-//! Where a redirect may lead, and what is taken along.
+//! Redirects: which targets are allowed, and which parts of the request go there.
 
 use reqwest::header::{
     ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
@@ -8,66 +8,71 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::request::Request;
 use crate::plan::hosts::{Host, Hosts};
 
-/// Headers that another host may see. Any other of the file's may be a credential.
-const HARMLESS: [HeaderName; 3] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE];
+/// The headers that are sent to another host. Any other may be a credential.
+const SAFE_HEADERS: [HeaderName; 3] = [ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE];
 
-/// Makes of the request the one that a redirect asks for. False if the response is none.
+/// Returns the request that a redirect asks for, or `None` if the response is not a redirect.
 ///
 /// # Errors
-/// Why the redirect is not followed.
-pub fn follow(request: &mut Request, response: &Response, hosts: &Hosts) -> Result<bool, String> {
+/// Why crew does not follow the redirect.
+pub fn next_request(
+    request: &Request,
+    response: &Response,
+    hosts: &Hosts,
+) -> Result<Option<Request>, String> {
     let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
-    let Some((becomes_get, location)) = asked(&request.method, response.status()).zip(location)
+    let Some((method, location)) = next_method(&request.method, response.status()).zip(location)
     else {
-        return Ok(false);
+        return Ok(None);
     };
-    let target = request.url.join(&String::from_utf8_lossy(location)).ok();
-    let target = target.ok_or("it redirects to what is no address")?;
-    let same_host = allow(&request.url, &target, hosts)?;
-    if becomes_get {
-        request.method = Method::GET;
-        request.body = None;
-        request.headers.remove(CONTENT_TYPE);
+    let target = request.url.join(&String::from_utf8_lossy(location));
+    let target = target.map_err(|_| "it redirects to an invalid URL")?;
+    check_target(&request.url, &target, hosts)?;
+    let mut next = request.clone();
+    if method != request.method {
+        next.body = None;
+        next.headers.remove(CONTENT_TYPE);
     }
-    if !same_host {
-        if !request.method.is_safe() {
-            let (method, host) = (&request.method, Host::of(&target));
-            return Err(format!("it redirects to {host}: a {method} is not repeated elsewhere"));
+    if !is_same_host(&request.url, &target) {
+        if !method.is_safe() {
+            let host = Host::of(&target);
+            return Err(format!("it redirects to {host}; crew does not repeat a {method} there"));
         }
-        request.headers = harmless(&request.headers);
+        next.headers = safe_headers(&next.headers);
     }
-    request.url = target;
-    Ok(true)
+    Ok(Some(Request { method, url: target, ..next }))
 }
 
-/// Whether it is a redirect, and if so whether its request is a GET whatever this one was: as
-/// browsers do it.
-fn asked(method: &Method, status: StatusCode) -> Option<bool> {
-    match status.as_u16() {
-        301 | 302 => Some(*method == Method::POST),
-        303 => Some(!matches!(*method, Method::GET | Method::HEAD)),
-        307 | 308 => Some(false),
-        _ => None,
-    }
+/// The method after a redirect, as browsers choose it; `None` if the status is not a redirect.
+fn next_method(method: &Method, status: StatusCode) -> Option<Method> {
+    let becomes_get = match status.as_u16() {
+        301 | 302 => *method == Method::POST,
+        303 => *method != Method::HEAD,
+        307 | 308 => false,
+        _ => return None,
+    };
+    Some(if becomes_get { Method::GET } else { method.clone() })
 }
 
-/// Whether it is the same host, if it may be asked at all.
-fn allow(from: &Url, target: &Url, hosts: &Hosts) -> Result<bool, String> {
+fn check_target(from: &Url, target: &Url, hosts: &Hosts) -> Result<(), String> {
     match (from.scheme(), target.scheme()) {
         ("https", "http") => return Err("it redirects from https to http".to_owned()),
         (_, "http" | "https") => {}
-        _ => return Err("it redirects to neither http nor https".to_owned()),
+        _ => return Err("it redirects to a URL that is neither http nor https".to_owned()),
     }
     if !target.username().is_empty() || target.password().is_some() {
-        return Err("it redirects to an address with a password".to_owned());
+        return Err("it redirects to a URL with a password".to_owned());
     }
-    hosts.permit(target).map_err(|why| format!("it redirects to {why}"))?;
-    // From http to https on their usual ports it is the same one, too.
-    Ok(Host::of(from) == Host::of(target))
+    hosts.permit(target).map_err(|why| format!("it redirects to {why}"))
 }
 
-fn harmless(headers: &HeaderMap) -> HeaderMap {
-    let kept = headers.iter().filter(|(name, _)| HARMLESS.contains(name));
+/// A redirect from http to https on the default ports stays on its host.
+fn is_same_host(from: &Url, target: &Url) -> bool {
+    Host::of(from) == Host::of(target)
+}
+
+fn safe_headers(headers: &HeaderMap) -> HeaderMap {
+    let kept = headers.iter().filter(|(name, _)| SAFE_HEADERS.contains(name));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
@@ -79,26 +84,26 @@ mod tests {
 
     #[test]
     fn methods_change_as_in_a_browser() {
-        for (method, status, becomes_get) in [
-            (Method::POST, 301, Some(true)),
-            (Method::POST, 302, Some(true)),
-            (Method::PUT, 302, Some(false)),
-            (Method::GET, 302, Some(false)),
-            (Method::PUT, 303, Some(true)),
-            (Method::HEAD, 303, Some(false)),
-            (Method::POST, 307, Some(false)),
-            (Method::DELETE, 308, Some(false)),
+        for (method, status, next) in [
+            (Method::POST, 301, Some(Method::GET)),
+            (Method::POST, 302, Some(Method::GET)),
+            (Method::PUT, 302, Some(Method::PUT)),
+            (Method::GET, 302, Some(Method::GET)),
+            (Method::PUT, 303, Some(Method::GET)),
+            (Method::HEAD, 303, Some(Method::HEAD)),
+            (Method::POST, 307, Some(Method::POST)),
+            (Method::DELETE, 308, Some(Method::DELETE)),
             (Method::GET, 300, None),
             (Method::GET, 304, None),
             (Method::GET, 200, None),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(asked(&method, status), becomes_get, "{method} {status}");
+            assert_eq!(next_method(&method, status), next, "{method} {status}");
         }
     }
 
     #[test]
-    fn a_redirect_stays_where_the_file_allows_it() {
+    fn redirects_are_limited_to_allowed_hosts() {
         let url = |text: &str| Url::parse(text).unwrap();
         let more = vec![Host::parse("cdn.example").unwrap()];
         let hosts = Hosts::new(Host::of(&url("https://a.example/")), more, false);
@@ -114,8 +119,9 @@ mod tests {
             ("http://a.example/", "http://169.254.169.254/", Err("a link-local address")),
             ("http://a.example/", "http://[::ffff:a9fe:a9fe]/", Err("a link-local address")),
         ] {
-            match (allow(&url(from), &url(target), &hosts), verdict) {
-                (Ok(same), Ok(expected)) => assert_eq!(same, expected, "{target}"),
+            let (from, target) = (url(from), url(target));
+            match (check_target(&from, &target, &hosts), verdict) {
+                (Ok(()), Ok(same)) => assert_eq!(is_same_host(&from, &target), same, "{target}"),
                 (Err(why), Err(expected)) => assert!(why.contains(expected), "{target}: {why}"),
                 (found, _) => panic!("{target}: {found:?}"),
             }

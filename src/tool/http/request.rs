@@ -1,19 +1,18 @@
-//! From a checked tool call to the request, each argument in its place.
+//! The request of a tool call, made from the tool's templates and the call's arguments.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::plan::hosts::Host;
 use crate::plan::{BodyPlan, HttpPlan, is_dots};
-use crate::template::{Template, TemplateError, tool_context};
-use crate::tool::ToolContext;
+use crate::template::{Template, TemplateError};
+use crate::tool::context::CallInput;
 
-/// Bytes of an address. Servers take far less.
-const LONGEST_URL: usize = 32 << 10;
+/// Bytes of a URL. Servers accept far fewer.
+const MAX_URL: usize = 32 << 10;
 
-/// A request that may be sent again, elsewhere.
-#[derive(Debug)]
+/// A request that can be repeated after a redirect.
+#[derive(Debug, Clone)]
 pub struct Request {
     pub method: Method,
     pub url: Url,
@@ -28,23 +27,15 @@ impl Request {
         *request.body_mut() = self.body.clone().map(Into::into);
         request
     }
-
-    pub fn host(&self) -> Host {
-        Host::of(&self.url)
-    }
 }
 
+/// Makes the request of a call.
+///
 /// # Errors
-/// A template that cannot be filled in, or a value that does not fit its place, as a message for
-/// the model.
-pub fn fill(
-    plan: &HttpPlan,
-    arguments: &Value,
-    context: &ToolContext<'_>,
-) -> Result<Request, String> {
-    let empty = Map::new();
-    let arguments = arguments.as_object().unwrap_or(&empty);
-    let values = tool_context(context.input, context.vars, arguments);
+/// A template that cannot be rendered, or a value that is not allowed in its place. The message is
+/// for the model.
+pub fn fill(plan: &HttpPlan, input: &CallInput<'_>) -> Result<Request, String> {
+    let values = input.template_values();
     let text = |error: TemplateError| error.to_string();
     let mut url = plan.origin.clone();
     url.set_path(&path(&plan.path, &values)?);
@@ -54,8 +45,8 @@ pub fn fill(
             query.append_pair(name, &template.render(values.clone()).map_err(text)?);
         }
     }
-    if url.as_str().len() > LONGEST_URL {
-        return Err(format!("the address would be longer than {} KiB", LONGEST_URL >> 10));
+    if url.as_str().len() > MAX_URL {
+        return Err(format!("the URL is longer than {} KiB", MAX_URL >> 10));
     }
     let mut headers = HeaderMap::new();
     let body = match &plan.body {
@@ -67,9 +58,9 @@ pub fn fill(
     };
     for header in &plan.headers {
         let value = header.value.render(values.clone()).map_err(text)?;
-        // No word of the value: it may hold a secret.
+        // The value may hold a secret, so the message does not show it.
         let mut value = HeaderValue::from_str(&value).map_err(|_| {
-            format!("the header {} would have characters that HTTP does not allow", header.name)
+            format!("the header {} contains characters that HTTP does not allow", header.name)
         })?;
         value.set_sensitive(true);
         headers.insert(header.name.clone(), value);
@@ -77,16 +68,16 @@ pub fn fill(
     Ok(Request { method: plan.method.clone(), url, headers, body })
 }
 
-/// Segment by segment: what fills one can neither end it nor lead out of it.
+/// Renders segment by segment, so that no value can end its segment or leave the path.
 fn path(segments: &[Template], values: &minijinja::Value) -> Result<String, String> {
     let mut path = String::new();
     for template in segments {
         let segment = template.render_encoded(values.clone()).map_err(|error| error.to_string())?;
         if is_dots(&segment) {
-            return Err(format!("a part of the address would be {segment} alone"));
+            return Err(format!("{segment} is not allowed as a path segment"));
         }
         if segment.is_empty() && !template.is_literal() {
-            return Err("a part of the address would be empty".to_owned());
+            return Err("a path segment is empty".to_owned());
         }
         path.push('/');
         path.push_str(&segment);

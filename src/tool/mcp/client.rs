@@ -1,4 +1,4 @@
-//! What crew answers when a server asks it something.
+//! crew's responses to requests from a server.
 
 use std::path::PathBuf;
 
@@ -11,16 +11,16 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, RoleClient};
 
-/// It names the folders that the file gives this server and answers pings; what it has not offered
-/// (sampling, elicitation) the SDK refuses.
+/// Answers pings and requests for roots. The SDK rejects everything that this client does not
+/// declare, such as sampling and elicitation.
 #[derive(Debug)]
 pub struct Client {
     roots: Vec<String>,
 }
 
 impl Client {
-    /// `folders`: absolute paths. With none it does not say that it has any: there are servers that
-    /// take what they are told in place of the folders in their arguments.
+    /// `folders` are absolute paths. Without any, the client does not declare support for roots:
+    /// some servers use roots in place of the folders in their arguments.
     pub fn new(folders: &[PathBuf]) -> Self {
         let roots = folders.iter().filter_map(|folder| Url::from_file_path(folder).ok());
         Self { roots: roots.map(Into::into).collect() }

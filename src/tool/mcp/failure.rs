@@ -1,125 +1,145 @@
-//! Why a server could not be asked, in words that name neither its path nor a secret.
+//! Failures of MCP servers, described without the server's path and without secrets.
 
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 
+use reqwest::StatusCode;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
-use crate::net;
-use crate::text::HeadTail;
+use crate::net::innermost;
+use crate::text::{Excerpt, HeadTail};
+use crate::tool::http::status_line;
 
-/// Bytes of a message that a server had a part in.
-const LONGEST_MESSAGE: usize = 2000;
+/// Bytes of a message that may quote the server.
+const MAX_MESSAGE: usize = 2000;
 
-/// What is wrong with a server, in words that go after its name. Some of them can be the server's own, so
-/// nothing is ever looked for in them.
-#[derive(Debug, Clone)]
-pub enum Trouble {
-    /// It ended: at what time, and how.
-    Ended(&'static str, String),
-    Other(String),
+/// The reason a server cannot be used, displayed as the rest of a sentence that begins with the
+/// server's name.
+#[derive(Debug, Clone, Default)]
+pub struct ServerFailure {
+    /// `None`: the connection closed. The message may quote the server.
+    pub message: Option<String>,
+    pub phase: Phase,
+    /// The exit status of the server's process, in words.
+    pub exit: Option<String>,
+    /// The last lines that the server wrote to stderr.
+    pub stderr: String,
+    /// The last lines that it printed to stdout in place of messages.
+    pub stdout: String,
 }
 
-impl Trouble {
-    pub const ENDED: Self = Self::Ended("", String::new());
-
-    /// With something more to be said of it.
-    pub fn and(self, more: &str) -> Self {
-        match self {
-            Self::Ended(when, how) => Self::Ended(when, how + more),
-            Self::Other(words) => Self::Other(words + more),
-        }
-    }
-
-    /// The same, when a call was waiting for its result.
-    pub fn in_mid_call(&self) -> String {
-        match self {
-            Self::Ended(_, how) => format!("ended in mid-call{how}"),
-            Self::Other(words) => words.clone(),
-        }
-    }
+/// What a server was doing when its connection closed.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Phase {
+    #[default]
+    Running,
+    Starting,
+    Call,
 }
 
-impl From<String> for Trouble {
-    fn from(words: String) -> Self {
-        Self::Other(words)
+impl ServerFailure {
+    /// A connection that closed.
+    pub fn closed(phase: Phase) -> Self {
+        Self { phase, ..Self::default() }
     }
 }
 
-impl Display for Trouble {
+impl From<String> for ServerFailure {
+    fn from(message: String) -> Self {
+        Self { message: Some(message), ..Self::default() }
+    }
+}
+
+impl Display for ServerFailure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(when, how) => write!(f, "ended{when}{how}"),
-            Self::Other(words) => f.write_str(words),
+        match &self.message {
+            Some(message) => f.write_str(message)?,
+            None => {
+                let event = if self.exit.is_some() { "exited" } else { "closed the connection" };
+                let phase = match self.phase {
+                    Phase::Running => "",
+                    Phase::Starting => " while starting",
+                    Phase::Call => " during the call",
+                };
+                write!(f, "{event}{phase}")?;
+            }
         }
+        if let Some(exit) = &self.exit {
+            write!(f, " ({exit})")?;
+        }
+        if !self.stderr.is_empty() {
+            write!(f, "; last lines of stderr:\n{}", self.stderr)?;
+        }
+        if !self.stdout.is_empty() {
+            write!(f, "; it printed to stdout, which is for MCP messages only:\n{}", self.stdout)?;
+        }
+        Ok(())
     }
 }
 
-/// What went wrong with a connection.
+/// Describes the failure of a connection.
 pub fn of_transport(error: &(dyn Error + Send + Sync + 'static)) -> String {
-    use StreamableHttpError as Fault;
-    match error.downcast_ref::<Fault<reqwest::Error>>() {
-        Some(Fault::Client(error)) => of_request(error),
-        Some(Fault::UnexpectedServerResponse(answer)) => of_answer(answer),
-        Some(Fault::UnexpectedContentType(kind)) => {
-            format!("it answered with {}: {NO_SERVER}", kind.as_deref().unwrap_or("no content"))
+    use StreamableHttpError::{
+        AuthRequired, Client, HttpStatus, UnexpectedContentType, UnexpectedServerResponse,
+    };
+    match error.downcast_ref() {
+        Some(Client(error)) => of_request(error),
+        Some(HttpStatus(error)) => {
+            StatusCode::from_u16(error.status).map_or_else(|_| error.to_string(), status_line)
         }
-        Some(Fault::AuthRequired(_)) => format!("HTTP 401 Unauthorized ({NO_KEY})"),
+        Some(UnexpectedServerResponse(text)) => of_response(text),
+        Some(UnexpectedContentType(found)) => {
+            let found = found.as_deref().unwrap_or("no content type");
+            format!("it responded with {found} ({ENDPOINT_HINT})")
+        }
+        Some(AuthRequired(_)) => {
+            format!("{} ({AUTHORIZATION_HINT})", status_line(StatusCode::UNAUTHORIZED))
+        }
         _ => innermost(error),
     }
 }
 
-const NO_KEY: &str = "does it want an authorization in its headers?";
-const NO_SERVER: &str = "is this the address where it speaks streamable HTTP?";
+const AUTHORIZATION_HINT: &str = "does it require an authorization header?";
+const ENDPOINT_HINT: &str = "is this the URL of a streamable HTTP endpoint?";
+const REDIRECT_HINT: &str = "redirects are not followed; use the final URL";
 
-/// An answer that is none of the protocol's: `HTTP STATUS: BODY`, or what is wrong with it.
-fn of_answer(answer: &str) -> String {
-    let Some(answer) = answer.strip_prefix("HTTP ") else {
-        let fault = answer.rsplit_once("ServerJsonRpcMessage: ").map_or(answer, |(_, fault)| fault);
-        return format!("it answered with no message of the protocol: {fault}");
-    };
-    let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
-    let hint = match status.get(..3) {
-        Some(code) if code.starts_with('3') => {
-            "redirects are not followed: name where they lead to"
-        }
-        Some("401") => NO_KEY,
-        Some("404" | "405") => NO_SERVER,
-        _ => "",
-    };
-    let mut message = format!("HTTP {status}");
-    // A page made for people says no more than the status.
-    let body = body.trim();
+/// Leaves out the URL, which can hold a secret.
+fn of_request(error: &reqwest::Error) -> String {
+    match (error.status(), error.source()) {
+        (Some(status), _) => status_line(status),
+        (None, Some(cause)) => innermost(cause),
+        (None, None) => "the connection failed".to_owned(),
+    }
+}
+
+/// Describes a response that is not a message of the protocol: `HTTP STATUS: BODY`, or what is wrong
+/// with the body.
+fn of_response(text: &str) -> String {
+    let Some((status, body)) = status_and_body(text) else { return text.to_owned() };
+    let mut message = status_line(status);
+    // An HTML page says no more than the status.
     if !body.is_empty() && !body.starts_with('<') {
         message.push_str(&format!(": {body}"));
     }
-    if !hint.is_empty() {
-        message.push_str(&format!(" ({hint})"));
-    }
-    message
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => AUTHORIZATION_HINT,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => ENDPOINT_HINT,
+        status if status.is_redirection() => REDIRECT_HINT,
+        _ => return message,
+    };
+    format!("{message} ({hint})")
 }
 
-/// An address can hold a secret, so it is left out.
-fn of_request(error: &reqwest::Error) -> String {
-    match (error.status(), error.source()) {
-        (Some(status), _) => format!("HTTP {status}"),
-        (None, Some(_)) => net::innermost(error),
-        (None, None) => "the connection broke".to_owned(),
-    }
+fn status_and_body(text: &str) -> Option<(StatusCode, &str)> {
+    let rest = text.strip_prefix("HTTP ")?;
+    let status = StatusCode::from_bytes(rest.get(..3)?.as_bytes()).ok()?;
+    let body = rest.split_once(": ").map_or("", |(_, body)| body);
+    Some((status, body.trim()))
 }
 
-/// The last cause of an error.
-fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
-}
-
-/// A message of readable length.
-pub fn cut(message: &str) -> String {
-    let mut capture = HeadTail::new(LONGEST_MESSAGE);
+/// Shortens a message that may quote a server.
+pub fn excerpt(message: &str) -> Excerpt {
+    let mut capture = HeadTail::new(MAX_MESSAGE);
     capture.push(message.as_bytes());
-    capture.finish().text
+    capture.finish()
 }

@@ -1,7 +1,9 @@
-//! How a server is reached: the pipes of a process that crew has started, or HTTP.
+//! The link to a server: the pipes of a process that crew starts, or HTTP.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -16,34 +18,34 @@ use tokio::net::unix::pipe;
 use tokio::time::timeout;
 
 use super::client::Client;
-use super::failure::Trouble;
-use super::transport::{Bounded, Fault, MAX_MESSAGE, Pipes};
+use super::failure::ServerFailure;
+use super::http_client::HttpClient;
+use super::pipes::{Observed, Pipes};
+use super::transport::Bounded;
 use crate::net;
 use crate::plan::{McpAccess, McpServerPlan};
-use crate::process::line::Line;
-use crate::process::processes::{Processes, signal_name};
-use crate::process::protocol::Invocation;
-use crate::text::LEFT_OUT;
-use crate::tool::command::{could_not_start, inherited};
+use crate::process::{Invocation, RunProcesses, ToolProcess, signal_name};
+use crate::text::Excerpt;
+use crate::tool::launch::{inherited_environment, start_error};
 
-/// Bytes kept of what a server writes to stderr.
+/// Bytes kept of a server's stderr.
 const MAX_STDERR: usize = 8 << 10;
-/// Of that, what is shown when it fails.
-const LAST_LINES: usize = 8;
-/// How long its last words may take to arrive.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Lines of stderr that a failure shows.
+const MAX_STDERR_LINES: usize = 8;
+/// The limit for learning the exit status, and again for reading the rest of stderr.
+const DIAGNOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub struct Link {
-    /// `None` for a server that is no process of crew's.
-    pub line: Option<Line>,
+    /// `None` for a server that crew does not start.
+    pub process: Option<ToolProcess>,
     program: String,
-    /// It was started in a sandbox.
-    confined: bool,
-    way: Option<Way>,
-    fault: Fault,
+    sandboxed: bool,
+    /// Taken by the handshake.
+    channel: Option<Channel>,
+    observed: Arc<Observed>,
 }
 
-enum Way {
+enum Channel {
     Pipes(pipe::Sender, pipe::Receiver),
     Http(Box<StreamableHttpClientTransportConfig>, reqwest::Client),
 }
@@ -55,9 +57,9 @@ impl Link {
     /// Starts the process, or prepares the HTTP client.
     ///
     /// # Errors
-    /// As a message that goes after the server's name.
-    pub fn open(plan: &McpServerPlan, processes: &Processes) -> Result<Self, String> {
-        let fault = Fault::default();
+    /// A message that goes after the server's name.
+    pub fn open(plan: &McpServerPlan, processes: &RunProcesses) -> Result<Self, String> {
+        let observed = Arc::<Observed>::default();
         match &plan.access {
             McpAccess::Process { program, args, env, cwd, sandbox } => {
                 let invocation = Invocation {
@@ -67,38 +69,37 @@ impl Link {
                     cwd: cwd.clone(),
                     sandbox: sandbox.as_ref().map(|plan| plan.sandbox.clone()),
                 };
-                let (program, confined) =
-                    (program.to_string_lossy().into_owned(), sandbox.is_some());
+                let program = program.to_string_lossy().into_owned();
+                let sandboxed = sandbox.is_some();
                 let served = processes.serve(invocation, MAX_STDERR);
-                let served = served.map_err(|error| could_not_start(&program, confined, &error))?;
-                let way = Some(Way::Pipes(served.stdin, served.stdout));
-                Ok(Self { line: Some(served.line), program, confined, way, fault })
+                let served = served.map_err(|error| start_error(&program, sandboxed, &error))?;
+                let channel = Some(Channel::Pipes(served.stdin, served.stdout));
+                Ok(Self { process: Some(served.process), program, sandboxed, channel, observed })
             }
             McpAccess::Http { url, headers } => {
                 let client = net::builder(std::slice::from_ref(url)).and_then(net::build);
                 let client = client.map_err(|error| error.to_string())?;
                 let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone()));
                 let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
-                    .custom_headers(headers.collect())
-                    .max_sse_event_size(MAX_MESSAGE)
-                    .max_json_response_size(MAX_MESSAGE);
-                let way = Some(Way::Http(Box::new(config), client));
-                Ok(Self { line: None, program: String::new(), confined: false, way, fault })
+                    .custom_headers(headers.collect());
+                let channel = Some(Channel::Http(Box::new(config), client));
+                let program = String::new();
+                Ok(Self { process: None, program, sandboxed: false, channel, observed })
             }
         }
     }
 
-    /// Begins the handshake; to be called once. `roots` are absolute paths.
+    /// Makes the handshake. To be called once. `roots` are absolute paths.
     pub fn serve(&mut self, roots: &[PathBuf]) -> Serving {
         let client = Client::new(roots);
         let mode = ClientLifecycleMode::Initialize;
-        match self.way.take() {
-            Some(Way::Pipes(stdin, stdout)) => {
-                let pipes = Bounded::new(Pipes::new(stdin, stdout, self.fault.clone()));
+        match self.channel.take() {
+            Some(Channel::Pipes(stdin, stdout)) => {
+                let pipes = Bounded::new(Pipes::new(stdin, stdout, self.observed.clone()));
                 async move { client.serve_with_lifecycle(pipes, mode).await }.boxed()
             }
-            Some(Way::Http(config, http)) => async move {
-                let http = StreamableHttpClientTransport::with_client(http, *config);
+            Some(Channel::Http(config, http)) => async move {
+                let http = StreamableHttpClientTransport::with_client(HttpClient(http), *config);
                 client.serve_with_lifecycle(Bounded::new(http), mode).await
             }
             .boxed(),
@@ -106,67 +107,65 @@ impl Link {
         }
     }
 
-    /// Completes when the server's own process has ended; never, if it has none. Its stderr is
-    /// read meanwhile. Cancel safe.
+    /// Completes when the server's process has exited; never, if crew did not start it. Reads
+    /// stderr meanwhile. Cancel safe.
     ///
     /// # Errors
-    /// It could not be started.
+    /// The process could not be started.
     pub async fn ended(&mut self) -> Result<(), String> {
-        match &mut self.line {
-            Some(line) => {
-                let ended = line.ended().await;
-                ended.map_err(|error| could_not_start(&self.program, self.confined, &error))
+        match &mut self.process {
+            Some(process) => {
+                let ended = process.ended().await;
+                ended.map_err(|error| start_error(&self.program, self.sandboxed, &error))
             }
             None => std::future::pending().await,
         }
     }
 
-    /// How a server ended or failed, with its exit status and the end of its stderr as far as there
-    /// are any. Takes at most a fifth of a second.
-    pub async fn last_words(&mut self, otherwise: Trouble) -> Trouble {
-        let fault = self.fault.get().cloned().map(Trouble::Other);
-        let Some(line) = &mut self.line else { return fault.unwrap_or(otherwise) };
-        // The pipe may have closed first.
-        if let Ok(Err(error)) = timeout(LAST_WORDS, line.ended()).await {
-            return could_not_start(&self.program, self.confined, &error).into();
+    /// Returns the failure with its cause, the exit status and the end of stderr, as far as they
+    /// are known. Takes at most twice [`DIAGNOSE_TIMEOUT`].
+    pub async fn diagnose(&mut self, failure: ServerFailure) -> ServerFailure {
+        let violation = self.observed.violation.get().cloned().map(ServerFailure::from);
+        let Some(process) = &mut self.process else { return violation.unwrap_or(failure) };
+        // The pipe may close before the process exits.
+        if let Ok(Err(error)) = timeout(DIAGNOSE_TIMEOUT, process.ended()).await {
+            return start_error(&self.program, self.sandboxed, &error).into();
         }
-        let _ = timeout(LAST_WORDS, line.drained()).await;
-        let mut trouble = match (fault, line.status()) {
-            (Some(fault), _) => fault,
-            // That it left in peace is news only if nobody had sent it away.
-            (None, Some(status)) if status.success() && matches!(otherwise, Trouble::Other(_)) => {
-                otherwise
-            }
-            (None, Some(status)) if self.confined => {
-                otherwise.and(&format!(" ({}, in a sandbox)", exit(status)))
-            }
-            (None, Some(status)) => otherwise.and(&format!(" ({})", exit(status))),
-            (None, None) => otherwise,
-        };
-        let stderr = line.take_output();
-        // Where the middle was left out, the tail begins within a line.
-        let tail = stderr.text.rsplit_once(LEFT_OUT.1).and_then(|(_, tail)| tail.split_once('\n'));
-        let whole =
-            tail.filter(|_| stderr.truncated).map_or(stderr.text.as_str(), |(_, tail)| tail);
-        let lines: Vec<&str> = whole.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-        if !last.is_empty() {
-            trouble = trouble.and(&format!("; it last wrote:\n{}", last.join("\n")));
+        let _ = timeout(DIAGNOSE_TIMEOUT, process.drained()).await;
+        let stderr = last_lines(&process.take_output());
+        let stdout = self.observed.printed();
+        if let Some(violation) = violation {
+            return ServerFailure { stderr, stdout, ..violation };
         }
-        trouble
+        // Exit code 0 does not explain a failure that has another cause.
+        let status =
+            process.status().filter(|status| failure.message.is_none() || !status.success());
+        let exit = status.map(|status| exit(status, self.sandboxed));
+        ServerFailure { exit, stderr, stdout, ..failure }
     }
 }
 
-fn exit(status: ExitStatus) -> String {
-    match status.code() {
+fn exit(status: ExitStatus, sandboxed: bool) -> String {
+    let status = match status.code() {
         Some(code) => format!("exit code {code}"),
-        None => signal_name(status).unwrap_or_else(|| "for no known reason".to_owned()),
-    }
+        None => signal_name(status).unwrap_or_else(|| "unknown exit status".to_owned()),
+    };
+    if sandboxed { format!("{status}, in a sandbox") } else { status }
 }
 
-/// What every tool gets, and what the file gives this server.
-fn environment(given: &[(String, SecretString)]) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    let mut environment = inherited(&[]);
+fn last_lines(stderr: &Excerpt) -> String {
+    let mut tail = &stderr.text[stderr.tail_start..];
+    if stderr.truncated {
+        // The tail begins in the middle of a line.
+        tail = tail.split_once('\n').map_or(tail, |(_, rest)| rest);
+    }
+    let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(MAX_STDERR_LINES)..].join("\n")
+}
+
+/// The environment of every tool, and the variables that the file gives this server.
+fn environment(given: &[(String, SecretString)]) -> Vec<(OsString, OsString)> {
+    let mut environment = inherited_environment(&[]);
     environment.retain(|(name, _)| !given.iter().any(|(given, _)| name == given.as_str()));
     environment.extend(
         given.iter().map(|(name, value)| (name.into(), value.expose_secret().to_owned().into())),

@@ -1,18 +1,18 @@
-//! The names under which a model knows the tools of servers.
+//! The names that a model sees for the tools of servers.
 
 use std::collections::HashSet;
 
-/// What every model server takes.
-const LONGEST: usize = 64;
+/// Characters that every model server accepts in a name.
+const MAX_NAME: usize = 64;
 
-/// `server__tool`, made of letters, digits, `_` and `-` only, short enough, and none of those taken.
-/// Whose tool it is stays readable; two that become alike are numbered.
+/// Returns `server__tool` as a valid name that is not among `taken`, and adds it there. Invalid
+/// characters become `_`, and names that collide are numbered.
 pub fn unique(server: &str, tool: &str, taken: &mut HashSet<String>) -> String {
     let valid = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    let name: String = format!("{server}__{tool}").chars().map(valid).take(LONGEST).collect();
+    let name: String = format!("{server}__{tool}").chars().map(valid).take(MAX_NAME).collect();
     let numbered = (2..).map(|number| {
         let number = format!("_{number}");
-        format!("{}{number}", &name[..name.len().min(LONGEST - number.len())])
+        format!("{}{number}", &name[..name.len().min(MAX_NAME - number.len())])
     });
     let mut candidates = std::iter::once(name.clone()).chain(numbered);
     let free = candidates.find(|name| !taken.contains(name)).unwrap_or_default();

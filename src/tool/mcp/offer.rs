@@ -1,4 +1,4 @@
-//! What a server offers: its tools, listed page by page within bounds, their schemas checked.
+//! The tools that a server offers: listed page by page, with bounds, and their schemas checked.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,114 +9,133 @@ use rmcp::service::{Peer, RoleClient};
 use serde_json::{Map, Value};
 use tokio::task::yield_now;
 
-use super::failure::Trouble;
+use super::failure::{Phase, ServerFailure};
 use crate::structured::{MAX_SERVER_PATTERNS, Schema};
 
-/// No server has anywhere near as many, and no model could choose among them.
-const MOST_TOOLS: usize = 1000;
-/// A server that gives one tool a page.
-const MOST_PAGES: usize = 1000;
-/// Bytes of all tools together, as they would be sent to a model.
-const MOST_BYTES: usize = 4 << 20;
-/// Bytes of a name; those that the protocol allows are shorter.
-const LONGEST_NAME: usize = 256;
-/// Bytes of a description.
-const LONGEST_DESCRIPTION: usize = 16 << 10;
+/// Tools of one server. No model could choose among more.
+const MAX_TOOLS: usize = 1000;
+/// Pages of a list: enough for a server that sends one tool a page.
+const MAX_PAGES: usize = 1000;
+/// Bytes of all tools of a server together, as they would be sent to a model.
+const MAX_BYTES: usize = 4 << 20;
+/// Bytes of a tool's name. The protocol recommends fewer.
+const MAX_NAME: usize = 256;
+/// Bytes of a tool's description.
+const MAX_DESCRIPTION: usize = 16 << 10;
 
-/// One tool of a server.
-#[derive(Debug)]
-pub struct Offered {
-    pub name: String,
-    pub description: String,
-    /// The server says that it changes nothing, or that what it does cannot be undone.
-    pub read_only: Option<bool>,
-    pub destructive: Option<bool>,
-    /// What a model is told of its arguments, and what checks them; or why it cannot be used.
-    pub usable: Result<Arc<Schema>, String>,
+/// The result of `crew check --tools` for one server.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The server's name in the crew file.
+    pub server: String,
+    /// All of its tools, whether an agent may use them or not.
+    pub tools: Vec<OfferedTool>,
+    /// Why the server does not start, or which granted tools are missing.
+    pub faults: Vec<String>,
 }
 
-/// Asks a server for all its tools.
+/// One tool of a server.
+#[derive(Debug, Clone)]
+pub struct OfferedTool {
+    /// The name that the server uses.
+    pub name: String,
+    /// The server's description, at most 16 KiB.
+    pub description: String,
+    /// The server's hint that the tool changes nothing. Not verified.
+    pub read_only: Option<bool>,
+    /// The server's hint that the tool may destroy something. Not verified.
+    pub destructive: Option<bool>,
+    /// The schema of the arguments, or why the tool cannot be used.
+    pub schema: Result<Arc<Schema>, String>,
+}
+
+/// Lists all tools of a server.
 ///
 /// # Errors
-/// It does not answer properly, or without end.
-pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<Offered>, Trouble> {
+/// The server does not respond properly, or exceeds a limit.
+pub async fn list(peer: &Peer<RoleClient>) -> Result<Vec<OfferedTool>, ServerFailure> {
     let mut listing = Listing::default();
     let mut cursor = None;
-    for _ in 0..MOST_PAGES {
+    let mut cursors = HashSet::new();
+    for _ in 0..MAX_PAGES {
         let page = page(peer, cursor).await?;
         for tool in page.tools {
             listing.add(tool)?;
-            // Checking schemas takes its time: meanwhile the run may be stopped.
+            // Checking schemas takes time, and the run may be stopped meanwhile.
             yield_now().await;
         }
-        // Some servers write an empty one where there is none.
-        cursor = page.next.filter(|next| !next.is_empty());
+        // With the last page, some servers send an empty cursor, and others one that they have sent
+        // before.
+        cursor = page.next.filter(|next| !next.is_empty() && cursors.insert(next.clone()));
         if cursor.is_none() {
-            return Ok(listing.offered);
+            return Ok(listing.tools);
         }
     }
-    Err(format!("listed its tools on more than {MOST_PAGES} pages").into())
+    Err(format!("listed its tools on more than {MAX_PAGES} pages").into())
 }
 
 struct Listing {
-    offered: Vec<Offered>,
-    known: HashSet<String>,
+    tools: Vec<OfferedTool>,
+    names: HashSet<String>,
     bytes: usize,
     patterns_left: usize,
 }
 
 impl Default for Listing {
     fn default() -> Self {
-        let (offered, known) = (Vec::new(), HashSet::new());
-        Self { offered, known, bytes: 0, patterns_left: MAX_SERVER_PATTERNS }
+        Self {
+            tools: Vec::new(),
+            names: HashSet::new(),
+            bytes: 0,
+            patterns_left: MAX_SERVER_PATTERNS,
+        }
     }
 }
 
 impl Listing {
-    fn add(&mut self, tool: Listed) -> Result<(), String> {
+    fn add(&mut self, tool: ListedTool) -> Result<(), String> {
         let mut tool = match tool {
-            Listed::Whole(tool) => whole(*tool, &mut self.patterns_left),
-            Listed::Misshapen(tool) => tool,
+            ListedTool::Valid(tool) => offered(*tool, &mut self.patterns_left),
+            ListedTool::Invalid(tool) => tool,
         };
-        let schema = tool.usable.as_ref().ok();
+        let schema = tool.schema.as_ref().ok();
         self.bytes += tool.name.len() + tool.description.len();
         self.bytes += schema.map_or(0, |schema| schema.schema().to_string().len());
-        if tool.name.len() > LONGEST_NAME {
-            tool.name.truncate(tool.name.floor_char_boundary(LONGEST_NAME));
-            tool.usable = Err("its name is too long".to_owned());
+        if tool.name.len() > MAX_NAME {
+            tool.name.truncate(tool.name.floor_char_boundary(MAX_NAME));
+            tool.schema = Err(format!("its name is longer than {MAX_NAME} bytes"));
         }
-        // Of two with one name only one could be called.
-        if self.known.insert(tool.name.clone()) {
-            self.offered.push(tool);
+        // A second tool of the same name could not be called.
+        if self.names.insert(tool.name.clone()) {
+            self.tools.push(tool);
         }
-        if self.offered.len() > MOST_TOOLS || self.bytes > MOST_BYTES {
-            let most = MOST_BYTES >> 20;
-            return Err(format!("listed more than {MOST_TOOLS} tools or {most} MiB of them"));
+        if self.tools.len() > MAX_TOOLS || self.bytes > MAX_BYTES {
+            let size = MAX_BYTES >> 20;
+            return Err(format!("listed more than {MAX_TOOLS} tools or {size} MiB of tools"));
         }
         Ok(())
     }
 }
 
-const NO_TOOLS: &str = "did not list its tools: the answer holds none";
+const NO_LIST: &str = "did not list its tools: the response contains no list";
 
 struct Page {
-    tools: Vec<Listed>,
+    tools: Vec<ListedTool>,
     next: Option<String>,
 }
 
 /// A tool of a page, its schema not checked yet.
-enum Listed {
-    Whole(Box<Tool>),
-    Misshapen(Offered),
+enum ListedTool {
+    Valid(Box<Tool>),
+    /// A tool that could not be deserialized.
+    Invalid(OfferedTool),
 }
 
-async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, Trouble> {
+async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, ServerFailure> {
     let params = PaginatedRequestParams::default().with_cursor(cursor);
     let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
     let result = peer.send_request(request).await.map_err(|error| match error {
-        ServiceError::TransportClosed => {
-            Trouble::Ended(" while it listed its tools", String::new())
-        }
+        ServiceError::TransportClosed => ServerFailure::closed(Phase::Starting),
         ServiceError::McpError(error) => {
             format!("did not list its tools: {} ({})", error.message, error.code.0).into()
         }
@@ -124,57 +143,60 @@ async fn page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, T
     })?;
     match result {
         ServerResult::ListToolsResult(page) => {
-            let tools = page.tools.into_iter().map(|tool| Listed::Whole(tool.into())).collect();
+            let tools = page.tools.into_iter().map(|tool| ListedTool::Valid(tool.into())).collect();
             Ok(Page { tools, next: page.next_cursor })
         }
-        // Something of it is not as it should be: that need not cost the others.
+        // One invalid tool must not cost the others.
         ServerResult::CustomResult(page) => {
             let tools = page.0.get("tools").and_then(Value::as_array);
-            let tools = tools.ok_or_else(|| NO_TOOLS.to_owned())?;
+            let tools = tools.ok_or_else(|| NO_LIST.to_owned())?;
             let next = page.0.get("nextCursor").and_then(Value::as_str).map(str::to_owned);
-            Ok(Page { tools: tools.iter().filter_map(misshapen).collect(), next })
+            Ok(Page { tools: tools.iter().filter_map(listed).collect(), next })
         }
-        _ => Err(NO_TOOLS.to_owned().into()),
+        _ => Err(NO_LIST.to_owned().into()),
     }
 }
 
-/// A tool of a page that perhaps cannot be read as a whole. One without a name is none.
-fn misshapen(tool: &Value) -> Option<Listed> {
+/// A tool of a page that may be invalid. `None` if it has no name.
+fn listed(tool: &Value) -> Option<ListedTool> {
     let name = tool.get("name")?.as_str()?.to_owned();
     if let Ok(tool) = serde_json::from_value(tool.clone()) {
-        return Some(Listed::Whole(tool));
+        return Some(ListedTool::Valid(tool));
     }
     let fault = match tool.get("inputSchema") {
         None => "it has no inputSchema",
-        Some(Value::Object(_)) => "what the server says of it cannot be read",
-        Some(_) => "its inputSchema is no JSON Schema",
+        Some(Value::Object(_)) => "its definition is invalid",
+        Some(_) => "its inputSchema is not a JSON Schema",
     };
-    let usable = Err(fault.to_owned());
-    let (description, read_only, destructive) = (String::new(), None, None);
-    Some(Listed::Misshapen(Offered { name, description, read_only, destructive, usable }))
+    Some(ListedTool::Invalid(OfferedTool {
+        name,
+        description: String::new(),
+        read_only: None,
+        destructive: None,
+        schema: Err(fault.to_owned()),
+    }))
 }
 
-fn whole(tool: Tool, patterns_left: &mut usize) -> Offered {
+fn offered(tool: Tool, patterns_left: &mut usize) -> OfferedTool {
     let mut description = tool.description.unwrap_or_default().into_owned();
-    description.truncate(description.floor_char_boundary(LONGEST_DESCRIPTION));
+    description.truncate(description.floor_char_boundary(MAX_DESCRIPTION));
     let hints = tool.annotations.unwrap_or_default();
-    Offered {
+    OfferedTool {
         name: tool.name.into_owned(),
         description,
         read_only: hints.read_only_hint,
         destructive: hints.destructive_hint,
-        usable: checked(object_schema((*tool.input_schema).clone()), patterns_left),
+        schema: checked(object_schema((*tool.input_schema).clone()), patterns_left),
     }
 }
 
-/// Model servers want both keys, and servers leave them out for tools without arguments.
+/// Adds the keys that model servers require and MCP servers omit for tools without arguments.
 fn object_schema(mut schema: Map<String, Value>) -> Value {
     schema.entry("type").or_insert_with(|| "object".into());
     schema.entry("properties").or_insert_with(|| Value::Object(Map::new()));
     Value::Object(schema)
 }
 
-/// A schema as strange as its server: it is checked, and so is what will be checked with it.
 fn checked(schema: Value, patterns_left: &mut usize) -> Result<Arc<Schema>, String> {
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err("its inputSchema does not describe an object".to_owned());
@@ -192,34 +214,34 @@ mod tests {
 
     use super::*;
 
-    fn offered(tool: Value) -> Vec<Offered> {
+    fn list_one(tool: Value) -> Vec<OfferedTool> {
         let mut listing = Listing::default();
-        misshapen(&tool).into_iter().for_each(|tool| listing.add(tool).unwrap());
-        listing.offered
+        listed(&tool).into_iter().for_each(|tool| listing.add(tool).unwrap());
+        listing.tools
     }
 
     fn usable(schema: Value) -> Result<Value, String> {
-        let tool = offered(json!({"name": "t", "inputSchema": schema})).pop().unwrap();
-        tool.usable.map(|schema| schema.schema().clone())
+        let tool = list_one(json!({"name": "t", "inputSchema": schema})).pop().unwrap();
+        tool.schema.map(|schema| schema.schema().clone())
     }
 
     #[test]
-    fn what_a_schema_lacks_is_added_and_what_is_wrong_is_said() {
+    fn schemas_are_completed_and_invalid_ones_are_explained() {
         let empty = json!({"type": "object", "properties": {}});
         assert_eq!(usable(json!({})), Ok(empty.clone()));
         assert_eq!(usable(json!({"type": "object"})), Ok(empty));
         for (schema, fault) in [
-            (json!("no"), "no JSON Schema"),
+            (json!("no"), "not a JSON Schema"),
             (json!({"type": "array"}), "does not describe an object"),
             (json!({"properties": {"a": {"type": 7}}}), "not a valid JSON Schema"),
-            (json!({"properties": {"a": {"$ref": "http://example.com/x"}}}), "own parts only"),
+            (json!({"properties": {"a": {"$ref": "http://example.com/x"}}}), "only to its own parts"),
             (json!({"$ref": "#"}), "refers to itself"),
             (json!({"allOf": [{"$ref": "#"}]}), "refers to itself"),
         ] {
             let error = usable(schema).unwrap_err();
             assert!(error.contains(fault), "{error}");
         }
-        assert!(offered(json!({"description": "nameless"})).is_empty());
+        assert!(list_one(json!({"description": "nameless"})).is_empty());
         assert!(usable(json!({"properties": {"a": {"$ref": "#"}}})).is_ok());
     }
 
@@ -242,8 +264,8 @@ mod tests {
         for number in 0..500 {
             let schema = pattern(&format!("^x{number}.{{300}}$"));
             let tool = json!({"name": format!("a{number}"), "inputSchema": schema});
-            listing.add(misshapen(&tool).unwrap()).unwrap();
+            listing.add(listed(&tool).unwrap()).unwrap();
         }
-        assert!(listing.offered.iter().all(|tool| tool.usable.is_ok()));
+        assert!(listing.tools.iter().all(|tool| tool.schema.is_ok()));
     }
 }

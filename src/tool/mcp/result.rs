@@ -1,27 +1,28 @@
-//! What a model gets to see of a tool's result: its texts, and a description of what is no text.
+//! The result of an MCP tool as text for the model: its texts, and descriptions of other content.
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents, ServerResult};
 use serde_json::Value;
 
-use crate::text::{Excerpt, HeadTail};
+use crate::text::{Excerpt, HeadTail, json};
 
-/// A result as text, and whether the tool calls it an error.
+/// The text of a result.
 #[derive(Debug)]
-pub struct Shown {
+pub struct ToolResult {
     pub output: Excerpt,
+    /// The tool reports an error.
     pub is_error: bool,
 }
 
-/// `max_output` in bytes; of what goes over, head and tail are kept.
-pub fn show(result: ServerResult, max_output: usize) -> Shown {
+/// Keeps `max_output` bytes: the head and the tail of a longer text.
+pub fn read(result: ServerResult, max_output: usize) -> ToolResult {
     let mut output = Output { capture: HeadTail::new(max_output), is_empty: true };
     let is_error = match result {
-        ServerResult::CallToolResult(result) => typed(&result, &mut output),
-        ServerResult::CustomResult(result) => untyped(&result.0, &mut output),
-        // Nothing at all, which is a result too.
+        ServerResult::CallToolResult(result) => push_typed(&result, &mut output),
+        ServerResult::CustomResult(result) => push_untyped(&result.0, &mut output),
+        // An empty result.
         _ => false,
     };
-    Shown { output: output.capture.finish(), is_error }
+    ToolResult { output: output.capture.finish(), is_error }
 }
 
 struct Output {
@@ -30,7 +31,7 @@ struct Output {
 }
 
 impl Output {
-    /// Each part begins on a line of its own.
+    /// Adds a part on a line of its own.
     fn push(&mut self, part: &str) {
         if !std::mem::replace(&mut self.is_empty, false) {
             self.capture.push(b"\n");
@@ -39,22 +40,23 @@ impl Output {
     }
 }
 
-fn typed(result: &CallToolResult, output: &mut Output) -> bool {
+/// Returns whether the result is an error.
+fn push_typed(result: &CallToolResult, output: &mut Output) -> bool {
     result.content.iter().for_each(|block| push_block(block, output));
     let texts = result.content.iter().filter_map(|block| block.as_text().map(|text| &*text.text));
     push_structured(result.structured_content.as_ref(), texts, output);
     result.is_error == Some(true)
 }
 
-/// A result with something in it that the SDK does not know: what it does know is shown all the same.
-fn untyped(result: &Value, output: &mut Output) -> bool {
+/// Adds a result with parts that the SDK does not know, and returns whether it is an error.
+fn push_untyped(result: &Value, output: &mut Output) -> bool {
     let blocks = result.get("content").and_then(Value::as_array).map(Vec::as_slice);
     for block in blocks.unwrap_or_default() {
         match serde_json::from_value(block.clone()) {
             Ok(block) => push_block(&block, output),
             Err(_) => {
                 let kind = block.get("type").and_then(Value::as_str).unwrap_or("none");
-                output.push(&format!("[content of an unknown type: {kind}]"));
+                output.push(&format!("[content of unknown type: {kind}]"));
             }
         }
     }
@@ -66,8 +68,8 @@ fn untyped(result: &Value, output: &mut Output) -> bool {
     result.get("isError") == Some(&Value::Bool(true))
 }
 
-/// Servers are asked to repeat it as a text, for clients that don't know it. Those that do so need
-/// not say it twice.
+/// Adds the structured content, unless the texts repeat it: servers should do so for clients that
+/// do not support it.
 fn push_structured<'a>(
     content: Option<&Value>,
     texts: impl Iterator<Item = &'a str>,
@@ -78,13 +80,13 @@ fn push_structured<'a>(
     }
 }
 
-/// Whether the texts say all of it. SDKs put what is no object into one, as `{"result": …}`, and give
-/// each entry of a list a text. Of an empty list that leaves nothing at all, and the name of another
-/// key may say what the texts do not.
+/// Whether the texts repeat all of the content. SDKs wrap values that are not objects, as
+/// `{"result": …}`, and send each item of a list as a text. An empty list has no such text, and the
+/// name of any other key may add information.
 fn repeats(texts: &[&str], content: &Value) -> bool {
     let is = |text: &str, value: &Value| {
         value.as_str() == Some(text)
-            || serde_json::from_str::<Value>(text).is_ok_and(|text| text == *value)
+            || json::value(text.as_bytes()).is_ok_and(|text| is_same(&text, value))
     };
     let inside = content.as_object().filter(|entries| entries.len() == 1);
     let inside = inside.and_then(|entries| entries.get("result"));
@@ -95,6 +97,24 @@ fn repeats(texts: &[&str], content: &Value) -> bool {
     };
     texts.iter().any(|text| is(text, content) || inside.is_some_and(|value| is(text, value)))
         || inside.and_then(Value::as_array).is_some_and(is_listed)
+}
+
+/// Whether two values are the same data. `22` and `22.0` are equal numbers.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => {
+            one.as_f64() == other.as_f64()
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let is_in_other = |(key, value)| other.get(key).is_some_and(|it| is_same(value, it));
+            one.len() == other.len() && one.iter().all(is_in_other)
+        }
+        _ => one == other,
+    }
 }
 
 fn push_block(block: &ContentBlock, output: &mut Output) {
@@ -111,30 +131,28 @@ fn push_block(block: &ContentBlock, output: &mut Output) {
                 output.push(&format!("[resource: {uri}]\n{text}"));
             }
             ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
-                let mime_type = mime_type.as_deref().unwrap_or("of no known type");
+                let mime_type = mime_type.as_deref().unwrap_or("unknown type");
                 output.push(&format!("[resource: {uri}, {mime_type}, {}]", size(blob)));
             }
-            _ => output.push("[a resource of an unknown kind]"),
+            _ => output.push("[resource of unknown type]"),
         },
         ContentBlock::ResourceLink(link) => {
             let details = [Some(link.name.as_str()), link.mime_type.as_deref()];
             let details = details.into_iter().flatten().collect::<Vec<_>>().join(", ");
             let size = link.size.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
-            output.push(&format!("[link to a resource: {} ({details}{size})]", link.uri));
+            output.push(&format!("[resource link: {} ({details}{size})]", link.uri));
             if let Some(description) = &link.description {
                 output.push(description);
             }
         }
-        _ => output.push("[content of an unknown type]"),
+        _ => output.push("[content of unknown type]"),
     }
 }
 
-/// What base64 stands for, in bytes.
+/// The size of base64 data once decoded.
 fn size(base64: &str) -> String {
-    format!(
-        "{} bytes",
-        base64.trim_end_matches('=').len() / 4 * 3 + base64.trim_end_matches('=').len() % 4 * 3 / 4
-    )
+    let digits = base64.trim_end_matches('=').len();
+    format!("{} bytes", digits * 3 / 4)
 }
 
 #[cfg(test)]
@@ -145,12 +163,12 @@ mod tests {
     use super::*;
 
     fn shown(result: Value) -> (String, bool) {
-        let Shown { output, is_error } = show(serde_json::from_value(result).unwrap(), 1000);
+        let ToolResult { output, is_error } = read(serde_json::from_value(result).unwrap(), 1000);
         (output.text, is_error)
     }
 
     #[test]
-    fn every_kind_of_content_is_shown_or_described() {
+    fn text_is_shown_and_other_content_is_described() {
         let image = json!({"type": "image", "mimeType": "image/png", "data": "AAECAw=="});
         let audio = json!({"type": "audio", "mimeType": "audio/wav", "data": "AAEC"});
         let text = json!({"type": "resource", "resource": {"uri": "file:///a", "text": "inside"}});
@@ -164,7 +182,7 @@ mod tests {
             (
                 "one\n[image: image/png, 4 bytes]\n[audio: audio/wav, 3 bytes]\n\
                  [resource: file:///a]\ninside\n[resource: file:///b, x/y, 1 bytes]\n\
-                 [link to a resource: file:///c (c, text/plain, 7 bytes)]\na letter"
+                 [resource link: file:///c (c, text/plain, 7 bytes)]\na letter"
                     .to_owned(),
                 true
             )
@@ -172,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn structured_content_is_said_once() {
+    fn structured_content_is_shown_once() {
         let data = json!({"a": [1, 2]});
         let only = json!({"content": [], "structuredContent": data});
         assert_eq!(shown(only), (r#"{"a":[1,2]}"#.to_owned(), false));
@@ -206,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_does_not_hide_the_rest() {
+    fn unknown_content_does_not_hide_the_rest() {
         let content = json!([{"type": "hologram"}, {"type": "text", "text": "seen"}, 7]);
         let (text, is_error) = shown(json!({"content": content, "isError": true}));
         assert!(text.contains("hologram") && text.contains("\nseen\n") && is_error, "{text}");

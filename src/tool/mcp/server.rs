@@ -1,11 +1,12 @@
-//! One MCP server of a run: started once, shared by the agents that use it, started once more if
-//! it dies, and stopped with everything it has started.
+//! One MCP server of a run: started once, shared by the agents that use it, restarted once if it
+//! ends, and stopped together with its child processes.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::FusedFuture;
 use rmcp::service::{ClientInitializeError, Peer, RoleClient, RunningService};
 use tokio::sync::SetOnce;
 use tokio::task::unconstrained;
@@ -14,29 +15,30 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::Client;
-use super::failure::{self, Trouble};
+use super::failure::{self, Phase, ServerFailure};
 use super::link::Link;
-use super::offer::{self, Offered};
+use super::offer::{self, OfferedTool};
 use crate::cancel::Cancellation;
 use crate::plan::McpServerPlan;
-use crate::process::processes::Processes;
+use crate::process::RunProcesses;
 
-/// Starts of one server: the first, and one more when it has died.
-const MOST_STARTS: usize = 2;
-/// How long what a server wrote before its end may take to be read, and its end to be heard of
-/// after its last word.
-const AFTERWORDS: Duration = Duration::from_millis(200);
-/// How long cancelled calls may take to be told to the server, and its input to be closed.
-const GOODBYE: Duration = Duration::from_millis(20);
-/// How long a server may take to end by itself once its input is closed, when nobody is in a hurry.
-const CLOSED: Duration = Duration::from_millis(100);
-/// All of that together.
+/// Starts of one server: the first, and a restart after it ended.
+const MAX_STARTS: usize = 2;
+/// The limit for reading what a server wrote before it exited, and for learning that it exited
+/// after its output closed.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
+/// The limit for sending the cancellations of pending calls, and for closing the server's input.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(20);
+/// The time a server has to exit by itself after its input was closed at the end of a run. A run
+/// that is stopped does not wait for it.
+const EXIT_TIMEOUT: Duration = Duration::from_millis(100);
+/// [`CANCEL_TIMEOUT`] and [`EXIT_TIMEOUT`] together.
 pub const LEAVE: Duration = Duration::from_millis(120);
 
 /// What all servers of a run share.
 #[derive(Debug)]
 pub struct Shared {
-    pub processes: Arc<Processes>,
+    pub processes: Arc<RunProcesses>,
     /// The run's.
     pub cancel: Cancellation,
     /// Cancelled when no agent needs a server any more.
@@ -46,7 +48,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    async fn over(&self) {
+    fn is_over(&self) -> bool {
+        self.cancel.is_cancelled() || self.over.is_cancelled()
+    }
+
+    /// Completes when the run is over or cancelled.
+    async fn wait_for_end(&self) {
         tokio::select! {
             () = self.cancel.cancelled() => {}
             () = self.over.cancelled() => {}
@@ -54,120 +61,133 @@ impl Shared {
     }
 }
 
+/// One server of the crew file, running or not.
 #[derive(Debug)]
 pub struct Server {
     pub plan: Arc<McpServerPlan>,
-    lives: Mutex<Vec<Arc<Life>>>,
+    starts: Mutex<Vec<Arc<Start>>>,
 }
 
-/// One start of a server, and what became of it.
-#[derive(Debug, Default)]
-pub struct Life {
-    /// Why it could not be started, after its name.
-    pub started: SetOnce<Result<Session, String>>,
-    /// How it ended, after its name.
-    pub ended: SetOnce<Trouble>,
-    /// Those that must be able to say goodbye before it is stopped.
-    pub calls: TaskTracker,
-}
+/// One start of a server, set when it succeeded or failed. The error goes after the server's name.
+type Start = SetOnce<Result<Arc<Session>, String>>;
 
+/// The connection to a server that has started.
 #[derive(Debug)]
 pub struct Session {
     pub peer: Peer<RoleClient>,
-    pub offer: Vec<Offered>,
+    pub tools: Vec<OfferedTool>,
+    /// How the server ended, unless the run ended it.
+    pub ended: SetOnce<ServerFailure>,
+    /// Pending calls. They have [`CANCEL_TIMEOUT`] to send their cancellations at the end of a run.
+    pub calls: TaskTracker,
 }
 
 impl Server {
     pub fn new(plan: Arc<McpServerPlan>) -> Self {
-        Self { plan, lives: Mutex::default() }
+        Self { plan, starts: Mutex::default() }
     }
 
-    /// Its current life, begun if there is none or the last one has ended.
+    /// The current session. Starts the server if it is not running.
     ///
     /// # Errors
-    /// It has died too often.
-    pub fn life(&self, shared: &Arc<Shared>) -> Result<Arc<Life>, String> {
-        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = lives.last() {
-            match last.ended.get() {
-                None => return Ok(last.clone()),
-                Some(how) if lives.len() >= MOST_STARTS => {
-                    let times = lives.len();
-                    return Err(format!("{how}; it has been started {times} times, no more"));
-                }
-                Some(_) => {}
+    /// The server does not start, or it ended [`MAX_STARTS`] times. Goes after the server's name.
+    pub async fn session(&self, shared: &Arc<Shared>) -> Result<Arc<Session>, String> {
+        self.current_start(shared)?.wait().await.clone()
+    }
+
+    fn current_start(&self, shared: &Arc<Shared>) -> Result<Arc<Start>, String> {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = starts.last() {
+            let session = last.get().and_then(|started| started.as_ref().ok());
+            let Some(failure) = session.and_then(|session| session.ended.get()) else {
+                return Ok(last.clone());
+            };
+            if starts.len() >= MAX_STARTS {
+                let count = starts.len();
+                return Err(format!("{failure}; it was started {count} times, which is the limit"));
             }
         }
-        let life = Arc::new(Life::default());
-        lives.push(life.clone());
-        let (plan, shared) = (self.plan.clone(), shared.clone());
-        shared.tasks.clone().spawn({
-            let life = life.clone();
-            async move {
-                let lived = AssertUnwindSafe(live(&plan, &shared, &life)).catch_unwind().await;
-                if lived.is_err() {
-                    // Nobody must wait for it any more.
-                    let fault = "cannot be talked to by crew's own fault, please report it";
-                    let _ = life.started.set(Err(fault.to_owned()));
-                    let _ = life.ended.set(fault.to_owned().into());
-                }
-            }
-        });
-        Ok(life)
+        let start = Arc::new(Start::new());
+        starts.push(start.clone());
+        shared.tasks.spawn(supervise(self.plan.clone(), shared.clone(), start.clone()));
+        Ok(start)
     }
 }
 
-/// The whole life of a server, up to when nothing of it is left.
-async fn live(plan: &McpServerPlan, shared: &Shared, life: &Life) {
-    if shared.cancel.is_cancelled() || shared.over.is_cancelled() {
-        let _ = life.started.set(Err(STOPPED.to_owned()));
+/// Runs a server and makes sure that no caller waits forever for it.
+async fn supervise(plan: Arc<McpServerPlan>, shared: Arc<Shared>, start: Arc<Start>) {
+    let running = AssertUnwindSafe(run(&plan, &shared, &start));
+    if running.catch_unwind().await.is_ok() {
+        return;
+    }
+    let message = "failed with an internal error (please report it)".to_owned();
+    match start.get() {
+        Some(Ok(session)) => _ = session.ended.set(message.into()),
+        Some(Err(_)) => {}
+        None => _ = start.set(Err(message)),
+    }
+}
+
+/// Runs a server from its start until none of its processes is left.
+async fn run(plan: &McpServerPlan, shared: &Shared, start: &Start) {
+    if shared.is_over() {
+        let _ = start.set(Err(STOPPED.to_owned()));
         return;
     }
     let mut link = match Link::open(plan, &shared.processes) {
         Ok(link) => link,
         Err(why) => {
-            let _ = life.started.set(Err(why));
+            let _ = start.set(Err(why));
             return;
         }
     };
-    match start(plan, shared, &mut link).await {
-        Ok((service, offer)) => {
-            let session = Session { peer: service.peer().clone(), offer };
-            let _ = life.started.set(Ok(session));
-            serve(service, shared, life, &mut link).await;
+    match connect(plan, shared, &mut link).await {
+        Ok((service, tools)) => {
+            let session = Arc::new(Session {
+                peer: service.peer().clone(),
+                tools,
+                ended: SetOnce::new(),
+                calls: TaskTracker::new(),
+            });
+            let _ = start.set(Ok(session.clone()));
+            serve(service, shared, &session, &mut link).await;
         }
-        Err(why) => {
-            let why = last_words(shared, &mut link, why).await;
-            let _ = life.started.set(Err(why.to_string()));
+        Err(failure) => {
+            let failure = diagnose(shared, &mut link, failure).await;
+            let _ = start.set(Err(failure.to_string()));
         }
     }
-    if let Some(line) = &mut link.line {
-        shared.processes.stop(line).await;
+    if let Some(process) = &mut link.process {
+        shared.processes.stop(process).await;
     }
 }
 
 type Service = RunningService<RoleClient, Client>;
 
-/// The handshake and the list of tools, within the time for it.
-async fn start(
+const STOPPED: &str = "was stopped before it started";
+
+/// Makes the handshake and lists the tools, within the server's start timeout.
+async fn connect(
     plan: &McpServerPlan,
     shared: &Shared,
     link: &mut Link,
-) -> Result<(Service, Vec<Offered>), Trouble> {
+) -> Result<(Service, Vec<OfferedTool>), ServerFailure> {
     let serving = link.serve(&plan.roots);
-    let mut starting = std::pin::pin!(async {
-        let service = serving.await.map_err(|error| handshake_failed(&error))?;
-        let offer = offer::list(service.peer()).await?;
-        Ok((service, offer))
+    let mut connecting = std::pin::pin!(async {
+        let service = serving.await.map_err(|error| handshake_failure(&error))?;
+        let tools = offer::list(service.peer()).await?;
+        Ok((service, tools))
     });
     tokio::select! {
         biased;
-        () = shared.over() => Err(STOPPED.to_owned().into()),
-        started = &mut starting => started,
+        () = shared.wait_for_end() => Err(STOPPED.to_owned().into()),
+        connected = &mut connecting => connected,
         ended = link.ended() => match ended {
             Err(error) => Err(error.into()),
-            // What it had to say may still be on its way.
-            Ok(()) => timeout(AFTERWORDS, starting).await.unwrap_or(Err(ENDED)),
+            // Its last messages may still be in the pipe.
+            Ok(()) => timeout(DRAIN_TIMEOUT, connecting)
+                .await
+                .unwrap_or_else(|_| Err(ServerFailure::closed(Phase::Starting))),
         },
         () = unconstrained(sleep(plan.start_timeout)) => {
             Err(format!("did not start within {:?}", plan.start_timeout).into())
@@ -175,70 +195,66 @@ async fn start(
     }
 }
 
-/// How it ended or failed; nothing is waited for once the run is stopped.
-async fn last_words(shared: &Shared, link: &mut Link, otherwise: Trouble) -> Trouble {
-    let instead = otherwise.clone();
+/// Adds the exit status and stderr to a failure, unless the run is over.
+async fn diagnose(shared: &Shared, link: &mut Link, failure: ServerFailure) -> ServerFailure {
+    let undiagnosed = failure.clone();
     tokio::select! {
         biased;
-        () = shared.over() => instead,
-        words = link.last_words(otherwise) => words,
+        () = shared.wait_for_end() => undiagnosed,
+        failure = link.diagnose(failure) => failure,
     }
 }
 
-const STOPPED: &str = "was stopped before it had started";
-const ENDED: Trouble = Trouble::Ended(" while it started", String::new());
-
-fn handshake_failed(error: &ClientInitializeError) -> Trouble {
-    let words = match error {
-        ClientInitializeError::ConnectionClosed(_) => return ENDED,
+fn handshake_failure(error: &ClientInitializeError) -> ServerFailure {
+    let message = match error {
+        ClientInitializeError::ConnectionClosed(_) => {
+            return ServerFailure::closed(Phase::Starting);
+        }
         ClientInitializeError::TransportError { error, .. } => {
-            format!("could not be asked: {}", failure::of_transport(&*error.error))
+            format!("cannot be reached: {}", failure::of_transport(&*error.error))
         }
         ClientInitializeError::JsonRpcError(error) => {
-            format!("refused to start: {} ({})", error.message, error.code.0)
+            format!("rejected the handshake: {} ({})", error.message, error.code.0)
         }
         ClientInitializeError::ExpectedInitResult(_) => {
-            "answered the handshake with something else".to_owned()
+            "sent an unexpected response to the handshake".to_owned()
         }
-        error => format!("did not keep to the handshake: {error}"),
+        error => format!("failed the handshake: {error}"),
     };
-    words.into()
+    message.into()
 }
 
-/// From the handshake to the end: the server's own, or the run's.
-async fn serve(service: Service, shared: &Shared, life: &Life, link: &mut Link) {
+/// Serves calls until the server ends or the run does.
+async fn serve(service: Service, shared: &Shared, session: &Session, link: &mut Link) {
     let close = service.cancellation_token();
-    let mut closed = std::pin::pin!(service.waiting());
-    let mut is_closed = false;
+    let mut closed = std::pin::pin!(service.waiting().fuse());
     let is_over = tokio::select! {
         biased;
-        () = shared.over() => true,
+        () = shared.wait_for_end() => true,
         _ = link.ended() => {
-            is_closed = timeout(AFTERWORDS, &mut closed).await.is_ok();
+            let _ = timeout(DRAIN_TIMEOUT, &mut closed).await;
             false
         }
-        _ = &mut closed => {
-            is_closed = true;
-            false
-        }
+        _ = &mut closed => false,
     };
     if is_over {
-        life.calls.close();
-        let _ = timeout(GOODBYE, life.calls.wait()).await;
+        session.calls.close();
+        let _ = timeout(CANCEL_TIMEOUT, session.calls.wait()).await;
     } else {
-        let _ = life.ended.set(last_words(shared, link, Trouble::ENDED).await);
+        let failure = ServerFailure::closed(Phase::Running);
+        let _ = session.ended.set(diagnose(shared, link, failure).await);
     }
     close.cancel();
-    let in_peace = is_over && !shared.cancel.is_cancelled();
-    let deadline = Instant::now() + if in_peace { CLOSED } else { GOODBYE };
-    if !is_closed {
+    let may_exit = is_over && !shared.cancel.is_cancelled();
+    let deadline = Instant::now() + if may_exit { EXIT_TIMEOUT } else { CANCEL_TIMEOUT };
+    if !closed.is_terminated() {
         let _ = timeout_at(deadline, closed).await;
     }
-    if let (true, Some(line)) = (in_peace, &mut link.line) {
+    if let (true, Some(process)) = (may_exit, &mut link.process) {
         tokio::select! {
             biased;
             () = shared.cancel.cancelled() => {}
-            () = line.gone() => {}
+            () = process.gone() => {}
             () = sleep_until(deadline) => {}
         }
     }

@@ -1,0 +1,37 @@
+//! What every step of an agent's work has at hand.
+
+use tokio::time::Instant;
+
+use super::budget::Budget;
+use super::ledger::{End, Failure};
+use super::run::{AgentRun, RunContext};
+use crate::cancel::Cancellation;
+use crate::report::{CancelKind, ErrorKind, Event};
+use crate::untrusted::Untrusted;
+
+/// Drives one agent. `life` holds its loop; `model`, `attempt`, `fallback` and `tools` its steps.
+pub(super) struct Driver<'a> {
+    pub run: &'a AgentRun<'a>,
+    /// The runs of the agents that it needs, which have ended.
+    pub needed: &'a [&'a AgentRun<'a>],
+    pub context: &'a RunContext<'a>,
+    pub scope: Cancellation,
+    pub budget: Budget,
+    /// The earlier of the agent's and the run's.
+    pub deadline: Instant,
+}
+
+impl Driver<'_> {
+    /// The end of an agent whose scope was stopped.
+    pub fn stopped(&self) -> End {
+        End::Stopped(self.scope.reason().unwrap_or_else(|| CancelKind::AgentTimeout.into()))
+    }
+
+    pub fn emit(&self, event: Event) {
+        (self.context.events)(event);
+    }
+}
+
+pub(super) fn failed(kind: ErrorKind, message: impl Into<Untrusted>) -> End {
+    End::Failed(Failure::new(kind, message))
+}

@@ -1,0 +1,144 @@
+//! The life of one agent: the loop over its conversation's steps, inside its time limit.
+
+use std::cell::LazyCell;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::budget::Budget;
+use super::conversation::{Conversation, Ending, Step};
+use super::driver::{Driver, failed};
+use super::fallback::Models;
+use super::ledger::End;
+use super::run::{AgentRun, RunContext};
+use crate::chat::ToolSpec;
+use crate::report::{CancelKind, ErrorKind};
+use crate::template::{AnswerContext, Template, TemplateError, agent_context};
+
+/// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
+/// `needed` are the runs of the agents that it needs, which have ended.
+pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunContext<'_>) -> End {
+    let own_deadline = Instant::now() + run.plan.settings.timeout;
+    let driver = Driver {
+        run,
+        needed,
+        context,
+        scope: context.cancel.child(),
+        budget: Budget::of_agent(run.plan.settings.budget),
+        deadline: own_deadline.min(context.deadline),
+    };
+    let mut work = std::pin::pin!(driver.drive());
+    // By reference: when the time is up, the work still exists and can be stopped in order.
+    if let Ok(end) = timeout_at(own_deadline, &mut work).await {
+        return end;
+    }
+    driver.scope.cancel(CancelKind::AgentTimeout);
+    work.await
+}
+
+impl Driver<'_> {
+    async fn drive(&self) -> End {
+        let mut conversation = match self.open_conversation() {
+            Ok(conversation) => conversation,
+            Err(error) => return failed(ErrorKind::Template, error.to_string()),
+        };
+        let mut models = Models::of(self.run.plan);
+        let tools = match self.equip().await {
+            Ok(tools) => tools,
+            Err(end) => return end,
+        };
+        let specs: Vec<ToolSpec> = tools.iter().map(|tool| tool.spec.clone()).collect();
+        loop {
+            let step = conversation.next();
+            if let Step::CallModelAgain(complaint) = &step {
+                self.report_correction(complaint);
+            }
+            match step {
+                Step::CallModel | Step::CallModelAgain(_) => {
+                    match self.call_model(&mut models, &conversation, &specs).await {
+                        Ok(reply) => {
+                            let draft = self.run.ledger.open();
+                            let text = draft.output.as_ref().filter(|_| reply.has_text);
+                            let text = text.map(|text| text.to_its_source()).unwrap_or_default();
+                            conversation.model_replied(text, reply);
+                        }
+                        Err(end) => return end,
+                    }
+                }
+                Step::CallTools(calls) => match self.call_tools(&tools, &calls).await {
+                    Ok(outputs) => conversation.tools_returned(outputs),
+                    Err(end) => return end,
+                },
+                Step::Done(ending) => {
+                    if let Err(end) = self.end(ending, &mut conversation, &mut models) {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_conversation(&self) -> Result<Conversation, TemplateError> {
+        let agent = self.run.plan;
+        // One at a time: outputs can be long and are not held twice.
+        let outputs = self.needed.iter().map(|needed| {
+            let draft = needed.ledger.open();
+            let output = draft.report.output.as_deref().unwrap_or_default();
+            (needed.plan.name.as_str(), AnswerContext::new(output, draft.report.data.as_ref()))
+        });
+        let input = self.context.input;
+        let values = LazyCell::new(|| agent_context(input, &self.context.plan.vars, outputs));
+        let fill = |template: &Template| template.fill(input, || values.clone());
+        let mut system = agent.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
+        system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
+        let system = (!system.is_empty()).then(|| system.join("\n\n"));
+        let conversation =
+            Conversation::new(system, fill(&agent.prompt)?, agent.settings.max_turns);
+        Ok(match &agent.output_schema {
+            Some(schema) => conversation.expecting(schema.clone(), agent.settings.retries),
+            None => conversation,
+        })
+    }
+
+    fn conclude(&self, ending: Ending) -> End {
+        match ending {
+            Ending::Answer => {
+                self.run.ledger.open().report.partial = false;
+                End::Succeeded
+            }
+            Ending::Data(value) => {
+                let report = &mut self.run.ledger.open().report;
+                report.data = Some(self.context.services.secrets.redact_value(value));
+                report.partial = false;
+                End::Succeeded
+            }
+            Ending::Mismatch(complaint) => {
+                let message = format!("the answer cannot be used: {complaint}");
+                failed(ErrorKind::InvalidResponse, message)
+            }
+            Ending::OutOfTurns => {
+                let turns = self.run.plan.settings.max_turns;
+                let message =
+                    format!("no answer after {turns} model calls: it asked for more tools");
+                failed(ErrorKind::MaxTurns, message)
+            }
+        }
+    }
+
+    /// Ends the agent, unless its model's answer cannot be used and another model can be asked.
+    fn end(
+        &self,
+        ending: Ending,
+        conversation: &mut Conversation,
+        models: &mut Models<'_>,
+    ) -> Result<(), End> {
+        let is_mismatch = matches!(ending, Ending::Mismatch(_));
+        match self.conclude(ending) {
+            End::Failed(failure)
+                if is_mismatch && conversation.ask_another(self.run.plan.settings.retries) =>
+            {
+                self.fall_back(models, failure, true)
+            }
+            end => Err(end),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What agents work with: the unit between plan and report, and what the agents of a run share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::SetOnce;
+use tokio::time::Instant;
+
+use super::budget::Budget;
+use super::ledger::Ledger;
+use crate::cancel::Cancellation;
+use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
+use crate::process::RunProcesses;
+use crate::provider::Provider;
+use crate::provider::governor::Governor;
+use crate::provider::offline::Offline;
+use crate::report::{AgentRunId, EventSink};
+use crate::services::Services;
+
+/// One agent at work in one run.
+#[derive(Debug)]
+pub struct AgentRun<'a> {
+    /// What its events bear.
+    pub id: AgentRunId,
+    pub plan: &'a AgentPlan,
+    pub ledger: Ledger,
+    /// Set when the agent has ended and its ledger is closed.
+    pub ended: SetOnce<()>,
+}
+
+impl<'a> AgentRun<'a> {
+    pub fn new(id: AgentRunId, plan: &'a AgentPlan) -> Self {
+        Self { id, plan, ledger: Ledger::new(plan), ended: SetOnce::new() }
+    }
+}
+
+/// What the agents of one run share.
+pub struct RunContext<'a> {
+    pub plan: &'a CrewPlan,
+    pub input: &'a str,
+    pub services: &'a Services,
+    pub cancel: &'a Cancellation,
+    pub events: &'a EventSink,
+    pub started: Instant,
+    /// The end of the run's time limit.
+    pub deadline: Instant,
+    pub processes: Arc<RunProcesses>,
+    /// Model calls that were dropped because something was stopped.
+    pub calls_cancelled: AtomicU64,
+    /// The same for requests of HTTP tools.
+    pub http_calls_cancelled: AtomicU64,
+    pub budget: Budget,
+}
+
+impl RunContext<'_> {
+    /// The provider of a model, and the model's name there.
+    pub fn provider<'m>(&self, model: &'m ModelPlan) -> (&dyn Provider, &'m str) {
+        match model {
+            ModelPlan::Offline => (&Offline, model.label()),
+            ModelPlan::Remote { provider, model, .. } => {
+                (&*self.services.providers[*provider], model)
+            }
+        }
+    }
+
+    /// The governor of a model's endpoint; `offline` has none.
+    pub fn governor(&self, model: &ModelPlan) -> Option<&Governor> {
+        match model {
+            ModelPlan::Offline => None,
+            ModelPlan::Remote { provider, .. } => Some(&self.services.governors[*provider]),
+        }
+    }
+}

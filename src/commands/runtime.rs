@@ -1,0 +1,21 @@
+//! The runtime that a subcommand works in.
+
+use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::cancel::Cancellation;
+use crate::signal;
+
+/// A runtime with one thread: model servers and tools do the work, crew only waits for them.
+/// Signals that arrive from now on cancel the run.
+///
+/// # Errors
+/// The system denies what the runtime needs.
+pub fn runtime(cancel: &Cancellation) -> anyhow::Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let entered = runtime.enter();
+    signal::listen(cancel).context("cannot listen to signals")?;
+    drop(entered);
+    Ok(runtime)
+}

@@ -1,0 +1,361 @@
+//! Where the report goes: standard output, or the file of `--output-file`, which is opened before
+//! anything runs.
+//!
+//! A file is replaced in one step. The report is written to a temporary file beside it and renamed
+//! over it, so at any moment the file is either the old one or the whole new one. A target that is
+//! not a regular file (`/dev/null`, a named pipe, `/dev/stdout`) cannot be replaced and is written
+//! directly.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use tempfile::NamedTempFile;
+
+/// As many as Linux follows before it gives up.
+const MAX_SYMLINKS: usize = 40;
+/// Prefixes of paths that name an open stream of this process, not a file to replace.
+const OWN_STREAMS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"];
+
+/// Why `--output-file` cannot be used. Nothing has run yet.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("--output-file {path:?} is a directory: name a file in it")]
+    Directory { path: PathBuf },
+    #[error("the directory of --output-file {path:?} does not exist: create {folder:?} first")]
+    NoFolder { path: PathBuf, folder: PathBuf },
+    #[error("--output-file {path:?} is a named pipe without a reader: start its reader first")]
+    NoReader { path: PathBuf },
+    #[error("cannot write --output-file {path:?}: {source}: choose a file that you can write")]
+    Denied { path: PathBuf, source: io::Error },
+}
+
+impl OpenError {
+    fn denied(path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Denied { path: path.into(), source: source.into() }
+    }
+}
+
+/// Why the report was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("the reader of the report has gone")]
+    ReaderGone,
+    #[error("could not write the report to {place}: {source}")]
+    Write { place: String, source: io::Error },
+    #[error("could not replace {path:?}: {source}; the report was kept as {kept:?}")]
+    Replace { path: PathBuf, kept: PathBuf, source: io::Error },
+}
+
+impl WriteError {
+    fn new(place: impl Into<String>, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::Write { place: place.into(), source },
+        }
+    }
+}
+
+/// Where the report goes. A sink that is dropped before [`Sink::write`] leaves no trace. `path` is
+/// as the user wrote it.
+#[derive(Debug)]
+pub enum Sink {
+    Stdout,
+    Replace { path: PathBuf, target: PathBuf, temporary: NamedTempFile },
+    Direct { path: PathBuf, file: File },
+}
+
+impl Sink {
+    /// Finds everything that can be wrong with `path` and changes nothing at it. Without a path
+    /// the report goes to stdout.
+    pub fn open(path: Option<&Path>) -> Result<Self, OpenError> {
+        let Some(path) = path else { return Ok(Self::Stdout) };
+        if is_own_stream(path) {
+            return Self::direct(path);
+        }
+        let target = follow(path).map_err(|error| OpenError::denied(path, error))?;
+        match fs::metadata(&target) {
+            Ok(existing) if existing.is_dir() => Err(OpenError::Directory { path: path.into() }),
+            Ok(existing) if !existing.is_file() => Self::direct(path),
+            Ok(existing) => Self::replace(path, target, Some(existing.permissions())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::replace(path, target, None)
+            }
+            Err(error) => Err(OpenError::denied(path, error)),
+        }
+    }
+
+    /// Writes the whole report with `render` and puts it in place. After an error a regular file
+    /// is as it was before.
+    pub fn write(
+        self,
+        render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), WriteError> {
+        match self {
+            Self::Stdout => render(&mut io::stdout().lock())
+                .map_err(|error| WriteError::new("standard output", error)),
+            Self::Direct { path, mut file } => {
+                render(&mut file).map_err(|error| WriteError::new(format!("{path:?}"), error))
+            }
+            Self::Replace { path, target, mut temporary } => {
+                render(&mut temporary)
+                    // Otherwise a crash of the machine could leave an empty file under this name.
+                    .and_then(|()| temporary.as_file().sync_all())
+                    .map_err(|error| WriteError::new(format!("{path:?}"), error))?;
+                put_in_place(temporary, &target, path)
+            }
+        }
+    }
+
+    fn replace(
+        path: &Path,
+        target: PathBuf,
+        existing: Option<Permissions>,
+    ) -> Result<Self, OpenError> {
+        let denied = |error| OpenError::denied(path, error);
+        let folder = folder_of(&target);
+        let is_folder = target.as_os_str().as_bytes().ends_with(b"/");
+        let Some(name) = target.file_name().filter(|_| !is_folder) else {
+            return Err(OpenError::Directory { path: path.into() });
+        };
+        if !folder.is_dir() {
+            return Err(OpenError::NoFolder { path: path.into(), folder: folder.into() });
+        }
+        if existing.is_some() {
+            // A rename would bypass the file's write protection.
+            OpenOptions::new().write(true).open(&target).map_err(denied)?;
+        }
+        let mut prefix = OsString::from(".");
+        prefix.push(name.to_string_lossy().chars().take(32).collect::<String>());
+        prefix.push(".");
+        let temporary = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(".tmp")
+            // Less the umask, as for any new file.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(denied)?;
+        if let Some(permissions) = existing {
+            let mode = Permissions::from_mode(permissions.mode() & 0o777);
+            temporary.as_file().set_permissions(mode).map_err(denied)?;
+        }
+        Ok(Self::Replace { path: path.into(), target, temporary })
+    }
+
+    /// Opens without waiting: a named pipe would otherwise block crew until it has a reader.
+    /// Writing does wait, so a slow reader gets the whole report.
+    fn direct(path: &Path) -> Result<Self, OpenError> {
+        let file = OpenOptions::new()
+            .append(true)
+            .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits())
+            .open(path);
+        let file = match file {
+            Ok(file) => file,
+            Err(error) if has_no_reader(path, &error) => {
+                return Err(OpenError::NoReader { path: path.into() });
+            }
+            Err(error) => return Err(OpenError::denied(path, error)),
+        };
+        set_blocking(&file).map_err(|error| OpenError::denied(path, error))?;
+        Ok(Self::Direct { path: path.into(), file })
+    }
+}
+
+fn put_in_place(temporary: NamedTempFile, target: &Path, path: PathBuf) -> Result<(), WriteError> {
+    let Err(error) = temporary.persist(target) else { return Ok(()) };
+    // The run was paid for: keep its report when the temporary file goes.
+    match error.file.keep() {
+        Ok((_, kept)) => Err(WriteError::Replace { path, kept, source: error.error }),
+        Err(_) => Err(WriteError::new(format!("{path:?}"), error.error)),
+    }
+}
+
+fn is_own_stream(path: &Path) -> bool {
+    OWN_STREAMS.iter().any(|own| path.as_os_str().as_bytes().starts_with(own.as_bytes()))
+}
+
+/// The path that the last component of `path` finally links to; it need not exist.
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_SYMLINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = folder_of(&target).join(next),
+            // Not a link, or it does not exist.
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn has_no_reader(path: &Path, error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ENXIO as i32)
+        && fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+fn set_blocking(file: &File) -> nix::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(file, FcntlArg::F_GETFL)?);
+    fcntl(file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::symlink;
+
+    use nix::sys::stat::Mode;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn folder() -> TempDir {
+        TempDir::new().unwrap()
+    }
+
+    fn names(folder: &TempDir) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+        Ok(Sink::open(Some(path))?.write(|out| out.write_all(text.as_bytes()))?)
+    }
+
+    #[test]
+    fn a_new_file_has_the_usual_permissions() {
+        let folder = folder();
+        let path = folder.path().join("report.json");
+        put(&path, "new").unwrap();
+        let usual = folder.path().join("usual");
+        File::create(&usual).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&path), mode(&usual));
+        assert_eq!(names(&folder), ["report.json", "usual"]);
+    }
+
+    #[test]
+    fn an_existing_file_is_replaced_in_one_step_and_keeps_its_permissions() {
+        let folder = folder();
+        let path = folder.path().join("report.json");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        Sink::open(Some(&path))
+            .unwrap()
+            .write(|out| {
+                out.write_all(b"new")?;
+                out.flush()?;
+                assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o640);
+        assert_eq!(names(&folder), ["report.json"]);
+    }
+
+    #[test]
+    fn a_failed_run_changes_nothing() {
+        let folder = folder();
+        let path = folder.path().join("report.json");
+        drop(Sink::open(Some(&path)).unwrap());
+        assert!(names(&folder).is_empty());
+        fs::write(&path, "old").unwrap();
+        let error = Sink::open(Some(&path))
+            .unwrap()
+            .write(|out| {
+                out.write_all(b"half")?;
+                Err(io::Error::other("full"))
+            })
+            .unwrap_err();
+        assert!(error.to_string().contains("report.json"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(names(&folder), ["report.json"]);
+    }
+
+    #[test]
+    fn links_are_followed_and_stay_links() {
+        let folder = folder();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        symlink("sub/real", folder.path().join("one")).unwrap();
+        symlink("one", folder.path().join("two")).unwrap();
+        for text in ["the target is new", "the target exists"] {
+            put(&folder.path().join("two"), text).unwrap();
+            assert_eq!(fs::read_to_string(folder.path().join("sub/real")).unwrap(), text);
+            assert!(folder.path().join("two").is_symlink());
+        }
+        symlink("loop", folder.path().join("loop")).unwrap();
+        assert!(matches!(
+            Sink::open(Some(&folder.path().join("loop"))),
+            Err(OpenError::Denied { .. })
+        ));
+    }
+
+    #[test]
+    fn directories_and_missing_directories_are_rejected() {
+        let folder = folder();
+        symlink(".", folder.path().join("link")).unwrap();
+        for name in ["", "link", "new/", "..", "."] {
+            let error = Sink::open(Some(&folder.path().join(name))).unwrap_err();
+            assert!(matches!(error, OpenError::Directory { .. }), "{name}: {error}");
+        }
+        let error = Sink::open(Some(&folder.path().join("no/report"))).unwrap_err();
+        assert!(matches!(error, OpenError::NoFolder { .. }), "{error}");
+        assert!(error.to_string().ends_with("/no\" first"), "{error}");
+        assert!(Sink::open(Some(Path::new(""))).is_err());
+        assert_eq!(names(&folder), ["link"]);
+    }
+
+    #[test]
+    fn a_device_is_written_directly() {
+        put(Path::new("/dev/null"), "gone").unwrap();
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+    }
+
+    #[test]
+    fn a_named_pipe_needs_a_reader() {
+        let folder = folder();
+        let path = folder.path().join("pipe");
+        nix::unistd::mkfifo(&path, Mode::from_bits_truncate(0o600)).unwrap();
+        assert!(matches!(Sink::open(Some(&path)), Err(OpenError::NoReader { .. })));
+        // Opening both ends at once never waits.
+        let mut reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        put(&path, "through").unwrap();
+        let mut text = [0; 7];
+        reader.read_exact(&mut text).unwrap();
+        assert_eq!(&text, b"through");
+        assert_eq!(names(&folder), ["pipe"]);
+    }
+
+    #[test]
+    fn a_report_that_cannot_replace_its_file_is_kept() {
+        let folder = folder();
+        let path = folder.path().join("report.json");
+        let error = Sink::open(Some(&path))
+            .unwrap()
+            .write(|out| {
+                fs::create_dir(&path)?;
+                out.write_all(b"paid for")
+            })
+            .unwrap_err();
+        let WriteError::Replace { kept, .. } = error else { panic!("{error}") };
+        assert_eq!(fs::read_to_string(kept).unwrap(), "paid for");
+    }
+}

@@ -1,0 +1,79 @@
+//! The model servers of a plan.
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::secret::is_telling;
+use crate::vendor::{Api, Vendor};
+
+/// A model server, with everything that a request to it needs.
+#[derive(Debug)]
+pub struct ProviderPlan {
+    pub name: String,
+    /// `None`: declared in the file.
+    pub vendor: Option<&'static Vendor>,
+    pub api: Api,
+    /// `http` or `https`, with the query of every call. Ends where the vendor's SDK expects it: for
+    /// OpenAI's API after the version, for others before it.
+    pub base_url: Url,
+    /// Headers of every request: the API's, and as sensitive ones the key's and the file's.
+    pub headers: HeaderMap,
+    /// The environment variable that holds the key.
+    pub key_variable: Option<String>,
+    pub limits: RateLimits,
+}
+
+impl ProviderPlan {
+    /// The base URL without its query, which may hold a key.
+    pub fn address(&self) -> String {
+        let mut url = self.base_url.clone();
+        url.set_query(None);
+        url.as_str().trim_end_matches('/').to_owned()
+    }
+
+    /// The headers and query parameters whose names say that they hold a secret.
+    pub fn secrets(&self) -> impl Iterator<Item = (String, String)> {
+        let headers = self.headers.iter().map(|(name, value)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        let query = self.base_url.query_pairs();
+        let query = query.map(|(name, value)| (name.into_owned(), value.into_owned()));
+        headers.chain(query).filter(|(name, _)| is_telling(name))
+    }
+}
+
+/// The headers of every request: the API's, the key's and the file's. Of two with one name, the
+/// latter is sent.
+pub fn headers(api: Api, key: Option<HeaderValue>, file: &HeaderMap) -> HeaderMap {
+    let spec = api.spec();
+    let fixed = spec.headers.iter().map(|(name, value)| (*name, HeaderValue::from_static(value)));
+    let key = key.map(|key| (spec.key_header, key));
+    let own = fixed.chain(key).map(|(name, value)| (HeaderName::from_static(name), value));
+    let mut headers: HeaderMap = own.collect();
+    headers.extend(file.clone());
+    headers
+}
+
+/// The limits of one provider, for all agents together; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Concurrent calls.
+    pub max_concurrency: Option<usize>,
+    pub requests_per_minute: Option<usize>,
+    /// Input and output together.
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl RateLimits {
+    /// The lower of each limit.
+    pub fn lower_of(self, other: Self) -> Self {
+        fn lower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+            one.into_iter().chain(other).min()
+        }
+        Self {
+            max_concurrency: lower(self.max_concurrency, other.max_concurrency),
+            requests_per_minute: lower(self.requests_per_minute, other.requests_per_minute),
+            tokens_per_minute: lower(self.tokens_per_minute, other.tokens_per_minute),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The answer of any API, built as it arrives: counted against `max_answer`, its text passed on.
+
+use std::fmt;
+
+use super::calls::{CallFragment, Calls, TooManyCalls};
+use super::request::{ChatDelta, OnDelta};
+use super::server_error::ServerError;
+use crate::chat::{ChatReply, NativeTurn, RequestedCall, TokenUsage, ToolCall};
+use crate::report::ErrorKind;
+use crate::untrusted::Untrusted;
+
+/// The part of an unusable body that is kept to be quoted.
+const MAX_EXCERPT: usize = 2048;
+
+/// Longer texts are not finish reasons.
+const MAX_FINISH_REASON: usize = 64;
+
+/// Why a body is not an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// Text, reasoning and tool calls together exceed `max_answer`.
+    AnswerTooLarge,
+    /// One event, or the whole body, is larger than an answer within `max_answer` can be.
+    EventTooLarge,
+    TooManyCalls,
+    /// More content blocks than this.
+    TooManyBlocks(usize),
+    /// Not JSON of the API. Its start.
+    Unreadable(Vec<u8>),
+    /// JSON of the API, but not of an answer. Its start.
+    NoAnswer(Vec<u8>),
+    /// An error in place of an answer, or in its middle.
+    Server(ServerError),
+    Withheld(Withheld),
+    /// The body ended before the answer did.
+    Ended,
+}
+
+impl From<serde_json::Error> for BodyError {
+    /// The decoder, which has the bytes, fills in their start.
+    fn from(_: serde_json::Error) -> Self {
+        Self::Unreadable(Vec::new())
+    }
+}
+
+impl From<TooManyCalls> for BodyError {
+    fn from(_: TooManyCalls) -> Self {
+        Self::TooManyCalls
+    }
+}
+
+/// An answer that the server or the model withheld or broke off.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Withheld {
+    pub cause: Cause,
+    /// The server's words for it. May contain secrets.
+    pub words: String,
+    pub finish_reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    PromptBlocked,
+    AnswerBlocked,
+    ModelRefused,
+    /// The same request may be answered another time.
+    Aborted,
+    /// Another attempt would end the same way.
+    AbortedForGood,
+}
+
+impl Cause {
+    pub fn kind(self) -> ErrorKind {
+        match self {
+            Self::PromptBlocked => ErrorKind::BadRequest,
+            _ => ErrorKind::InvalidResponse,
+        }
+    }
+
+    pub fn is_retryable(self) -> bool {
+        self == Self::Aborted
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PromptBlocked => "the server blocked the prompt",
+            Self::AnswerBlocked => "the server blocked the answer",
+            Self::ModelRefused => "the model refused to answer",
+            Self::Aborted | Self::AbortedForGood => "the server aborted the answer",
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct AnswerBuilder {
+    limit: usize,
+    /// Bytes counted against the limit.
+    spent: usize,
+    /// Bytes of text passed on. The caller keeps the text.
+    emitted: usize,
+    calls: Calls,
+    finish_reason: Option<String>,
+    /// Why the answer is withheld, and the server's words.
+    withheld: Option<(Cause, String)>,
+    usage: TokenUsage,
+    /// The start of the first JSON that was not part of an answer.
+    unrecognized: Vec<u8>,
+    has_answer: bool,
+}
+
+impl AnswerBuilder {
+    /// `limit`: bytes of text, reasoning and tool calls together.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// Bytes of text so far.
+    pub fn emitted(&self) -> usize {
+        self.emitted
+    }
+
+    pub fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// Whether any text or call has arrived. Reasoning does not count.
+    pub fn has_begun(&self) -> bool {
+        self.emitted > 0 || self.has_calls()
+    }
+
+    /// Whether the answer is complete, whatever may still follow.
+    pub fn is_finished(&self) -> bool {
+        self.finish_reason.is_some() || self.withheld.is_some()
+    }
+
+    /// Notes that the body is an answer, even if an empty one.
+    pub fn begin(&mut self) {
+        self.has_answer = true;
+    }
+
+    /// Keeps the start of JSON that is not part of an answer, for an error if no answer follows.
+    pub fn keep_unrecognized(&mut self, json: &[u8]) {
+        if self.unrecognized.is_empty() {
+            self.unrecognized = excerpt(json);
+        }
+    }
+
+    /// Passes the text on. If it exceeds the limit, as much as fits.
+    pub fn add_text(&mut self, text: &str, on_delta: OnDelta<'_>) -> Result<(), BodyError> {
+        let room = self.limit.saturating_sub(self.spent);
+        let fitting = &text[..text.floor_char_boundary(room)];
+        if !fitting.is_empty() {
+            self.emitted += fitting.len();
+            on_delta(ChatDelta::Text(fitting));
+        }
+        self.spend(text.len())
+    }
+
+    pub fn add_call(&mut self, fragment: CallFragment<'_>) -> Result<(), BodyError> {
+        let kept = self.calls.add(fragment)?;
+        self.spend(kept)
+    }
+
+    /// Counts bytes that are kept or skipped against the limit.
+    pub fn spend(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.spent = self.spent.saturating_add(bytes);
+        if self.spent > self.limit { Err(BodyError::AnswerTooLarge) } else { Ok(()) }
+    }
+
+    /// Reports the tokens of the call so far.
+    pub fn count(&mut self, usage: TokenUsage, on_delta: OnDelta<'_>) {
+        if usage != self.usage {
+            self.usage = usage;
+            on_delta(ChatDelta::Usage(usage));
+        }
+    }
+
+    pub fn finish(&mut self, reason: &str) {
+        self.finish_reason = Some(reason.chars().take(MAX_FINISH_REASON).collect());
+    }
+
+    /// Notes that the answer is withheld. The rest of the body may still report tokens.
+    pub fn withhold(&mut self, cause: Cause, words: impl Into<String>) {
+        self.withheld.get_or_insert_with(|| (cause, words.into()));
+    }
+
+    /// `native` makes the turn that the server expects back.
+    pub fn into_reply(
+        self,
+        native: impl FnOnce(&[ToolCall]) -> Option<NativeTurn>,
+    ) -> Result<ChatReply, BodyError> {
+        let finish_reason = self.finish_reason;
+        if let Some((cause, words)) = self.withheld {
+            return Err(BodyError::Withheld(Withheld { cause, words, finish_reason }));
+        }
+        if !self.has_answer {
+            return Err(BodyError::NoAnswer(self.unrecognized));
+        }
+        let tool_calls = self.calls.into_calls();
+        Ok(ChatReply {
+            has_text: self.emitted > 0,
+            native: native(&tool_calls),
+            tool_calls: tool_calls.into_iter().map(RequestedCall::new).collect(),
+            finish_reason: finish_reason.map(Untrusted::new),
+            usage: self.usage,
+        })
+    }
+}
+
+/// The start of bytes that could not be used.
+pub fn excerpt(bytes: &[u8]) -> Vec<u8> {
+    bytes[..bytes.len().min(MAX_EXCERPT)].to_vec()
+}

@@ -1,0 +1,120 @@
+//! Reads the chunks of a stream, or a whole response.
+
+use serde_json::value::RawValue;
+
+use super::chunk::{self, Chunk, Delta};
+use crate::chat::{NativePart, ToolCall};
+use crate::provider::answer::{AnswerBuilder, BodyError, Cause};
+use crate::provider::calls::CallFragment;
+use crate::provider::json;
+use crate::provider::protocol::{ChunkParser, Progress};
+use crate::provider::request::OnDelta;
+use crate::provider::server_error::ServerError;
+
+#[derive(Debug, Default)]
+pub struct OpenAiParser {
+    /// The `reasoning_content` so far. Servers that use this name expect it back with the calls it
+    /// led to.
+    reasoning: String,
+}
+
+impl ChunkParser for OpenAiParser {
+    fn read(
+        &mut self,
+        json: &[u8],
+        answer: &mut AnswerBuilder,
+        on_delta: OnDelta<'_>,
+    ) -> Result<Progress, BodyError> {
+        let chunk: Chunk<'_> = json::document(json)?;
+        if json::is_given(chunk.error) {
+            return Err(BodyError::Server(ServerError::from_body(json)));
+        }
+        count(answer, chunk.usage, on_delta);
+        let Some(choices) = chunk.choices else {
+            let names_error = chunk.object.is_some_and(|object| object.get() == "\"error\"");
+            let explains = json::is_given(chunk.message) || json::is_given(chunk.detail);
+            if names_error || explains {
+                return Err(BodyError::Server(ServerError::from_body(json)));
+            }
+            answer.keep_unrecognized(json);
+            return Ok(Progress::More);
+        };
+        for choice in choices.items {
+            answer.begin();
+            if let Some(error) = choice.error.filter(|error| json::is_given(Some(error))) {
+                return Err(BodyError::Server(ServerError::from_error(error.get())));
+            }
+            if let Some(delta) = choice.delta {
+                self.add(&delta, answer, on_delta)?;
+            }
+            // A whole message after deltas repeats them.
+            if let Some(message) = choice.message
+                && !answer.has_begun()
+            {
+                self.add(&message, answer, on_delta)?;
+            }
+            count(answer, choice.usage, on_delta);
+            finish(answer, &json::text(choice.finish_reason)?);
+        }
+        Ok(Progress::More)
+    }
+
+    fn native(&self, calls: &[ToolCall]) -> Vec<NativePart> {
+        if self.reasoning.is_empty() || calls.is_empty() {
+            return Vec::new();
+        }
+        vec![NativePart::Json(serde_json::Value::from(self.reasoning.as_str()).to_string())]
+    }
+}
+
+impl OpenAiParser {
+    fn add(
+        &mut self,
+        delta: &Delta<'_>,
+        answer: &mut AnswerBuilder,
+        on_delta: OnDelta<'_>,
+    ) -> Result<(), BodyError> {
+        answer.spend(json::text(delta.reasoning)?.len())?;
+        let reasoning = json::text(delta.reasoning_content)?;
+        answer.spend(reasoning.len())?;
+        self.reasoning.push_str(&reasoning);
+        for text in [delta.content, delta.refusal] {
+            answer.add_text(&json::text(text)?, on_delta)?;
+        }
+        if json::is_given(delta.refusal) {
+            answer.withhold(Cause::ModelRefused, "refusal");
+        }
+        let Some(fragments) = &delta.tool_calls else { return Ok(()) };
+        if fragments.more {
+            return Err(BodyError::TooManyCalls);
+        }
+        for fragment in &fragments.items {
+            let function = fragment.function.as_ref();
+            answer.add_call(CallFragment {
+                index: json::number(fragment.index),
+                id: &json::text(fragment.id)?,
+                name: &json::text(function.and_then(|f| f.name))?,
+                arguments: &json::arguments(function.and_then(|f| f.arguments))?,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn count(answer: &mut AnswerBuilder, usage: Option<&RawValue>, on_delta: OnDelta<'_>) {
+    if let Some(usage) = chunk::usage(usage) {
+        answer.count(usage, on_delta);
+    }
+}
+
+fn finish(answer: &mut AnswerBuilder, reason: &str) {
+    match reason {
+        "" => {}
+        "error" => answer.withhold(Cause::AbortedForGood, "finish_reason: error"),
+        "content_filter" => {
+            answer.finish(reason);
+            answer.withhold(Cause::AnswerBlocked, "finish_reason: content_filter");
+        }
+        reason => answer.finish(reason),
+    }
+}

@@ -1,0 +1,96 @@
+//! One model call: the request, and what is known of its answer while it arrives.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use super::error::ProviderError;
+use crate::chat::{ChatReply, Message, TokenUsage, ToolSpec};
+use crate::structured::Schema;
+
+/// A model server, or a stand-in for one.
+pub trait Provider: Send + Sync {
+    /// Makes one attempt of a call. Retries and time limits are the agent's, which cancels a call
+    /// by dropping its future.
+    ///
+    /// `on_delta` gets text and token counts as they arrive, so they are known even if the call
+    /// fails or is dropped. The reply does not repeat the text.
+    fn chat<'a>(
+        &'a self,
+        request: ChatRequest<'a>,
+        on_delta: &'a mut (dyn FnMut(ChatDelta<'_>) + Send),
+    ) -> BoxFuture<'a, Result<ChatReply, ProviderError>>;
+}
+
+pub type OnDelta<'a> = &'a mut (dyn FnMut(ChatDelta<'_>) + Send);
+
+#[derive(Debug, Clone, Copy)]
+pub enum ChatDelta<'a> {
+    /// The whole request has been sent. The first delta, if there is a server at all.
+    Sent,
+    Text(&'a str),
+    /// The tokens of this call so far. Replaces the previous count.
+    Usage(TokenUsage),
+}
+
+#[derive(Debug, Clone)]
+pub struct ChatRequest<'a> {
+    /// The model's name on its server, without the provider.
+    pub model: &'a str,
+    pub messages: &'a [Message],
+    pub tools: &'a [ToolSpec],
+    /// The schema of the final answer. The messages contain it too; a protocol with an output
+    /// format of its own may use that in addition.
+    pub output_schema: Option<&'a Schema>,
+    pub temperature: Option<f64>,
+    pub max_output_tokens: Option<u32>,
+    /// The limit of text, reasoning and tool calls together, in bytes.
+    pub max_answer: usize,
+    /// The limit of the wait for the response's head, and of each silence in its body.
+    pub idle_timeout: Duration,
+}
+
+impl ChatRequest<'_> {
+    /// The output tokens to expect of a call without `max_output_tokens`.
+    const USUAL_OUTPUT: u64 = 1024;
+    /// The output tokens that only long reasoning exceeds.
+    const LONG_OUTPUT: u64 = 8192;
+    /// Roughly right for English text.
+    const BYTES_PER_TOKEN: usize = 4;
+
+    /// The tokens that the call will probably use.
+    pub fn estimate(&self) -> TokenUsage {
+        let message = |message: &Message| match message {
+            Message::System(text) | Message::User(text) => text.len(),
+            Message::Assistant { text, tool_calls, .. } => {
+                text.len() + tool_calls.iter().map(|call| call.arguments.len()).sum::<usize>()
+            }
+            Message::Tool { output, .. } => output.len(),
+        };
+        let tool = |tool: &ToolSpec| tool.description.len() + tool.parameters.to_string().len();
+        let bytes = self.messages.iter().map(message).sum::<usize>()
+            + self.tools.iter().map(tool).sum::<usize>();
+        TokenUsage {
+            input_tokens: Self::tokens_in(bytes),
+            output_tokens: self.max_output_tokens.map_or(Self::USUAL_OUTPUT, u64::from),
+            ..TokenUsage::default()
+        }
+    }
+
+    /// The tokens that the call will hardly exceed. `longest`: output tokens of the model's longest
+    /// answer so far.
+    pub fn at_most(&self, estimate: TokenUsage, longest: u64) -> TokenUsage {
+        let unlimited = || longest.max(Self::LONG_OUTPUT);
+        TokenUsage {
+            // Code, and text in other languages, has up to twice as many tokens.
+            input_tokens: estimate.input_tokens.saturating_mul(2),
+            output_tokens: self.max_output_tokens.map_or_else(unlimited, u64::from),
+            ..estimate
+        }
+    }
+
+    /// The approximate number of tokens in a text of this size.
+    pub fn tokens_in(bytes: usize) -> u64 {
+        bytes.div_ceil(Self::BYTES_PER_TOKEN) as u64
+    }
+}

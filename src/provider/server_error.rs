@@ -1,0 +1,269 @@
+//! The errors of servers: from a status, or the error object of a body, to an [`ErrorKind`] and
+//! whether another attempt may succeed.
+//!
+//! Even servers of one API agree on neither the form nor the words of an error, so this reads every
+//! form in use and knows the words that matter.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::error::Effect;
+use super::quirks::Quirks;
+use super::retry_after::{MAX_WAIT, seconds};
+use crate::report::ErrorKind;
+
+/// The part of an error's body that is read. Parsed JSON takes many times the memory of its text.
+const MAX_BODY: usize = 64 * 1024;
+
+/// An error as a server described it. May contain secrets: see `Secrets::quote`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ServerError {
+    pub message: Option<String>,
+    /// The wait that the body asks for.
+    pub retry_after: Option<Duration>,
+    /// `code`, `type` and `status` in lower case, separated by spaces.
+    codes: String,
+    /// The number given as `code` or `status` in the body.
+    status: Option<u16>,
+}
+
+/// Messages about a wrong key with status 400.
+const WRONG_KEY: [&str; 4] =
+    ["api key not valid", "api key expired", "invalid api key", "incorrect api key"];
+
+/// Messages about a used-up balance, of servers without a code for it.
+const USED_UP: [&str; 2] = ["credit balance is too low", "reached your specified api usage limits"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub kind: ErrorKind,
+    pub retryable: bool,
+}
+
+const fn verdict(kind: ErrorKind, retryable: bool) -> Verdict {
+    Verdict { kind, retryable }
+}
+
+impl ServerError {
+    /// From the JSON of an `error`: an object or a string.
+    pub fn from_error(json: &str) -> Self {
+        match parse(json.as_bytes()) {
+            Some(object @ Value::Object(_)) => Self::from_object(&object),
+            Some(Value::String(message)) => Self { message: Some(message), ..Self::default() },
+            _ => Self { message: Some(json.to_owned()), ..Self::default() },
+        }
+    }
+
+    /// From a whole body: `{"error": …}`, `[{"error": …}]`, `{"message": …}`, `{"detail": …}` or text.
+    pub fn from_body(body: &[u8]) -> Self {
+        let Some(value) = parse(body) else {
+            let body = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]);
+            return Self { message: text_of(&body), ..Self::default() };
+        };
+        let value = match &value {
+            Value::Array(items) => items.first().unwrap_or(&Value::Null),
+            other => other,
+        };
+        match value.get("error") {
+            Some(error @ Value::Object(_)) => Self::from_object(error),
+            Some(Value::String(error)) => {
+                let mut found = Self::from_object(value);
+                found.message.get_or_insert_with(|| error.clone());
+                found
+            }
+            Some(Value::Null) | None => Self::from_object(value),
+            Some(other) => Self { message: Some(other.to_string()), ..Self::default() },
+        }
+    }
+
+    fn from_object(error: &Value) -> Self {
+        let message = ["message", "detail", "error_message", "msg"]
+            .iter()
+            .filter_map(|key| error.get(key))
+            .find_map(|value| match value {
+                Value::String(text) if text.trim().is_empty() => None,
+                Value::String(text) => Some(text.clone()),
+                Value::Null => None,
+                other => Some(other.to_string()),
+            });
+        let mut found = Self { message, ..Self::default() };
+        for value in ["code", "status", "type"].iter().filter_map(|key| error.get(key)) {
+            match value {
+                Value::Number(number) => {
+                    found.status = found.status.or(number.as_u64().and_then(http_status));
+                }
+                Value::String(word) => {
+                    found.status = found.status.or(word.parse().ok().and_then(http_status));
+                    found.codes.push_str(&word.to_ascii_lowercase());
+                    found.codes.push(' ');
+                }
+                _ => {}
+            }
+        }
+        found.take_details(error.get("details"));
+        found
+    }
+
+    /// Reads Google's details of a limit: how long to wait, and whether it is a daily one.
+    fn take_details(&mut self, details: Option<&Value>) {
+        for detail in details.and_then(Value::as_array).into_iter().flatten() {
+            let delay = detail.get("retryDelay").and_then(Value::as_str);
+            if let Some(wait) = delay.and_then(|delay| seconds(delay.strip_suffix('s')?)) {
+                self.retry_after = Some(wait.min(MAX_WAIT));
+            }
+            let violations = detail.get("violations").and_then(Value::as_array);
+            for quota in violations.into_iter().flatten().filter_map(|one| one.get("quotaId")) {
+                let quota = quota.as_str().unwrap_or_default();
+                if quota.contains("PerDay") {
+                    let is_of_model = quota.contains("PerModel");
+                    let code = if is_of_model { "model_quota " } else { "insufficient_quota " };
+                    self.codes.push_str(code);
+                }
+            }
+        }
+    }
+
+    /// Judges the error of a response with this status, or `None` for one inside a success.
+    pub fn verdict(&self, status: Option<u16>) -> Verdict {
+        use ErrorKind::{Auth, BadRequest, ContextLength, InvalidResponse, RateLimited};
+        let is_rejection =
+            status.is_none_or(|status| (400..500).contains(&status) && status != 429);
+        if self.has_code(&["insufficient_quota", "model_quota", "billing"])
+            || (is_rejection && self.says(&USED_UP))
+        {
+            return verdict(RateLimited, false);
+        }
+        // More than the tokens of a whole minute: has status 429, but waiting does not help.
+        if self.says(&["request too large for"]) {
+            return verdict(ContextLength, false);
+        }
+        if is_rejection && self.is_about_context() {
+            return verdict(ContextLength, false);
+        }
+        if is_rejection && self.says(&WRONG_KEY) {
+            return verdict(Auth, false);
+        }
+        if let Some(status) = status {
+            return verdict_of(status);
+        }
+        if self.has_code(&["rate_limit", "too_many_requests", "resource_exhausted", "throttl"]) {
+            verdict(RateLimited, true)
+        } else if self.has_code(&[
+            "overloaded",
+            "unavailable",
+            "server_error",
+            "internal",
+            "api_error",
+        ]) {
+            verdict(ErrorKind::Overloaded, true)
+        } else if self.has_code(&["timeout", "deadline"]) {
+            verdict(ErrorKind::Network, true)
+        } else if self.has_code(&["api_key", "auth", "permission"]) {
+            verdict(Auth, false)
+        } else if let Some(status) = self.status {
+            verdict_of(status)
+        } else if self.has_code(&["invalid", "not_found", "bad_request", "unsupported"]) {
+            verdict(BadRequest, false)
+        } else {
+            verdict(InvalidResponse, false)
+        }
+    }
+
+    /// What the error means for other calls. `status` as for [`Self::verdict`].
+    pub fn effect(&self, status: Option<u16>, verdict: Verdict) -> Effect {
+        let about_content = self.says(&["moderation", "flagged"]);
+        let of_model = self.has_code(&["model_quota"]) && !self.has_code(&["insufficient_quota"]);
+        let about_model = status == Some(404) || self.has_code(&["model_not_found"]);
+        match (verdict.kind, verdict.retryable) {
+            (ErrorKind::RateLimited, true) => Effect::Pause,
+            (ErrorKind::Overloaded, true) if status == Some(529) => Effect::Pause,
+            (ErrorKind::Overloaded, true) if self.has_code(&["overloaded_error"]) => Effect::Pause,
+            (ErrorKind::RateLimited, false) if of_model => Effect::Model,
+            (ErrorKind::Auth | ErrorKind::BadRequest, false) if about_model => Effect::Model,
+            (ErrorKind::Auth, false) if about_content => Effect::Call,
+            (ErrorKind::Auth | ErrorKind::RateLimited, false) => Effect::Endpoint,
+            _ => Effect::Call,
+        }
+    }
+
+    /// The quirks of the server that the error reveals.
+    pub fn quirks(&self, verdict: Verdict) -> Quirks {
+        match &self.message {
+            Some(message) if verdict.kind == ErrorKind::BadRequest => Quirks::in_words(message),
+            _ => Quirks::default(),
+        }
+    }
+
+    fn is_about_context(&self) -> bool {
+        self.has_code(&["context_length_exceeded", "exceed_context_size", "context_window"])
+            || self.says(&[
+                "maximum context length",
+                "context length exceeded",
+                "exceeds the context",
+                "exceed the context",
+                "exceeds the available context",
+                "exceed context limit",
+                "exceeds the maximum number of tokens",
+                "context window",
+                "prompt is too long",
+                "input is too long",
+            ])
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        codes.iter().any(|code| self.codes.contains(code))
+    }
+
+    fn says(&self, phrases: &[&str]) -> bool {
+        let Some(message) = &self.message else { return false };
+        let message = message.to_ascii_lowercase();
+        phrases.iter().any(|phrase| message.contains(phrase))
+    }
+}
+
+fn parse(json: &[u8]) -> Option<Value> {
+    if json.len() > MAX_BODY { None } else { serde_json::from_slice(json).ok() }
+}
+
+fn http_status(number: u64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|status| (400..600).contains(status))
+}
+
+fn verdict_of(status: u16) -> Verdict {
+    use ErrorKind::{Auth, BadRequest, Network, Overloaded, RateLimited};
+    match status {
+        401 | 403 => verdict(Auth, false),
+        // Out of credit: waiting does not help.
+        402 => verdict(RateLimited, false),
+        429 => verdict(RateLimited, true),
+        408 | 502 | 504 => verdict(Network, true),
+        409 | 425 | 500.. => verdict(Overloaded, true),
+        _ => verdict(BadRequest, false),
+    }
+}
+
+/// The first line of a text, or of the visible text of an HTML page.
+fn text_of(body: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = body.trim_start_matches('\u{feff}').trim_start();
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        text.push('\n');
+        let hidden = ["style", "script", "head"].iter().find(|name| {
+            tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+                && !tag[name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
+        });
+        rest = match hidden.and_then(|name| tag.split_once(&format!("</{name}"))) {
+            // A title says more than the first words of the body, so `head` is read if it has one.
+            Some((inside, after)) if !inside.contains("<title") => after,
+            _ => tag,
+        };
+        rest = rest.split_once('>').map_or("", |(_, after)| after);
+    }
+    text.push_str(rest);
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! The formats of a report. A new one is a file beside this one, a variant here and a value of
+//! `--output`.
+
+use std::io::{self, Write};
+
+use super::{Look, json, text};
+use crate::config::faults::InvalidReport;
+use crate::report::Report;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: one document, whatever happened.
+    Json,
+}
+
+impl Format {
+    /// Writes the report of a run.
+    pub fn write(&self, report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Text => text(report, look, out),
+            Self::Json => json(report, out),
+        }
+    }
+
+    /// Writes the document that replaces a report when nothing ran. Text has none: people read
+    /// the faults on stderr.
+    pub fn write_invalid(&self, report: &InvalidReport, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Text => Ok(()),
+            Self::Json => json(report, out),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Questions on the terminal, in place of the progress.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use console::Term;
+use tokio::sync::oneshot;
+
+use super::writer::{Prompt, Shared};
+use crate::approval::{Prompter, Question};
+use crate::render::question::{prompt, question};
+
+/// Columns of a terminal that does not report its size.
+const DEFAULT_WIDTH: usize = 80;
+
+/// Shows questions. While one is open, nothing else is shown.
+pub struct Questions {
+    shared: Arc<Shared>,
+    /// For its size only.
+    terminal: Option<Term>,
+}
+
+impl Questions {
+    pub fn new(shared: Arc<Shared>, terminal: Option<&File>) -> Self {
+        let clone = |terminal: &File| {
+            Some(Term::read_write_pair(terminal.try_clone().ok()?, terminal.try_clone().ok()?))
+        };
+        Self { shared, terminal: terminal.and_then(clone) }
+    }
+
+    fn write(&self, text: impl Into<String>, is_open: bool) {
+        self.shared.prompt(Prompt { text: text.into(), shown: None }, is_open);
+    }
+}
+
+impl Prompter for Questions {
+    fn show(&self, asked: &Question<'_>) -> oneshot::Receiver<()> {
+        let (shown, is_shown) = oneshot::channel();
+        let size = self.terminal.as_ref().and_then(Term::size_checked);
+        let width = size.map_or(DEFAULT_WIDTH, |(_, columns)| columns.into());
+        self.shared.prompt(Prompt { text: question(asked, width), shown: Some(shown) }, true);
+        is_shown
+    }
+
+    fn end_line(&self) {
+        self.write("\n", true);
+    }
+
+    fn repeat(&self, asked: &Question<'_>) {
+        self.write(prompt(asked), true);
+    }
+
+    fn close(&self, answered: bool) {
+        // The terminal's echo has ended the line of an answer.
+        self.write(if answered { "" } else { "\n(question withdrawn)\n" }, false);
+    }
+}

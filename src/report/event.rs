@@ -1,0 +1,74 @@
+//! What happens during a run, as it happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::document::{AgentStatus, CancelReason, ToolStatus, Usage};
+
+/// Identifies the run of an agent in [`Event`]s: its place among the runs of one run of the crew,
+/// from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgentRunId(pub usize);
+
+/// What happens during a run, as it happens.
+#[derive(Debug, Clone)]
+pub enum Event {
+    AgentStarted {
+        agent: AgentRunId,
+    },
+    ModelCallStarted {
+        agent: AgentRunId,
+        turn: u32,
+    },
+    /// Tokens counted so far, all model calls of the agent together.
+    Tokens {
+        agent: AgentRunId,
+        usage: Usage,
+    },
+    /// An agent has been waiting for a while until its model may be asked.
+    Queued {
+        agent: AgentRunId,
+        /// What for.
+        reason: &'static str,
+    },
+    Retrying {
+        agent: AgentRunId,
+        attempt: u32,
+        delay: Duration,
+        error: String,
+    },
+    /// A model has failed for good, and the next one of the list is asked.
+    FellBack {
+        agent: AgentRunId,
+        from: String,
+        to: String,
+        error: String,
+    },
+    ToolStarted {
+        agent: AgentRunId,
+        tool: String,
+        arguments: Value,
+    },
+    ToolFinished {
+        agent: AgentRunId,
+        tool: String,
+        status: ToolStatus,
+        duration: Duration,
+    },
+    AgentFinished {
+        agent: AgentRunId,
+        status: AgentStatus,
+        duration: Duration,
+        message: Option<String>,
+    },
+    /// The run is being stopped; tools have this long to end by themselves.
+    Stopping {
+        reason: CancelReason,
+        grace: Duration,
+    },
+}
+
+/// Where events go. Called from the engine's own thread: it must return at once and never block.
+pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;

@@ -1,0 +1,121 @@
+//! What outlives a run: HTTP clients, governors, MCP servers and the guardian of all processes.
+//!
+//! One set of services serves any number of runs of a plan. What a run learns about a server, such
+//! as how many calls it accepts, the next run knows from its start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::approval::Approval;
+use crate::cancel::Cancellation;
+use crate::net::SetupError;
+use crate::plan::CrewPlan;
+use crate::process::{Processes, RunProcesses};
+use crate::provider::governor::{self, Governor};
+use crate::provider::{self, Provider};
+use crate::report::{Cleanup, Survivor, millis};
+use crate::secret::Secrets;
+use crate::tool::http::HttpClients;
+use crate::tool::mcp::{self, Servers};
+
+/// How long stopping may take beyond the grace: killing, reaping and the last bytes of output.
+pub const STOP_MARGIN: Duration = Duration::from_millis(300);
+
+/// What any number of runs of one plan share.
+pub struct Services {
+    /// In the order of [`CrewPlan::providers`].
+    pub providers: Vec<Arc<dyn Provider>>,
+    /// In the same order.
+    pub governors: Vec<Arc<Governor>>,
+    pub http: HttpClients,
+    pub servers: Servers,
+    pub processes: Arc<Processes>,
+    pub secrets: Secrets,
+    pub approval: Approval,
+    pub longest_answers: LongestAnswers,
+    /// Those of MCP servers.
+    server_processes: Arc<RunProcesses>,
+    cancel: Cancellation,
+    grace: Duration,
+}
+
+impl Services {
+    /// The services for a plan, with nobody to approve tools. Sends no request and starts no
+    /// process. `cancel` stops the MCP servers; `open_files` is the soft limit of open files for
+    /// tools, `None` that of crew.
+    ///
+    /// # Errors
+    /// A proxy of the environment or the system's certificates cannot be used.
+    pub fn connect(
+        plan: &CrewPlan,
+        cancel: &Cancellation,
+        open_files: Option<u64>,
+    ) -> Result<Self, SetupError> {
+        let grace = plan.limits.grace;
+        let processes = Arc::new(Processes::new(open_files));
+        let server_processes = Arc::new(processes.for_run(cancel.clone(), grace));
+        Ok(Self {
+            providers: provider::connect(&plan.providers)?,
+            governors: governor::of(&plan.providers),
+            http: HttpClients::connect(plan)?,
+            servers: Servers::new(plan, server_processes.clone(), cancel.clone()),
+            processes,
+            secrets: plan.secrets(),
+            approval: Approval::Unavailable,
+            longest_answers: LongestAnswers::default(),
+            server_processes,
+            cancel: cancel.clone(),
+            grace,
+        })
+    }
+
+    /// Ends the MCP servers and the guardian, and with it every process that is left. To be called
+    /// when no run is on. Takes at most the grace and half a second.
+    pub async fn close(&self) -> Cleanup {
+        let began = Instant::now();
+        let deadline = began + self.grace + STOP_MARGIN;
+        // Servers may exit by themselves first, unless everything is being stopped.
+        let servers_deadline =
+            if self.cancel.is_cancelled() { deadline } else { deadline + mcp::LEAVE };
+        self.cancel.wait_for(servers_deadline, self.servers.end()).await;
+        self.cancel.wait_for(deadline, self.server_processes.ended()).await;
+        let outcome = self.processes.close().await;
+        let survivors = outcome.survivors.into_iter().map(|survivor| Survivor {
+            pid: survivor.pid,
+            command: self.secrets.redact(survivor.command),
+        });
+        Cleanup {
+            processes_stopped: self.server_processes.stopped(),
+            processes_killed: self.server_processes.killed(),
+            survivors: survivors.collect(),
+            guardian_lost: outcome.guardian_lost,
+            duration_ms: millis(began.elapsed()),
+            ..Cleanup::default()
+        }
+    }
+}
+
+/// Output tokens of the longest answer so far, by model.
+#[derive(Debug, Default)]
+pub struct LongestAnswers(Mutex<HashMap<String, u64>>);
+
+impl LongestAnswers {
+    pub fn of(&self, model: &str) -> u64 {
+        self.known().get(model).copied().unwrap_or_default()
+    }
+
+    pub fn note(&self, model: &str, tokens: u64) {
+        let mut known = self.known();
+        match known.get_mut(model) {
+            Some(longest) => *longest = tokens.max(*longest),
+            None => _ = known.insert(model.to_owned(), tokens),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

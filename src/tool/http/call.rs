@@ -1,0 +1,143 @@
+//! One call of an HTTP tool: a request and its redirects.
+//!
+//! The call is one future. Dropping it closes its connection, so stopping it takes no time.
+
+use std::sync::atomic::Ordering;
+
+use reqwest::{Method, Response};
+
+use super::client::HttpClients;
+use super::received::{MAX_BODY, Received, status_line};
+use super::redirect;
+use super::request::{self, Request};
+use crate::net::{CONNECT_TIMEOUT, innermost};
+use crate::plan::HttpPlan;
+use crate::plan::hosts::Host;
+use crate::report::CancelKind;
+use crate::text::truncate;
+use crate::tool::context::CallInput;
+use crate::tool::outcome::{ToolEnd, ToolOutcome};
+
+/// Redirects that one call follows.
+const MAX_REDIRECTS: usize = 5;
+/// Characters of a message that may quote the server.
+const MAX_MESSAGE: usize = 300;
+
+/// Makes the request and follows its redirects, until it ends or `stop` completes with the reason
+/// to drop it.
+pub async fn call(
+    plan: &HttpPlan,
+    input: CallInput<'_>,
+    stop: impl Future<Output = CancelKind>,
+) -> ToolOutcome {
+    let request = match request::fill(plan, &input) {
+        Ok(request) => request,
+        Err(message) => return ToolOutcome::failed(&truncate(message, MAX_MESSAGE)),
+    };
+    let clients = input.context.http;
+    let mut received = Received::new(input.max_output);
+    let exchanged = tokio::select! {
+        biased;
+        exchanged = exchange(plan, request, clients, &mut received) => exchanged,
+        reason = stop => {
+            if reason != CancelKind::ToolTimeout {
+                input.context.http_calls_cancelled.fetch_add(1, Ordering::Relaxed);
+            }
+            return outcome(received, ToolEnd::Stopped(reason), None);
+        }
+    };
+    match exchanged {
+        Ok(()) if received.is_success() => outcome(received, ToolEnd::Succeeded, None),
+        Ok(()) => outcome(received, ToolEnd::Failed, None),
+        Err(message) => outcome(received, ToolEnd::Failed, Some(truncate(message, MAX_MESSAGE))),
+    }
+}
+
+/// Sends the request, follows redirects, and reads the final response.
+///
+/// # Errors
+/// A message for the model.
+async fn exchange(
+    plan: &HttpPlan,
+    mut request: Request,
+    clients: &HttpClients,
+    received: &mut Received,
+) -> Result<(), String> {
+    plan.hosts.permit(&request.url).map_err(|why| format!("not sent to {why}"))?;
+    for _ in 0..=MAX_REDIRECTS {
+        let client = clients.get(&plan.hosts, &request.url).map_err(|error| error.to_string())?;
+        let response = client.execute(request.to_reqwest()).await;
+        let response = response.map_err(|error| request_error(error, &request))?;
+        let status = response.status();
+        received.status = Some(status);
+        match redirect::next_request(&request, &response, &plan.hosts) {
+            Ok(Some(next)) => request = next,
+            Ok(None) => return read(response, &request, received).await,
+            Err(why) => return Err(format!("{}: {why}", status_line(status))),
+        }
+    }
+    Err(format!("too many redirects (limit {MAX_REDIRECTS})"))
+}
+
+async fn read(
+    mut response: Response,
+    request: &Request,
+    received: &mut Received,
+) -> Result<(), String> {
+    received.begin(response.headers());
+    if request.method == Method::HEAD {
+        received.keep_headers(response.headers());
+        return Ok(());
+    }
+    while received.has_room() {
+        // A small compressed body can expand to a large one without any wait. Other tasks, and the
+        // timeout of this one, need their turn meanwhile.
+        tokio::task::coop::consume_budget().await;
+        match response.chunk().await {
+            Ok(Some(piece)) => received.push(&piece),
+            Ok(None) => break,
+            Err(error) => {
+                let cause = innermost(&error.without_url());
+                return Err(format!(
+                    "the response from {} broke off: {cause}",
+                    Host::of(&request.url)
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Describes why a request has no response. Leaves out the URL, which can hold a secret.
+fn request_error(error: reqwest::Error, request: &Request) -> String {
+    let error = error.without_url();
+    let host = Host::of(&request.url);
+    if !error.is_connect() {
+        return format!("the connection to {host} failed: {}", innermost(&error));
+    }
+    if error.is_timeout() {
+        return format!("cannot connect to {host} within {CONNECT_TIMEOUT:?}");
+    }
+    format!("cannot connect to {host}: {}", innermost(&error))
+}
+
+fn outcome(received: Received, end: ToolEnd, failure: Option<String>) -> ToolOutcome {
+    let (status, is_success) = (received.status, received.is_success());
+    let (output, is_whole) = received.finish();
+    let mut outcome = ToolOutcome::new(end, output);
+    outcome.http_status = status.map(|status| status.as_u16());
+    if !is_whole {
+        outcome.add_note(&format!(
+            "the rest of the response was not read: it exceeds {} MiB",
+            MAX_BODY >> 20
+        ));
+    }
+    match (failure, status) {
+        (Some(message), _) => outcome.add_note(&message),
+        (None, Some(status)) if outcome.output.is_empty() || !is_success => {
+            outcome.add_note(&status_line(status));
+        }
+        (None, _) => {}
+    }
+    outcome
+}

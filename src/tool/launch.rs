@@ -1,0 +1,33 @@
+//! Starting a program: shared by command tools and MCP servers.
+
+use std::ffi::OsString;
+use std::io;
+
+/// The variables of crew's environment that every tool inherits. API keys are not among them.
+const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TERM"];
+/// The prefix of further inherited variables.
+const INHERITED_PREFIX: &str = "LC_";
+
+/// The variables of crew's environment that a tool inherits; `extra` are names of further ones.
+pub fn inherited_environment(extra: &[String]) -> Vec<(OsString, OsString)> {
+    let wanted = |name: &OsString| {
+        name.to_str().is_some_and(|name| {
+            INHERITED.contains(&name)
+                || name.starts_with(INHERITED_PREFIX)
+                || extra.iter().any(|extra| extra == name)
+        })
+    };
+    std::env::vars_os().filter(|(name, _)| wanted(name)).collect()
+}
+
+/// Describes why a program did not start.
+pub fn start_error(program: &str, sandboxed: bool, error: &io::Error) -> String {
+    let detail = match error.kind() {
+        io::ErrorKind::NotFound => "the program or its working directory does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied if sandboxed => {
+            format!("{error}; the sandbox may not allow its interpreter")
+        }
+        _ => error.to_string(),
+    };
+    format!("cannot start {program}: {detail}")
+}

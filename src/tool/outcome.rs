@@ -1,0 +1,86 @@
+//! The result of one tool call, the same for every kind of tool.
+
+use crate::cancel::Cancellation;
+use crate::report::{CancelKind, ToolStatus};
+use crate::text::Excerpt;
+use crate::untrusted::Untrusted;
+
+/// The way a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolEnd {
+    Succeeded,
+    Failed,
+    /// crew stopped it.
+    Stopped(CancelKind),
+}
+
+impl ToolEnd {
+    /// The status for the report.
+    pub fn status(self) -> ToolStatus {
+        match self {
+            Self::Succeeded => ToolStatus::Succeeded,
+            Self::Failed => ToolStatus::Failed,
+            Self::Stopped(
+                CancelKind::ToolTimeout | CancelKind::AgentTimeout | CancelKind::Timeout,
+            ) => ToolStatus::TimedOut,
+            Self::Stopped(_) => ToolStatus::Cancelled,
+        }
+    }
+
+    /// The reason that crew stopped the call for.
+    pub fn stopped_by(self) -> Option<CancelKind> {
+        match self {
+            Self::Stopped(reason) => Some(reason),
+            Self::Succeeded | Self::Failed => None,
+        }
+    }
+}
+
+/// The reason that a scope was cancelled for.
+pub fn stop_reason(scope: &Cancellation) -> CancelKind {
+    scope.reason().map_or(CancelKind::Interrupted, |reason| reason.kind)
+}
+
+/// The result of a call that was started.
+#[derive(Debug)]
+pub struct ToolOutcome {
+    pub end: ToolEnd,
+    /// Text from outside, followed by crew's own notes in brackets.
+    pub output: Untrusted,
+    /// The middle of the output was left out.
+    pub truncated: bool,
+    /// The exit code of a process that exited by itself.
+    pub exit_code: Option<i32>,
+    /// The name of the signal that ended the process, such as `SIGTERM`.
+    pub signal: Option<String>,
+    /// The status of the last response.
+    pub http_status: Option<u16>,
+    /// The process exited and left other processes behind.
+    pub leaked: bool,
+}
+
+impl ToolOutcome {
+    pub fn new(end: ToolEnd, output: Excerpt) -> Self {
+        Self {
+            end,
+            output: output.text.into(),
+            truncated: output.truncated,
+            exit_code: None,
+            signal: None,
+            http_status: None,
+            leaked: false,
+        }
+    }
+
+    /// A call that failed without any output.
+    pub fn failed(message: &str) -> Self {
+        let mut outcome = Self::new(ToolEnd::Failed, Excerpt::default());
+        outcome.add_note(message);
+        outcome
+    }
+
+    /// Adds a fact that the output does not show.
+    pub fn add_note(&mut self, note: &str) {
+        self.output.push_line(&format!("[{note}]"));
+    }
+}

@@ -1,0 +1,44 @@
+//! Tests of crew through its command line, and of a few parts through the library.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod agents {
+    mod budget;
+    mod engine;
+    mod panic;
+}
+mod files {
+    mod reading;
+    mod values;
+}
+mod input;
+mod mcp {
+    mod exit;
+    mod faults;
+    mod file;
+    mod http;
+    mod tools;
+}
+mod models {
+    mod attempt;
+    mod calls;
+    mod endpoints;
+    mod fallback;
+    mod protocols;
+    mod provider;
+    mod rate;
+}
+mod output;
+mod secrets;
+mod structured {
+    mod answers;
+    mod schema;
+}
+mod tools {
+    mod confirm;
+    mod http_answers;
+    mod http_requests;
+    mod sandbox;
+    mod shell;
+}

@@ -1,0 +1,85 @@
+//! A terminal with the test as its user.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use nix::libc;
+use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{Termios, tcgetattr};
+use nix::unistd::setsid;
+
+use super::crew::{Crew, wait_for};
+
+pub struct Pty {
+    keyboard: File,
+    screen: Arc<Mutex<Vec<u8>>>,
+    /// The side of the programs.
+    line: OwnedFd,
+}
+
+impl Pty {
+    pub fn open() -> Self {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        let mut master = File::from(pty.master);
+        let keyboard = master.try_clone().unwrap();
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let shown = screen.clone();
+        // Until the last program has closed the terminal.
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = master.read(&mut buffer) {
+                shown.lock().unwrap().extend_from_slice(&buffer[..length]);
+            }
+        });
+        Self { keyboard, screen, line: pty.slave }
+    }
+
+    /// Makes this terminal the controlling one of crew, independent of its input and output.
+    pub fn start(&self, crew: Crew) -> Crew {
+        let line = self.line.try_clone().unwrap();
+        crew.prepare(move || {
+            setsid()?;
+            control(&line)
+        })
+    }
+
+    /// The terminal as stderr, for the progress display.
+    pub fn as_stderr(&self) -> Stdio {
+        self.line.try_clone().unwrap().into()
+    }
+
+    pub fn type_in(&self, keys: &str) {
+        (&self.keyboard).write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// All output so far, including escape sequences.
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until the output contains the text this many times.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str, times: usize) {
+        wait_for(&format!("{text:?} on the terminal, {times} times"), || {
+            (self.shown().matches(text).count() >= times).then_some(())
+        });
+    }
+
+    pub fn settings(&self) -> Termios {
+        tcgetattr(&self.line).unwrap()
+    }
+}
+
+#[expect(unsafe_code, reason = "no safe wrapper does this")]
+fn control(line: &OwnedFd) -> std::io::Result<()> {
+    // SAFETY: the descriptor is open, and the call takes no pointer.
+    match unsafe { libc::ioctl(line.as_raw_fd(), libc::TIOCSCTTY as _, 0) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
