@@ -20,7 +20,6 @@ pub mod selftest;
 mod summary;
 pub mod table;
 mod text;
-mod verdict;
 pub(crate) mod words;
 
 pub use faults::faults;
@@ -30,7 +29,6 @@ pub use plan::{offers, plan};
 pub use screen::{Look, Screen, Screens};
 pub use summary::summary;
 pub use text::text;
-pub use verdict::errors;
 
 #[cfg(test)]
 mod fixtures;

@@ -13,7 +13,6 @@ mod lines;
 mod questions;
 mod writer;
 
-pub use board::{Planned, agents};
 pub use control::{Options, Progress};
 
 #[cfg(test)]
