@@ -108,7 +108,7 @@ impl Prepared {
         let mut services = services.map_err(|error| fault(&error.into()))?;
         let input = input(source, &plan, output.quiet, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
-        let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();
+        let terminal = (plan.needs_approval() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
         let progress = Progress::start(&names, options, screen).context("cannot start a thread");
         let progress = progress.map_err(|error| fault(&error))?;

@@ -6,8 +6,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::decode;
-
 /// The agents that an agent needs, in the order of the file.
 #[derive(Debug, Default)]
 pub struct NeedsConfig {
@@ -38,7 +36,6 @@ pub struct EnvConfig {
 
 /// The value of a variable; nothing if it is passed on.
 #[derive(Deserialize)]
-#[serde(rename = "a text, or nothing to pass the variable on")]
 struct EnvValue(Option<String>);
 
 /// An expression, or a boolean.
@@ -62,7 +59,7 @@ pub enum ParseConfig {
 }
 
 /// Implements [`Deserialize`] for a type that has several forms in the file, by a visitor that the
-/// decoder calls according to the form's name.
+/// decoder calls by the form of the value.
 macro_rules! forms {
     ($type:ty, $name:expr, { $($method:item)* }) => {
         impl<'de> Deserialize<'de> for $type {
@@ -85,7 +82,7 @@ macro_rules! forms {
     };
 }
 
-forms!(NeedsConfig, decode::NEEDS, {
+forms!(NeedsConfig, "NeedsConfig", {
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<NeedsConfig, A::Error> {
         let needs = texts(list)?.into_iter().map(|name| (name, NeedConfig::Succeeded)).collect();
         Ok(NeedsConfig { needs, is_list: true })
@@ -96,7 +93,7 @@ forms!(NeedsConfig, decode::NEEDS, {
     }
 });
 
-forms!(EnvConfig, decode::ENVIRONMENT, {
+forms!(EnvConfig, "EnvConfig", {
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<EnvConfig, A::Error> {
         let variables = texts(list)?.into_iter().map(|name| (name, None)).collect();
         Ok(EnvConfig { variables, is_list: true })
@@ -109,7 +106,7 @@ forms!(EnvConfig, decode::ENVIRONMENT, {
     }
 });
 
-forms!(ConditionText, decode::CONDITION, {
+forms!(ConditionText, "ConditionText", {
     fn visit_bool<E>(self, value: bool) -> Result<ConditionText, E> {
         Ok(ConditionText(value.to_string()))
     }
@@ -119,7 +116,7 @@ forms!(ConditionText, decode::CONDITION, {
     }
 });
 
-forms!(ItemsConfig, decode::ITEMS, {
+forms!(ItemsConfig, "ItemsConfig", {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ItemsConfig, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element()? {

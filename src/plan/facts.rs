@@ -92,13 +92,13 @@ pub fn undefined_answer(
         return Some((format!("there is no agent {name:?}"), log.nearest(name, sorted)));
     };
     if !needed.contains(&name.as_str()) {
-        let message = format!("the answer of agent {name:?} is not known here");
+        let message = format!("the answer of agent {name:?} is not available here");
         return Some((message, Some(format!("add {name} to this agent's needs"))));
     }
     let (attribute, rest) = rest.split_first()?;
     match (attribute.as_str(), rest) {
         ("output" | "status", [_, ..]) => {
-            Some((format!("agents.{name}.{attribute} is a text: it has no attributes"), None))
+            Some((format!("agents.{name}.{attribute} is a text without attributes"), None))
         }
         ("output" | "status" | "error", []) => None,
         ("error", [part, ..]) => (!matches!(part.as_str(), "kind" | "message")).then(|| {
@@ -153,7 +153,7 @@ fn undefined_part(
         match schema.get("type").and_then(Value::as_str)? {
             "object" if schema.get("$ref").is_none() => {}
             "string" | "integer" | "number" | "boolean" | "null" => {
-                return Some((format!("{shown} is a single value: it has no {part:?}"), None));
+                return Some((format!("{shown} is a single value without {part:?}"), None));
             }
             _ => return None,
         }

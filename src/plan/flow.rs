@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use super::check;
+use super::crew_plan::OnFailure;
 use super::facts::kind_of;
 use super::scope::Scope;
-use super::{OnFailure, check};
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, OnFailureConfig};
 use crate::config::flow::{ConditionText, ItemsConfig};

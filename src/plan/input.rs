@@ -1,9 +1,11 @@
 //! Whether a crew uses its input.
 
-use super::{
-    AgentPlan, BodyPlan, CrewPlan, HttpPlan, Items, ModelWork, ProcessPlan, StepKind, StepPlan,
-    ToolCommand, ToolKind, ToolPlan, Work,
-};
+use super::agent_plan::{AgentPlan, ModelWork, Work};
+use super::crew_plan::CrewPlan;
+use super::flow::Items;
+use super::http::{BodyPlan, HttpPlan};
+use super::step_plan::{StepKind, StepPlan};
+use super::tool_plan::{ProcessPlan, ToolCommand, ToolKind, ToolPlan};
 use crate::template::{Expression, INPUT, Template};
 
 impl CrewPlan {

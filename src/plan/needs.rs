@@ -1,27 +1,35 @@
-//! Whom each agent needs, and which agents run.
+//! The agents that others need, and the selection of agents to run.
 
 use std::collections::HashMap;
 
-use super::build::Builder;
-use super::{Need, graph};
+use super::agent_plan::Need;
+use super::{check, graph};
+use crate::config::faults::FaultLog;
 use crate::config::file::AgentConfig;
 use crate::config::flow::{NeedConfig, NeedsConfig};
 use crate::config::place::Path;
 use crate::text::quoted;
 
-impl Builder<'_> {
-    /// Whom each agent needs.
-    pub(super) fn needs(&self, index: &HashMap<&str, usize>) -> Vec<Vec<Need>> {
+pub struct NeedsChecker<'a> {
+    pub agents: &'a [(String, AgentConfig)],
+    pub log: &'a FaultLog,
+}
+
+impl NeedsChecker<'_> {
+    /// The agents that each agent needs.
+    pub fn needs(&self) -> Vec<Vec<Need>> {
+        let index: HashMap<&str, usize> =
+            self.agents.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
         let root = Path::Root.key("agents");
-        let agents = self.agent_entries().iter();
-        let needs: Vec<Vec<Need>> = agents
-            .map(|(name, config)| self.needs_of(name, config, &root.key(name), index))
-            .collect();
-        self.cycles(&indices(&needs));
+        let of_agent = |(name, config): &(String, AgentConfig)| {
+            self.of_agent(name, config, &root.key(name), &index)
+        };
+        let needs: Vec<_> = self.agents.iter().map(of_agent).collect();
+        self.check_cycles(&indices(&needs));
         needs
     }
 
-    fn needs_of(
+    fn of_agent(
         &self,
         name: &str,
         config: &AgentConfig,
@@ -46,60 +54,66 @@ impl Builder<'_> {
                     needs.push(Need { agent, done: *condition == NeedConfig::Done });
                 }
             } else {
-                let names = self.agent_entries().iter().map(|(name, _)| name.as_str());
-                let message = format!("there is no agent {}", quoted(need));
-                note(message, self.log.nearest(need, names));
+                note(format!("there is no agent {}", quoted(need)), self.similar(need));
             }
         }
         needs
     }
 
-    fn cycles(&self, needs: &[Vec<usize>]) {
-        let agents = self.agent_entries();
-        let name =
-            |agent: usize| agents.get(agent).map(|(name, _)| name.as_str()).unwrap_or_default();
+    fn check_cycles(&self, needs: &[Vec<usize>]) {
         for cycle in graph::cycles(needs) {
-            let (Some(&first), next) = (cycle.first(), cycle.get(1)) else { continue };
-            let names = graph::describe(&cycle, |agent| name(agent).to_owned());
-            let message = format!("these agents wait for each other: {names}");
-            let hint = Some("take one of them out of the other's needs".to_owned());
-            let listed = agents.get(first).and_then(|(_, config)| config.needs.as_ref());
-            let next = next.map(|&next| name(next));
+            let [first, rest @ ..] = &cycle[..] else { continue };
+            let names = graph::describe(&cycle, |agent| self.name(agent).to_owned());
+            let message = format!("these agents need each other: {names}");
+            let hint = Some("remove one of them from the needs of another".to_owned());
+            let next = rest.first().map(|&next| self.name(next));
+            let listed = self.agents.get(*first).and_then(|(_, config)| config.needs.as_ref());
             let at = listed.and_then(|listed| listed.names().position(|need| Some(need) == next));
-            let (root, list) = (Path::Root.key("agents"), name(first));
-            let list = root.key(list);
-            let list = list.key("needs");
+            let agents = Path::Root.key("agents");
+            let agent = agents.key(self.name(*first));
+            let needs = agent.key("needs");
             match (listed, next) {
                 (Some(NeedsConfig { is_list: false, .. }), Some(next)) => {
-                    self.log.key(&list.key(next), message, hint);
+                    self.log.key(&needs.key(next), message, hint);
                 }
-                _ => self.log.value(&list.index(at.unwrap_or(0)), message, hint),
+                _ => self.log.value(&needs.index(at.unwrap_or(0)), message, hint),
             }
         }
     }
 
-    /// The agents that run, in the order of the file.
-    pub(super) fn selected(&self, needs: &[Vec<Need>]) -> Vec<usize> {
-        let agents = self.agent_entries();
-        if self.overrides.agents.is_empty() {
-            return (0..agents.len()).collect();
+    /// The agents to run, in the order of the file: the wanted ones and those they need.
+    pub fn selected(&self, wanted: &[String], needs: &[Vec<Need>]) -> Vec<usize> {
+        if wanted.is_empty() {
+            return (0..self.agents.len()).collect();
         }
-        let mut wanted = Vec::new();
-        for name in &self.overrides.agents {
-            match agents.iter().position(|(agent, _)| agent == name) {
-                Some(found) => wanted.push(found),
+        let mut found = Vec::new();
+        for name in wanted {
+            match self.names().position(|agent| agent == name) {
+                Some(agent) => found.push(agent),
                 None => {
-                    let names = agents.iter().map(|(name, _)| name.as_str());
                     let message = format!("--agents: there is no agent {}", quoted(name));
-                    self.log.unplaced(message, self.log.nearest(name, names));
+                    self.log.unplaced(message, self.similar(name));
                 }
             }
         }
-        graph::closure(&indices(needs), &wanted)
+        graph::closure(&indices(needs), &found)
+    }
+
+    /// A hint with the most similar name or with all names.
+    fn similar(&self, name: &str) -> Option<String> {
+        self.log.nearest(name, self.names()).or_else(|| check::known(self.names()))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.agents.iter().map(|(name, _)| name.as_str())
+    }
+
+    fn name(&self, agent: usize) -> &str {
+        self.agents.get(agent).map(|(name, _)| name.as_str()).unwrap_or_default()
     }
 }
 
-/// The agents that each agent needs.
+/// The indices of the agents that each agent needs.
 fn indices(needs: &[Vec<Need>]) -> Vec<Vec<usize>> {
     needs.iter().map(|needs| needs.iter().map(|need| need.agent).collect()).collect()
 }

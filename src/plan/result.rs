@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use super::agent_plan::AgentPlan;
 use super::build::Builder;
 use super::facts::{AgentFacts, Agents, Data};
+use super::output_schema::OutputSchemas;
 use super::scope::Scope;
-use super::{AgentPlan, flow, step};
+use super::{flow, step};
 use crate::config::file::AgentConfig;
 use crate::config::flow::ParseConfig;
 use crate::config::place::Path;
@@ -18,6 +20,18 @@ use crate::template::{Expression, Vars};
 use crate::text::quoted;
 
 impl Builder<'_> {
+    /// The schemas of structured answers; `None` for a schema with faults.
+    pub(super) fn schemas(&self, schemas: &OutputSchemas) -> HashMap<&str, Option<Arc<Schema>>> {
+        let root = Path::Root.key("agents");
+        let schema = |(name, config): &'_ (String, AgentConfig)| {
+            let path = root.key(name);
+            let schema = config.output_schema.as_ref()?;
+            Some(schemas.check(schema, &path.key("output_schema"), self.log))
+        };
+        let agents = self.agents().iter();
+        agents.filter_map(|entry| Some((entry.0.as_str(), schema(entry)?))).collect()
+    }
+
     /// What templates can know of the agents.
     pub(super) fn facts(&self, schemas: &HashMap<&str, Option<Arc<Schema>>>) -> Agents<'_> {
         let facts = |(name, config): &(String, AgentConfig)| AgentFacts {
@@ -30,7 +44,7 @@ impl Builder<'_> {
             has_model: !step::is_step(config),
             has_items: config.for_each.is_some(),
         };
-        self.agent_entries().iter().map(|entry| (entry.0.as_str(), facts(entry))).collect()
+        self.agents().iter().map(|entry| (entry.0.as_str(), facts(entry))).collect()
     }
 
     /// The agent whose answer is the crew's, and the condition under which the run fails. Neither
@@ -44,7 +58,7 @@ impl Builder<'_> {
         let output = match &self.crew.output {
             Some(name) => {
                 if !facts.contains_key(name.as_str()) {
-                    let names = self.agent_entries().iter().map(|(name, _)| name.as_str());
+                    let names = self.agents().iter().map(|(name, _)| name.as_str());
                     let message = format!("there is no agent {}", quoted(name));
                     let hint = self.log.nearest(name, names);
                     self.log.value(&Path::Root.key("output"), message, hint);

@@ -1,4 +1,4 @@
-//! Which names a template may use, checked before anything runs.
+//! Checks the names that a template uses, before anything runs.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::template::{
     self, AnswerContext, Expression, Piece, Template, Vars, agent_context, tool_context,
 };
 
-/// What is defined where a template stands.
+/// The names that a template can use.
 pub enum Scope<'a> {
     Agent {
         vars: &'a Vars,
@@ -23,7 +23,7 @@ pub enum Scope<'a> {
     Tool(&'a ToolScope<'a>),
 }
 
-/// The same for all templates of a tool: there may be as many as parameters.
+/// The scope of a tool's templates, built once for all of them.
 pub struct ToolScope<'a> {
     vars: &'a Vars,
     parameters: HashSet<&'a str>,
@@ -39,7 +39,7 @@ impl<'a> ToolScope<'a> {
 }
 
 impl Scope<'_> {
-    /// Parses a template of the file and notes what is wrong with it.
+    /// Parses a template of the file and logs its faults.
     pub fn template(&self, source: &str, path: &Path<'_>, log: &FaultLog) -> Template {
         self.checked(source, path, log).0
     }
@@ -50,9 +50,11 @@ impl Scope<'_> {
             Ok(template) => template,
             Err(error) => {
                 let hint = source.contains("{{").then(|| {
-                    "text in double braces is a template; {{ '{{' }} prints the braces".to_owned()
+                    "double braces begin a template; {{ '{{' }} prints the braces".to_owned()
                 });
-                log.broken(path, format!("this template does not parse: {error}"), hint);
+                let message = format!("invalid template: {}", error.message);
+                log.line(path, error.line.unwrap_or(1), message, hint);
+                log.mark_broken(path);
                 return (Template::default(), false);
             }
         };
@@ -68,13 +70,14 @@ impl Scope<'_> {
             }
         }
         if sound && let Err(error) = template.try_out(self.stand_ins()) {
-            log.value(path, format!("this template cannot be filled in: {error}"), None);
+            let message = format!("the template cannot be rendered: {}", error.message);
+            log.line(path, error.line.unwrap_or(1), message, None);
             sound = false;
         }
         (template, sound)
     }
 
-    /// Checks the names of an expression; `None` if it has a fault, which is noted.
+    /// Parses an expression of the file; `None` if it has a fault, which is logged.
     pub fn expression(&self, text: &str, path: &Path<'_>, log: &FaultLog) -> Option<Expression> {
         if log.is_broken(path) {
             return None;
@@ -82,7 +85,7 @@ impl Scope<'_> {
         let expression = match Expression::parse(text) {
             Ok(expression) => expression,
             Err(error) => {
-                log.broken(path, format!("this expression does not parse: {error}"), None);
+                log.broken(path, format!("invalid expression: {error}"), None);
                 return None;
             }
         };
@@ -90,7 +93,8 @@ impl Scope<'_> {
         is_sound.then_some(expression)
     }
 
-    /// The names used, those in brackets included: `agents["my-agent"]` as `agents.my-agent`.
+    /// The names that the template uses, also in brackets: `agents["my-agent"]` as
+    /// `agents.my-agent`.
     fn names(&self, template: &Template, code: &str) -> Vec<Vec<String>> {
         let mut names = Vec::new();
         let mut leftovers = HashSet::new();
@@ -121,7 +125,7 @@ impl Scope<'_> {
         if let Some(first) = rest.first()
             && let Some(hyphenated) = self.hyphenated(root, first, code)
         {
-            let message = format!("{root}.{hyphenated} reads as a subtraction");
+            let message = format!("{root}.{hyphenated} is a subtraction");
             let output = if root == "agents" { ".output" } else { "" };
             return Some((message, Some(format!("write {root}[\"{hyphenated}\"]{output}"))));
         }
@@ -129,7 +133,7 @@ impl Scope<'_> {
             (Self::Tool(tool), root) if tool.parameters.contains(root) => None,
             (_, "input") => match rest {
                 [] => None,
-                _ => Some(("input is a text: it has no attributes".to_owned(), None)),
+                _ => Some(("input is a text without attributes".to_owned(), None)),
             },
             (_, "vars") => undefined_variable(self.vars().values(), rest, log),
             (Self::Agent { needed, agents, .. }, "agents") => {
@@ -154,7 +158,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The names it may begin with.
+    /// The names that a template can begin with.
     fn known(&self) -> Vec<&str> {
         match self {
             Self::Agent { more, .. } => [&["input", "vars", "agents"], *more].concat(),
@@ -167,9 +171,9 @@ impl Scope<'_> {
         }
     }
 
-    /// The name with hyphens that `ROOT.FIRST` is only the beginning of.
+    /// The name with hyphens that begins with `ROOT.FIRST`.
     fn hyphenated(&self, root: &str, first: &str, code: &str) -> Option<String> {
-        // Looking through all names is not for every template.
+        // A search through all names would be slow for every template.
         if !code.contains(&format!("{root}.{first}-")) {
             return None;
         }
@@ -195,7 +199,7 @@ impl Scope<'_> {
         found.map(str::to_owned)
     }
 
-    /// How the template spells a name.
+    /// The name as the template spells it.
     fn as_written(&self, name: &[String], source: &str, code: &str) -> String {
         let dotted = name.join(".");
         match name {
@@ -230,16 +234,16 @@ fn undefined_variable(
     let mut value = vars;
     let mut shown = "vars".to_owned();
     for part in rest {
-        // What a list's attributes are is left to the rendering.
+        // The rendering checks attributes of lists.
         let entries = match value {
             Value::Object(entries) => entries,
             Value::Array(_) => return None,
-            _ => return Some((format!("{shown} is a single value: it has no {part:?}"), None)),
+            _ => return Some((format!("{shown} is a single value without {part:?}"), None)),
         };
         let Some(next) = entries.get(part) else {
             let hint = log
                 .nearest(part, entries.keys().map(String::as_str))
-                .unwrap_or_else(|| format!("give it a value in the file: vars: {{{part}: …}}"));
+                .unwrap_or_else(|| format!("define it in the file: vars: {{{part}: …}}"));
             return Some((format!("{shown}.{part} is not defined"), Some(hint)));
         };
         shown = format!("{shown}.{part}");
@@ -254,7 +258,7 @@ fn code(source: &str) -> String {
     code.join(" ")
 }
 
-/// `ROOT["name"].attribute` wherever it stands in the code, and `ROOT.name["attribute"]`.
+/// All names in the code of the forms `ROOT["name"].attribute` and `ROOT.name["attribute"]`.
 fn bracketed(code: &str, before: &[String]) -> Vec<Vec<String>> {
     let mut names = Vec::new();
     let start = before.join(".");

@@ -1,10 +1,12 @@
 //! Steps and checks: programs and requests that agents run besides tools.
 
-use std::sync::Arc;
-
+use super::check;
+use super::http::RequestChecker;
+use super::sandbox::SandboxChecker;
 use super::scope::Scope;
-use super::tools::{self, DEFAULT_MAX_OUTPUT, OUTPUT_BOUNDS};
-use super::{CheckPlan, Parse, ProcessPlan, StepKind, StepPlan, ToolCommand, check, http, sandbox};
+use super::step_plan::{CheckPlan, Parse, StepKind, StepPlan};
+use super::tool_plan::{ProcessPlan, ToolCommand};
+use super::tools::{DEFAULT_MAX_OUTPUT, OUTPUT_BOUNDS, ToolChecker};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, CheckConfig, SandboxConfig};
@@ -18,7 +20,7 @@ const ONE: &str = "give it exactly one: command: [program, argument], or shell: 
 
 /// What all steps and checks are checked against.
 pub struct StepChecker<'a> {
-    pub tools: &'a tools::Surroundings<'a>,
+    pub tools: &'a ToolChecker<'a>,
 }
 
 /// The keys that describe a program.
@@ -109,7 +111,7 @@ impl StepChecker<'_> {
                 let message = format!("{key} is for steps that start a program");
                 log.key(&path.key(key), message, Some("remove it".to_owned()));
             }
-            let checker = http::Surroundings { scope, offline: self.tools.offline, log };
+            let checker = RequestChecker { scope, offline: self.tools.offline, log };
             let request = checker.request(request, &path.key("http"))?;
             return Some(StepKind::Http(Box::new(request)));
         }
@@ -165,16 +167,17 @@ impl StepChecker<'_> {
         scope: &Scope<'_>,
         path: &Path<'_>,
     ) -> Option<ProcessPlan> {
-        let cwd = self.tools.cwd(program.cwd, scope, &path.key("cwd"));
+        let base_dir = check::base_dir(path, self.tools.log);
+        let cwd = program.cwd;
+        let cwd = cwd.map(|text| self.tools.cwd(text, &base_dir, scope, &path.key("cwd")));
         let (env, set_env) = match program.env {
             Some(env) => self.env(env, scope, &path.key("env")),
             None => Default::default(),
         };
-        let checker = sandbox::Surroundings { base_dir: self.tools.base_dir, log: self.tools.log };
+        let checker = SandboxChecker { base_dir: &base_dir, log: self.tools.log };
         let sandbox = program.sandbox.map(|sandbox| checker.sandbox(sandbox, &path.key("sandbox")));
         let hint = "give the value a name under env: and write \"$name\"";
         let command = self.tools.command(program.command, program.shell, hint, scope, path)?;
-        let base_dir = Arc::clone(self.tools.base_dir);
         Some(ProcessPlan { command, cwd, base_dir, env, set_env, sandbox })
     }
 
@@ -216,6 +219,7 @@ impl StepChecker<'_> {
             ("goal", config.goal.is_some()),
             ("backstory", config.backstory.is_some()),
             ("instructions", config.instructions.is_some()),
+            ("system", config.system.is_some()),
             ("prompt", config.prompt.is_some()),
             ("tools", config.tools.is_some()),
             ("check", config.check.is_some()),

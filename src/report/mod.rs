@@ -9,7 +9,7 @@ mod event;
 pub use calls::{CheckReport, FailIfReport, StepReport, ToolCallReport, ToolStatus};
 pub use cancel::{CancelKind, CancelReason};
 pub use document::{
-    AgentError, AgentKind, AgentReport, AgentStatus, Cleanup, ErrorKind, FailedModel, Fault,
-    InvalidReport, Report, RunStatus, SCHEMA_VERSION, Scope, Survivor, Usage, millis,
+    AgentError, AgentKind, AgentReport, AgentStatus, Cleanup, ErrorKind, FailedModel, Report,
+    RunStatus, SCHEMA_VERSION, Scope, Survivor, Usage, millis,
 };
 pub use event::{AgentRunId, Event, EventSink};

@@ -26,13 +26,15 @@ impl Expression {
         let inside = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
         let source = inside.unwrap_or(text).trim();
         if source.is_empty() {
-            return Err(TemplateError("it is empty".to_owned()));
+            return Err(TemplateError::new("it is empty"));
         }
         let expression = Self(source.to_owned());
         // With the limits of templates.
         Template::parse(expression.as_template())?;
         let source = source.to_owned();
-        engine::run_limited(move || Ok(CHAINABLE.compile_expression(&source).map(drop)?))?;
+        engine::run_limited(engine::MAX_TIME, move || {
+            Ok(CHAINABLE.compile_expression(&source).map(drop)?)
+        })?;
         Ok(expression)
     }
 
@@ -81,7 +83,7 @@ impl Expression {
         context: Value,
     ) -> Result<Evaluated, TemplateError> {
         let source = self.0.clone();
-        engine::run_limited(move || {
+        engine::run_limited(engine::MAX_TIME, move || {
             let value = environment.compile_expression(&source)?.eval(context);
             match value {
                 Err(error) if error.kind() == ErrorKind::UndefinedError => {
