@@ -12,6 +12,11 @@ use crate::render::{self, Format, Screens};
 /// Reports the faults of a crew file or of the environment of a run.
 pub fn invalid(faults: &Faults, screens: Screens, format: Format) -> ExitStatus {
     let _ = render::faults(faults, screens.stderr.look(false), &mut io::stderr().lock());
+    unsaid(faults, format)
+}
+
+/// Reports faults to programs only.
+pub fn unsaid(faults: &Faults, format: Format) -> ExitStatus {
     write(faults, format);
     ExitStatus::Invalid
 }

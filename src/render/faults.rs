@@ -96,7 +96,7 @@ mod tests {
         let source = Source { file: "agents.yaml".into(), text: source.into() };
         let all = Faults { sources: vec![source], faults: vec![fault] };
         let mut out = Vec::new();
-        faults(&all, Look { colour: false, width: 80, verbose: false }, &mut out).unwrap();
+        faults(&all, Look { width: 80, ..Look::PLAIN }, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -2,6 +2,7 @@
 
 mod document;
 mod event;
+mod failure;
 
 pub use document::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind,
