@@ -8,7 +8,7 @@ pub use agent_plan::{AgentPlan, ModelPlan};
 pub use budget::BudgetPlan;
 pub use crew_plan::{CrewPlan, Limits, OnFailure};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
-pub use load::load;
+pub use load::{Checked, check, load};
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::read;
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
@@ -32,6 +32,7 @@ mod graph;
 pub mod hosts;
 mod http;
 mod input;
+mod lint;
 mod load;
 mod mcp;
 mod models;
