@@ -89,7 +89,8 @@ impl Linter<'_> {
             (is_executable(&file), "a relative path starts at the crew file")
         } else {
             let search = (self.env)("PATH").unwrap_or_default();
-            let exists = std::env::split_paths(&search).any(|dir| is_executable(&dir.join(program)));
+            let exists =
+                std::env::split_paths(&search).any(|dir| is_executable(&dir.join(program)));
             (exists, "install it, or add its directory to PATH")
         };
         if !exists {

@@ -32,7 +32,10 @@ fn write(path: &Path, text: &str) {
 fn warnings(files: &[(&str, &str)]) -> Vec<String> {
     let ended = check(files, &["-o", "json"]);
     let report = ended.report(0);
-    assert_eq!((&report["status"], &report["files"][0]["errors"]), (&json!("succeeded"), &json!([])));
+    assert_eq!(
+        (&report["status"], &report["files"][0]["errors"]),
+        (&json!("succeeded"), &json!([]))
+    );
     lines(report["files"][0]["warnings"].as_array().unwrap())
 }
 
@@ -121,7 +124,7 @@ fn unused_definitions_are_warnings() {
     assert_eq!(
         warnings(&[("agents.yaml", yaml)]),
         [
-            "vars.spare 1:40 no template uses the variable spare | -",
+            "vars.spare 1:39 no template uses the variable spare | -",
             "tools.lonely 5:3 no agent uses the tool lonely | -",
             "mcp_servers.idle 9:3 no agent uses a tool of the MCP server idle | -",
         ]
@@ -221,13 +224,13 @@ fn a_narrow_terminal_gets_a_list() {
 #[test]
 fn the_tools_of_servers_are_in_the_document() {
     let server = mcp_server::yaml("unhurried", "");
-    let yaml = |tool: &str| formatdoc! {"
+    let yaml = |tool: &str| {
+        formatdoc! {"
         {server}agents:
           a: {{model: offline, tools: [{tool}]}}
-    "};
-    let run = |tool: &str| {
-        Crew::check(yaml(tool)).args(&["--tools", "-o", "json"]).run_as_is()
+    "}
     };
+    let run = |tool: &str| Crew::check(yaml(tool)).args(&["--tools", "-o", "json"]).run_as_is();
     let report = run("fx.echo").report(0);
     let listed = &report["files"][0]["mcp_servers"][0];
     assert_eq!((&listed["name"], &listed["errors"]), (&json!("fx"), &json!([])));
