@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::render::Format;
 
@@ -41,9 +41,9 @@ Exit status:
 
 const CHECK_HELP: &str = "\
 Exit status:
-  0  the crew file is valid and, with --tools, its MCP servers offer the tools it grants
+  0  the crew files are valid and, with --tools, their MCP servers offer the tools they grant
   1  an MCP server does not start or lacks a tool (only with --tools)
-  2  the command line or the crew file is invalid";
+  2  the command line or a crew file is invalid";
 
 const SELFTEST_HELP: &str = "\
 Exit status:
@@ -68,9 +68,12 @@ pub enum Command {
     /// Run the agents of a crew file on an input and report their answers
     #[command(after_help = RUN_HELP)]
     Run(Box<RunArgs>),
-    /// Validate a crew file and show what would run
+    /// Validate crew files and show what would run
     ///
-    /// Nothing is started and no server is contacted, except with --tools.
+    /// Prints all errors and warnings of all files. Without errors, prints `ok` for each file, and
+    /// the plan of a single file. Warnings are about unused tools and variables, and about
+    /// programs that do not exist. Nothing is started and no server is contacted, except with
+    /// --tools.
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
     /// Verify crew's shutdown guarantees on this machine
@@ -100,11 +103,26 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// The crew files; without FILE and --config the one that `crew run` uses
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub file: FileArgs,
+    /// Check the files for `crew run --offline`, which needs no API keys
+    #[arg(long)]
+    pub offline: bool,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
     /// Start the MCP servers and list the tools they offer
     #[arg(long)]
     pub tools: bool,
+    /// Format of the result
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: TextOrJson,
+    /// Print errors only
+    #[arg(short, long)]
+    pub quiet: bool,
     #[command(flatten)]
     pub color: ColorArgs,
 }
@@ -213,14 +231,16 @@ pub struct OutputArgs {
     /// Write the report to this file instead of standard output
     #[arg(long, value_name = "PATH")]
     pub output_file: Option<PathBuf>,
-    /// Print neither progress nor a summary on standard error
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub quiet: bool,
+    /// Print only errors on standard error; -qq prints nothing
+    ///
+    /// With -q a run that succeeds prints nothing. A run that does not prints its errors.
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
     /// Also print model calls, tool arguments and tool output
     ///
     /// Model calls and tool arguments appear in the progress, tool output in a text report.
-    #[arg(short, long, overrides_with = "verbose")]
-    pub verbose: bool,
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
     /// Print no progress on standard error, only the summary
     #[arg(long)]
     pub no_progress: bool,
@@ -249,6 +269,23 @@ impl FormatChoice {
             Self::Auto if to_file || !io::stdout().is_terminal() => Format::Json,
             Self::Auto | Self::Text => Format::Text,
             Self::Json => Format::Json,
+        }
+    }
+}
+
+/// The values of `--output` of commands that print text unless JSON is requested.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    #[default]
+    Text,
+    Json,
+}
+
+impl From<TextOrJson> for Format {
+    fn from(choice: TextOrJson) -> Self {
+        match choice {
+            TextOrJson::Text => Self::Text,
+            TextOrJson::Json => Self::Json,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::graph;
 use super::mcp::{McpAccess, McpServerPlan};
 use super::prices::Prices;
 use super::provider::ProviderPlan;
-use super::tool_plan::{ProcessPlan, ToolKind, ToolPlan};
+use super::tool_plan::{ToolKind, ToolPlan};
 use crate::template::{Expression, Vars};
 
 #[derive(Debug)]
@@ -76,8 +76,7 @@ impl CrewPlan {
             || self.mcp_servers.iter().any(|server| server.confirm)
     }
 
-    /// The parts of sandboxes that this system cannot enforce, and programs that do not exist, a
-    /// sentence each.
+    /// The parts of sandboxes that this system cannot enforce, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let tools = self.tools().into_iter().filter_map(|tool| match &tool.kind {
             ToolKind::Process(process) => {
@@ -94,19 +93,12 @@ impl CrewPlan {
         let sentence = |(kind, name, lacking)| {
             format!("the sandbox of {kind} {name} is not fully enforced: {lacking}")
         };
-        let programs = self.agents.iter().flat_map(|agent| {
-            let programs = agent.programs().filter_map(ProcessPlan::missing_program);
-            programs.map(|program| {
-                let agent = &agent.name;
-                format!("agent {agent} runs {program}, and there is no such program")
-            })
-        });
         let agents = self.agents.iter().flat_map(|agent| {
             let programs = agent.programs();
             let lacking = programs.filter_map(|program| program.sandbox.as_ref()?.lacking.as_ref());
             lacking.map(|lacking| ("agent", &agent.name, lacking))
         });
-        tools.chain(servers).chain(agents).map(sentence).chain(programs).collect()
+        tools.chain(servers).chain(agents).map(sentence).collect()
     }
 
     /// The indices of the agents in order of start. Agents of one wave need only agents of earlier

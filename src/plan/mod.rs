@@ -9,9 +9,9 @@ pub use budget::BudgetPlan;
 pub use crew_plan::{CrewPlan, Limits, OnFailure};
 pub use flow::{ForEachPlan, Items};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
-pub use load::load;
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::read;
+pub use load::{Checked, check, load};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
 pub use overrides::Overrides;
 pub use prices::{Price, Prices};
@@ -37,6 +37,7 @@ mod graph;
 pub mod hosts;
 mod http;
 mod input;
+mod lint;
 mod load;
 mod mcp;
 mod models;

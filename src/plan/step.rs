@@ -268,17 +268,4 @@ impl ProcessPlan {
             ToolCommand::Shell(_) => "sh".to_owned(),
         }
     }
-
-    /// The program, if the file alone says which one it is and it cannot be found.
-    pub fn missing_program(&self) -> Option<&str> {
-        let ToolCommand::Argv(argv) = &self.command else { return None };
-        let program = argv.first().filter(|program| program.is_literal())?.source();
-        let is_found = if program.contains('/') {
-            self.base_dir.join(program).exists()
-        } else {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
-        };
-        (!is_found).then_some(program)
-    }
 }

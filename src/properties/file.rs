@@ -18,7 +18,7 @@ const MAX_FAULT: usize = 32 << 10;
 const MAX_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const KEY: &str = "sk-5d1c0fe2a9b84e7f";
-const LOOK: Look = Look { colour: false, width: 80, verbose: true };
+const LOOK: Look = Look { width: 80, verbose: true, ..Look::PLAIN };
 
 fn environment(name: &str) -> Option<String> {
     match name {

@@ -6,6 +6,7 @@
 
 mod advice;
 mod agents;
+mod check;
 mod faults;
 mod fit;
 mod flow;
@@ -22,15 +23,18 @@ pub mod selftest;
 mod summary;
 pub mod table;
 mod text;
+mod verdict;
 pub(crate) mod words;
 
-pub use faults::faults;
+pub use check::{CheckReport, CheckedFile};
+pub use faults::{faults, valid, warnings};
 pub use format::Format;
 pub use json::json;
 pub use plan::{offers, plan};
 pub use screen::{Look, Screen, Screens};
 pub use summary::summary;
 pub use text::text;
+pub use verdict::errors;
 
 #[cfg(test)]
 mod fixtures;

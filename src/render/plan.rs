@@ -54,9 +54,6 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     if !structured.is_empty() {
         writeln!(out, "\nstructured answers: {}", structured.join(" "))?;
     }
-    for warning in plan.warnings() {
-        writeln!(out, "\nwarning: {}", inline(&warning))?;
-    }
     writeln!(out)?;
     let mut label = "limits:";
     let room = look.width.saturating_sub(8);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::table::{Column, Narrow, table};
+use super::table::{Column, Narrow, list, table};
 use super::{Look, fit};
 use crate::plan::{HttpPlan, ProcessPlan, SandboxPlan, ToolCommand};
 use crate::secret::Secrets;
@@ -11,6 +11,8 @@ use crate::text::inline;
 
 /// Columns of the command of a tool.
 pub const MAX_COMMAND: usize = 60;
+/// Columns of a terminal that is wide enough for tables.
+const MIN_TABLE: usize = 80;
 /// Columns of the permissions of a sandbox.
 const MAX_SANDBOX: usize = 200;
 
@@ -48,7 +50,7 @@ pub fn request(http: &HttpPlan) -> String {
     format!("{} {}://{own}{others}", http.method, http.origin.scheme())
 }
 
-/// A table after an empty line, if it has any rows.
+/// A table after an empty line, if it has any rows. On a narrow terminal it is a list.
 pub fn section<const N: usize>(
     titles: [&'static str; N],
     rows: &[[String; N]],
@@ -60,6 +62,10 @@ pub fn section<const N: usize>(
     }
     writeln!(out)?;
     let columns = titles.map(|title| Column::text(title, Narrow::Wrap));
-    let lines = table(&columns, rows.len(), |row, column| (&rows[row][column]).into(), look.width);
+    let cell = |row: usize, column: usize| (&rows[row][column]).into();
+    let lines = match look.width < MIN_TABLE {
+        true => list(&columns, rows.len(), cell, look.width),
+        false => table(&columns, rows.len(), cell, look.width),
+    };
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }

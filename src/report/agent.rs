@@ -46,6 +46,11 @@ impl AgentReport {
         }
     }
 
+    /// The agent, followed by its instances.
+    pub fn with_instances(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.items.iter().flatten())
+    }
+
     /// Kind and message of what kept it from succeeding.
     pub fn failure(&self) -> Option<(String, String)> {
         if self.status == AgentStatus::Succeeded {

@@ -74,7 +74,7 @@ pub struct AgentReport {
     pub status: AgentStatus,
     /// The answer, or what had been streamed of it when the agent ended; `None` if nothing was.
     pub output: Option<String>,
-    /// `output` is not a whole answer.
+    /// `output` was cut off: the agent ended before its answer was complete.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// The value in the answer of an agent that has an `output_schema`, `null` until it has one;

@@ -58,6 +58,8 @@ pub enum Event {
         tool: String,
         status: ToolStatus,
         duration: Duration,
+        /// Why it failed, in one line.
+        cause: Option<String>,
     },
     /// An agent with `for_each` knows its items. Each instance follows with its first event.
     InstancesKnown {

@@ -5,6 +5,7 @@ mod calls;
 mod cancel;
 mod document;
 mod event;
+mod failure;
 
 pub use calls::{CheckReport, FailIfReport, StepReport, ToolCallReport, ToolStatus};
 pub use cancel::{CancelKind, CancelReason};

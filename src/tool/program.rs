@@ -1,10 +1,11 @@
 //! One run of a program, for a tool, a step or a check.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 
 use minijinja::Value;
 
-use super::launch::{inherited_environment, start_error};
+use super::launch::{inherited_environment, missing, start_error};
 use crate::plan::{ProcessPlan, ToolCommand};
 use crate::process::{Finished, Invocation, RunProcesses, Streams};
 use crate::report::CancelKind;
@@ -42,9 +43,14 @@ impl Program<'_> {
     ) -> Result<Finished<CancelKind>, ProgramError> {
         let invocation = self.invocation().map_err(ProgramError::Template)?;
         let program = invocation.program.to_string_lossy().into_owned();
-        let sandboxed = invocation.sandbox.is_some();
+        let (sandboxed, cwd) = (invocation.sandbox.is_some(), invocation.cwd.clone());
         let finished = processes.run(invocation, self.streams, stop).await;
-        finished.map_err(|error| ProgramError::Start(start_error(&program, sandboxed, &error)))
+        finished.map_err(|error| {
+            ProgramError::Start(match error.kind() {
+                ErrorKind::NotFound => missing(&program, cwd.as_deref()),
+                _ => start_error(&program, sandboxed, &error),
+            })
+        })
     }
 
     fn invocation(&self) -> Result<Invocation, String> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
 use crate::render::{fit, words};
 use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, Usage};
 use crate::text::inline;
@@ -14,11 +15,32 @@ const MAX_TOOL: usize = 40;
 /// Columns of an error or of arguments.
 const MAX_DETAIL: usize = 200;
 
+/// What is known of an agent before it starts.
+#[derive(Debug, Clone, Default)]
+pub struct Planned {
+    pub name: String,
+    pub model: String,
+    /// The places of the agents that it needs.
+    pub needs: Vec<usize>,
+}
+
+/// The agents of a plan, in its order.
+pub fn agents(plan: &CrewPlan) -> Vec<Planned> {
+    let planned = |agent: &AgentPlan| Planned {
+        name: inline(&agent.name).into_owned(),
+        model: agent.models().next().map_or("step", ModelPlan::label).to_owned(),
+        needs: agent.needs.iter().map(|need| need.agent).collect(),
+    };
+    plan.agents.iter().map(planned).collect()
+}
+
 /// The name of a running check among the tools of its agent; no tool can have it.
 const CHECK: &str = " check";
 
 #[derive(Debug)]
 pub struct Board {
+    /// When the run started.
+    pub started: Instant,
     pub agents: Vec<Agent>,
     /// The line about the stop of the run.
     pub stopping: Option<String>,
@@ -28,6 +50,7 @@ pub struct Board {
 #[derive(Debug)]
 pub struct Agent {
     pub name: String,
+    pub model: String,
     pub phase: Phase,
     pub started: Option<Instant>,
     pub usage: Usage,
@@ -65,15 +88,22 @@ pub struct Counts {
 }
 
 impl Agent {
-    fn waiting(name: String) -> Self {
-        Self { name, phase: Phase::Waiting, started: None, usage: Usage::default(), tools: vec![] }
+    fn waiting(planned: Planned) -> Self {
+        Self {
+            name: planned.name,
+            model: planned.model,
+            phase: Phase::Waiting,
+            started: None,
+            usage: Usage::default(),
+            tools: vec![],
+        }
     }
 }
 
 impl Board {
-    pub fn new(agents: &[&str], verbose: bool) -> Self {
-        let agent = |name: &&str| Agent::waiting(inline(name).into_owned());
-        Self { agents: agents.iter().map(agent).collect(), stopping: None, verbose }
+    pub fn new(agents: Vec<Planned>, verbose: bool) -> Self {
+        let agents = agents.into_iter().map(Agent::waiting).collect();
+        Self { started: Instant::now(), agents, stopping: None, verbose }
     }
 
     pub fn apply(&mut self, event: &Event, now: Instant) {
@@ -92,9 +122,10 @@ impl Board {
             Event::Queued { agent, reason } => {
                 self.with(*agent, |agent| agent.phase = Phase::Queued { reason });
             }
-            Event::FellBack { agent, .. } => {
-                self.with(*agent, |agent| agent.phase = Phase::Starting);
-            }
+            Event::FellBack { agent, to, .. } => self.with(*agent, |agent| {
+                agent.model = inline(to).into_owned();
+                agent.phase = Phase::Starting;
+            }),
             Event::Tokens { agent, usage } => self.with(*agent, |agent| agent.usage = *usage),
             Event::Retrying { agent, delay, error, .. } => self.with(*agent, |agent| {
                 let until = now.checked_add(*delay).unwrap_or(now);
@@ -133,10 +164,11 @@ impl Board {
 
     /// A row for an instance. Ids are given in the order in which instances are added.
     fn add(&mut self, agent: AgentRunId, instance: AgentRunId, key: &str) {
-        let parent = self.agents.get(agent.0).map(|agent| agent.name.as_str());
-        let name = format!("{}[{}]", parent.unwrap_or_default(), tool_name(key));
+        let Some(parent) = self.agents.get(agent.0) else { return };
+        let name = format!("{}[{}]", parent.name, tool_name(key));
+        let planned = Planned { name, model: parent.model.clone(), needs: Vec::new() };
         if instance.0 == self.agents.len() {
-            self.agents.push(Agent::waiting(name));
+            self.agents.push(Agent::waiting(planned));
         }
     }
 
