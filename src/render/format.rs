@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::{Look, json, text};
 use crate::report::{InvalidReport, Report};
+use crate::text::without_symbols;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -18,6 +19,11 @@ impl Format {
     /// Writes the report of a run.
     pub fn write(&self, report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> {
         match self {
+            Self::Text if look.ascii => {
+                let mut shown = Vec::new();
+                text(report, look, &mut shown)?;
+                out.write_all(without_symbols(&String::from_utf8_lossy(&shown)).as_bytes())
+            }
             Self::Text => text(report, look, out),
             Self::Json => json(report, out),
         }

@@ -8,6 +8,7 @@ mod agents {
     mod engine;
     mod panic;
 }
+mod display;
 mod files {
     mod reading;
     mod values;

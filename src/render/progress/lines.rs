@@ -3,8 +3,27 @@
 use std::time::Instant;
 
 use super::board::{self, Board};
+use crate::render::paint::{STRONG, paint};
 use crate::render::words;
 use crate::report::Event;
+
+/// The line that stays above a drawing: an agent that failed and, if verbose, a tool that did.
+pub fn above(event: &Event, board: &Board, colour: bool, verbose: bool) -> Option<String> {
+    match event {
+        Event::AgentFinished { agent, status, duration, message: Some(message) } => {
+            let name = paint(&board.agents.get(agent.0)?.name, STRONG, colour);
+            let mark = paint(words::mark(*status), words::agent_style(*status), colour);
+            let status = words::status(status);
+            let message = board::detail(message);
+            Some(format!("{mark} {name} {status} in {}: {message}", words::duration(*duration)))
+        }
+        Event::ToolFinished { agent, tool, cause: Some(cause), .. } if verbose => {
+            let name = &board.agents.get(agent.0)?.name;
+            Some(format!("  {name}: {} failed: {}", board::tool_name(tool), board::detail(cause)))
+        }
+        _ => None,
+    }
+}
 
 /// The line about an event, or `None` for events without one.
 pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option<String> {
@@ -16,11 +35,11 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
         Event::AgentStarted { agent } => {
             (agent, format!("started ({})", board.agents.get(agent.0)?.model))
         }
-        Event::ModelCallStarted { agent, turn } if verbose => {
+        Event::ModelCallStarted { agent, turn, .. } if verbose => {
             (agent, format!("model call, turn {turn}"))
         }
         Event::ModelCallStarted { .. } | Event::Tokens { .. } => return None,
-        Event::Queued { agent, reason } => (agent, format!("queued ({reason})")),
+        Event::Queued { agent, reason, .. } => (agent, format!("queued ({reason})")),
         Event::FellBack { agent, from, to, error } => {
             let (from, to) = (board::detail(from), board::detail(to));
             (agent, format!("{from} failed, trying {to} ({})", board::detail(error)))
