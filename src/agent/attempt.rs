@@ -82,7 +82,8 @@ impl Driver<'_> {
         let started =
             Event::ModelCallStarted { agent: self.run.id, turn: call.turn, answer: answer.clone() };
         self.emit(started);
-        let mut recorder = CallRecorder::new(ledger, permit, price);
+        let secrets = &self.context.services.secrets;
+        let mut recorder = CallRecorder::new(ledger, secrets, permit, price);
         let mut on_delta = |delta: ChatDelta<'_>| {
             if let ChatDelta::Text(text) = delta {
                 answer.push(text);
@@ -128,6 +129,12 @@ impl Driver<'_> {
             tools: call.tools,
             output_schema: self.run.plan.output_schema.as_deref(),
             temperature: settings.temperature,
+            top_p: settings.top_p,
+            stop: &settings.stop,
+            seed: settings.seed,
+            effort: settings.effort,
+            cache: settings.cache,
+            extra_body: Some(&*settings.extra_body).filter(|extra| !extra.is_empty()),
             max_output_tokens: settings.max_output_tokens,
             max_answer: settings.max_answer,
             idle_timeout: settings.idle_timeout,

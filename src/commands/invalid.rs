@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use clap::CommandFactory;
 
 use crate::cli::{Cli, FormatChoice};
-use crate::config::faults::Faults;
+use crate::config::faults::{Faults, InvalidReport};
 use crate::exit::ExitStatus;
 use crate::render::{self, Format, Screens};
-use crate::report::InvalidReport;
 
 /// Reports the faults of a crew file or of the environment of a run.
 pub fn invalid(faults: &Faults, screens: Screens, format: Format) -> ExitStatus {

@@ -133,7 +133,7 @@ impl Prepared {
         let mut services = services.map_err(|error| fault(&error.into()))?;
         let input = input(source, &plan, output.messages != Messages::Summary, &cancel).await?;
         let crew = progress::crew(&plan, Arc::clone(&services.secrets));
-        let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();
+        let terminal = (plan.needs_approval() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
         let progress = Progress::start(crew, options, screen).context("cannot start a thread");
         let progress = progress.map_err(|error| fault(&error))?;

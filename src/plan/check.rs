@@ -2,13 +2,18 @@
 
 use std::fmt::Display;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::config::faults::FaultLog;
-use crate::config::file::{DurationText, SizeText};
+use crate::config::file::{DurationText, Entries, SizeText};
 use crate::config::place::Path;
 use crate::text::quoted;
 use crate::units;
+use crate::vendor;
 
 /// Where a value comes from: the file, or an option of the command line.
 pub enum Origin<'a> {
@@ -25,6 +30,24 @@ impl Origin<'_> {
     }
 }
 
+/// A hint that lists the first names; `None` if there are none.
+pub fn known<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    const MAX_NAMES: usize = 10;
+    let mut names: Vec<&str> = names.take(MAX_NAMES + 1).collect();
+    if names.len() > MAX_NAMES {
+        names[MAX_NAMES] = "…";
+    }
+    (!names.is_empty()).then(|| format!("known: {}", names.join(", ")))
+}
+
+/// The directory of the file that defines a value, where relative paths of the value start.
+pub fn base_dir(path: &Path<'_>, log: &FaultLog) -> Arc<PathBuf> {
+    let folder = log.sources.folder(path);
+    // Absolute, since a tool may have its own working directory. This fails only without a current
+    // directory.
+    Arc::new(std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.to_owned()))
+}
+
 /// The name of an agent, tool or provider.
 pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
     let mut chars = name.chars();
@@ -34,6 +57,13 @@ pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
     if !good {
         let hint = "use a letter, then letters, digits, _ or -, at most 64 in all".to_owned();
         log.key(path, format!("{} cannot be the name of {of}", quoted(name)), Some(hint));
+    }
+}
+
+/// A text that becomes an argument or a variable of a program.
+pub fn no_nul(text: &str, path: &Path<'_>, log: &FaultLog) {
+    if text.contains('\0') {
+        log.value(path, "a text for a program cannot contain NUL", None);
     }
 }
 
@@ -69,6 +99,41 @@ pub fn number(
     };
     log.value(path, format!("expected {expected}, found {value}"), None);
     None
+}
+
+/// A value whose type allows nothing wrong.
+pub fn choice<T: Copy>(value: &T, _path: &Path<'_>, _log: &FaultLog) -> Option<T> {
+    Some(*value)
+}
+
+/// Texts that end an answer.
+pub fn stops(texts: &[String], path: &Path<'_>, log: &FaultLog) -> Option<Vec<String>> {
+    for (at, _) in texts.iter().enumerate().filter(|(_, text)| text.is_empty()) {
+        log.value(&path.index(at), "an empty text would end every answer", None);
+    }
+    Some(texts.to_vec())
+}
+
+/// Keys to merge into requests: none that crew sets.
+pub fn extra_body(
+    entries: &Entries<Value>,
+    path: &Path<'_>,
+    log: &FaultLog,
+) -> Option<Arc<Map<String, Value>>> {
+    for (key, value) in &entries.0 {
+        let path = path.key(key);
+        let inner = value.as_object().into_iter().flatten().map(|(inner, _)| inner.as_str());
+        let within =
+            |inner| vendor::setting_of(&[key, inner]).map(|setting| (Some(inner), setting));
+        let own = vendor::setting_of(&[key]).map(|setting| (None, setting));
+        let Some((inner, setting)) = own.or_else(|| inner.into_iter().find_map(within)) else {
+            continue;
+        };
+        let written = inner.map_or(key.clone(), |inner| format!("{key}.{inner}"));
+        let hint = setting.map(|setting| format!("use {setting}"));
+        log.key(&path, format!("crew sets {written} itself"), hint);
+    }
+    Some(Arc::new(entries.0.iter().cloned().collect()))
 }
 
 /// A duration of more than 0.

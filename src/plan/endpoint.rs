@@ -5,14 +5,17 @@ use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::check::{self, Origin};
 use super::declared::{self, Declared};
-use super::provider::{self, ProviderPlan, RateLimits};
-use super::rate;
+use super::provider::{self, ProviderPlan};
+use super::rate::BuiltIn;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, ProviderConfig};
 use crate::config::place::Path;
 use crate::text::quoted;
 use crate::vendor::{Api, VENDORS, Vendor};
+
+/// Bytes of a model's name that a hint repeats.
+const MAX_NAME: usize = 64;
 
 /// A model as written, whose provider is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,20 +27,18 @@ pub enum ModelName {
 #[derive(Debug, Default)]
 pub struct Endpoints {
     declared: Vec<Declared>,
-    /// The file's limits of built-in providers.
-    limits: Vec<(String, RateLimits)>,
+    /// What the file says of built-in ones.
+    built_in: Vec<(String, BuiltIn)>,
 }
 
 impl Endpoints {
     pub fn check(providers: Option<&Entries<ProviderConfig>>, log: &FaultLog) -> Self {
         let root = Path::Root.key("providers");
-        let entries = providers.map(|entries| entries.0.as_slice()).unwrap_or_default();
         let mut endpoints = Self::default();
-        for (name, provider) in entries {
+        for (name, provider) in Entries::of(providers) {
             let path = root.key(name);
             if Vendor::named(name).is_some() {
-                let limits = rate::of_built_in(name, provider, &path, log);
-                endpoints.limits.push((name.clone(), limits));
+                endpoints.built_in.push((name.clone(), BuiltIn::new(name, provider, &path, log)));
             } else {
                 endpoints.declared.push(declare(name, provider, &path, log));
             }
@@ -58,11 +59,14 @@ impl Endpoints {
         else {
             let hint = if text.contains(',') {
                 "write several as a list, in the file only: model: [openai/gpt-4o-mini, offline]"
+                    .to_owned()
+            } else if usable(text) && !text.contains('/') && text.len() < MAX_NAME {
+                format!("write provider/model, such as {}/{text}", vendor_of(text))
             } else {
-                "write provider/model, such as openai/gpt-4o-mini, or offline"
+                "write provider/model, such as openai/gpt-4o-mini, or offline".to_owned()
             };
             let message = format!("{} does not name a model", quoted(text));
-            origin.fault(log, message, Some(hint.to_owned()));
+            origin.fault(log, message, Some(hint));
             return None;
         };
         let built_in = || VENDORS.iter().map(|vendor| vendor.name);
@@ -116,16 +120,30 @@ impl Endpoints {
             Some(variable) => Some(keys.header(vendor.api, variable)?),
             None => None,
         };
-        let limits = self.limits.iter().find(|(known, _)| known == name);
+        let own = self.built_in.iter().find(|(known, _)| known == name);
+        let own = own.map(|(_, own)| *own).unwrap_or_default();
+        let api = own.api.unwrap_or(vendor.api);
         Some(ProviderPlan {
             name: name.to_owned(),
             vendor: Some(vendor),
-            api: vendor.api,
+            api,
+            api_is_given: own.api.is_some(),
             base_url: base_url?,
-            headers: provider::headers(vendor.api, key, &HeaderMap::new()),
+            headers: provider::headers(api, key, &HeaderMap::new()),
             key_variable: vendor.key_variable.map(str::to_owned),
-            limits: limits.map(|(_, limits)| *limits).unwrap_or_default(),
+            limits: own.limits,
         })
+    }
+}
+
+/// The likely vendor of a model without a provider.
+fn vendor_of(model: &str) -> &'static str {
+    let starts_with = |start: &str| model.starts_with(start);
+    match model {
+        _ if starts_with("claude") => "anthropic",
+        _ if starts_with("gemini") => "gemini",
+        _ if model.contains(':') => "ollama",
+        _ => "openai",
     }
 }
 

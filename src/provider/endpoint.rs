@@ -169,19 +169,22 @@ impl Endpoint {
                 retryable: true,
                 ..self.error(
                     ErrorKind::Timeout,
-                    format_args!("cannot connect to {host} within {CONNECT_TIMEOUT:?}"),
+                    format_args!(
+                        "cannot connect to {host} within {CONNECT_TIMEOUT:?}{}",
+                        net::advice(&error)
+                    ),
                 )
             },
             NoPiece::Broken(error) => {
                 // A certificate that is rejected now will not be accepted in a second.
                 let retryable = !net::rejects_certificate(&error);
-                let is_connect = error.is_connect();
+                let (is_connect, advice) = (error.is_connect(), net::advice(&error));
                 // Without the URL: its query may hold a secret in an encoding of its own.
                 let cause = self.secrets.quote(&net::innermost(&error.without_url()));
                 let message = if is_connect {
-                    format!("cannot connect to {host}: {cause}")
+                    format!("cannot connect to {host}: {cause}{advice}")
                 } else {
-                    format!("the connection to {host} broke: {cause}")
+                    format!("the connection to {host} broke: {cause}{advice}")
                 };
                 ProviderError { retryable, ..self.error(ErrorKind::Network, message) }
             }

@@ -2,12 +2,16 @@
 
 pub(crate) mod answer;
 mod anthropic;
+mod apis;
 mod body;
 pub(crate) mod body_decoder;
 pub(crate) mod calls;
 mod connect;
+mod effort;
 mod endpoint;
 mod error;
+mod extra_body;
+mod fit;
 mod gemini;
 pub mod governor;
 mod json;
@@ -18,6 +22,7 @@ pub(crate) mod protocol;
 mod quirks;
 mod remote;
 mod request;
+mod responses;
 mod retry_after;
 mod server_error;
 pub(crate) mod sse;
@@ -25,8 +30,8 @@ pub(crate) mod sse;
 mod testing;
 mod wire;
 
-pub use connect::connect;
 #[cfg(any(test, fuzzing))]
-pub(crate) use connect::protocol_for;
+pub(crate) use apis::protocol_for;
+pub use connect::connect;
 pub use error::{Effect, ProviderError};
 pub use request::{ChatDelta, ChatRequest, Provider};

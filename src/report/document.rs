@@ -298,29 +298,6 @@ pub enum CancelKind {
     Interrupted,
 }
 
-/// The document in place of a [`Report`] when nothing ran.
-#[derive(Debug, Clone, Serialize)]
-pub struct InvalidReport {
-    pub schema_version: u32,
-    pub status: RunStatus,
-    pub exit_code: u8,
-    pub errors: Vec<Fault>,
-}
-
-/// One fault of a crew's file, or of the command line (then without a place).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// The key's path, such as `agents.disk.tools[0]`.
-    pub path: Option<String>,
-    /// From 1.
-    pub line: Option<usize>,
-    /// From 1, in characters.
-    pub column: Option<usize>,
-    pub message: String,
-    /// What to do, such as `did you mean "disk_usage"?`.
-    pub hint: Option<String>,
-}
-
 /// Whole milliseconds, the unit of every time in a report.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

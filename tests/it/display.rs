@@ -88,12 +88,12 @@ fn a_failure_stands_above_the_display_at_once_and_at_the_end_with_advice() {
     let terminal = Pty::open();
     let running = start(crew(&server, agents), &terminal);
     let screen = terminal.wait_for_screen(SIZE, "1 failed");
-    let above = screen.find("✗ bad failed in ").unwrap();
+    let above = screen.find("✗ bad failed after ").unwrap();
     assert!(above < screen.find("team  0:0").unwrap(), "{screen}");
     assert!(screen[above..].contains("context too long"), "{screen}");
     running.wait();
     let screen = terminal.screen(24, 80);
-    assert_eq!(screen.matches("✗ bad failed in ").count(), 1, "{screen}");
+    assert_eq!(screen.matches("✗ bad failed after ").count(), 1, "{screen}");
     let error = screen.find("error bad: bad_request").unwrap();
     assert!(error > screen.find("agent  status").unwrap(), "{screen}");
     assert!(!screen.contains("team  0:0"), "{screen}");

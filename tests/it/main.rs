@@ -10,7 +10,10 @@ mod agents {
 }
 mod display;
 mod files {
+    mod common;
+    mod includes;
     mod reading;
+    mod slips;
     mod values;
 }
 mod input;
@@ -28,7 +31,9 @@ mod models {
     mod fallback;
     mod protocols;
     mod provider;
+    mod proxies;
     mod rate;
+    mod settings;
 }
 mod output;
 mod secrets;

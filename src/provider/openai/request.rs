@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{Message, NativeTurn, ToolCall, ToolSpec};
+use crate::chat::{Effort, Message, NativeTurn, ToolCall, ToolSpec};
 use crate::provider::output_format::{is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
@@ -26,9 +26,25 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    /// In place of `reasoning_effort`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Reasoning>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Reasoning {
+    effort: &'static str,
 }
 
 #[derive(Serialize)]
@@ -110,6 +126,8 @@ pub fn to_json(
     quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
     let is_renamed = quirks.max_completion_tokens;
+    let effort = request.effort.map(Effort::name);
+    let (nested, flat) = if quirks.nested_effort { (effort, None) } else { (None, effort) };
     serde_json::to_vec(&Body {
         model: request.model,
         messages: request.messages.iter().map(|one| message(one, model_ref)).collect(),
@@ -119,6 +137,11 @@ pub fn to_json(
         stream_options: (!quirks.no_stream_options)
             .then_some(StreamOptions { include_usage: true }),
         temperature: request.temperature,
+        top_p: request.top_p,
+        stop: request.stop,
+        seed: request.seed,
+        reasoning_effort: flat,
+        reasoning: nested.map(|effort| Reasoning { effort }),
         max_tokens: request.max_output_tokens.filter(|_| !is_renamed),
         max_completion_tokens: request.max_output_tokens.filter(|_| is_renamed),
     })

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use console::Term;
+
 use super::board::{Board, Crew};
 use super::drawing::Drawing;
 use super::lines;
@@ -12,6 +14,7 @@ use super::options::Options;
 use super::questions::Questions;
 use super::writer::{self, Shared, Show};
 use crate::approval::Prompter;
+use crate::render::paint::Line;
 use crate::report::{Event, EventSink};
 
 /// The progress of one run. Dropping it clears its drawing.
@@ -67,7 +70,7 @@ impl Progress {
             shared.update(|board| {
                 let now = Instant::now();
                 let line = match draw {
-                    true => lines::above(&event, board, colour, verbose),
+                    true => lines::above(&event, board, Line::new(columns(), colour), verbose),
                     false => lines::line(&event, board, now, verbose),
                 };
                 board.apply(&event, now);
@@ -107,6 +110,11 @@ impl Progress {
         self.shared.end(last);
         self.shared.wait_for_end()
     }
+}
+
+/// The width of the terminal now.
+fn columns() -> usize {
+    Term::stderr().size().1.into()
 }
 
 impl Drop for Progress {

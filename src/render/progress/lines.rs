@@ -3,26 +3,29 @@
 use std::time::Instant;
 
 use super::board::{self, Board};
-use crate::render::paint::{STRONG, paint};
+use crate::render::paint::{Line, PLAIN, STRONG};
 use crate::render::words;
 use crate::report::Event;
 
 /// The line that stays above a drawing: an agent that failed and, if verbose, a tool that did.
-pub fn above(event: &Event, board: &Board, colour: bool, verbose: bool) -> Option<String> {
+/// Its whole reason follows at the end of the run.
+pub fn above(event: &Event, board: &Board, mut line: Line, verbose: bool) -> Option<String> {
     match event {
         Event::AgentFinished { agent, status, duration, message: Some(message) } => {
-            let name = paint(&board.agents.get(agent.0)?.name, STRONG, colour);
-            let mark = paint(words::mark(*status), words::agent_style(*status), colour);
-            let status = words::status(status);
-            let message = board::detail(message);
-            Some(format!("{mark} {name} {status} in {}: {message}", words::duration(*duration)))
+            let (style, time) = (words::agent_style(*status), words::tenths(*duration));
+            line.push(words::mark(*status), style)
+                .push(" ", PLAIN)
+                .push(&board.agents.get(agent.0)?.name, STRONG)
+                .push(&format!(" {} after {time}: ", words::status(status)), PLAIN)
+                .push(&board::detail(message), PLAIN);
         }
         Event::ToolFinished { agent, tool, cause: Some(cause), .. } if verbose => {
-            let name = &board.agents.get(agent.0)?.name;
-            Some(format!("  {name}: {} failed: {}", board::tool_name(tool), board::detail(cause)))
+            let (name, tool) = (&board.agents.get(agent.0)?.name, board::tool_name(tool));
+            line.push(&format!("  {name}: {tool} failed: {}", board::detail(cause)), PLAIN);
         }
-        _ => None,
+        _ => return None,
     }
+    Some(line.finish())
 }
 
 /// The line about an event, or `None` for events without one.
