@@ -12,6 +12,7 @@ const ORDER: [&str; 29] = [
     "secret",
     "untrusted",
     "chat",
+    "attachment",
     "net",
     "vendor",
     "report",

@@ -171,6 +171,7 @@ pub struct AgentConfig {
     pub backstory: Option<String>,
     pub instructions: Option<String>,
     pub prompt: Option<String>,
+    pub attach: Option<Vec<String>>,
     pub tools: Option<Vec<String>>,
     pub needs: Option<Vec<String>>,
     /// A JSON Schema, or the path of a file with one.

@@ -1,6 +1,7 @@
 //! Agents: what they are told and within which limits they work.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::{self, Origin};
@@ -86,6 +87,7 @@ pub struct Draft {
     defaults: Defaults,
     system: Vec<Template>,
     prompt: Template,
+    attach: Vec<Template>,
     output_schema: Option<Arc<Schema>>,
 }
 
@@ -105,12 +107,18 @@ impl Surroundings<'_> {
             // Known to be sound.
             None => Template::parse(INPUT).unwrap_or_default(),
         };
+        let attach_path = path.key("attach");
+        let attach = config.attach.iter().flatten().enumerate();
+        let attach = attach
+            .map(|(at, template)| scope.template(template, &attach_path.index(at), self.log))
+            .collect();
         Draft {
             name: name.to_owned(),
             own_model: config.settings.model.is_some(),
             defaults,
             system: self.system(config, &scope, path),
             prompt,
+            attach,
             output_schema: self.structured.get(name).cloned().flatten(),
         }
     }
@@ -161,6 +169,7 @@ impl Draft {
         fallbacks: Vec<ModelPlan>,
         tools: Vec<Arc<ToolPlan>>,
         grants: Vec<McpGrant>,
+        base_dir: Arc<PathBuf>,
     ) -> AgentPlan {
         AgentPlan {
             name: self.name,
@@ -169,6 +178,9 @@ impl Draft {
             fallbacks,
             system: self.system,
             prompt: self.prompt,
+            attach: self.attach,
+            attached: Vec::new(),
+            base_dir,
             tools,
             grants,
             output_schema: self.output_schema,

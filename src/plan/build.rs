@@ -67,7 +67,14 @@ impl Builder<'_> {
         let schemas = OutputSchemas::new(folder);
         let (drafts, needs) = self.agents(&vars, &defaults, &endpoints, &known, &schemas);
         let selected = self.selected(&needs);
-        let (agents, providers) = self.assemble(drafts, &needs, &selected, &known, &endpoints);
+        let (mut agents, providers) =
+            self.assemble(drafts, &needs, &selected, &known, &endpoints, &base_dir);
+        if !self.overrides.attached.is_empty() && !agents.iter().any(AgentPlan::uses_input) {
+            log.unplaced("--attach: no agent that runs uses the input".to_owned(), None);
+        }
+        for agent in agents.iter_mut().filter(|agent| agent.uses_input()) {
+            agent.attached.clone_from(&self.overrides.attached);
+        }
         let budget = match &crew.limits {
             Some(given) => {
                 let path = Path::Root.key("limits");
@@ -278,6 +285,7 @@ impl Builder<'_> {
         selected: &[usize],
         known: &Known<'_>,
         endpoints: &Endpoints,
+        base_dir: &Arc<PathBuf>,
     ) -> (Vec<AgentPlan>, Vec<ProviderPlan>) {
         let moved: HashMap<usize, usize> =
             selected.iter().enumerate().map(|(new, &old)| (old, new)).collect();
@@ -300,7 +308,7 @@ impl Builder<'_> {
             let (tools, grants) = known.of(config);
             let needs = needs.get(at).into_iter().flatten();
             let needs = needs.filter_map(|need| moved.get(need).copied()).collect();
-            agents.push(draft.into_plan(needs, model, fallbacks, tools, grants));
+            agents.push(draft.into_plan(needs, model, fallbacks, tools, grants, base_dir.clone()));
         }
         (agents, used.found.into_iter().filter_map(|(_, provider)| provider).collect())
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::attachment::Attached;
 use crate::chat::ToolSpec;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
@@ -63,6 +64,8 @@ pub struct Overrides {
     pub timeout: Option<Duration>,
     pub max_parallel: Option<usize>,
     pub on_failure: Option<OnFailure>,
+    /// Files for the first message of every agent that uses `input`.
+    pub attached: Vec<Attached>,
 }
 
 /// Finds the crew's file, unless one is named, and makes a plan of it, or says everything that is
@@ -182,6 +185,11 @@ pub struct AgentPlan {
     /// role, goal, backstory and instructions, each under its heading; empty if none is given.
     pub system: Vec<Template>,
     pub prompt: Template,
+    /// The paths of files for the first message, relative to `base_dir`.
+    pub attach: Vec<Template>,
+    /// Files of the command line for the first message.
+    pub attached: Vec<Attached>,
+    pub base_dir: Arc<PathBuf>,
     pub tools: Vec<Arc<ToolPlan>>,
     /// The tools of MCP servers it is given besides.
     pub grants: Vec<McpGrant>,
