@@ -8,6 +8,7 @@ mod agents {
     mod engine;
     mod panic;
 }
+mod check;
 mod files {
     mod common;
     mod includes;
