@@ -1,6 +1,7 @@
 //! The life of one agent: the loop over its conversation's steps, inside its time limit.
 
 use std::cell::LazyCell;
+use std::path::Path;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -12,6 +13,7 @@ use super::fallback::Models;
 use super::ledger::End;
 use super::run::{AgentRun, RunContext};
 use super::values::values;
+use crate::attachment::{self, Attached, AttachmentError};
 use crate::chat::ToolSpec;
 use crate::plan::{ModelWork, Work};
 use crate::report::{CancelKind, ErrorKind};
@@ -36,6 +38,20 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
     }
     driver.scope.cancel(CancelKind::AgentTimeout);
     work.await
+}
+
+/// Why an agent has no prompt.
+#[derive(Debug, thiserror::Error)]
+enum PromptError {
+    #[error("{0}")]
+    Template(#[from] TemplateError),
+    #[error("cannot attach {path}: {error}")]
+    Attachment { path: String, error: AttachmentError },
+}
+
+fn read_attachment(path: &Path) -> Result<Attached, PromptError> {
+    let path_text = || path.to_string_lossy().into_owned();
+    Attached::read(path).map_err(|error| PromptError::Attachment { path: path_text(), error })
 }
 
 impl Driver<'_> {
@@ -92,7 +108,7 @@ impl Driver<'_> {
         }
     }
 
-    fn open_conversation(&self, work: &ModelWork) -> Result<Conversation, TemplateError> {
+    fn open_conversation(&self, work: &ModelWork) -> Result<Conversation, PromptError> {
         let agent = self.run.plan;
         let input = self.context.input;
         let values = LazyCell::new(|| values(self.run, self.needed, self.context));
@@ -100,8 +116,13 @@ impl Driver<'_> {
         let mut system = work.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
         system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
         let system = (!system.is_empty()).then(|| system.join("\n\n"));
+        let mut attached = work.attached.clone();
+        for template in &work.attach {
+            attached.push(read_attachment(&work.base_dir.join(fill(template)?))?);
+        }
+        let (prompt, files) = attachment::with_prompt(attached, fill(&work.prompt)?);
         let mut conversation =
-            Conversation::new(system, fill(&work.prompt)?, agent.settings.max_turns);
+            Conversation::new(system, prompt, agent.settings.max_turns).attaching(files);
         if work.check.is_some() {
             conversation = conversation.checked();
         }

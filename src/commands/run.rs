@@ -1,5 +1,6 @@
 //! `crew run`, stage by stage: everything that can be wrong is found before anything is started.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -12,8 +13,9 @@ use super::reader;
 use super::runtime::runtime;
 use super::sink::Sink;
 use crate::approval::{Approval, Terminal};
+use crate::attachment::Attached;
 use crate::cancel::Cancellation;
-use crate::cli::{LimitArgs, RunArgs};
+use crate::cli::{InputArgs, LimitArgs, RunArgs};
 use crate::config::faults::Faults;
 use crate::engine;
 use crate::exit::{self, ExitStatus};
@@ -23,7 +25,7 @@ use crate::render::progress::{self, Progress};
 use crate::render::{self, Format, Look, Screens};
 use crate::report::{CancelKind, Report};
 use crate::services::Services;
-use crate::text;
+use crate::text::{self, without_symbols};
 
 pub fn run(args: &RunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
@@ -101,7 +103,8 @@ impl Prepared {
     fn new(args: &RunArgs, format: Format, screens: Screens) -> Result<Self, Faults> {
         input::check_argument(&args.input)?;
         let env = |name: &str| std::env::var(name).ok();
-        let plan = plan::load(args.file.config.as_deref(), &overrides(args), &env)?;
+        let overrides = Overrides { attached: attached(&args.input)?, ..overrides(args) };
+        let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
         let source = Source::choose(&args.input, plan.uses_input())?;
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
@@ -114,6 +117,7 @@ impl Prepared {
             progress: progress::Options {
                 draw: screens.stderr.terminal && !args.output.no_progress,
                 colour: screens.stderr.colour,
+                ascii: screens.stderr.ascii,
                 verbose,
                 quiet: messages != Messages::Summary || args.output.no_progress,
             },
@@ -131,10 +135,10 @@ impl Prepared {
         let services = Services::connect(&plan, &cancel, process::raise_open_files());
         let mut services = services.map_err(|error| fault(&error.into()))?;
         let input = input(source, &plan, output.messages != Messages::Summary, &cancel).await?;
-        let agents = progress::agents(&plan);
+        let crew = progress::crew(&plan, Arc::clone(&services.secrets));
         let terminal = (plan.needs_approval() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
-        let progress = Progress::start(agents, options, screen).context("cannot start a thread");
+        let progress = Progress::start(crew, options, screen).context("cannot start a thread");
         let progress = progress.map_err(|error| fault(&error))?;
         if let Some(note) = &input.note {
             progress.say(format!("note: {}", text::inline(note)));
@@ -186,8 +190,11 @@ impl Ended {
                 Messages::Errors => render::errors(&report, look, &mut text),
                 Messages::Nothing => Ok(()),
             };
-            if screen.terminal && !text.is_empty() {
-                // Separates it from the result on the same terminal.
+            if look.ascii {
+                text = without_symbols(&String::from_utf8_lossy(&text)).into_owned().into();
+            }
+            if (screen.terminal || summary_follows) && !text.is_empty() {
+                // Separates it from the result on the same screen.
                 text.insert(0, b'\n');
             }
             text
@@ -224,7 +231,19 @@ fn overrides(args: &RunArgs) -> Overrides {
             (_, true) => Some(OnFailure::Cancel),
             _ => None,
         },
+        attached: Vec::new(),
     }
+}
+
+/// Reads the files of `--attach`.
+fn attached(args: &InputArgs) -> Result<Vec<Attached>, Faults> {
+    let read = |path: &PathBuf| {
+        Attached::read(path).map_err(|error| {
+            let path = text::quoted(&path.to_string_lossy());
+            Faults::unplaced(None, format!("--attach: cannot attach {path}: {error}"), None)
+        })
+    };
+    args.attach.iter().map(read).collect()
 }
 
 /// Reads the input within the time limit of the run. If the run is stopped meanwhile, it continues

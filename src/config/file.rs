@@ -188,6 +188,7 @@ pub struct AgentConfig {
     /// The whole system message.
     pub system: Option<String>,
     pub prompt: Option<String>,
+    pub attach: Option<Vec<String>>,
     pub tools: Option<Vec<String>>,
     pub needs: Option<NeedsConfig>,
     pub when: Option<ConditionText>,

@@ -1,5 +1,6 @@
 //! The plan of one agent.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::flow::ForEachPlan;
@@ -7,6 +8,7 @@ use super::mcp::McpGrant;
 use super::settings::AgentSettings;
 use super::step_plan::{CheckPlan, StepKind, StepPlan};
 use super::tool_plan::{ProcessPlan, ToolPlan};
+use crate::attachment::Attached;
 use crate::structured::Schema;
 use crate::template::{Expression, Template};
 
@@ -89,6 +91,11 @@ pub struct ModelWork {
     /// each with its heading.
     pub system: Vec<Template>,
     pub prompt: Template,
+    /// The paths of files for the first message, relative to `base_dir`.
+    pub attach: Vec<Template>,
+    pub base_dir: Arc<PathBuf>,
+    /// Files of the command line for the first message.
+    pub attached: Vec<Attached>,
     pub tools: Vec<Arc<ToolPlan>>,
     /// The tools of MCP servers that the agent gets as well.
     pub grants: Vec<McpGrant>,

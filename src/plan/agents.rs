@@ -1,6 +1,7 @@
 //! Checks agents: their models, messages and settings.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
@@ -113,6 +114,8 @@ enum DraftWork {
     Model {
         system: Vec<Template>,
         prompt: Template,
+        attach: Vec<Template>,
+        base_dir: Arc<PathBuf>,
         check: Option<CheckPlan>,
     },
     /// `None`: its fault has been logged.
@@ -139,6 +142,8 @@ impl AgentChecker<'_> {
             DraftWork::Model {
                 system: self.system(config, &own, path),
                 prompt: self.prompt(config, &own, path),
+                attach: self.attach(config, &own, &path.key("attach")),
+                base_dir: check::base_dir(&path.key("attach"), self.log),
                 check: check
                     .and_then(|check| self.steps.check(check, &with_output, &path.key("check"))),
             }
@@ -152,6 +157,11 @@ impl AgentChecker<'_> {
             for_each: flow::for_each(config, &plain, &own, path, self.log),
             output_schema: self.schemas.get(name).cloned().flatten(),
         }
+    }
+
+    fn attach(&self, config: &AgentConfig, scope: &Scope<'_>, path: &Path<'_>) -> Vec<Template> {
+        let files = config.attach.iter().flatten().enumerate();
+        files.map(|(at, file)| scope.template(file, &path.index(at), self.log)).collect()
     }
 
     fn prompt(&self, config: &AgentConfig, scope: &Scope<'_>, path: &Path<'_>) -> Template {
@@ -231,15 +241,20 @@ impl AgentDraft {
     ) -> Option<AgentPlan> {
         let mut models = models.into_iter();
         let work = match self.work {
-            DraftWork::Model { system, prompt, check } => Work::Model(Box::new(ModelWork {
-                model: models.next().unwrap_or(ModelPlan::Offline),
-                fallbacks: models.collect(),
-                system,
-                prompt,
-                tools,
-                grants,
-                check,
-            })),
+            DraftWork::Model { system, prompt, attach, base_dir, check } => {
+                Work::Model(Box::new(ModelWork {
+                    model: models.next().unwrap_or(ModelPlan::Offline),
+                    fallbacks: models.collect(),
+                    system,
+                    prompt,
+                    attach,
+                    base_dir,
+                    attached: Vec::new(),
+                    tools,
+                    grants,
+                    check,
+                }))
+            }
             DraftWork::Step(step) => Work::Step(Box::new(step?)),
         };
         Some(AgentPlan {

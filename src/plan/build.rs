@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::agent_plan::{AgentPlan, Need};
+use super::agent_plan::{AgentPlan, Need, Work};
 use super::agents::{AgentChecker, AgentDraft, DEFAULTS, Defaults};
 use super::budget::BudgetPlan;
 use super::check::{self, Origin};
@@ -76,7 +76,8 @@ impl Builder<'_> {
         };
         let drafts = self.drafts(&agent_checker, &tools);
         let selected = needs_checker.selected(&self.overrides.agents, &needs);
-        let (agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
+        let (mut agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
+        self.attach(&mut agents);
         let (output, fail_if) = self.result(&agents, &vars, &facts);
         let secrets = self.secrets(&agents);
         let budget = self.budget();
@@ -98,6 +99,19 @@ impl Builder<'_> {
             fail_if,
             mcp_servers,
             secrets,
+        }
+    }
+
+    /// Attaches the files of the command line to the agents that use the input.
+    fn attach(&self, agents: &mut [AgentPlan]) {
+        let attached = &self.overrides.attached;
+        if !attached.is_empty() && !agents.iter().any(AgentPlan::uses_input) {
+            self.log.unplaced("--attach: no agent that runs uses the input".to_owned(), None);
+        }
+        for agent in agents.iter_mut().filter(|agent| agent.uses_input()) {
+            if let Work::Model(work) = &mut agent.work {
+                work.attached.clone_from(attached);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ impl CrewPlan {
 }
 
 impl AgentPlan {
-    fn uses_input(&self) -> bool {
+    pub(super) fn uses_input(&self) -> bool {
         let items = self.for_each.as_ref().and_then(|plan| match &plan.items {
             Items::List(_) => None,
             Items::Expression(items) => Some(items),
@@ -35,7 +35,7 @@ impl AgentPlan {
 
 impl ModelWork {
     fn uses_input(&self) -> bool {
-        self.system.iter().chain([&self.prompt]).any(uses_input)
+        self.system.iter().chain([&self.prompt]).chain(&self.attach).any(uses_input)
             || self.tools.iter().any(|tool| tool.uses_input())
             || self.check.as_ref().is_some_and(|check| check.process.uses_input())
     }

@@ -221,6 +221,7 @@ impl StepChecker<'_> {
             ("instructions", config.instructions.is_some()),
             ("system", config.system.is_some()),
             ("prompt", config.prompt.is_some()),
+            ("attach", config.attach.is_some()),
             ("tools", config.tools.is_some()),
             ("check", config.check.is_some()),
             ("idle_timeout", settings.idle_timeout.is_some()),

@@ -6,6 +6,7 @@ mod cancel;
 mod document;
 mod event;
 mod failure;
+mod live;
 
 pub use calls::{CheckReport, FailIfReport, StepReport, ToolCallReport, ToolStatus};
 pub use cancel::{CancelKind, CancelReason};
@@ -14,3 +15,4 @@ pub use document::{
     RunStatus, SCHEMA_VERSION, Scope, Survivor, Usage, millis,
 };
 pub use event::{AgentRunId, Event, EventSink};
+pub use live::LiveAnswer;

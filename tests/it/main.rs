@@ -9,6 +9,7 @@ mod agents {
     mod panic;
 }
 mod check;
+mod display;
 mod files {
     mod common;
     mod includes;
@@ -25,6 +26,7 @@ mod mcp {
     mod tools;
 }
 mod models {
+    mod attachments;
     mod attempt;
     mod calls;
     mod endpoints;
