@@ -14,7 +14,7 @@ use crate::chat::ToolSpec;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::{self, find};
-use crate::structured::Schema;
+use crate::structured::{Parameters, Schema};
 use crate::template::{Template, Vars};
 use crate::vendor;
 use build::Builder;
@@ -219,10 +219,10 @@ impl ModelPlan {
 
 #[derive(Debug)]
 pub struct ToolPlan {
-    /// What the model is told, with the schema of all arguments.
+    /// What the model is shown.
     pub spec: ToolSpec,
     /// What checks the arguments of a call.
-    pub schema: Arc<Schema>,
+    pub parameters: Arc<Parameters>,
     /// `None`: the agent's `tool_timeout`.
     pub timeout: Option<Duration>,
     /// Bytes.

@@ -36,22 +36,22 @@ pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Re
         "" => Ok(Value::Object(Map::new())),
         text => json::value(text.as_bytes()),
     };
-    let mut arguments: Value = match parsed {
-        Ok(arguments) => arguments,
+    let written: Value = match parsed {
+        Ok(written) => written,
         Err(error) => {
             let message = format!("the arguments cannot be read: {error}");
             return reject(Value::String(call.arguments.clone()), message);
         }
     };
     let Some(tool) = find(tools, call) else {
-        return reject(arguments, unknown_tool(tools));
+        return reject(written, unknown_tool(tools));
     };
-    if let Some(arguments) = arguments.as_object_mut() {
-        fill_in_defaults(&tool.spec.parameters, arguments);
-    }
-    if let Err(why) = tool.schema.fit(&arguments) {
-        return reject(arguments, format!("the arguments do not match the schema: {why}"));
-    }
+    let arguments = match tool.parameters.accept(&written) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            return reject(written, format!("the arguments do not match the schema: {why}"));
+        }
+    };
     if is_out_of_reach(tool) {
         return reject(arguments, "--offline".to_owned());
     }
@@ -73,14 +73,5 @@ fn unknown_tool(tools: &[Arc<ToolPlan>]) -> String {
     match names.as_slice() {
         [] => "there is no such tool: this agent has no tools".to_owned(),
         names => format!("there is no such tool; available tools: {}", names.join(", ")),
-    }
-}
-
-fn fill_in_defaults(schema: &Value, arguments: &mut Map<String, Value>) {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    for (name, property) in properties {
-        if let Some(default) = property.get("default") {
-            arguments.entry(name.clone()).or_insert_with(|| default.clone());
-        }
     }
 }
