@@ -19,14 +19,14 @@ const STYLES: Styles = Styles::styled()
 const EXAMPLES: &str = "\
 Examples:
   crew check                                  validate agents.yaml and show what would run
-  crew run -i \"my laptop is slow\"             run all agents of agents.yaml
+  crew run \"my laptop is slow\"                run all agents of agents.yaml
   dmesg | crew run --offline                  pipe the input in; no network, no API key
   crew run -i \"disk full\" -a summary -o json  one agent and the agents it needs, as JSON";
 
 const RUN_HELP: &str = "\
 Examples:
-  crew run -i \"my laptop is slow\"
-  crew run -i - < report.txt
+  crew run \"my laptop is slow\"
+  crew run < report.txt
   crew run --input-file report.txt -o json --output-file result.json
   crew run -i \"nginx is down\" --var service=nginx -m ollama/llama3.1:8b
   crew run -i \"my laptop is slow\" --offline
@@ -130,9 +130,13 @@ pub struct SelftestArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Input")]
 pub struct InputArgs {
+    /// The input of the agents, the same as --input
+    #[arg(value_name = "INPUT", conflicts_with_all = ["input", "input_file"])]
+    pub argument: Option<String>,
     /// The input of the agents, `{{ input }}` in templates; `-` reads standard input
     ///
-    /// Without --input and --input-file, crew reads standard input unless it is a terminal.
+    /// Without INPUT, --input and --input-file, crew reads standard input if an agent that runs
+    /// uses the input.
     #[arg(
         short,
         long,
@@ -154,6 +158,11 @@ pub struct FileArgs {
     /// directory, and $XDG_CONFIG_HOME/crew/agents.yaml.
     #[arg(short, long, value_name = "PATH")]
     pub config: Option<PathBuf>,
+    /// Read environment variables from a file of NAME=VALUE lines (repeatable)
+    ///
+    /// A variable that is set in the environment keeps its value.
+    #[arg(long = "env-file", value_name = "PATH")]
+    pub env_files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -185,7 +194,7 @@ pub struct LimitArgs {
     #[arg(short, long, value_name = "DURATION", value_parser = timeout)]
     pub timeout: Option<Duration>,
     /// Run at most N agents at the same time
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub max_parallel: Option<NonZeroUsize>,
     /// Keep the other agents running when one fails
     #[arg(short, long, conflicts_with = "fail_fast")]
@@ -250,6 +259,10 @@ fn variable(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+fn one_or_more(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number of 1 or more".to_owned())
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {

@@ -15,6 +15,7 @@ use crate::tool::http::HttpClients;
 use crate::tool::mcp::{Offer, OfferedTool, Servers};
 use futures::future::join_all;
 
+use super::env_file;
 use super::invalid::{failed, invalid};
 use super::runtime::runtime;
 
@@ -52,6 +53,7 @@ pub fn check(args: &CheckArgs) -> ExitStatus {
 
 /// The plan of a file that a run could start with: its proxies and certificates can be used, too.
 fn checked_plan(args: &CheckArgs) -> Result<CrewPlan, Faults> {
+    env_file::load(&args.file.env_files)?;
     let overrides = Overrides::default();
     let env = |name: &str| std::env::var(name).ok();
     let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod delivery;
+mod env_file;
 mod input;
 pub mod invalid;
 mod reader;

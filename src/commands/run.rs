@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::delivery;
-use super::input::Source;
-use super::invalid::{failed, fault, invalid};
+use super::env_file;
+use super::input::{self, Input, Source};
+use super::invalid::{fault, invalid};
 use super::reader;
 use super::runtime::runtime;
 use super::sink::Sink;
@@ -28,6 +29,9 @@ pub fn run(args: &RunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     let format = args.output.output.resolve(args.output.output_file.is_some());
     process::forbid_inspection();
+    if let Err(faults) = env_file::load(&args.file.env_files) {
+        return invalid(&faults, screens, format);
+    }
     let cancel = Cancellation::new();
     // Signals first: one that arrives while the file is read ends in a report, too.
     let prepared = runtime(&cancel).map_err(|error| fault(&error)).and_then(|runtime| {
@@ -42,7 +46,7 @@ pub fn run(args: &RunArgs) -> ExitStatus {
     // In a task: otherwise each wake-up of the future that the runtime waits for is a system call.
     let ended = match runtime.block_on(async { tokio::spawn(running).await }) {
         Ok(Ok(ended)) => ended,
-        Ok(Err(error)) => return failed(&error, screens, format),
+        Ok(Err(faults)) => return invalid(&faults, screens, format),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
     let status = runtime.block_on(ended.conclude(&cancel));
@@ -72,15 +76,16 @@ struct Prepared {
 
 impl Prepared {
     fn new(args: &RunArgs, format: Format, screens: Screens) -> Result<Self, Faults> {
+        input::check_argument(&args.input)?;
         let env = |name: &str| std::env::var(name).ok();
         let plan = plan::load(args.file.config.as_deref(), &overrides(args), &env)?;
-        let source = Source::choose(args.input.input.clone(), args.input.input_file.clone());
+        let source = Source::choose(&args.input, plan.uses_input())?;
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
         let (quiet, verbose) = (args.output.quiet, args.output.verbose);
         Ok(Self {
             plan,
-            source: source.map_err(|error| fault(&error))?,
+            source,
             output: Output { sink, format, screens, verbose, quiet },
             progress: progress::Options {
                 draw: screens.stderr.terminal && !args.output.no_progress,
@@ -93,23 +98,30 @@ impl Prepared {
     }
 
     /// Runs the plan. After an error nothing was started.
-    async fn run(self, cancel: Cancellation) -> anyhow::Result<Ended> {
+    async fn run(self, cancel: Cancellation) -> Result<Ended, Faults> {
         let Self { plan, source, output, progress: options, yes } = self;
         if let Sink::Stdout = output.sink {
-            reader::watch(&cancel).context("cannot watch standard output")?;
+            let watched = reader::watch(&cancel).context("cannot watch standard output");
+            watched.map_err(|error| fault(&error))?;
         }
-        let mut services = Services::connect(&plan, &cancel, process::raise_open_files())?;
-        let input = input(source, &plan, &cancel).await?;
+        let services = Services::connect(&plan, &cancel, process::raise_open_files());
+        let mut services = services.map_err(|error| fault(&error.into()))?;
+        let input = input(source, &plan, output.quiet, &cancel).await?;
         let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
         let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
-        let progress = Progress::start(&names, options, screen).context("cannot start a thread")?;
+        let progress = Progress::start(&names, options, screen).context("cannot start a thread");
+        let progress = progress.map_err(|error| fault(&error))?;
+        if let Some(note) = &input.note {
+            progress.say(format!("note: {}", text::inline(note)));
+        }
         for warning in plan.warnings() {
             progress.say(format!("warning: {}", text::inline(&warning)));
         }
         services.approval =
             if yes { Approval::All } else { Approval::interactive(terminal, progress.prompter()) };
-        let mut report = engine::run(&plan, &input, &services, &cancel, &progress.sink()).await;
+        let mut report =
+            engine::run(&plan, &input.text, &services, &cancel, &progress.sink()).await;
         engine::settle(&mut report, services.close().await);
         // Tasks close the connections of dropped calls: let them run before the report is written.
         tokio::task::yield_now().await;
@@ -184,14 +196,19 @@ fn overrides(args: &RunArgs) -> Overrides {
 
 /// Reads the input within the time limit of the run. If the run is stopped meanwhile, it continues
 /// without input, only to report that nothing was started.
-async fn input(source: Source, plan: &CrewPlan, cancel: &Cancellation) -> anyhow::Result<String> {
+async fn input(
+    source: Source,
+    plan: &CrewPlan,
+    quiet: bool,
+    cancel: &Cancellation,
+) -> Result<Input, Faults> {
     tokio::select! {
         biased;
-        input = source.read() => input,
-        () = cancel.cancelled() => Ok(String::new()),
+        input = source.read(quiet) => input,
+        () = cancel.cancelled() => Ok(Input::default()),
         () = tokio::time::sleep(plan.limits.timeout) => {
             cancel.cancel(CancelKind::Timeout);
-            Ok(String::new())
+            Ok(Input::default())
         }
     }
 }

@@ -8,8 +8,8 @@ use super::expand::Env;
 use super::faults::Faults;
 use crate::report::Fault;
 
-/// Far more than a crew needs.
-const LARGEST: u64 = 1 << 20;
+/// Bytes of a file that is written by hand. Far more than a crew needs.
+pub const MAX_FILE: u64 = 1 << 20;
 
 const NAMES: [&str; 3] = ["agents.yaml", "agents.yml", "crew.yaml"];
 
@@ -39,7 +39,7 @@ fn user_file(env: Env<'_>) -> Option<PathBuf> {
 
 /// The text of a crew's file.
 pub fn read(file: &Path) -> Result<String, Faults> {
-    read_up_to(file, LARGEST, "a crew's file")
+    read_up_to(file, MAX_FILE, "a crew's file")
 }
 
 /// The text of a file that may have so many bytes; `what` it is.

@@ -4,6 +4,7 @@
 //! right type and that every fault is noted with its place.
 
 pub mod decode;
+pub mod env_file;
 pub mod expand;
 pub mod faults;
 pub mod file;

@@ -36,6 +36,7 @@ mod endpoint;
 mod graph;
 pub mod hosts;
 mod http;
+mod input;
 mod known;
 mod mcp;
 mod output_schema;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::cancel::Cancellation;
 use crate::process::live_pids::LivePids;
+use crate::process::process_tree::descendants;
 use crate::process::protocol::{Invocation, Notice, Order, encode, take};
 use crate::text::{Excerpt, HeadTail};
 
@@ -141,10 +142,11 @@ impl ToolProcess {
         self.unsent.extend(encode(order).unwrap_or_default());
     }
 
-    /// Kills a reaper that does not respond: its tool has stopped it. The guardian adopts the
-    /// tool's processes and kills them.
+    /// Kills a reaper that does not respond: its tool has stopped it, or the machine is too busy.
+    /// The guardian adopts the tool's processes and kills them.
     fn kill_reaper(&mut self) {
         if let (Some(_alive), Some(reaper)) = (self.control.take(), self.reaper) {
+            self.ends.killed += descendants(reaper).len() as u64;
             let _ = kill(reaper, Signal::SIGKILL);
         }
     }

@@ -12,6 +12,7 @@ mod files {
     mod reading;
     mod values;
 }
+mod input;
 mod mcp {
     mod exit;
     mod faults;

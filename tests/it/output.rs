@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::crew::{Crew, Ended};
@@ -166,25 +165,6 @@ fn a_slow_reader_gets_the_whole_report_despite_a_signal() {
     assert_eq!(serde_json::from_slice::<Value>(&report).unwrap()["status"], "succeeded");
     let ended = running.wait();
     assert_eq!(ended.path().join("tmp").read_dir().unwrap().count(), 0);
-}
-
-#[test]
-fn input_comes_from_an_option_a_file_or_a_pipe() {
-    let input = |crew: Crew| crew.run_as_is().report(0)["input"].as_str().unwrap().to_owned();
-    assert_eq!(input(Crew::new(YAML).args(&["-i", "-5 °C"])), "-5 °C");
-    let crew = Crew::new(YAML);
-    std::fs::write(crew.path("in.txt"), "from a file").unwrap();
-    assert_eq!(input(crew.args(&["--input-file", "in.txt"])), "from a file");
-    for args in [&[][..], &["-i", "-"]] {
-        let (reader, mut writer) = std::io::pipe().unwrap();
-        writer.write_all(b"from a pipe").unwrap();
-        drop(writer);
-        assert_eq!(input(Crew::new(YAML).args(args).stdin(reader.into())), "from a pipe");
-    }
-    for args in [&[][..], &["--input-file", "none.txt"]] {
-        let ended = Crew::new(YAML).args(args).stdin(Stdio::null()).run_as_is();
-        assert_eq!(ended.report(2)["status"], "invalid", "{args:?}");
-    }
 }
 
 #[test]

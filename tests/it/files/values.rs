@@ -318,7 +318,7 @@ fn models_and_providers() {
         ("openai/x", "OPENAI_API_KEY is not set .. --offline"),
         ("''", "does not name a model"),
         ("openai/", "does not name a model"),
-        ("'ollama/x,offline'", "does not name a model .. are a list"),
+        ("'ollama/x,offline'", "does not name a model .. as a list"),
     ] {
         let yaml = format!("agents:\n  a: {{model: {model}}}\n");
         expect(&yaml, &[], &[], &[&format!("agents.a.model 2:14 .. {expected}")]);
