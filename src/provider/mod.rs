@@ -23,6 +23,7 @@ mod server_error;
 pub(crate) mod sse;
 #[cfg(test)]
 mod testing;
+mod thoughts;
 mod wire;
 
 pub use connect::connect;

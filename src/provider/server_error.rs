@@ -12,6 +12,7 @@ use super::error::Effect;
 use super::quirks::Quirks;
 use super::retry_after::{MAX_WAIT, seconds};
 use crate::report::ErrorKind;
+use crate::text::json;
 
 /// The part of an error's body that is read. Parsed JSON takes many times the memory of its text.
 const MAX_BODY: usize = 64 * 1024;
@@ -223,7 +224,7 @@ impl ServerError {
 }
 
 fn parse(json: &[u8]) -> Option<Value> {
-    if json.len() > MAX_BODY { None } else { serde_json::from_slice(json).ok() }
+    if json.len() > MAX_BODY { None } else { json::value(json).ok() }
 }
 
 fn http_status(number: u64) -> Option<u16> {

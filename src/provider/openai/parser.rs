@@ -79,7 +79,7 @@ impl OpenAiParser {
         answer.spend(reasoning.len())?;
         self.reasoning.push_str(&reasoning);
         for text in [delta.content, delta.refusal] {
-            answer.add_text(&json::text(text)?, on_delta)?;
+            answer.add_text(json::piece(text)?, on_delta)?;
         }
         if json::is_given(delta.refusal) {
             answer.withhold(Cause::ModelRefused, "refusal");
@@ -94,7 +94,7 @@ impl OpenAiParser {
                 index: json::number(fragment.index),
                 id: &json::text(fragment.id)?,
                 name: &json::text(function.and_then(|f| f.name))?,
-                arguments: &json::arguments(function.and_then(|f| f.arguments))?,
+                arguments: json::arguments(function.and_then(|f| f.arguments))?,
             })?;
         }
         Ok(())
