@@ -8,6 +8,10 @@ use crate::chat::ToolCall;
 use crate::plan::{ToolKind, ToolPlan};
 use crate::text::json;
 
+/// The reason for the rejection of a call that is not complete.
+const CUT: &str = "the limit of output tokens (max_output_tokens) cut off this call before its \
+                   arguments were complete; call again with shorter arguments";
+
 /// A call of a known tool with valid arguments.
 #[derive(Debug)]
 pub struct CheckedCall {
@@ -26,20 +30,28 @@ pub struct Rejection {
     pub message: String,
 }
 
-/// Finds the tool and checks the arguments against its schema. Nothing runs.
+/// Finds the tool and checks the arguments against its schema. Nothing runs. `is_cut`: the limit of
+/// output tokens ended the answer, perhaps inside this call.
 ///
 /// # Errors
 /// The tool is unknown or out of reach with `--offline`, or the arguments are invalid.
-pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Rejection> {
+pub fn check(
+    tools: &[Arc<ToolPlan>],
+    call: &ToolCall,
+    is_cut: bool,
+) -> Result<CheckedCall, Rejection> {
     let reject = |arguments: Value, message: String| Err(Rejection { arguments, message });
     let parsed = match call.arguments.trim() {
-        "" => Ok(Value::Object(Map::new())),
+        "" if !is_cut => Ok(Value::Object(Map::new())),
         text => json::value(text.as_bytes()),
     };
     let written: Value = match parsed {
         Ok(written) => written,
         Err(error) => {
-            let message = format!("the arguments cannot be read: {error}");
+            let message = match is_cut {
+                true => CUT.to_owned(),
+                false => format!("the arguments cannot be read: {error}"),
+            };
             return reject(Value::String(call.arguments.clone()), message);
         }
     };

@@ -6,11 +6,12 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{Message, NativeTurn, ToolCall, ToolSpec};
+use super::kept;
+use crate::chat::{Message, ToolCall, ToolSpec};
 use crate::provider::output_format::{is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
-use crate::provider::wire::{self, Part};
+use crate::provider::wire;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -42,6 +43,8 @@ struct WireMessage<'a> {
     content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_details: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +56,8 @@ struct WireCall<'a> {
     id: &'a str,
     r#type: &'static str,
     function: WireFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -94,15 +99,6 @@ fn response_format(schema: &Value) -> Option<ResponseFormat<'_>> {
     is_object(schema).then_some(ResponseFormat { r#type: "json_schema", json_schema })
 }
 
-/// The model's own reasoning, for a server that expects it back with the calls it led to.
-fn reasoning<'a>(turn: Option<&'a NativeTurn>, model_ref: &str) -> Option<&'a RawValue> {
-    let parts = wire::native(turn, "", model_ref, |_| None::<()>)?;
-    parts.into_iter().find_map(|part| match part {
-        Part::Native(json) => Some(json),
-        Part::Ours(()) => None,
-    })
-}
-
 /// The body of a request to the model that `model_ref` names as `provider/model`.
 pub fn to_json(
     request: &ChatRequest<'_>,
@@ -129,6 +125,7 @@ fn message<'a>(message: &'a Message, model_ref: &str) -> WireMessage<'a> {
         role,
         content: Some(content),
         reasoning_content: None,
+        reasoning_details: None,
         tool_calls: Vec::new(),
         tool_call_id: None,
     };
@@ -138,22 +135,27 @@ fn message<'a>(message: &'a Message, model_ref: &str) -> WireMessage<'a> {
         Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => {
             plain("assistant", text)
         }
-        Message::Assistant { text, tool_calls, native } => WireMessage {
-            content: Some(text.as_str()).filter(|text| !text.is_empty()),
-            reasoning_content: reasoning(native.as_ref(), model_ref),
-            tool_calls: tool_calls.iter().map(call).collect(),
-            ..plain("assistant", text)
-        },
+        Message::Assistant { text, tool_calls, native } => {
+            let fields = kept::fields(native.as_ref(), model_ref);
+            let extra = |call: &ToolCall| fields.extra_content.get(call.id.as_str()).copied();
+            WireMessage {
+                content: Some(text.as_str()).filter(|text| !text.is_empty()),
+                reasoning_content: fields.reasoning_content,
+                reasoning_details: fields.reasoning_details,
+                tool_calls: tool_calls.iter().map(|one| call(one, extra(one))).collect(),
+                ..plain("assistant", text)
+            }
+        }
         Message::Tool { call, output } => {
             WireMessage { tool_call_id: Some(&call.id), ..plain("tool", output) }
         }
     }
 }
 
-fn call(call: &ToolCall) -> WireCall<'_> {
+fn call<'a>(call: &'a ToolCall, extra_content: Option<&'a RawValue>) -> WireCall<'a> {
     let arguments = wire::arguments(&call.arguments);
     let function = WireFunction { name: wire::function_name(&call.name), arguments };
-    WireCall { id: &call.id, r#type: "function", function }
+    WireCall { id: &call.id, r#type: "function", function, extra_content }
 }
 
 fn tool(tool: &ToolSpec) -> WireTool<'_> {
@@ -169,7 +171,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::chat::NativePart;
+    use crate::chat::{NativePart, NativeTurn};
     use crate::provider::testing::{MODEL_REF, request};
 
     fn body(request: &ChatRequest<'_>, host: &str) -> Value {
@@ -250,7 +252,7 @@ mod tests {
     fn reasoning_is_sent_back_to_its_own_model_only() {
         let calls = || vec![ToolCall { id: "a".into(), name: "df".into(), arguments: "{}".into() }];
         let turn = |model_ref: &str| {
-            let parts = [NativePart::Json("\"hm\"".to_owned())].into();
+            let parts = [NativePart::Json(r#"{"reasoning_content":"hm"}"#.to_owned())].into();
             let native = NativeTurn { model_ref: model_ref.into(), parts };
             Message::Assistant { text: String::new(), tool_calls: calls(), native: Some(native) }
         };

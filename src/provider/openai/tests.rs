@@ -30,7 +30,7 @@ fn reasoning_is_sent_back_with_the_calls_it_led_to() {
     let thought = r#"{"choices":[{"delta":{"reasoning_content":"h\"m"}}]}"#;
     let call = r#"{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"df"}}]}}]}"#;
     let text = r#"{"choices":[{"delta":{"content":"hi"}}]}"#;
-    for (second, expected) in [(call, Some(r#""h\"m""#)), (text, None)] {
+    for (second, expected) in [(call, Some(r#"{"reasoning_content":"h\"m"}"#)), (text, None)] {
         let (reply, emitted) = read(&[thought, second, "[DONE]"]);
         assert!(!emitted.text.contains("h\"m"));
         let native = reply.native.map(|turn| turn.parts.to_vec());
