@@ -102,7 +102,7 @@ pub struct TokenUsage {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatReply {
-    /// Whether any text was told.
+    /// Whether any text was emitted.
     pub has_text: bool,
     pub tool_calls: Vec<RequestedCall>,
     /// In the words of OpenAI's protocol where they have one for it.

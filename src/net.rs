@@ -74,7 +74,8 @@ fn proxies(
         let (proxy, url) = proxy(scheme, value.trim()).ok_or_else(|| {
             // Without the value, which may hold a password.
             SetupError(format!(
-                "the environment variable {name} is not the URL of an http or https proxy; correct or unset it"
+                "the environment variable {name} is not the URL of an http or https proxy; \
+                 correct or unset it"
             ))
         })?;
         found.push((proxy.no_proxy(NoProxy::from_string(&exceptions)), url));

@@ -75,7 +75,7 @@ const PLAIN: Vendor = Vendor {
     renamed_token_limit: &[],
 };
 
-pub static VENDORS: [Vendor; 5] = [
+pub static VENDORS: &[Vendor] = &[
     Vendor {
         name: "openai",
         base_url: "https://api.openai.com/v1",
@@ -126,7 +126,7 @@ pub static VENDORS: [Vendor; 5] = [
 ];
 
 impl Api {
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: &[Self] = &[Self::OpenAi, Self::Anthropic, Self::Gemini];
 
     pub fn spec(self) -> &'static ApiSpec {
         match self {
@@ -227,6 +227,8 @@ pub fn renames_token_limit(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use reqwest::Url;
     use reqwest::header::{HeaderName, HeaderValue};
 
@@ -234,7 +236,7 @@ mod tests {
 
     #[test]
     fn every_api_has_the_name_that_a_file_gives_it_and_headers_that_http_allows() {
-        for api in Api::ALL {
+        for &api in Api::ALL {
             let spec = api.spec();
             let named = serde_json::from_value::<Api>(spec.name.into()).ok();
             assert_eq!(named, Some(api), "{}", spec.name);
@@ -244,11 +246,15 @@ mod tests {
                 let _ = (HeaderName::from_static(name), HeaderValue::from_static(value));
             }
         }
+        // serde lists all variants, each in backquotes, after the unknown one.
+        let unknown = serde_json::from_value::<Api>("".into()).map_err(|error| error.to_string());
+        let listed = unknown.unwrap_err().matches('`').count() / 2 - 1;
+        assert_eq!(listed, Api::ALL.len());
     }
 
     #[test]
     fn every_vendor_has_a_base_url_and_a_name_of_its_own() {
-        for vendor in &VENDORS {
+        for vendor in VENDORS {
             assert!(Url::parse(vendor.base_url).is_ok(), "{}", vendor.name);
             assert!(std::ptr::eq(Vendor::named(vendor.name).unwrap_or(&PLAIN), vendor));
         }

@@ -103,8 +103,8 @@ fn sensitive(headers: Vec<(String, SecretString)>) -> HeaderMap {
     headers.into_iter().filter_map(header).collect()
 }
 
-/// Whether the text is the name of a variable. Otherwise it may be the key itself, so no fault shows
-/// it.
+/// Whether the text is the name of a variable. Otherwise it may be the key itself, so no fault
+/// shows it.
 fn key_variable(text: &str, path: &Path<'_>, log: &FaultLog) -> bool {
     let like_a_key =
         text.len() > 64 || vendor::KEY_PREFIXES.iter().any(|prefix| text.starts_with(prefix));

@@ -80,7 +80,8 @@ impl Endpoints {
         Some(ModelName::Remote { provider: provider.to_owned(), model: model.to_owned() })
     }
 
-    /// The provider with its URL and key, for an agent that uses it. `None`: a fault has been noted.
+    /// The provider with its URL and key, for an agent that uses it. `None`: a fault has been
+    /// noted.
     pub fn resolve(
         &self,
         name: &str,

@@ -1,5 +1,5 @@
-//! The response of a model server: its meaning depends on its bytes, not on how they are cut, and the
-//! kept part of it is within the limits.
+//! The response of a model server: its meaning depends on its bytes, not on how they are cut, and
+//! the kept part of it is within the limits.
 
 use std::collections::HashSet;
 
@@ -50,7 +50,7 @@ fn decode(pieces: &[&[u8]]) -> Result<Vec<(&'static str, Vec<u8>)>, TooLong> {
 
 /// In every API an answer does not depend on where its body is cut, and is within `max_answer`.
 pub fn body(bytes: &[u8], cuts: &[usize]) {
-    for api in Api::ALL {
+    for &api in Api::ALL {
         body_in(protocol_for(api), bytes, cuts);
     }
 }

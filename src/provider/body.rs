@@ -54,7 +54,8 @@ impl Body {
         }
     }
 
-    /// Reads the rest of the body in the background, so that the connection can serve the next call.
+    /// Reads the rest of the body in the background, so that the connection can serve the next
+    /// call.
     pub fn release(mut self) {
         tokio::spawn(async move {
             let rest = async {

@@ -35,7 +35,7 @@ pub struct Endpoint {
     headers: HeaderMap,
     secrets: Secrets,
     name: String,
-    /// What to do if the server rejects the key.
+    /// Advice for a rejected key.
     key_advice: String,
 }
 
@@ -159,7 +159,8 @@ impl Endpoint {
                 ..self.error(
                     ErrorKind::Timeout,
                     format_args!(
-                        "no data from {host} for {idle:?}; a slow model may need a longer idle_timeout"
+                        "no data from {host} for {idle:?}; a slow model may need a longer \
+                         idle_timeout"
                     ),
                 )
             },
@@ -254,7 +255,7 @@ impl Endpoint {
         self.secrets.quote(error.message.as_deref().unwrap_or("no message"))
     }
 
-    /// What to do, if that is clear.
+    /// Advice, if the cause is clear.
     fn advice(&self, url: &Url, kind: ErrorKind, status: StatusCode) -> String {
         match (kind, status) {
             (ErrorKind::Auth, _) => format!("; {}", self.key_advice),

@@ -22,7 +22,7 @@ pub struct ProviderError {
     pub effect: Effect,
 }
 
-/// What a failed call means for other calls.
+/// The consequence of a failed call for other calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.

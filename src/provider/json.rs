@@ -72,7 +72,8 @@ struct Part<'a> {
     text: Raw<'a>,
 }
 
-/// A text: a string, the digits of a number, or the texts of a list of parts. Empty for other types.
+/// A text: a string, the digits of a number, or the texts of a list of parts. Empty for other
+/// types.
 pub fn text(raw: Raw<'_>) -> serde_json::Result<Cow<'_, str>> {
     let Some(raw) = raw.map(RawValue::get) else { return Ok(Cow::Borrowed("")) };
     match raw.as_bytes().first() {

@@ -1,5 +1,5 @@
-//! The differences between APIs: the URL of a call, its request as JSON, and the meaning of the JSON
-//! of a response. All of it is pure; `remote` sends and reads for every API.
+//! The differences between APIs: the URL of a call, its request as JSON, and the meaning of the
+//! JSON of a response. All of it is pure; `remote` sends and reads for every API.
 
 use reqwest::Url;
 

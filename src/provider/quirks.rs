@@ -19,7 +19,7 @@ pub struct Quirks {
     pub no_output_format: bool,
 }
 
-/// What a rejection of an output format mentions.
+/// Words of rejections of an output format.
 const OUTPUT_FORMATS: [&str; 13] = [
     "response_format",
     "response format",

@@ -12,6 +12,9 @@ use super::error::Effect;
 use super::quirks::Quirks;
 use super::retry_after::{MAX_WAIT, seconds};
 use crate::report::ErrorKind;
+use crate::report::ErrorKind::{
+    Auth, BadRequest, ContextLength, InvalidResponse, Network, Overloaded, RateLimited,
+};
 use crate::text::json;
 
 /// The part of an error's body that is read. Parsed JSON takes many times the memory of its text.
@@ -56,7 +59,8 @@ impl ServerError {
         }
     }
 
-    /// From a whole body: `{"error": …}`, `[{"error": …}]`, `{"message": …}`, `{"detail": …}` or text.
+    /// From a whole body: `{"error": …}`, `[{"error": …}]`, `{"message": …}`, `{"detail": …}` or
+    /// text.
     pub fn from_body(body: &[u8]) -> Self {
         let Some(value) = parse(body) else {
             let body = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]);
@@ -127,7 +131,6 @@ impl ServerError {
 
     /// Judges the error of a response with this status, or `None` for one inside a success.
     pub fn verdict(&self, status: Option<u16>) -> Verdict {
-        use ErrorKind::{Auth, BadRequest, ContextLength, InvalidResponse, RateLimited};
         let is_rejection =
             status.is_none_or(|status| (400..500).contains(&status) && status != 429);
         if self.has_code(&["insufficient_quota", "model_quota", "billing"])
@@ -145,21 +148,20 @@ impl ServerError {
         if is_rejection && self.says(&WRONG_KEY) {
             return verdict(Auth, false);
         }
-        if let Some(status) = status {
-            return verdict_of(status);
+        match status {
+            Some(status) => verdict_of(status),
+            None => self.verdict_by_code(),
         }
+    }
+
+    fn verdict_by_code(&self) -> Verdict {
+        let overloaded = ["overloaded", "unavailable", "server_error", "internal", "api_error"];
         if self.has_code(&["rate_limit", "too_many_requests", "resource_exhausted", "throttl"]) {
             verdict(RateLimited, true)
-        } else if self.has_code(&[
-            "overloaded",
-            "unavailable",
-            "server_error",
-            "internal",
-            "api_error",
-        ]) {
-            verdict(ErrorKind::Overloaded, true)
+        } else if self.has_code(&overloaded) {
+            verdict(Overloaded, true)
         } else if self.has_code(&["timeout", "deadline"]) {
-            verdict(ErrorKind::Network, true)
+            verdict(Network, true)
         } else if self.has_code(&["api_key", "auth", "permission"]) {
             verdict(Auth, false)
         } else if let Some(status) = self.status {
@@ -171,19 +173,19 @@ impl ServerError {
         }
     }
 
-    /// What the error means for other calls. `status` as for [`Self::verdict`].
+    /// The consequence of the error for other calls. `status` as for [`Self::verdict`].
     pub fn effect(&self, status: Option<u16>, verdict: Verdict) -> Effect {
         let about_content = self.says(&["moderation", "flagged"]);
         let of_model = self.has_code(&["model_quota"]) && !self.has_code(&["insufficient_quota"]);
         let about_model = status == Some(404) || self.has_code(&["model_not_found"]);
         match (verdict.kind, verdict.retryable) {
-            (ErrorKind::RateLimited, true) => Effect::Pause,
-            (ErrorKind::Overloaded, true) if status == Some(529) => Effect::Pause,
-            (ErrorKind::Overloaded, true) if self.has_code(&["overloaded_error"]) => Effect::Pause,
-            (ErrorKind::RateLimited, false) if of_model => Effect::Model,
-            (ErrorKind::Auth | ErrorKind::BadRequest, false) if about_model => Effect::Model,
-            (ErrorKind::Auth, false) if about_content => Effect::Call,
-            (ErrorKind::Auth | ErrorKind::RateLimited, false) => Effect::Endpoint,
+            (RateLimited, true) => Effect::Pause,
+            (Overloaded, true) if status == Some(529) => Effect::Pause,
+            (Overloaded, true) if self.has_code(&["overloaded_error"]) => Effect::Pause,
+            (RateLimited, false) if of_model => Effect::Model,
+            (Auth | BadRequest, false) if about_model => Effect::Model,
+            (Auth, false) if about_content => Effect::Call,
+            (Auth | RateLimited, false) => Effect::Endpoint,
             _ => Effect::Call,
         }
     }
@@ -191,7 +193,7 @@ impl ServerError {
     /// The quirks of the server that the error reveals.
     pub fn quirks(&self, verdict: Verdict) -> Quirks {
         match &self.message {
-            Some(message) if verdict.kind == ErrorKind::BadRequest => Quirks::in_words(message),
+            Some(message) if verdict.kind == BadRequest => Quirks::in_words(message),
             _ => Quirks::default(),
         }
     }
@@ -232,7 +234,6 @@ fn http_status(number: u64) -> Option<u16> {
 }
 
 fn verdict_of(status: u16) -> Verdict {
-    use ErrorKind::{Auth, BadRequest, Network, Overloaded, RateLimited};
     match status {
         401 | 403 => verdict(Auth, false),
         // Out of credit: waiting does not help.

@@ -1,8 +1,8 @@
 //! Server-sent events, decoded as the bytes arrive, in bounded memory.
 //!
-//! No crate, since none of those tried limits the size of a line or an event. The best
-//! (sse-stream) also drops the last event of a stream that ends without a blank line, ignores a bare
-//! JSON error between events, and allocates a string for every event.
+//! No crate, since none of those tried limits the size of a line or an event. The best (sse-stream)
+//! also drops the last event of a stream that ends without a blank line, ignores a bare JSON error
+//! between events, and allocates a string for every event.
 
 use memchr::memchr2;
 

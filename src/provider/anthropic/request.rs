@@ -114,7 +114,8 @@ fn tool(tool: &ToolSpec) -> WireTool<'_> {
     WireTool { name: &tool.name, description: &tool.description, input_schema: &tool.parameters }
 }
 
-/// The sides must take turns, so consecutive messages of one side become one, tool results included.
+/// The sides must take turns, so consecutive messages of one side become one, tool results
+/// included.
 fn turns<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Turn<'a>> {
     let mut turns: Vec<Turn<'a>> = Vec::new();
     let mut ids = Ids::default();

@@ -119,7 +119,10 @@ fn calls_arrive_whole_and_thoughts_are_kept_apart() {
 #[test]
 fn bodies_that_are_not_answers() {
     let error = json!({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}});
-    let is_overload = |error: BodyError| matches!(error, BodyError::Server(error) if error.verdict(None).retryable);
+    let is_overload = |error: BodyError| match error {
+        BodyError::Server(error) => error.verdict(None).retryable,
+        _ => false,
+    };
     assert!(read(&[text("hi"), error.clone()]).0.is_err_and(is_overload));
     let list = json!([error]).to_string();
     let listed = testing::read(&GEMINI, list.as_bytes(), 4096).0;

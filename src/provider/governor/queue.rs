@@ -1,5 +1,5 @@
-//! The queue of an endpoint. Calls start in the order in which they asked, and only the first in the
-//! queue watches the [`State`], which decides.
+//! The queue of an endpoint. Calls start in the order in which they asked, and only the first in
+//! the queue watches the [`State`], which decides.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Requests and tokens per minute: the calls of the last minute, and when there is room for another.
-//! Exact for every window of 60 seconds, not only for those of the clock.
+//! Requests and tokens per minute: the calls of the last minute, and when there is room for
+//! another. Exact for every window of 60 seconds, not only for those of the clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,8 +39,8 @@ impl Quota {
         }
     }
 
-    /// When there is room for a call of this many tokens; `None`: now. A call beyond the limit gets a
-    /// minute of its own.
+    /// When there is room for a call of this many tokens; `None`: now. A call beyond the limit gets
+    /// a minute of its own.
     pub fn free_at(&mut self, tokens: u64, now: Instant) -> Option<Instant> {
         while let Some(first) = self.last_minute.front()
             && now >= first.started + MINUTE

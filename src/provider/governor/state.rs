@@ -6,8 +6,8 @@
 //!
 //! - A call is *accepted* when part of an answer has arrived, or when no rejection has arrived for
 //!   [`SILENCE`]. There are at most as many pending calls as have been accepted before, and at most
-//!   twice as many open ones as were seen open at once. So calls double until some are rejected, and
-//!   hardly more are rejected than accepted. If many calls wait, a few more may be pending.
+//!   twice as many open ones as were seen open at once. So calls double until some are rejected,
+//!   and hardly more are rejected than accepted. If many calls wait, a few more may be pending.
 //! - A rejection (429, 529) closes the *window* to the calls that were open without the rejected
 //!   ones, pauses the endpoint for as long as the server says, and restarts the ramp at one call.
 //! - Rejections of calls that were open together are one *episode* and count once.

@@ -47,7 +47,7 @@ struct Server<'a> {
     takes: Duration,
     open: Cell<usize>,
     peak: Cell<usize>,
-    refused: RefCell<Vec<Instant>>,
+    rejected: RefCell<Vec<Instant>>,
     started: RefCell<Vec<Instant>>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Server<'a> {
             takes: Duration::from_millis(500),
             open: Cell::new(0),
             peak: Cell::new(0),
-            refused: RefCell::default(),
+            rejected: RefCell::default(),
             started: RefCell::default(),
         }
     }
@@ -74,7 +74,7 @@ impl<'a> Server<'a> {
             permit.sent();
             if self.open.get() >= self.most.get() {
                 sleep(self.busy).await;
-                self.refused.borrow_mut().push(Instant::now());
+                self.rejected.borrow_mut().push(Instant::now());
                 permit.end("m", Some(&error(Effect::Pause, self.wait)), Some(0));
                 continue;
             }
@@ -116,10 +116,10 @@ async fn the_capacity_of_a_server_is_discovered_with_few_rejected_calls() {
         let governor = governor(RateLimits::default());
         let server = Server { wait, takes, ..Server::new(&governor, most) };
         server.serve_all(agents).await;
-        let wasted = server.refused.borrow().len();
+        let rejected = server.rejected.borrow().len();
         assert!(
-            wasted * 10 <= agents,
-            "{wasted} of {agents} with {most} at once, {wait:?}, {takes:?}"
+            rejected * 10 <= agents,
+            "{rejected} of {agents} with {most} at once, {wait:?}, {takes:?}"
         );
         assert_eq!(server.peak.get(), most);
     }
@@ -131,8 +131,8 @@ async fn a_server_that_rejects_late_rejects_no_call_twice() {
     let (busy, takes) = (Duration::from_secs(3), Duration::from_secs(5));
     let server = Server { busy, takes, ..Server::new(&governor, 20) };
     server.serve_all(200).await;
-    let wasted = server.refused.borrow().len();
-    assert!(wasted <= 200, "{wasted}");
+    let rejected = server.rejected.borrow().len();
+    assert!(rejected <= 200, "{rejected}");
     assert_eq!(server.peak.get(), 20);
 }
 
@@ -142,10 +142,10 @@ async fn no_call_starts_during_the_pause_that_the_server_asked_for() {
     let governor = governor(RateLimits::default());
     let server = Server { wait: Some(wait), ..Server::new(&governor, 20) };
     server.serve_all(100).await;
-    for refused in server.refused.borrow().iter() {
+    for rejected in server.rejected.borrow().iter() {
         let mut started = server.started.borrow().clone();
-        started.retain(|started| started > refused && *started < *refused + wait);
-        assert!(started.is_empty(), "{refused:?}: {started:?}");
+        started.retain(|started| started > rejected && *started < *rejected + wait);
+        assert!(started.is_empty(), "{rejected:?}: {started:?}");
     }
 }
 
@@ -275,10 +275,10 @@ async fn a_pause_beyond_the_deadline_fails_the_call_at_once() {
     let begun = Instant::now();
     let first = governor.admit("m", 0, begun + HOUR).await.unwrap();
     let short = || governor.admit("m", 0, begun + Duration::from_secs(10));
-    let refuse = async {
+    let reject = async {
         first.end("m", Some(&error(Effect::Pause, Some(Duration::from_secs(30)))), None);
     };
-    let (one, other, ()) = futures::join!(short(), short(), refuse);
+    let (one, other, ()) = futures::join!(short(), short(), reject);
     for ended in [one, other] {
         let error = ended.unwrap_err();
         assert!(error.message.contains("not tried again") && !error.retryable, "{error:?}");

@@ -2,10 +2,6 @@
 
 use super::*;
 
-use ErrorKind::{
-    Auth, BadRequest, ContextLength, InvalidResponse, Network, Overloaded, RateLimited,
-};
-
 type Row<'a> = (Option<u16>, &'a str, ErrorKind, bool);
 
 #[track_caller]
