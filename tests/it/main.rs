@@ -28,6 +28,7 @@ mod models {
     mod protocols;
     mod provider;
     mod rate;
+    mod wire;
 }
 mod output;
 mod secrets;

@@ -59,21 +59,23 @@ impl Kept {
         Ok(piece.len())
     }
 
-    /// Adds entries of `reasoning_details`. Returns their bytes.
+    /// Adds entries of `reasoning_details`. Returns the bytes that are kept.
     pub fn add_details(&mut self, raw: Raw<'_>) -> usize {
         let Some(raw) = raw.map(RawValue::get).filter(|raw| raw.starts_with('[')) else { return 0 };
         let entries: Vec<Value> = crate::text::json::parse(raw.as_bytes()).unwrap_or_default();
+        let mut kept = 0;
         for entry in entries {
             let Value::Object(entry) = entry else { continue };
             if let Some(last) = self.details.last_mut()
                 && continues(last, &entry)
             {
-                extend(last, entry);
+                kept += extend(last, entry);
             } else if self.details.len() < MAX_DETAILS {
+                kept += raw.len();
                 self.details.push(entry);
             }
         }
-        raw.len()
+        kept
     }
 
     /// Adds the `extra_content` of a call's fragment. Returns its bytes.
@@ -121,17 +123,24 @@ fn continues(last: &Map<String, Value>, next: &Map<String, Value>) -> bool {
         && last.get("signature").is_none_or(Value::is_null)
 }
 
-/// Joins the texts, and takes what the next piece has besides.
-fn extend(last: &mut Map<String, Value>, next: Map<String, Value>) {
+/// Joins the texts, and takes what the next piece has besides. Returns the bytes added.
+fn extend(last: &mut Map<String, Value>, next: Map<String, Value>) -> usize {
+    let mut added = 0;
     for (key, value) in next {
         match (last.get_mut(&key), value) {
             (Some(Value::String(text)), Value::String(more)) if TEXTS.contains(&key.as_str()) => {
+                added += more.len();
                 text.push_str(&more);
             }
             (Some(_), Value::Null) => {}
-            (_, value) => _ = last.insert(key, value),
+            (Some(known), value) if *known == value => {}
+            (_, value) => {
+                added += value.as_str().map_or(0, str::len);
+                last.insert(key, value);
+            }
         }
     }
+    added
 }
 
 /// The fields that this model sent with a turn.
