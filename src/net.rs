@@ -5,7 +5,13 @@ use std::io;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use reqwest::{Client, ClientBuilder, NoProxy, Proxy, Url};
+use reqwest::{Client, ClientBuilder, Url};
+
+use proxies::{Proxies, ProxyError};
+
+pub use proxies::is_loopback;
+
+mod proxies;
 
 /// The limit of name lookup, connect and TLS handshake together, as reqwest counts it.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,13 +21,21 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[error("{0}")]
 pub struct SetupError(pub String);
 
+impl From<ProxyError> for SetupError {
+    fn from(error: ProxyError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// The settings that all clients of crew share, for requests to these URLs.
 pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Fails only if another thread has just installed one.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    let proxies = proxies(urls, |name| std::env::var(name).ok())?;
+    let proxies = Proxies::of_environment();
+    let used = urls.iter().map(|url| proxies.of(url)).collect::<Result<Vec<_>, _>>()?;
+    let used = used.into_iter().flatten().map(|proxy| proxy.url);
     let mut builder = Client::builder()
         .user_agent(concat!("crew/", env!("CARGO_PKG_VERSION")))
         // The agent retries, within its deadline. By default reqwest would too.
@@ -30,14 +44,13 @@ pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .no_proxy();
-    if !urls.iter().chain(proxies.iter().map(|(_, url)| url)).any(|url| url.scheme() == "https") {
+    if !urls.iter().chain(used).any(|url| url.scheme() == "https") {
         // Loading the system's certificates takes milliseconds and fails if there are none.
         builder = builder.tls_certs_only([]);
     }
-    for (proxy, _) in proxies {
-        builder = builder.proxy(proxy);
-    }
-    Ok(builder)
+    // Only URLs among `urls` are requested, and their proxies are usable.
+    let proxy = move |url: &Url| Some(proxies.of(url).ok()??.url.clone());
+    Ok(builder.proxy(reqwest::Proxy::custom(proxy)))
 }
 
 /// Builds the client, with the system's certificates if it needs them.
@@ -51,56 +64,23 @@ pub fn build(builder: ClientBuilder) -> Result<Client, SetupError> {
     })
 }
 
-/// The proxies of the environment. reqwest's own detection would also use them for loopback hosts.
-fn proxies(
-    endpoints: &[Url],
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<(Proxy, Url)>, SetupError> {
-    let find = |name: &str| {
-        // Under CGI, a client's `Proxy:` header arrives as HTTP_PROXY.
-        let upper = name.to_ascii_uppercase();
-        let forged = upper == "HTTP_PROXY" && variable("REQUEST_METHOD").is_some();
-        let found = variable(name).or_else(|| if forged { None } else { variable(&upper) });
-        found.filter(|value| !value.trim().is_empty())
-    };
-    let exceptions = format!("localhost,127.0.0.0/8,::1,{}", find("no_proxy").unwrap_or_default());
-    let uses = |scheme: &str| {
-        endpoints.iter().any(|url| !is_loopback(url) && (scheme == "all" || url.scheme() == scheme))
-    };
-    let mut found = Vec::new();
-    for scheme in ["http", "https", "all"] {
-        let name = format!("{scheme}_proxy");
-        let Some(value) = find(&name).filter(|_| uses(scheme)) else { continue };
-        let (proxy, url) = proxy(scheme, value.trim()).ok_or_else(|| {
-            // Without the value, which may hold a password.
-            SetupError(format!(
-                "the environment variable {name} is not the URL of an http or https proxy; \
-                 correct or unset it"
-            ))
-        })?;
-        found.push((proxy.no_proxy(NoProxy::from_string(&exceptions)), url));
+/// What to do about a failed request, to go after its cause. Empty if that is not clear.
+pub fn advice(error: &reqwest::Error) -> String {
+    if rejects_certificate(error) {
+        return "; if you trust the server, add its CA to the system's certificates or name a bundle \
+                in SSL_CERT_FILE"
+            .to_owned();
     }
-    Ok(found)
-}
-
-fn proxy(scheme: &str, value: &str) -> Option<(Proxy, Url)> {
-    let url = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-    let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    let proxy = match scheme {
-        "http" => Proxy::http(url.clone()),
-        "https" => Proxy::https(url.clone()),
-        _ => Proxy::all(url.clone()),
-    };
-    Some((proxy.ok()?, url))
-}
-
-pub fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    match address {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
+    let Some(url) = error.url().filter(|_| error.is_connect()) else { return String::new() };
+    let proxies = Proxies::of_environment();
+    let Ok(Some(proxy)) = proxies.of(url) else { return String::new() };
+    let host = proxy.url.host_str().unwrap_or_default();
+    let port = proxy.url.port_or_known_default().unwrap_or_default();
+    format!(
+        " (proxy {host}:{port} from {}); correct or unset the variable, or add {} to NO_PROXY",
+        proxy.variable,
+        url.host_str().unwrap_or_default()
+    )
 }
 
 /// Whether the server's certificate was rejected.
@@ -143,38 +123,6 @@ mod tests {
 
     use super::*;
 
-    fn found(endpoints: &[&str], variables: &[(&str, &str)]) -> Result<Vec<String>, SetupError> {
-        let urls: Vec<Url> = endpoints.iter().filter_map(|url| Url::parse(url).ok()).collect();
-        let get = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        };
-        Ok(proxies(&urls, get)?.into_iter().map(|(_, url)| url.to_string()).collect())
-    }
-
-    #[test]
-    fn proxies_of_the_environment() {
-        let remote = "https://api.example";
-        for (endpoint, variables, expected) in [
-            (remote, &[][..], &[][..]),
-            (remote, &[("https_proxy", "http://p:1")], &["http://p:1/"]),
-            (remote, &[("HTTPS_PROXY", "p:1")], &["http://p:1/"]),
-            (remote, &[("http_proxy", "p:1")], &[]),
-            (remote, &[("ALL_PROXY", "https://u:w@p:1")], &["https://u:w@p:1/"]),
-            (remote, &[("https_proxy", " ")], &[]),
-            ("http://a.example", &[("HTTP_PROXY", "p:1"), ("REQUEST_METHOD", "GET")], &[]),
-            ("http://127.0.0.1:80", &[("http_proxy", "p:1"), ("all_proxy", "p:1")], &[]),
-            ("http://127.1.2.3", &[("http_proxy", "p:1")], &[]),
-            ("http://[::1]:80", &[("http_proxy", "p:1")], &[]),
-            ("http://localhost:80", &[("http_proxy", "nonsense://")], &[]),
-        ] {
-            assert_eq!(
-                found(&[endpoint], variables).unwrap_or_default(),
-                expected,
-                "{endpoint} {variables:?}"
-            );
-        }
-    }
-
     #[test]
     fn a_rejected_certificate_is_found_inside_io_errors() {
         let tls = |error| io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
@@ -182,12 +130,5 @@ mod tests {
         assert!(is_invalid_certificate(&tls(invalid)));
         assert!(!is_invalid_certificate(&tls(rustls::Error::HandshakeNotComplete)));
         assert!(!is_invalid_certificate(&io::Error::other("certificate")));
-    }
-
-    #[test]
-    fn a_bad_proxy_is_named_without_its_password() {
-        let error = found(&["https://api.example"], &[("all_proxy", "socks5://u:hunter2@p:1")]);
-        let message = error.map_err(|error| error.to_string()).unwrap_err();
-        assert!(message.contains("all_proxy") && !message.contains("hunter2"), "{message}");
     }
 }

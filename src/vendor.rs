@@ -14,6 +14,9 @@ pub enum Api {
     /// Chat completions.
     #[default]
     OpenAi,
+    /// Responses.
+    #[serde(rename = "openai-responses")]
+    OpenAiResponses,
     /// Messages.
     Anthropic,
     /// `generateContent`.
@@ -57,6 +60,9 @@ pub struct Vendor {
     pub other_key_headers: &'static [&'static str],
     /// Models still call tools when the request asks for an output format. Elsewhere many do not.
     pub formats_beside_tools: bool,
+    /// The ends of hosts that take the effort as `reasoning.effort` in chat completions too, and
+    /// fit it to the model themselves.
+    pub nested_effort: &'static [&'static str],
     /// The ends of hosts that reject `max_tokens` in favour of `max_completion_tokens`.
     pub renamed_token_limit: &'static [&'static str],
 }
@@ -72,6 +78,7 @@ const PLAIN: Vendor = Vendor {
     other_key_variables: &[],
     other_key_headers: &[],
     formats_beside_tools: false,
+    nested_effort: &[],
     renamed_token_limit: &[],
 };
 
@@ -114,6 +121,7 @@ pub static VENDORS: &[Vendor] = &[
         base_url: "https://openrouter.ai/api/v1",
         key_variable: Some("OPENROUTER_API_KEY"),
         formats_beside_tools: true,
+        nested_effort: &["openrouter.ai"],
         ..PLAIN
     },
     Vendor {
@@ -125,8 +133,14 @@ pub static VENDORS: &[Vendor] = &[
     },
 ];
 
+const OPENAI_RESET_HEADERS: [(&str, &str); 3] = [
+    ("x-ratelimit-reset-requests", "x-ratelimit-remaining-requests"),
+    ("x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens"),
+    ("x-ratelimit-reset", "x-ratelimit-remaining"),
+];
+
 impl Api {
-    pub const ALL: &[Self] = &[Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: &[Self] = &[Self::OpenAi, Self::OpenAiResponses, Self::Anthropic, Self::Gemini];
 
     pub fn spec(self) -> &'static ApiSpec {
         match self {
@@ -137,11 +151,16 @@ impl Api {
                 key_header: "authorization",
                 key_scheme: "Bearer ",
                 headers: &[],
-                reset_headers: &[
-                    ("x-ratelimit-reset-requests", "x-ratelimit-remaining-requests"),
-                    ("x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens"),
-                    ("x-ratelimit-reset", "x-ratelimit-remaining"),
-                ],
+                reset_headers: &OPENAI_RESET_HEADERS,
+            },
+            Self::OpenAiResponses => &ApiSpec {
+                name: "openai-responses",
+                example_base_url: "http://127.0.0.1:8080/v1",
+                call_paths: &["/responses"],
+                key_header: "authorization",
+                key_scheme: "Bearer ",
+                headers: &[],
+                reset_headers: &OPENAI_RESET_HEADERS,
             },
             Self::Anthropic => &ApiSpec {
                 name: "anthropic",
@@ -187,9 +206,30 @@ impl fmt::Display for Api {
 }
 
 impl Vendor {
+    /// The API of a model at the vendor's own address.
+    pub fn api_of(&self, model: &str) -> Api {
+        if self.name == "openai" && is_openai_reasoning(model) {
+            Api::OpenAiResponses
+        } else {
+            self.api
+        }
+    }
+
     pub fn named(name: &str) -> Option<&'static Self> {
         VENDORS.iter().find(|vendor| vendor.name == name)
     }
+}
+
+/// o1 and later, gpt-5 and later.
+fn is_openai_reasoning(model: &str) -> bool {
+    let number = |text: &str| {
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        text[..end].parse::<u32>().ok()
+    };
+    let starts_at = |start: &str, least: u32| {
+        model.strip_prefix(start).and_then(number).is_some_and(|version| version >= least)
+    };
+    starts_at("o", 1) || starts_at("gpt-", 5)
 }
 
 /// The beginnings of API keys, to recognize one where a name is expected.
@@ -215,6 +255,57 @@ pub fn call_paths() -> impl Iterator<Item = &'static str> {
     Api::ALL.iter().flat_map(|api| api.spec().call_paths.iter().copied())
 }
 
+/// What crew sets in the requests of any API, and the setting of the crew file that decides it.
+const OWN_KEYS: &[(&[&str], Option<&str>)] = &[
+    (&["model"], Some("model")),
+    (&["messages"], Some("prompt")),
+    (&["input"], Some("prompt")),
+    (&["contents"], Some("prompt")),
+    (&["instructions"], Some("instructions")),
+    (&["system"], Some("instructions")),
+    (&["systemInstruction"], Some("instructions")),
+    (&["system_instruction"], Some("instructions")),
+    (&["tools"], Some("tools")),
+    (&["stream"], None),
+    (&["stream_options"], None),
+    (&["store"], None),
+    (&["include"], None),
+    (&["n"], None),
+    (&["response_format"], Some("output_schema")),
+    (&["text", "format"], Some("output_schema")),
+    (&["output_config", "format"], Some("output_schema")),
+    (&["temperature"], Some("temperature")),
+    (&["top_p"], Some("top_p")),
+    (&["seed"], Some("seed")),
+    (&["stop"], Some("stop")),
+    (&["stop_sequences"], Some("stop")),
+    (&["max_tokens"], Some("max_output_tokens")),
+    (&["max_completion_tokens"], Some("max_output_tokens")),
+    (&["max_output_tokens"], Some("max_output_tokens")),
+    (&["reasoning_effort"], Some("effort")),
+    (&["reasoning", "effort"], Some("effort")),
+    (&["output_config", "effort"], Some("effort")),
+    (&["thinking"], Some("effort")),
+    (&["cache_control"], Some("cache")),
+    (&["generationConfig", "candidateCount"], None),
+    (&["generationConfig", "temperature"], Some("temperature")),
+    (&["generationConfig", "topP"], Some("top_p")),
+    (&["generationConfig", "seed"], Some("seed")),
+    (&["generationConfig", "stopSequences"], Some("stop")),
+    (&["generationConfig", "maxOutputTokens"], Some("max_output_tokens")),
+    (&["generationConfig", "thinkingConfig"], Some("effort")),
+    (&["generationConfig", "responseMimeType"], Some("output_schema")),
+    (&["generationConfig", "responseSchema"], Some("output_schema")),
+    (&["generationConfig", "responseJsonSchema"], Some("output_schema")),
+    (&["generation_config"], None),
+];
+
+/// If crew sets this path in requests itself: the setting of the crew file that decides its value,
+/// if there is one.
+pub fn setting_of(path: &[&str]) -> Option<Option<&'static str>> {
+    OWN_KEYS.iter().find(|(own, _)| *own == path).map(|(_, setting)| *setting)
+}
+
 /// The headers of all APIs about rate limits: gateways send those of the API behind them.
 pub fn reset_headers() -> impl Iterator<Item = (&'static str, &'static str)> {
     Api::ALL.iter().flat_map(|api| api.spec().reset_headers.iter().copied())
@@ -223,6 +314,11 @@ pub fn reset_headers() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// Whether the server at `host` takes the limit of output tokens as `max_completion_tokens` only.
 pub fn renames_token_limit(host: &str) -> bool {
     VENDORS.iter().flat_map(|vendor| vendor.renamed_token_limit).any(|end| host.ends_with(end))
+}
+
+/// Whether the server at `host` takes the effort of chat completions as `reasoning.effort`.
+pub fn nests_effort(host: &str) -> bool {
+    VENDORS.iter().flat_map(|vendor| vendor.nested_effort).any(|end| host.ends_with(end))
 }
 
 #[cfg(test)]
@@ -250,6 +346,17 @@ mod tests {
         let unknown = serde_json::from_value::<Api>("".into()).map_err(|error| error.to_string());
         let listed = unknown.unwrap_err().matches('`').count() / 2 - 1;
         assert_eq!(listed, Api::ALL.len());
+    }
+
+    #[test]
+    fn reasoning_models_of_openai_are_served_by_the_responses_api() {
+        let api = |model| Vendor::named("openai").map(|vendor| vendor.api_of(model));
+        for model in ["o1", "o3-mini", "o4-mini-2025-04-16", "gpt-5", "gpt-5.2-pro", "gpt-10"] {
+            assert_eq!(api(model), Some(Api::OpenAiResponses), "{model}");
+        }
+        for model in ["gpt-4o", "gpt-4.1-mini", "gpt-oss-120b", "omni", "chatgpt-4o-latest"] {
+            assert_eq!(api(model), Some(Api::OpenAi), "{model}");
+        }
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Driver<'_> {
         let ledger = &self.run.ledger;
         ledger.open().report.turns = call.turn;
         self.emit(Event::ModelCallStarted { agent: self.run.id, turn: call.turn });
-        let mut recorder = CallRecorder::new(ledger, permit, price);
+        let secrets = &self.context.services.secrets;
+        let mut recorder = CallRecorder::new(ledger, secrets, permit, price);
         let mut on_delta = |delta: ChatDelta<'_>| recorder.record(delta);
         let result = tokio::select! {
             biased;
@@ -119,6 +120,12 @@ impl Driver<'_> {
             tools: call.tools,
             output_schema: self.run.plan.output_schema.as_deref(),
             temperature: settings.temperature,
+            top_p: settings.top_p,
+            stop: &settings.stop,
+            seed: settings.seed,
+            effort: settings.effort,
+            cache: settings.cache,
+            extra_body: Some(&*settings.extra_body).filter(|extra| !extra.is_empty()),
             max_output_tokens: settings.max_output_tokens,
             max_answer: settings.max_answer,
             idle_timeout: settings.idle_timeout,

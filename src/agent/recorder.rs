@@ -7,6 +7,7 @@ use crate::plan::Price;
 use crate::provider::governor::Permit;
 use crate::provider::{ChatDelta, ChatRequest, ProviderError};
 use crate::report::{ErrorKind, Usage};
+use crate::secret::Secrets;
 use crate::untrusted::Untrusted;
 
 /// How a model call ended.
@@ -21,6 +22,7 @@ pub(super) enum Outcome<'a> {
 /// Enters text and tokens of one call as they arrive.
 pub(super) struct CallRecorder<'a> {
     ledger: &'a Ledger,
+    secrets: &'a Secrets,
     permit: Option<Permit<'a>>,
     price: Option<Price>,
     /// The agent's usage before the call.
@@ -33,7 +35,12 @@ pub(super) struct CallRecorder<'a> {
 }
 
 impl<'a> CallRecorder<'a> {
-    pub fn new(ledger: &'a Ledger, permit: Option<Permit<'a>>, price: Option<Price>) -> Self {
+    pub fn new(
+        ledger: &'a Ledger,
+        secrets: &'a Secrets,
+        permit: Option<Permit<'a>>,
+        price: Option<Price>,
+    ) -> Self {
         let before = {
             let usage = &mut ledger.open().report.usage;
             // The cost of an agent is known only as long as that of every call is.
@@ -42,7 +49,7 @@ impl<'a> CallRecorder<'a> {
             usage.model_calls += 1;
             *usage
         };
-        Self { ledger, permit, price, before, has_answered: false, text: 0, counted: None }
+        Self { ledger, secrets, permit, price, before, has_answered: false, text: 0, counted: None }
     }
 
     pub fn record(&mut self, delta: ChatDelta<'_>) {
@@ -56,8 +63,18 @@ impl<'a> CallRecorder<'a> {
         }
         match delta {
             ChatDelta::Sent => {}
+            ChatDelta::Note(note) => self.note(note),
             ChatDelta::Text(text) => self.keep_text(text),
             ChatDelta::Usage(tokens) => self.count(tokens),
+        }
+    }
+
+    /// A note that a later turn repeats stands in the report once.
+    fn note(&self, note: &Untrusted) {
+        let note = note.clone().redact_excerpt(self.secrets);
+        let notes = &mut self.ledger.open().report.notes;
+        if !notes.contains(&note) {
+            notes.push(note);
         }
     }
 

@@ -12,6 +12,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::decode;
+use crate::chat::{CacheMode, Effort};
 use crate::vendor::Api;
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,6 +76,12 @@ pub struct SettingsConfig {
     pub max_turns: Option<u64>,
     pub retries: Option<u64>,
     pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub stop: Option<Vec<String>>,
+    pub seed: Option<u64>,
+    pub effort: Option<Effort>,
+    pub cache: Option<CacheMode>,
+    pub extra_body: Option<Entries<Value>>,
     pub max_output_tokens: Option<u64>,
     pub max_answer: Option<SizeText>,
     pub limits: Option<BudgetConfig>,

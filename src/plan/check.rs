@@ -2,13 +2,17 @@
 
 use std::fmt::Display;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::config::faults::FaultLog;
-use crate::config::file::{DurationText, SizeText};
+use crate::config::file::{DurationText, Entries, SizeText};
 use crate::config::place::Path;
 use crate::text::quoted;
 use crate::units;
+use crate::vendor;
 
 /// Where a value comes from: the file, or an option of the command line.
 pub enum Origin<'a> {
@@ -69,6 +73,41 @@ pub fn number(
     };
     log.value(path, format!("expected {expected}, found {value}"), None);
     None
+}
+
+/// A value whose type allows nothing wrong.
+pub fn choice<T: Copy>(value: &T, _path: &Path<'_>, _log: &FaultLog) -> Option<T> {
+    Some(*value)
+}
+
+/// Texts that end an answer.
+pub fn stops(texts: &[String], path: &Path<'_>, log: &FaultLog) -> Option<Vec<String>> {
+    for (at, _) in texts.iter().enumerate().filter(|(_, text)| text.is_empty()) {
+        log.value(&path.index(at), "an empty text would end every answer", None);
+    }
+    Some(texts.to_vec())
+}
+
+/// Keys to merge into requests: none that crew sets.
+pub fn extra_body(
+    entries: &Entries<Value>,
+    path: &Path<'_>,
+    log: &FaultLog,
+) -> Option<Arc<Map<String, Value>>> {
+    for (key, value) in &entries.0 {
+        let path = path.key(key);
+        let inner = value.as_object().into_iter().flatten().map(|(inner, _)| inner.as_str());
+        let within =
+            |inner| vendor::setting_of(&[key, inner]).map(|setting| (Some(inner), setting));
+        let own = vendor::setting_of(&[key]).map(|setting| (None, setting));
+        let Some((inner, setting)) = own.or_else(|| inner.into_iter().find_map(within)) else {
+            continue;
+        };
+        let written = inner.map_or(key.clone(), |inner| format!("{key}.{inner}"));
+        let hint = setting.map(|setting| format!("use {setting}"));
+        log.key(&path, format!("crew sets {written} itself"), hint);
+    }
+    Some(Arc::new(entries.0.iter().cloned().collect()))
 }
 
 /// A duration of more than 0.

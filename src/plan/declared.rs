@@ -21,6 +21,7 @@ pub struct Declared {
     pub name: String,
     pub key_variable: Option<String>,
     pub api: Api,
+    api_is_given: bool,
     /// `None`: a fault has been noted.
     base_url: Option<Url>,
     headers: HeaderMap,
@@ -54,6 +55,7 @@ impl Declared {
                 .clone()
                 .filter(|variable| key_variable(variable, &path.key("api_key_env"), log)),
             api,
+            api_is_given: config.api.is_some(),
             base_url,
             headers: sensitive(headers(config.headers.as_ref(), &path.key("headers"), log)),
             limits: rate::limits(config, path, log),
@@ -66,6 +68,7 @@ impl Declared {
             name: self.name.clone(),
             vendor: None,
             api: self.api,
+            api_is_given: self.api_is_given,
             base_url: self.base_url.clone()?,
             headers: provider::headers(self.api, key, &self.headers),
             key_variable: self.key_variable.clone(),

@@ -5,8 +5,8 @@ use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::check::{self, Origin};
 use super::declared::{self, Declared};
-use super::provider::{self, ProviderPlan, RateLimits};
-use super::rate;
+use super::provider::{self, ProviderPlan};
+use super::rate::BuiltIn;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, ProviderConfig};
@@ -24,8 +24,8 @@ pub enum ModelName {
 #[derive(Debug, Default)]
 pub struct Endpoints {
     declared: Vec<Declared>,
-    /// The file's limits of built-in providers.
-    limits: Vec<(String, RateLimits)>,
+    /// What the file says of built-in ones.
+    built_in: Vec<(String, BuiltIn)>,
 }
 
 impl Endpoints {
@@ -36,8 +36,7 @@ impl Endpoints {
         for (name, provider) in entries {
             let path = root.key(name);
             if Vendor::named(name).is_some() {
-                let limits = rate::of_built_in(name, provider, &path, log);
-                endpoints.limits.push((name.clone(), limits));
+                endpoints.built_in.push((name.clone(), BuiltIn::new(name, provider, &path, log)));
             } else {
                 endpoints.declared.push(declare(name, provider, &path, log));
             }
@@ -116,15 +115,18 @@ impl Endpoints {
             Some(variable) => Some(keys.header(vendor.api, variable)?),
             None => None,
         };
-        let limits = self.limits.iter().find(|(known, _)| known == name);
+        let own = self.built_in.iter().find(|(known, _)| known == name);
+        let own = own.map(|(_, own)| *own).unwrap_or_default();
+        let api = own.api.unwrap_or(vendor.api);
         Some(ProviderPlan {
             name: name.to_owned(),
             vendor: Some(vendor),
-            api: vendor.api,
+            api,
+            api_is_given: own.api.is_some(),
             base_url: base_url?,
-            headers: provider::headers(vendor.api, key, &HeaderMap::new()),
+            headers: provider::headers(api, key, &HeaderMap::new()),
             key_variable: vendor.key_variable.map(str::to_owned),
-            limits: limits.map(|(_, limits)| *limits).unwrap_or_default(),
+            limits: own.limits,
         })
     }
 }

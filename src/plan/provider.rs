@@ -13,6 +13,8 @@ pub struct ProviderPlan {
     /// `None`: declared in the file.
     pub vendor: Option<&'static Vendor>,
     pub api: Api,
+    /// The file names the API, for all models of the server.
+    pub api_is_given: bool,
     /// `http` or `https`, with the query of every call. Ends where the vendor's SDK expects it: for
     /// OpenAI's API after the version, for others before it.
     pub base_url: Url,

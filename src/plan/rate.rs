@@ -1,10 +1,11 @@
-//! The rate limits of a provider.
+//! The limits of providers, and what else the file may say of a built-in one.
 
 use super::check;
 use super::provider::RateLimits;
 use crate::config::faults::FaultLog;
 use crate::config::file::ProviderConfig;
 use crate::config::place::Path;
+use crate::vendor::{Api, Vendor};
 
 pub fn limits(config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> RateLimits {
     let whole = |key, given: Option<u64>, max| {
@@ -19,25 +20,37 @@ pub fn limits(config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> RateL
     }
 }
 
-/// The limits of a built-in provider. The file may set nothing else of it.
-pub fn of_built_in(
-    name: &str,
-    config: &ProviderConfig,
-    path: &Path<'_>,
-    log: &FaultLog,
-) -> RateLimits {
-    let others = [
-        ("api", config.api.is_some()),
-        ("base_url", config.base_url.is_some()),
-        ("api_key_env", config.api_key_env.is_some()),
-        ("query", config.query.is_some()),
-        ("headers", config.headers.is_some()),
-    ];
-    for (key, _) in others.into_iter().filter(|(_, given)| *given) {
-        let path = path.key(key);
-        log.hide(&path);
-        let message = format!("{name} is built in: only its limits can be set here");
-        log.key(&path, message, Some("declare a provider with another name".to_owned()));
+/// What the file says of a built-in provider.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuiltIn {
+    /// One of the APIs that the vendor serves at the same address with the same header.
+    pub api: Option<Api>,
+    pub limits: RateLimits,
+}
+
+impl BuiltIn {
+    pub fn new(name: &str, config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> Self {
+        let others = [
+            ("base_url", config.base_url.is_some()),
+            ("api_key_env", config.api_key_env.is_some()),
+            ("query", config.query.is_some()),
+            ("headers", config.headers.is_some()),
+        ];
+        for (key, _) in others.into_iter().filter(|(_, given)| *given) {
+            let path = path.key(key);
+            log.hide(&path);
+            let message = format!("{name} is built in: only its API and limits can be set here");
+            log.key(&path, message, Some("declare a provider with another name".to_owned()));
+        }
+        let fits = |api: &Api| {
+            let own = Vendor::named(name).map(|vendor| vendor.api.spec().key_header);
+            own == Some(api.spec().key_header)
+        };
+        if let Some(api) = config.api.filter(|api| !fits(api)) {
+            let hint = "declare a provider with another name".to_owned();
+            let message = format!("{name} does not serve the {api} API");
+            log.value(&path.key("api"), message, Some(hint));
+        }
+        Self { api: config.api, limits: limits(config, path, log) }
     }
-    limits(config, path, log)
 }

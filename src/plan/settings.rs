@@ -1,18 +1,25 @@
 //! How an agent works and within which limits: the settings that `defaults` and an agent share.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::{Map, Value};
 
 use super::budget::BudgetPlan;
 use super::check;
+use crate::chat::{CacheMode, Effort};
 use crate::config::faults::FaultLog;
 use crate::config::file::SettingsConfig;
 use crate::config::place::Path;
+
+/// The largest whole number that every JSON parser reads exactly.
+const MAX_SEED: u64 = (1 << 53) - 1;
 
 /// Declares the settings: name, type, default, and the check in [`check`] with its bounds.
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $check:ident($($bounds:expr)?);)*) => {
         /// How an agent works, and within which limits.
-        #[derive(Debug, Clone, Copy)]
+        #[derive(Debug, Clone)]
         pub struct AgentSettings {
             $($(#[$doc])* pub $name: $type,)*
             pub budget: BudgetPlan,
@@ -26,7 +33,7 @@ macro_rules! settings {
 
         impl AgentSettings {
             /// These settings, except where the file gives others.
-            pub fn with(self, given: &SettingsConfig, path: &Path<'_>, log: &FaultLog) -> Self {
+            pub fn with(&self, given: &SettingsConfig, path: &Path<'_>, log: &FaultLog) -> Self {
                 $(
                     let $name = given.$name.as_ref().and_then(|value| {
                         check::$check(value, $($bounds,)? &path.key(stringify!($name)), log)
@@ -34,7 +41,7 @@ macro_rules! settings {
                 )*
                 let limits = given.limits.as_ref();
                 Self {
-                    $($name: $name.map_or(self.$name, Into::into),)*
+                    $($name: $name.map_or_else(|| self.$name.clone(), Into::into),)*
                     budget: limits.map_or(self.budget, |limits| {
                         self.budget.with(limits, &path.key("limits"), log)
                     }),
@@ -51,6 +58,13 @@ settings! {
     max_turns: u32 = 10, whole(1..=10_000_u32);
     retries: u32 = 3, whole(0..=100_u32);
     temperature: Option<f64> = None, number(0.0..);
+    top_p: Option<f64> = None, number(0.0..=1.0);
+    stop: Vec<String> = Vec::new(), stops();
+    seed: Option<u64> = None, whole(0..=MAX_SEED);
+    effort: Option<Effort> = None, choice();
+    cache: CacheMode = CacheMode::Auto, choice();
+    /// Keys that are merged into the body of each request.
+    extra_body: Arc<Map<String, Value>> = Arc::default(), extra_body();
     max_output_tokens: Option<u32> = None, whole(1..=100_000_000_u32);
     /// Bytes.
     max_answer: usize = 1 << 20, size(1 << 10..=256 << 20);

@@ -4,15 +4,10 @@ use std::sync::Arc;
 
 use reqwest::Url;
 
-use super::anthropic::ANTHROPIC;
-use super::gemini::GEMINI;
-use super::openai::OPENAI;
-use super::protocol::Protocol;
 use super::remote::Remote;
 use super::request::Provider;
 use crate::net::{self, SetupError};
 use crate::plan::ProviderPlan;
-use crate::vendor::Api;
 
 /// The providers of these plans, in the same order, with one HTTP client. Sends no request.
 pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
@@ -21,17 +16,7 @@ pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupEr
     }
     let urls: Vec<Url> = plans.iter().map(|plan| plan.base_url.clone()).collect();
     let client = net::build(net::builder(&urls)?)?;
-    let connect = |plan: &ProviderPlan| {
-        let remote = Remote::new(plan, client.clone(), protocol_for(plan.api));
-        Arc::new(remote) as Arc<dyn Provider>
-    };
+    let connect =
+        |plan: &ProviderPlan| Arc::new(Remote::new(plan, client.clone())) as Arc<dyn Provider>;
     Ok(plans.iter().map(connect).collect())
-}
-
-pub fn protocol_for(api: Api) -> &'static Protocol {
-    match api {
-        Api::OpenAi => &OPENAI,
-        Api::Anthropic => &ANTHROPIC,
-        Api::Gemini => &GEMINI,
-    }
 }

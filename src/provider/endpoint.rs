@@ -45,11 +45,13 @@ pub struct PostError {
     pub error: ProviderError,
     /// The quirks of the server that the error revealed.
     pub quirks: Quirks,
+    /// The server's words about a request that it rejects. May contain secrets.
+    pub words: Option<String>,
 }
 
 impl From<ProviderError> for PostError {
     fn from(error: ProviderError) -> Self {
-        Self { error, quirks: Quirks::default() }
+        Self { error, quirks: Quirks::default(), words: None }
     }
 }
 
@@ -169,19 +171,22 @@ impl Endpoint {
                 retryable: true,
                 ..self.error(
                     ErrorKind::Timeout,
-                    format_args!("cannot connect to {host} within {CONNECT_TIMEOUT:?}"),
+                    format_args!(
+                        "cannot connect to {host} within {CONNECT_TIMEOUT:?}{}",
+                        net::advice(&error)
+                    ),
                 )
             },
             NoPiece::Broken(error) => {
                 // A certificate that is rejected now will not be accepted in a second.
                 let retryable = !net::rejects_certificate(&error);
-                let is_connect = error.is_connect();
+                let (is_connect, advice) = (error.is_connect(), net::advice(&error));
                 // Without the URL: its query may hold a secret in an encoding of its own.
                 let cause = self.secrets.quote(&net::innermost(&error.without_url()));
                 let message = if is_connect {
-                    format!("cannot connect to {host}: {cause}")
+                    format!("cannot connect to {host}: {cause}{advice}")
                 } else {
-                    format!("the connection to {host} broke: {cause}")
+                    format!("the connection to {host} broke: {cause}{advice}")
                 };
                 ProviderError { retryable, ..self.error(ErrorKind::Network, message) }
             }
@@ -224,7 +229,9 @@ impl Endpoint {
             effect,
             ..self.error(verdict.kind, message)
         };
-        PostError { error: rejection, quirks: error.quirks(verdict) }
+        let quirks = error.quirks(verdict);
+        let words = error.message.filter(|_| verdict.kind == ErrorKind::BadRequest);
+        PostError { error: rejection, quirks, words }
     }
 
     /// crew follows no redirect: a redirected POST loses its body or sends the key elsewhere.

@@ -2,12 +2,16 @@
 
 pub(crate) mod answer;
 mod anthropic;
+mod apis;
 mod body;
 pub(crate) mod body_decoder;
 pub(crate) mod calls;
 mod connect;
+mod effort;
 mod endpoint;
 mod error;
+mod extra_body;
+mod fit;
 mod gemini;
 pub mod governor;
 mod json;
@@ -18,16 +22,19 @@ pub(crate) mod protocol;
 mod quirks;
 mod remote;
 mod request;
+mod responses;
 mod retry_after;
 mod server_error;
 pub(crate) mod sse;
 #[cfg(test)]
 mod testing;
 mod thoughts;
+mod tool_limits;
+mod turn_quirks;
 mod wire;
 
-pub use connect::connect;
 #[cfg(any(test, fuzzing))]
-pub(crate) use connect::protocol_for;
+pub(crate) use apis::protocol_for;
+pub use connect::connect;
 pub use error::{Effect, ProviderError};
 pub use request::{ChatDelta, ChatRequest, Provider};

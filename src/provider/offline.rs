@@ -109,7 +109,6 @@ fn call((at, tool): (usize, &ToolSpec)) -> ToolCall {
 mod tests {
     use crate::provider::testing;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use serde_json::json;
 
@@ -127,19 +126,15 @@ mod tests {
         max_answer: usize,
     ) -> (Result<ChatReply, ProviderError>, String) {
         let request = ChatRequest {
-            model: "offline",
-            messages,
             tools,
             output_schema,
-            temperature: None,
-            max_output_tokens: None,
             max_answer,
-            idle_timeout: Duration::from_secs(1),
+            ..ChatRequest::new("offline", messages)
         };
         let mut emitted = String::new();
         let mut on_delta = |delta: ChatDelta<'_>| match delta {
             ChatDelta::Text(text) => emitted.push_str(text),
-            ChatDelta::Sent | ChatDelta::Usage(_) => emitted.push_str("unexpected tokens"),
+            _ => emitted.push_str("unexpected tokens"),
         };
         let reply = Offline.chat(request, &mut on_delta).now_or_never();
         (reply.unwrap_or_else(|| Ok(ChatReply::default())), emitted)

@@ -16,6 +16,8 @@ pub struct Protocol {
     /// The body of a request to the model that the second argument names as `provider/model`. Turns
     /// of other models take a form that any server of the API understands.
     pub request: fn(&ChatRequest<'_>, &str, Quirks) -> serde_json::Result<Vec<u8>>,
+    /// The settings that the API does not have, by their names in the crew file.
+    pub without: &'static [&'static str],
     /// A parser for one response.
     pub parser: fn() -> Box<dyn ChunkParser>,
 }

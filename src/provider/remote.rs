@@ -5,14 +5,18 @@ use futures::future::{BoxFuture, FutureExt as _};
 use reqwest::Client;
 
 use super::answer::BodyError;
+use super::apis::protocol_for;
 use super::body::Body;
 use super::body_decoder::BodyDecoder;
 use super::calls::MAX_CALLS;
 use super::endpoint::Endpoint;
 use super::error::ProviderError;
-use super::protocol::{Progress, Protocol};
+use super::extra_body;
+use super::fit::fit;
+use super::protocol::Progress;
 use super::quirks::{LearnedQuirks, Quirks};
 use super::request::{ChatDelta, ChatRequest, OnDelta, Provider};
+use super::tool_limits::{LearnedToolLimits, ToolLimits};
 use crate::chat::ChatReply;
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
@@ -22,20 +26,23 @@ use crate::vendor::Api;
 pub struct Remote {
     endpoint: Endpoint,
     api: Api,
-    protocol: &'static Protocol,
+    /// The server may serve a model by the Responses API only.
+    may_switch_api: bool,
     /// Whether a request with tools may ask for an output format.
     formats_beside_tools: bool,
     quirks: LearnedQuirks,
+    tools: LearnedToolLimits,
 }
 
 impl Remote {
-    pub fn new(plan: &ProviderPlan, client: Client, protocol: &'static Protocol) -> Self {
+    pub fn new(plan: &ProviderPlan, client: Client) -> Self {
         Self {
             endpoint: Endpoint::new(plan, client),
             api: plan.api,
-            protocol,
+            may_switch_api: plan.api == Api::OpenAi && !plan.api_is_given,
             formats_beside_tools: plan.vendor.is_some_and(|vendor| vendor.formats_beside_tools),
-            quirks: LearnedQuirks::new(plan.base_url.host_str().unwrap_or_default()),
+            quirks: LearnedQuirks::new(plan),
+            tools: LearnedToolLimits::default(),
         }
     }
 
@@ -44,66 +51,93 @@ impl Remote {
         request: ChatRequest<'_>,
         on_delta: OnDelta<'_>,
     ) -> Result<ChatReply, ProviderError> {
-        let model_ref = format!("{}/{}", self.endpoint.name(), request.model);
-        let body = self.post(&request, &model_ref, on_delta).await?;
-        let mut decoder = BodyDecoder::new(request.max_answer, (self.protocol.parser)());
+        let (body, api) = self.post(&request, on_delta).await?;
+        let mut decoder = BodyDecoder::new(request.max_answer, (protocol_for(api).parser)());
         let read = self.read(body, &mut decoder, on_delta).await;
         let has_begun = decoder.has_begun();
-        let reply = read.and_then(|()| Ok(decoder.into_reply(&model_ref)?));
+        let reply = read.and_then(|()| Ok(decoder.into_reply(&self.model_ref(&request, api))?));
         reply.map_err(|failure| {
             let error = match failure {
                 Failure::Lost(error) => error,
-                Failure::Body(error) => self.body_error(error, request.max_answer),
+                Failure::Body(error) => self.body_error(error, api, request.max_answer),
             };
             ProviderError { retryable: error.retryable && !has_begun, ..error }
         })
     }
 
+    /// Identifies the model for turns in its own form, which no other model or API understands.
+    fn model_ref(&self, request: &ChatRequest<'_>, api: Api) -> String {
+        format!("{api}:{}/{}", self.endpoint.name(), request.model)
+    }
+
     /// Sends the request in the form that the server accepts. Each repetition adds a quirk, so they
-    /// end.
+    /// end. Returns the response, and the API that it follows.
     async fn post(
         &self,
         request: &ChatRequest<'_>,
-        model_ref: &str,
         on_delta: OnDelta<'_>,
-    ) -> Result<Body, ProviderError> {
+    ) -> Result<(Body, Api), ProviderError> {
         let mut quirks = self.quirks.of(request.model);
+        let mut tools = self.tools.of(request.model);
         loop {
-            let body = self.request(request, model_ref, quirks)?;
-            let url = (self.protocol.url)(self.endpoint.base_url(), request.model);
+            let written = self.write(request, quirks, &tools)?;
+            let url = (protocol_for(written.api).url)(self.endpoint.base_url(), request.model);
             let on_sent = || on_delta(ChatDelta::Sent);
+            let body = written.body.clone();
             let failed = match self.endpoint.post(url, body, request.idle_timeout, on_sent).await {
                 Ok(body) => {
                     self.quirks.keep(request.model, quirks);
-                    return Ok(body);
+                    self.tools.keep(request.model, tools);
+                    let notes = written.notes.into_iter().map(Untrusted::new);
+                    notes.for_each(|note| on_delta(ChatDelta::Note(&note)));
+                    return Ok((body, written.api));
                 }
                 Err(failed) => failed,
             };
-            let next = quirks.and(failed.quirks, request);
+            let words = failed.words.as_deref().unwrap_or_default();
+            let shown = self.endpoint.secrets().quote(words);
+            if let Some(limits) = tools.learn(words, &shown, request.tools) {
+                tools = limits;
+                continue;
+            }
+            let mut learned = failed.quirks;
+            learned.responses_api &= self.may_switch_api;
+            let next = quirks.and(learned, request);
             // Not every API has another form for it.
-            if self.request(request, model_ref, next)?
-                == self.request(request, model_ref, quirks)?
-            {
+            if self.write(request, next, &tools)?.body == written.body {
                 return Err(failed.error);
             }
             quirks = next;
         }
     }
 
-    fn request(
+    fn write(
         &self,
         request: &ChatRequest<'_>,
-        model_ref: &str,
         quirks: Quirks,
-    ) -> Result<Vec<u8>, ProviderError> {
+        tools: &ToolLimits,
+    ) -> Result<WrittenRequest, ProviderError> {
+        let api = if quirks.responses_api { Api::OpenAiResponses } else { self.api };
+        let protocol = protocol_for(api);
         let may_format = request.tools.is_empty() || self.formats_beside_tools;
         let output_schema =
             request.output_schema.filter(|_| may_format && !quirks.no_output_format);
-        let request = &ChatRequest { output_schema, ..request.clone() };
-        (self.protocol.request)(request, model_ref, quirks).map_err(|error| {
+        let accepted = tools.select(request.tools);
+        let fitting = &ChatRequest { output_schema, tools: &accepted, ..request.clone() };
+        let model = format!("{}/{}", self.endpoint.name(), request.model);
+        let (fitted, mut notes) = fit(fitting, &model, api, protocol, quirks);
+        notes.extend(tools.notes(request.tools, &model));
+        let request = fitted;
+        let body = (protocol.request)(&request, &self.model_ref(&request, api), quirks);
+        let body = match request.extra_body {
+            Some(extra) => body.and_then(|body| extra_body::merge(&body, extra)),
+            None => body,
+        };
+        let body = body.map_err(|error| {
             self.endpoint
                 .error(ErrorKind::Internal, format_args!("cannot write the request: {error}"))
-        })
+        })?;
+        Ok(WrittenRequest { api, body, notes })
     }
 
     async fn read(
@@ -128,7 +162,7 @@ impl Remote {
         }
     }
 
-    fn body_error(&self, error: BodyError, max_answer: usize) -> ProviderError {
+    fn body_error(&self, error: BodyError, api: Api, max_answer: usize) -> ProviderError {
         let invalid = |message: String| self.endpoint.error(ErrorKind::InvalidResponse, message);
         let quoted = |bytes: &[u8]| self.endpoint.secrets().quote_bytes(bytes);
         let max_answer = size(max_answer);
@@ -146,8 +180,7 @@ impl Remote {
                 invalid(format!("too many content blocks (limit {limit})"))
             }
             BodyError::Unreadable(start) => invalid(format!(
-                "the response does not follow the {} API; check base_url and api: {}",
-                self.api,
+                "the response does not follow the {api} API; check base_url and api: {}",
                 quoted(&start)
             )),
             BodyError::NoAnswer(start) if start.is_empty() => {
@@ -174,6 +207,14 @@ impl Remote {
             },
         }
     }
+}
+
+/// A request in the form of an API.
+struct WrittenRequest {
+    api: Api,
+    body: Vec<u8>,
+    /// What differs from the settings of the agent.
+    notes: Vec<String>,
 }
 
 enum Failure {

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde_json::{Map, Value};
 
 use super::error::ProviderError;
-use crate::chat::{ChatReply, Message, TokenUsage, ToolSpec};
+use crate::chat::{CacheMode, ChatReply, Effort, Message, TokenUsage, ToolSpec};
+use crate::plan::AgentSettings;
 use crate::structured::Schema;
+use crate::untrusted::Untrusted;
 
 /// A model server, or a stand-in for one.
 pub trait Provider: Send + Sync {
@@ -29,6 +32,9 @@ pub enum ChatDelta<'a> {
     /// The whole request has been sent. The first delta, if there is a server at all.
     Sent,
     Text(&'a str),
+    /// Something of the request that the server does not take as the file has it. The same note may
+    /// come with every call.
+    Note(&'a Untrusted),
     /// The tokens of this call so far. Replaces the previous count.
     Usage(TokenUsage),
 }
@@ -43,11 +49,43 @@ pub struct ChatRequest<'a> {
     /// format of its own may use that in addition.
     pub output_schema: Option<&'a Schema>,
     pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    /// Texts that end the answer.
+    pub stop: &'a [String],
+    pub seed: Option<u64>,
+    /// Within what the model accepts.
+    pub effort: Option<Effort>,
+    pub cache: CacheMode,
+    /// Keys to merge into the body.
+    pub extra_body: Option<&'a Map<String, Value>>,
     pub max_output_tokens: Option<u32>,
     /// The limit of text, reasoning and tool calls together, in bytes.
     pub max_answer: usize,
     /// The limit of the wait for the response's head, and of each silence in its body.
     pub idle_timeout: Duration,
+}
+
+impl<'a> ChatRequest<'a> {
+    /// A request without options, with the limits that agents have by default.
+    pub fn new(model: &'a str, messages: &'a [Message]) -> Self {
+        let limits = AgentSettings::default();
+        Self {
+            model,
+            messages,
+            tools: &[],
+            output_schema: None,
+            temperature: None,
+            top_p: None,
+            stop: &[],
+            seed: None,
+            effort: None,
+            cache: CacheMode::default(),
+            extra_body: None,
+            max_output_tokens: None,
+            max_answer: limits.max_answer,
+            idle_timeout: limits.idle_timeout,
+        }
+    }
 }
 
 impl ChatRequest<'_> {

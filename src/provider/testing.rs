@@ -9,7 +9,7 @@ use super::body_decoder::BodyDecoder;
 use super::protocol::{Progress, Protocol};
 use super::quirks::Quirks;
 use super::request::{ChatDelta, ChatRequest};
-use crate::chat::{ChatReply, Message, TokenUsage, ToolCall, ToolSpec};
+use crate::chat::{CacheMode, ChatReply, Message, TokenUsage, ToolCall, ToolSpec};
 use crate::untrusted::Untrusted;
 
 /// The model that answers in the tests.
@@ -33,7 +33,7 @@ pub fn read(
     let mut on_delta = |delta: ChatDelta<'_>| match delta {
         ChatDelta::Text(text) => emitted.text.push_str(text),
         ChatDelta::Usage(usage) => emitted.usage = usage,
-        ChatDelta::Sent => {}
+        ChatDelta::Sent | ChatDelta::Note(_) => {}
     };
     let result =
         decoder
@@ -58,14 +58,11 @@ pub fn body(protocol: &Protocol, request: &ChatRequest<'_>) -> Value {
 
 pub fn request<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ChatRequest<'a> {
     ChatRequest {
-        model: "m",
-        messages,
         tools,
-        output_schema: None,
-        temperature: None,
-        max_output_tokens: None,
+        cache: CacheMode::Off,
         max_answer: 1024,
         idle_timeout: Duration::from_secs(1),
+        ..ChatRequest::new("m", messages)
     }
 }
 

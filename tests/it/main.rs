@@ -27,7 +27,9 @@ mod models {
     mod fallback;
     mod protocols;
     mod provider;
+    mod proxies;
     mod rate;
+    mod settings;
     mod wire;
 }
 mod output;

@@ -5,6 +5,7 @@ mod parser;
 mod request;
 #[cfg(test)]
 mod tests;
+mod thinking;
 
 use super::protocol::{Protocol, below};
 
@@ -12,4 +13,5 @@ pub static ANTHROPIC: Protocol = Protocol {
     url: |base, _model| below(base, Some("v1"), ["messages"]),
     request: request::to_json,
     parser: || Box::<parser::AnthropicParser>::default(),
+    without: &["seed"],
 };

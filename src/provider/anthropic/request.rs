@@ -7,31 +7,57 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{Message, ToolCall, ToolSpec};
+use super::thinking::{Reasoning, Thinking};
+use crate::chat::{CacheMode, Message, ToolCall, ToolSpec};
 use crate::provider::output_format::{has_references, is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
 use crate::provider::wire::{self, NO_TEXT, Part};
-
-/// The limit without `max_output_tokens`, since the API demands one: enough for a long answer with
-/// its reasoning, and within the limits of every current model and most local ones.
-const DEFAULT_MAX_TOKENS: u32 = 8192;
 
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
     max_tokens: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<String>,
+    system: Option<System>,
     messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<WireTool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop_sequences: &'a [String],
     stream: bool,
 }
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum System {
+    Text(String),
+    /// The form that takes a mark for the cache.
+    Blocks([SystemBlock; 1]),
+}
+
+#[derive(Serialize)]
+struct SystemBlock {
+    r#type: &'static str,
+    text: String,
+    cache_control: CacheControl,
+}
+
+/// Marks the end of a prefix that the server keeps for later requests.
+#[derive(Serialize)]
+pub struct CacheControl {
+    r#type: &'static str,
+}
+
+const CACHE_CONTROL: CacheControl = CacheControl { r#type: "ephemeral" };
 
 /// The consecutive messages of one side.
 #[derive(Serialize)]
@@ -45,6 +71,8 @@ struct Turn<'a> {
 pub enum Block<'a> {
     Text {
         text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Thinking {
         thinking: &'a str,
@@ -63,7 +91,17 @@ pub enum Block<'a> {
         tool_use_id: Cow<'a, str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         content: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
+}
+
+impl Block<'_> {
+    fn mark(&mut self) {
+        if let Self::Text { cache_control, .. } | Self::ToolResult { cache_control, .. } = self {
+            *cache_control = Some(CACHE_CONTROL);
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,7 +114,10 @@ struct WireTool<'a> {
 
 #[derive(Serialize)]
 struct OutputConfig<'a> {
-    format: OutputFormat<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<OutputFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -86,10 +127,9 @@ struct OutputFormat<'a> {
 }
 
 /// The API's output format, if it accepts the schema.
-fn output_config(schema: &Value) -> Option<OutputConfig<'_>> {
-    let format = OutputFormat { r#type: "json_schema", schema };
+fn output_format(schema: &Value) -> Option<OutputFormat<'_>> {
     let is_accepted = is_object(schema) && is_strict(schema) && !has_references(schema);
-    is_accepted.then_some(OutputConfig { format })
+    is_accepted.then_some(OutputFormat { r#type: "json_schema", schema })
 }
 
 /// The body of a request to the model that `model_ref` names as `provider/model`.
@@ -98,16 +138,47 @@ pub fn to_json(
     model_ref: &str,
     _quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
+    let reasoning = Reasoning::new(request);
+    let format = request.output_schema.and_then(|schema| output_format(schema.schema()));
+    let output_config = OutputConfig { format, effort: reasoning.effort };
+    let is_given = output_config.format.is_some() || output_config.effort.is_some();
+    let has_marks = request.cache == CacheMode::Auto;
+    let mut messages = turns(request.messages, model_ref);
+    if has_marks && !request.tools.is_empty() {
+        mark(&mut messages);
+    }
     serde_json::to_vec(&Body {
         model: request.model,
-        max_tokens: request.max_output_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
-        system: wire::system(request.messages),
-        messages: turns(request.messages, model_ref),
+        max_tokens: reasoning.max_tokens,
+        system: wire::system(request.messages).map(|text| system(text, has_marks)),
+        messages,
         tools: request.tools.iter().map(tool).collect(),
-        output_config: request.output_schema.and_then(|schema| output_config(schema.schema())),
+        output_config: is_given.then_some(output_config),
+        thinking: reasoning.thinking,
         temperature: request.temperature,
+        top_p: request.top_p,
+        stop_sequences: request.stop,
         stream: true,
     })
+}
+
+/// Tools come before the system message, so its mark includes them.
+fn system(text: String, is_marked: bool) -> System {
+    if !is_marked {
+        return System::Text(text);
+    }
+    System::Blocks([SystemBlock { r#type: "text", text, cache_control: CACHE_CONTROL }])
+}
+
+/// Marks the end of the conversation for the next request, and the end that the request before
+/// marked. The server finds a mark at most 20 blocks before another one, which a turn with many
+/// calls exceeds. Without tools no further request is expected, and storing costs extra.
+fn mark(messages: &mut [Turn<'_>]) {
+    for turn in messages.iter_mut().rev().filter(|turn| turn.role == "user").take(2) {
+        if let Some(Part::Ours(block)) = turn.content.last_mut() {
+            block.mark();
+        }
+    }
 }
 
 fn tool(tool: &ToolSpec) -> WireTool<'_> {
@@ -142,14 +213,14 @@ fn turns<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Turn<'a>> {
         }
     }
     for turn in turns.iter_mut().filter(|turn| turn.content.is_empty()) {
-        turn.content.push(Part::Ours(Block::Text { text: NO_TEXT }));
+        turn.content.push(Part::Ours(Block::Text { text: NO_TEXT, cache_control: None }));
     }
     turns
 }
 
 /// A text, unless it is blank: servers reject those.
 fn text(text: &str) -> Option<Block<'_>> {
-    (!text.trim().is_empty()).then_some(Block::Text { text })
+    (!text.trim().is_empty()).then_some(Block::Text { text, cache_control: None })
 }
 
 pub fn thinking<'a>(thinking: &'a str, signature: Option<&'a str>) -> Block<'a> {
@@ -168,7 +239,7 @@ pub fn call<'a>(call: &'a ToolCall, id: Cow<'a, str>) -> Block<'a> {
 
 fn result<'a>(tool_use_id: Cow<'a, str>, output: &'a str) -> Block<'a> {
     let content = Some(output).filter(|output| !output.trim().is_empty());
-    Block::ToolResult { tool_use_id, content }
+    Block::ToolResult { tool_use_id, content, cache_control: None }
 }
 
 /// The ids of calls as they are sent. The server accepts each only once, and the ids of other

@@ -11,8 +11,12 @@ use reqwest::Url;
 
 use super::protocol::{Protocol, below};
 
-pub static GEMINI: Protocol =
-    Protocol { url, request: request::to_json, parser: || Box::<parser::GeminiParser>::default() };
+pub static GEMINI: Protocol = Protocol {
+    url,
+    request: request::to_json,
+    parser: || Box::<parser::GeminiParser>::default(),
+    without: &[],
+};
 
 const VERSION: &str = "v1beta";
 const COLLECTIONS: [&str; 2] = ["models/", "tunedModels/"];

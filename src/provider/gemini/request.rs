@@ -7,7 +7,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::schema;
-use crate::chat::{Message, ToolCall, ToolSpec};
+use crate::chat::{Effort, Message, ToolCall, ToolSpec};
+use crate::provider::effort::has_levels;
 use crate::provider::output_format::{has_references, is_object};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
@@ -29,7 +30,7 @@ struct Body<'a> {
     contents: Vec<Content<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<WireTools<'a>>,
-    generation_config: GenerationConfig,
+    generation_config: GenerationConfig<'a>,
 }
 
 #[derive(Serialize)]
@@ -106,9 +107,17 @@ struct Declaration<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct GenerationConfig {
+struct GenerationConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_config: Option<ThinkingConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_output_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,13 +126,36 @@ struct GenerationConfig {
     response_schema: Option<Value>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+enum ThinkingConfig {
+    ThinkingLevel(&'static str),
+    /// Tokens; models before Gemini 3.
+    ThinkingBudget(u32),
+}
+
+fn thinking(model: &str, effort: Effort) -> ThinkingConfig {
+    if has_levels(model) {
+        return ThinkingConfig::ThinkingLevel(effort.name());
+    }
+    ThinkingConfig::ThinkingBudget(match effort {
+        Effort::None => 0,
+        Effort::Minimal => 512,
+        Effort::Low => 2048,
+        Effort::Medium => 8192,
+        Effort::High => 16_384,
+        Effort::XHigh | Effort::Max => 24_576,
+    })
+}
+
 /// The body of a request to the model that `model_ref` names as `provider/model`.
 pub fn to_json(
     request: &ChatRequest<'_>,
     model_ref: &str,
     quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
-    let function_declarations: Vec<_> = request.tools.iter().map(|tool| declaration(tool, quirks)).collect();
+    let function_declarations: Vec<_> =
+        request.tools.iter().map(|tool| declaration(tool, quirks)).collect();
     let tools = (!function_declarations.is_empty()).then_some(WireTools { function_declarations });
     let system = wire::system(request.messages);
     let wanted = request.output_schema.map(Schema::schema);
@@ -135,6 +167,10 @@ pub fn to_json(
         tools: tools.into_iter().collect(),
         generation_config: GenerationConfig {
             temperature: request.temperature,
+            top_p: request.top_p,
+            stop_sequences: request.stop,
+            seed: request.seed,
+            thinking_config: request.effort.map(|effort| thinking(request.model, effort)),
             max_output_tokens: request.max_output_tokens,
             response_mime_type: response_schema.as_ref().map(|_| "application/json"),
             response_schema,

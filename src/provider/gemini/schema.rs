@@ -188,8 +188,7 @@ impl<'a> Reduction<'a> {
             }
             "array" => {
                 let items = schema.get("items").filter(|items| items.is_object());
-                let items = items
-                    .map_or_else(any, |items| self.reduce(items, depth));
+                let items = items.map_or_else(any, |items| self.reduce(items, depth));
                 reduced.insert("items".into(), items);
             }
             _ => {}

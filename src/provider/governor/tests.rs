@@ -306,6 +306,7 @@ fn providers_with_the_same_address_and_key_share_a_governor() {
         name: "x".into(),
         vendor: None,
         api: Api::OpenAi,
+        api_is_given: false,
         base_url: url.parse().unwrap(),
         headers: [(HeaderName::from_static(header), HeaderValue::from_static(key))]
             .into_iter()

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::chat::{NativePart, NativeTurn, ToolCall};
 use crate::provider::json::{self, Raw};
+use crate::provider::turn_quirks::TurnQuirks;
 use crate::provider::wire::{self, Part};
 use crate::text::json::Joiner;
 
@@ -141,6 +142,14 @@ fn extend(last: &mut Map<String, Value>, next: Map<String, Value>) -> usize {
         }
     }
     added
+}
+
+/// The reasoning to send with a turn, for a server that may demand some. A blank stands for none:
+/// Kimi rejects the empty text.
+pub fn demanded(sent: Raw<'_>, quirks: TurnQuirks) -> Raw<'_> {
+    let is_missing = sent.is_none_or(|sent| sent.get() == "\"\"");
+    let blank = || serde_json::from_str("\" \"").ok();
+    if quirks.reasoning && is_missing { blank() } else { sent }
 }
 
 /// The fields that this model sent with a turn.

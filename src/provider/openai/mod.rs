@@ -14,4 +14,5 @@ pub static OPENAI: Protocol = Protocol {
     url: |base, _model| below(base, None, ["chat", "completions"]),
     request: request::to_json,
     parser: || Box::<parser::OpenAiParser>::default(),
+    without: &[],
 };

@@ -7,10 +7,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::kept;
-use crate::chat::{Message, ToolCall, ToolSpec};
+use crate::chat::{Effort, Message, ToolCall, ToolSpec};
 use crate::provider::output_format::{is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
+use crate::provider::turn_quirks::TurnQuirks;
 use crate::provider::wire;
 
 #[derive(Serialize)]
@@ -27,9 +28,25 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<&'static str>,
+    /// In place of `reasoning_effort`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Reasoning>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Reasoning {
+    effort: &'static str,
 }
 
 #[derive(Serialize)]
@@ -48,12 +65,12 @@ struct WireMessage<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
 struct WireCall<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     r#type: &'static str,
     function: WireFunction<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,21 +123,32 @@ pub fn to_json(
     quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
     let is_renamed = quirks.max_completion_tokens;
+    let effort = request.effort.map(Effort::name);
+    let (nested, flat) = if quirks.nested_effort { (effort, None) } else { (None, effort) };
     serde_json::to_vec(&Body {
         model: request.model,
-        messages: request.messages.iter().map(|one| message(one, model_ref)).collect(),
+        messages: request
+            .messages
+            .iter()
+            .map(|one| message(one, model_ref, quirks.turns))
+            .collect(),
         tools: request.tools.iter().map(tool).collect(),
         response_format: request.output_schema.and_then(|schema| response_format(schema.schema())),
         stream: true,
         stream_options: (!quirks.no_stream_options)
             .then_some(StreamOptions { include_usage: true }),
         temperature: request.temperature,
+        top_p: request.top_p,
+        stop: request.stop,
+        seed: request.seed,
+        reasoning_effort: flat,
+        reasoning: nested.map(|effort| Reasoning { effort }),
         max_tokens: request.max_output_tokens.filter(|_| !is_renamed),
         max_completion_tokens: request.max_output_tokens.filter(|_| is_renamed),
     })
 }
 
-fn message<'a>(message: &'a Message, model_ref: &str) -> WireMessage<'a> {
+fn message<'a>(message: &'a Message, model_ref: &str, quirks: TurnQuirks) -> WireMessage<'a> {
     let plain = |role, content| WireMessage {
         role,
         content: Some(content),
@@ -132,30 +160,39 @@ fn message<'a>(message: &'a Message, model_ref: &str) -> WireMessage<'a> {
     match message {
         Message::System(text) => plain("system", text),
         Message::User(text) => plain("user", text),
-        Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => {
-            plain("assistant", text)
-        }
+        Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => WireMessage {
+            reasoning_content: kept::demanded(None, quirks),
+            ..plain("assistant", text)
+        },
         Message::Assistant { text, tool_calls, native } => {
             let fields = kept::fields(native.as_ref(), model_ref);
             let extra = |call: &ToolCall| fields.extra_content.get(call.id.as_str()).copied();
             WireMessage {
                 content: Some(text.as_str()).filter(|text| !text.is_empty()),
-                reasoning_content: fields.reasoning_content,
+                reasoning_content: kept::demanded(fields.reasoning_content, quirks),
                 reasoning_details: fields.reasoning_details,
-                tool_calls: tool_calls.iter().map(|one| call(one, extra(one))).collect(),
+                tool_calls: tool_calls.iter().map(|one| call(one, extra(one), quirks)).collect(),
                 ..plain("assistant", text)
             }
         }
         Message::Tool { call, output } => {
-            WireMessage { tool_call_id: Some(&call.id), ..plain("tool", output) }
+            WireMessage { tool_call_id: Some(id(call, quirks)), ..plain("tool", output) }
         }
     }
 }
 
-fn call<'a>(call: &'a ToolCall, extra_content: Option<&'a RawValue>) -> WireCall<'a> {
+fn id(call: &ToolCall, quirks: TurnQuirks) -> Cow<'_, str> {
+    if quirks.short_ids { wire::short_id(&call.id) } else { Cow::Borrowed(&call.id) }
+}
+
+fn call<'a>(
+    call: &'a ToolCall,
+    extra_content: Option<&'a RawValue>,
+    quirks: TurnQuirks,
+) -> WireCall<'a> {
     let arguments = wire::arguments(&call.arguments);
     let function = WireFunction { name: wire::function_name(&call.name), arguments };
-    WireCall { id: &call.id, r#type: "function", function, extra_content }
+    WireCall { id: id(call, quirks), r#type: "function", function, extra_content }
 }
 
 fn tool(tool: &ToolSpec) -> WireTool<'_> {

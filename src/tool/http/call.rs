@@ -10,7 +10,7 @@ use super::client::HttpClients;
 use super::received::{MAX_BODY, Received, status_line};
 use super::redirect;
 use super::request::{self, Request};
-use crate::net::{CONNECT_TIMEOUT, innermost};
+use crate::net::{self, CONNECT_TIMEOUT, innermost};
 use crate::plan::HttpPlan;
 use crate::plan::hosts::Host;
 use crate::report::CancelKind;
@@ -110,15 +110,16 @@ async fn read(
 
 /// Describes why a request has no response. Leaves out the URL, which can hold a secret.
 fn request_error(error: reqwest::Error, request: &Request) -> String {
+    let advice = net::advice(&error);
     let error = error.without_url();
     let host = Host::of(&request.url);
     if !error.is_connect() {
         return format!("the connection to {host} failed: {}", innermost(&error));
     }
     if error.is_timeout() {
-        return format!("cannot connect to {host} within {CONNECT_TIMEOUT:?}");
+        return format!("cannot connect to {host} within {CONNECT_TIMEOUT:?}{advice}");
     }
-    format!("cannot connect to {host}: {}", innermost(&error))
+    format!("cannot connect to {host}: {}{advice}", innermost(&error))
 }
 
 fn outcome(received: Received, end: ToolEnd, failure: Option<String>) -> ToolOutcome {

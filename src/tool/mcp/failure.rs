@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use reqwest::StatusCode;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
-use crate::net::innermost;
+use crate::net::{self, innermost};
 use crate::text::{Excerpt, HeadTail};
 use crate::tool::http::status_line;
 
@@ -107,7 +107,7 @@ const REDIRECT_HINT: &str = "redirects are not followed; use the final URL";
 fn of_request(error: &reqwest::Error) -> String {
     match (error.status(), error.source()) {
         (Some(status), _) => status_line(status),
-        (None, Some(cause)) => innermost(cause),
+        (None, Some(cause)) => format!("{}{}", innermost(cause), net::advice(error)),
         (None, None) => "the connection failed".to_owned(),
     }
 }

@@ -51,6 +51,55 @@ fn keys() {
 }
 
 #[test]
+fn settings_of_calls() {
+    let good = indoc! {"
+        agents:
+          a:
+            model: offline
+            effort: none
+            top_p: 1
+            stop: [END]
+            seed: 0
+            extra_body: {service_tier: flex, text: {verbosity: low}, n_predict: 3}
+    "};
+    expect_good(good, &[], &[]);
+    expect_in(
+        indoc! {"
+            agents:
+              a: {top_p: 1.5, stop: ['', x], seed: -1, effort: hihg}
+              b: {top_p: -1, stop: END}
+        "},
+        &[
+            "agents.a.top_p 3:14 .. a number from 0 to 1, found 1.5",
+            "agents.a.stop[0] 3:26 .. would end every answer",
+            "agents.a.seed 3:40 .. whole number, not negative",
+            r#"agents.a.effort 3:52 .. "hihg" .. did you mean "high"?"#,
+            "agents.b.top_p 4:14 .. a number from 0 to 1, found -1",
+            "agents.b.stop 4:24 .. a list",
+        ],
+    );
+    expect_in(
+        indoc! {"
+            agents:
+              a:
+                extra_body:
+                  model: x
+                  temperature: 1
+                  stream: false
+                  reasoning: {summary: auto, effort: low}
+                  generationConfig: {topK: 5, topP: 0.5}
+        "},
+        &[
+            "agents.a.extra_body.model 5:7 .. crew sets model itself .. use model",
+            "agents.a.extra_body.temperature 6:7 .. crew sets temperature itself .. use temperature",
+            "agents.a.extra_body.stream 7:7 .. crew sets stream itself",
+            "agents.a.extra_body.reasoning 8:7 .. reasoning.effort itself .. use effort",
+            "agents.a.extra_body.generationConfig 9:7 .. generationConfig.topP itself .. use top_p",
+        ],
+    );
+}
+
+#[test]
 fn types() {
     expect_in(
         indoc! {"

@@ -26,6 +26,7 @@ fn plan(base_url: &str) -> ProviderPlan {
         name: "mock".into(),
         vendor: None,
         api: Api::OpenAi,
+        api_is_given: false,
         base_url: base_url.parse().unwrap(),
         headers: HeaderMap::new(),
         key_variable: None,
@@ -50,16 +51,7 @@ async fn ask(
     max_answer: usize,
 ) -> (Result<ChatReply, ProviderError>, String) {
     let messages = [Message::User("hi".into())];
-    let request = ChatRequest {
-        model: "m",
-        messages: &messages,
-        tools: &[],
-        output_schema: None,
-        temperature: None,
-        max_output_tokens: None,
-        max_answer,
-        idle_timeout,
-    };
+    let request = ChatRequest { max_answer, idle_timeout, ..ChatRequest::new("m", &messages) };
     let mut output = String::new();
     let mut on_delta = |delta: ChatDelta<'_>| {
         if let ChatDelta::Text(text) = delta {
@@ -360,15 +352,12 @@ async fn tools_are_declared_and_called() {
         description: "Free space".into(),
         parameters: Arc::new(json!({"type": "object"})),
     }];
+    let messages = [Message::User("hi".into())];
     let request = ChatRequest {
-        model: "m",
-        messages: &[Message::User("hi".into())],
         tools: &tools,
-        output_schema: None,
         temperature: Some(0.5),
         max_output_tokens: Some(9),
-        max_answer: 1024,
-        idle_timeout: LONG,
+        ..ChatRequest::new("m", &messages)
     };
     let reply = provider(plan(&server.base_url())).chat(request, &mut |_| {}).await.unwrap();
     let call = reply.tool_calls[0].to_its_source();

@@ -135,7 +135,7 @@ fn malformed_calls_are_retried() {
 fn empty_answers_are_retried_unless_truncated() {
     for api in Api::ALL {
         let (stop, length) = match api {
-            Api::OpenAi => ("stop", "length"),
+            Api::OpenAi | Api::Responses => ("stop", "length"),
             Api::Anthropic => ("end_turn", "max_tokens"),
             Api::Gemini => ("STOP", "MAX_TOKENS"),
         };
@@ -312,7 +312,7 @@ fn headers_of_the_file_override_the_protocols() {
 
 #[test]
 fn a_server_of_another_protocol_is_reported() {
-    for api in Api::ALL {
+    for (api, ..) in BUILT_IN {
         let other = if api == Api::OpenAi { Api::Gemini } else { Api::OpenAi };
         for script in [other.text("hi"), json_body(200, &json!({"hello": "world"}))] {
             let agent = failure(api, script);
@@ -336,7 +336,7 @@ fn faults_of_providers() {
               gemini: {base_url: 'http://h'}
         "},
         &[
-            "providers.p.api 4:10 .. expected openai or anthropic or gemini \
+            "providers.p.api 4:10 .. expected openai or openai-responses or anthropic or gemini \
              .. did you mean \"anthropic\"?",
             "providers.p.base_url 5:15 .. query",
             "providers.p.quer 6:5 .. unknown key .. did you mean \"query\"?",
@@ -357,7 +357,7 @@ fn the_providers_of_the_docs_work() {
     let blocks = page.split("```yaml fragment\n");
     let mut blocks = blocks.filter_map(|block| block.split("```").next());
     let example = blocks.find(|block| block.starts_with("providers:")).unwrap();
-    for api in ["api: openai ", "Or: anthropic ", "gemini (generateContent)"] {
+    for api in ["api: openai ", "Or: openai-responses, anthropic", "gemini (generateContent)"] {
         assert!(example.contains(api), "{api}");
     }
     let agents = "agents: {a: {model: local/x}, b: {model: azure/gpt-4o}, c: {model: openai/m}}\n";

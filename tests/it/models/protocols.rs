@@ -108,6 +108,9 @@ fn reasoning_is_counted_separately_and_returned_with_its_calls() {
         let own = api.own_turn(&server.requests()[1]);
         let expected = match api {
             Api::OpenAi => json!("I wonder"),
+            Api::Responses => {
+                json!({"type": "reasoning", "summary": [], "encrypted_content": "c2lnbmVk"})
+            }
             Api::Anthropic => {
                 json!({"type": "thinking", "thinking": "I wonder", "signature": "c2lnbmVk"})
             }
@@ -115,6 +118,7 @@ fn reasoning_is_counted_separately_and_returned_with_its_calls() {
         };
         let found = match api {
             Api::OpenAi => &own["reasoning_content"],
+            Api::Responses => &own[0],
             Api::Anthropic => &own["content"][0],
             Api::Gemini => &own["parts"][1]["thoughtSignature"],
         };

@@ -8,6 +8,7 @@ use super::script::{self, Script, json_body, stream};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
     OpenAi,
+    Responses,
     Anthropic,
     Gemini,
 }
@@ -18,12 +19,13 @@ pub type Tokens = [u64; 4];
 const TOKENS: Tokens = [10, 0, 5, 0];
 
 impl Api {
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Responses, Self::Anthropic, Self::Gemini];
 
     /// Its name in a crew's file.
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
+            Self::Responses => "openai-responses",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
         }
@@ -31,7 +33,7 @@ impl Api {
 
     /// The base URL as the vendor's SDK expects it.
     pub fn base_url(self, server: &ModelServer) -> String {
-        let version = if self == Self::OpenAi { "/v1" } else { "" };
+        let version = if matches!(self, Self::OpenAi | Self::Responses) { "/v1" } else { "" };
         format!("http://{}{version}", server.address())
     }
 
@@ -39,6 +41,7 @@ impl Api {
     pub fn path(self) -> &'static str {
         match self {
             Self::OpenAi => "/v1/chat/completions",
+            Self::Responses => "/v1/responses",
             Self::Anthropic => "/v1/messages",
             Self::Gemini => "/v1beta/models/m:streamGenerateContent?alt=sse",
         }
@@ -47,7 +50,7 @@ impl Api {
     /// The headers that could carry a key; the one of this protocol comes first.
     pub fn key_headers(self) -> [&'static str; 3] {
         match self {
-            Self::OpenAi => ["authorization", "x-api-key", "x-goog-api-key"],
+            Self::OpenAi | Self::Responses => ["authorization", "x-api-key", "x-goog-api-key"],
             Self::Anthropic => ["x-api-key", "authorization", "x-goog-api-key"],
             Self::Gemini => ["x-goog-api-key", "authorization", "x-api-key"],
         }
@@ -62,6 +65,8 @@ impl Api {
     pub fn begin(self, text: &str) -> Script {
         let script = match self {
             Self::OpenAi => stream().delta(json!({"role": "assistant", "content": ""})),
+            Self::Responses => stream().named(&json!({"type": "response.created",
+                "response": {"object": "response", "status": "in_progress", "error": null}})),
             Self::Anthropic => stream()
                 .named(&json!({"type": "message_start", "message": {"id": "msg_1",
                     "type": "message", "role": "assistant", "content": [], "model": "m",
@@ -76,6 +81,15 @@ impl Api {
     pub fn more(self, script: Script, text: &str) -> Script {
         match self {
             Self::OpenAi => script.text(text),
+            Self::Responses => {
+                let message = json!({"type": "message", "role": "assistant", "status": "completed",
+                    "content": [{"type": "output_text", "text": text}]});
+                script
+                    .named(&json!({"type": "response.output_text.delta", "output_index": 1,
+                        "delta": text}))
+                    .named(&json!({"type": "response.output_item.done", "output_index": 1,
+                        "item": message}))
+            }
             Self::Anthropic => script
                 .named(&json!({"type": "content_block_start", "index": 0,
                     "content_block": {"type": "text", "text": ""}}))
@@ -90,6 +104,12 @@ impl Api {
     pub fn reasoning(self, script: Script, text: &str) -> Script {
         match self {
             Self::OpenAi => script.delta(json!({"reasoning_content": text})),
+            Self::Responses => script
+                .named(&json!({"type": "response.reasoning_summary_text.delta",
+                    "output_index": 0, "delta": text}))
+                .named(&json!({"type": "response.output_item.done", "output_index": 0,
+                    "item": {"type": "reasoning", "summary": [],
+                        "encrypted_content": "c2lnbmVk"}})),
             Self::Anthropic => script
                 .named(&json!({"type": "content_block_start", "index": 7,
                     "content_block": {"type": "thinking", "thinking": "", "signature": ""}}))
@@ -109,6 +129,20 @@ impl Api {
             script = match self {
                 Self::OpenAi => script.call(json!({"index": at, "id": id, "type": "function",
                     "function": {"name": name, "arguments": arguments.to_string()}})),
+                Self::Responses => {
+                    let call = |arguments: &str| {
+                        json!({"type": "function_call", "call_id": id, "name": name,
+                            "arguments": arguments})
+                    };
+                    let index = at + 2;
+                    script
+                        .named(&json!({"type": "response.output_item.added",
+                            "output_index": index, "item": call("")}))
+                        .named(&json!({"type": "response.function_call_arguments.delta",
+                            "output_index": index, "delta": arguments.to_string()}))
+                        .named(&json!({"type": "response.output_item.done",
+                            "output_index": index, "item": call(&arguments.to_string())}))
+                }
                 Self::Anthropic => {
                     let text = arguments.to_string();
                     let (head, tail) = text.split_at(text.len() / 2);
@@ -153,6 +187,18 @@ impl Api {
                     "prompt_tokens_details": {"cached_tokens": cached},
                     "completion_tokens_details": {"reasoning_tokens": reasoning}}}))
                 .done(),
+            Self::Responses => {
+                let (status, details) = match reason {
+                    "length" => ("incomplete", json!({"reason": "max_output_tokens"})),
+                    _ => ("completed", Value::Null),
+                };
+                script.named(&json!({"type": format!("response.{status}"),
+                    "response": {"object": "response", "status": status, "error": null,
+                        "incomplete_details": details, "usage": {
+                            "input_tokens": read, "output_tokens": written,
+                            "input_tokens_details": {"cached_tokens": cached},
+                            "output_tokens_details": {"reasoning_tokens": reasoning}}}}))
+            }
             Self::Anthropic => {
                 let reason = match reason {
                     "stop" => "end_turn",
@@ -188,7 +234,9 @@ impl Api {
     /// The vendor's error object with its error code.
     pub fn error_body(self, status: u16, word: &str, message: &str) -> Value {
         match self {
-            Self::OpenAi => json!({"error": {"message": message, "type": word, "code": word}}),
+            Self::OpenAi | Self::Responses => {
+                json!({"error": {"message": message, "type": word, "code": word}})
+            }
             Self::Anthropic => json!({"type": "error", "request_id": "req_1",
                 "error": {"type": word, "message": message}}),
             Self::Gemini => json!({"error": {"code": status, "message": message, "status": word}}),
@@ -202,12 +250,15 @@ impl Api {
     /// An error in the middle of a stream.
     pub fn overload_event(self, script: Script) -> Script {
         let word = match self {
-            Self::OpenAi => "server_error",
+            Self::OpenAi | Self::Responses => "server_error",
             Self::Anthropic => "overloaded_error",
             Self::Gemini => "UNAVAILABLE",
         };
-        let error = self.error_body(503, word, "so says the server");
-        if self == Self::Anthropic { script.named(&error) } else { script.event(&error) }
+        let mut error = self.error_body(503, word, "so says the server");
+        if self == Self::Responses {
+            error = json!({"type": "error", "code": word, "message": "so says the server"});
+        }
+        if error["type"].is_string() { script.named(&error) } else { script.event(&error) }
     }
 
     /// The tool results in a request, with the names or ids of their calls. Only those in the right
@@ -226,6 +277,13 @@ impl Api {
                 .filter(|message| message["role"] == "tool")
                 .map(|message| (text(&message["tool_call_id"]), text(&message["content"])))
                 .collect(),
+            Self::Responses => request.body["input"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|item| item["type"] == "function_call_output")
+                .map(|item| (text(&item["call_id"]), text(&item["output"])))
+                .collect(),
             Self::Anthropic => last("messages", "content")
                 .iter()
                 .filter(|block| block["type"] == "tool_result")
@@ -241,12 +299,17 @@ impl Api {
 
     /// The model's own last turn in a request.
     pub fn own_turn(self, request: &Request) -> Value {
-        let list = if self == Self::Gemini { "contents" } else { "messages" };
-        let turns = request.body[list].as_array().cloned().unwrap_or_default();
-        let own = turns
-            .into_iter()
-            .rfind(|turn| turn["role"] == if self == Self::Gemini { "model" } else { "assistant" });
-        own.unwrap_or_default()
+        let list = |key: &str| request.body[key].as_array().cloned().unwrap_or_default();
+        let last = |key: &str, role: &str| {
+            let own = list(key).into_iter().rfind(|turn| turn["role"] == role);
+            own.unwrap_or_default()
+        };
+        match self {
+            Self::OpenAi | Self::Anthropic => last("messages", "assistant"),
+            Self::Gemini => last("contents", "model"),
+            // Items of their own, after the prompt.
+            Self::Responses => list("input").into_iter().skip(1).collect(),
+        }
     }
 }
 

@@ -1,0 +1,49 @@
+//! A request within what its server and model take.
+
+use super::effort;
+use super::protocol::Protocol;
+use super::quirks::Quirks;
+use super::request::ChatRequest;
+use crate::chat::CacheMode;
+use crate::vendor::Api;
+
+/// The request as it is sent, and a note for each setting that is changed or left out. `model_ref`
+/// names the model in notes.
+pub fn fit<'a>(
+    request: &ChatRequest<'a>,
+    model_ref: &str,
+    api: Api,
+    protocol: &Protocol,
+    quirks: Quirks,
+) -> (ChatRequest<'a>, Vec<String>) {
+    let mut fitted = request.clone();
+    let mut notes = Vec::new();
+    let has = |name: &str| !protocol.without.contains(&name);
+    if !has("stop") && !fitted.stop.is_empty() {
+        fitted.stop = &[];
+        notes.push(format!("stop was left out: the {api} API does not have it"));
+    }
+    if !has("seed") && fitted.seed.take().is_some() {
+        notes.push(format!("seed was left out: the {api} API does not have it"));
+    }
+    if quirks.no_cache_marks {
+        fitted.cache = CacheMode::Off;
+    }
+    if let Some(wanted) = request.effort {
+        let of_model = match quirks.nested_effort {
+            true => quirks.efforts,
+            false => quirks.efforts.and(effort::of_model(api, request.model)),
+        };
+        fitted.effort = of_model.nearest(wanted);
+        match fitted.effort {
+            Some(sent) if sent == wanted => {}
+            Some(sent) => notes.push(format!(
+                "effort: {model_ref} does not accept {}; crew sent {}",
+                wanted.name(),
+                sent.name()
+            )),
+            None => notes.push(format!("effort was left out: {model_ref} does not accept one")),
+        }
+    }
+    (fitted, notes)
+}
