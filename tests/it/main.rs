@@ -23,6 +23,7 @@ mod mcp {
 mod models {
     mod attempt;
     mod calls;
+    mod demands;
     mod endpoints;
     mod fallback;
     mod protocols;

@@ -70,12 +70,12 @@ impl<'a> Reduction<'a> {
     fn reduce(&self, schema: &'a Value, depth: usize) -> Value {
         self.left.set(self.left.get().saturating_sub(1));
         let Some(depth) = depth.checked_sub(1).filter(|_| self.may_go_on()) else {
-            return any();
+            return self.any();
         };
         if let Some(target) = self.target(schema) {
             return self.reduce(target, depth);
         }
-        let Some(schema) = schema.as_object() else { return any() };
+        let Some(schema) = schema.as_object() else { return self.any() };
         let mut reduced: Map<String, Value> = schema
             .iter()
             .filter(|(key, _)| SAME.contains(&key.as_str()))
@@ -91,7 +91,7 @@ impl<'a> Reduction<'a> {
         }
         let kinds = kinds(schema);
         if kinds.is_empty() {
-            reduced.extend(any().as_object().cloned().into_iter().flatten());
+            reduced.extend(self.any().as_object().cloned().into_iter().flatten());
             return Value::Object(reduced);
         }
         if let [_, _, ..] = kinds[..] {
@@ -116,6 +116,16 @@ impl<'a> Reduction<'a> {
             describe_values(schema, &mut reduced);
         }
         Value::Object(reduced)
+    }
+
+    /// Any value. The API demands a type, and a type for the items of a list.
+    fn any(&self) -> Value {
+        let any = json!({"anyOf": [
+            {"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "object"},
+            {"type": "array", "items": {"type": "string"}},
+        ]});
+        self.left.set(self.left.get().saturating_sub(6));
+        any
     }
 
     fn may_go_on(&self) -> bool {
@@ -188,7 +198,7 @@ impl<'a> Reduction<'a> {
             }
             "array" => {
                 let items = schema.get("items").filter(|items| items.is_object());
-                let items = items.map_or_else(any, |items| self.reduce(items, depth));
+                let items = items.map_or_else(|| self.any(), |items| self.reduce(items, depth));
                 reduced.insert("items".into(), items);
             }
             _ => {}
@@ -199,14 +209,6 @@ impl<'a> Reduction<'a> {
         let pointer = schema.get("$ref")?.as_str()?.strip_prefix('#')?;
         self.root.pointer(pointer)
     }
-}
-
-/// Any value. The API demands a type, and a type for the items of a list.
-fn any() -> Value {
-    json!({"anyOf": [
-        {"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "object"},
-        {"type": "array", "items": {"type": "string"}},
-    ]})
 }
 
 /// Names the values that are allowed, for types whose values the API cannot list.
@@ -306,6 +308,46 @@ mod tests {
         let wide = (0..100).map(|n| (format!("p{n}"), json!({"$ref": "#"})));
         let schema = json!({"type": "object", "properties": Map::from_iter(wide)});
         let written = of(&schema).unwrap_or_default().to_string();
-        assert!(written.matches("\"type\"").count() <= MAX_SCHEMAS, "{} bytes", written.len());
+        assert!(written.matches("\"type\"").count() <= MAX_SCHEMAS + 6, "{} bytes", written.len());
+    }
+
+    #[test]
+    fn the_older_form_allows_what_the_schema_allows() {
+        let of = |property: Value| {
+            let schema = json!({"type": "object", "properties": {"p": property},
+                "$defs": {"task": {"type": "object", "properties": {"t": {"type": "string"}},
+                    "required": ["t"]}}});
+            of(&schema).unwrap_or_default()["properties"]["p"].clone()
+        };
+        let task = json!({"type": "object", "properties": {"t": {"type": "string"}},
+            "required": ["t"], "description": "what"});
+        for (property, expected) in [
+            (json!({"allOf": [{"$ref": "#/$defs/task"}], "description": "what"}), task.clone()),
+            (json!({"enum": [1, 2]}), json!({"type": "integer", "description": "One of: [1,2]"})),
+            (
+                json!({"const": true, "description": "Yes."}),
+                json!({"type": "boolean", "description": "Yes. One of: [true]"}),
+            ),
+            (json!({"enum": ["a", null]}), json!({"type": "string", "nullable": true})),
+        ] {
+            assert_eq!(of(property.clone()), expected, "{property}");
+        }
+        for any in [json!({"description": "any"}), json!(true), json!({"type": "array"})] {
+            let found = of(any.clone());
+            let kinds = found.get("anyOf").or_else(|| found["items"].get("anyOf"));
+            let kinds = kinds.and_then(Value::as_array).map(Vec::len);
+            assert_eq!(kinds, Some(5), "{any}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_reference_stands_alone_in_json_schema() {
+        let schema = json!({"properties": {"a": {"$ref": "#/$defs/t", "description": "d"},
+            "b": {"$ref": "#/$defs/t"}, "$ref": {"type": "string"}}, "$defs": {"t": {}}});
+        assert_eq!(
+            json_schema(&schema),
+            json!({"properties": {"a": {"anyOf": [{"$ref": "#/$defs/t"}], "description": "d"},
+                "b": {"$ref": "#/$defs/t"}, "$ref": {"type": "string"}}, "$defs": {"t": {}}})
+        );
     }
 }
