@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::render::Format;
 
@@ -213,14 +213,16 @@ pub struct OutputArgs {
     /// Write the report to this file instead of standard output
     #[arg(long, value_name = "PATH")]
     pub output_file: Option<PathBuf>,
-    /// Print neither progress nor a summary on standard error
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub quiet: bool,
+    /// Print only errors on standard error; -qq prints nothing
+    ///
+    /// With -q a run that succeeds prints nothing. A run that does not prints its errors.
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
     /// Also print model calls, tool arguments and tool output
     ///
     /// Model calls and tool arguments appear in the progress, tool output in a text report.
-    #[arg(short, long, overrides_with = "verbose")]
-    pub verbose: bool,
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
     /// Print no progress on standard error, only the summary
     #[arg(long)]
     pub no_progress: bool,

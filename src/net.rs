@@ -9,7 +9,7 @@ use reqwest::{Client, ClientBuilder, Url};
 
 use proxies::{Proxies, ProxyError};
 
-pub use proxies::is_loopback;
+pub use proxies::{is_loopback, is_loopback_host};
 
 mod proxies;
 

@@ -1,13 +1,12 @@
-//! Durations and sizes, within sensible bounds.
+//! Durations and sizes within bounds.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// No run, agent or call is meant to last longer.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A time limit: more than nothing, 30 days at most.
+/// Parses a time limit: more than 0, at most 30 days.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("expected a duration of more than 0".to_owned()),
@@ -15,7 +14,7 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A duration such as `500ms`, `2s`, `1m30s` or `2h`; 0 is one too.
+/// Parses a duration such as `500ms`, `2s`, `1m30s` or `2h`, at most 30 days. It may be 0.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let duration: SignedDuration = text
         .trim()
@@ -23,18 +22,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| "expected a duration such as 500ms, 30s, 1m30s or 2h".to_owned())?;
     let duration =
         Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())?;
-    if duration > LONGEST {
+    if duration > MAX_DURATION {
         return Err("expected a duration of at most 30 days (720h)".to_owned());
     }
     Ok(duration)
 }
 
-/// A number of bytes such as `65536`, `64KiB` or `1MB`, between two bounds.
-pub fn size(text: &str, least: usize, most: usize) -> Result<usize, String> {
+/// Parses a number of bytes such as `65536`, `64KiB` or `1MB`, between two bounds.
+pub fn size(text: &str, min: usize, max: usize) -> Result<usize, String> {
     let bytes =
         bytes(text).ok_or_else(|| "expected a size such as 65536, 64KiB or 1MB".to_owned())?;
-    if !(least..=most).contains(&bytes) {
-        return Err(format!("expected a size from {} to {}", show(least), show(most)));
+    if !(min..=max).contains(&bytes) {
+        return Err(format!("expected a size from {} to {}", show(min), show(max)));
     }
     Ok(bytes)
 }
@@ -53,7 +52,7 @@ fn bytes(text: &str) -> Option<usize> {
         "gib" => 1 << 30,
         _ => return None,
     };
-    // Too large for a number is as good as the largest: the bounds refuse both.
+    // A number that overflows is out of bounds, like the largest number.
     let number = if number.is_empty() { None } else { Some(number.parse().unwrap_or(usize::MAX)) };
     number.map(|number| number.saturating_mul(unit))
 }

@@ -110,7 +110,9 @@ fn check(block: &Block, text: &str) -> Result<(), String> {
         let place = folder.path().join(path);
         if place.extension().is_some() {
             fs::create_dir_all(place.parent().unwrap()).unwrap();
-            fs::write(place, r#"{"type": "object"}"#).unwrap();
+            // A schema, or an empty file to include.
+            let is_yaml = place.extension().is_some_and(|extension| extension == "yaml");
+            fs::write(place, if is_yaml { "{}" } else { r#"{"type": "object"}"# }).unwrap();
         } else {
             fs::create_dir_all(place).unwrap();
         }

@@ -115,6 +115,9 @@ impl Driver<'_> {
                 End::Succeeded
             }
             Ending::Mismatch(complaint) => {
+                let report = &mut self.run.ledger.open().report;
+                // The answer is whole, unless the model was cut off.
+                report.partial &= report.finish_reason.as_deref() == Some("length");
                 let message = format!("the answer cannot be used: {complaint}");
                 failed(ErrorKind::InvalidResponse, message)
             }

@@ -132,6 +132,7 @@ impl Driver<'_> {
             tool: report.tool.clone(),
             status: report.status,
             duration: Duration::from_millis(report.duration_ms),
+            cause: report.cause(),
         });
         let output = report.output.clone();
         self.run.ledger.open().report.tool_calls[slot] = report;

@@ -14,7 +14,8 @@ use crate::config::find;
 pub fn load(files: &[PathBuf]) -> Result<(), Faults> {
     let mut all: Vec<(String, String)> = Vec::new();
     for file in files {
-        let text = find::read_up_to(file, find::MAX_FILE, "a file of variables")?;
+        let text = find::read_up_to(file, find::MAX_FILE, "a file of variables")
+            .map_err(|error| error.into_faults(file))?;
         let env = |name: &str| {
             let set = || all.iter().rev().find(|(known, _)| known == name);
             std::env::var(name).ok().or_else(|| set().map(|(_, value)| value.clone()))

@@ -5,14 +5,18 @@ use std::io::{self, Write};
 use clap::CommandFactory;
 
 use crate::cli::{Cli, FormatChoice};
-use crate::config::faults::Faults;
+use crate::config::faults::{Faults, InvalidReport};
 use crate::exit::ExitStatus;
 use crate::render::{self, Format, Screens};
-use crate::report::InvalidReport;
 
 /// Reports the faults of a crew file or of the environment of a run.
 pub fn invalid(faults: &Faults, screens: Screens, format: Format) -> ExitStatus {
     let _ = render::faults(faults, screens.stderr.look(false), &mut io::stderr().lock());
+    unsaid(faults, format)
+}
+
+/// Reports faults to programs only.
+pub fn unsaid(faults: &Faults, format: Format) -> ExitStatus {
     write(faults, format);
     ExitStatus::Invalid
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::delivery;
 use super::env_file;
 use super::input::{self, Input, Source};
-use super::invalid::{fault, invalid};
+use super::invalid::{fault, invalid, unsaid};
 use super::reader;
 use super::runtime::runtime;
 use super::sink::Sink;
@@ -20,7 +20,7 @@ use crate::exit::{self, ExitStatus};
 use crate::plan::{self, CrewPlan, OnFailure, Overrides};
 use crate::process;
 use crate::render::progress::{self, Progress};
-use crate::render::{self, Format, Screens};
+use crate::render::{self, Format, Look, Screens};
 use crate::report::{CancelKind, Report};
 use crate::services::Services;
 use crate::text;
@@ -29,8 +29,12 @@ pub fn run(args: &RunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     let format = args.output.output.resolve(args.output.output_file.is_some());
     process::forbid_inspection();
+    let refuse = |faults: &Faults| match Messages::of(args.output.quiet) {
+        Messages::Nothing => unsaid(faults, format),
+        Messages::Summary | Messages::Errors => invalid(faults, screens, format),
+    };
     if let Err(faults) = env_file::load(&args.file.env_files) {
-        return invalid(&faults, screens, format);
+        return refuse(&faults);
     }
     let cancel = Cancellation::new();
     // Signals first: one that arrives while the file is read ends in a report, too.
@@ -40,13 +44,13 @@ pub fn run(args: &RunArgs) -> ExitStatus {
     });
     let (prepared, runtime) = match prepared {
         Ok(prepared) => prepared,
-        Err(faults) => return invalid(&faults, screens, format),
+        Err(faults) => return refuse(&faults),
     };
     let running = prepared.run(cancel.clone());
     // In a task: otherwise each wake-up of the future that the runtime waits for is a system call.
     let ended = match runtime.block_on(async { tokio::spawn(running).await }) {
         Ok(Ok(ended)) => ended,
-        Ok(Err(faults)) => return invalid(&faults, screens, format),
+        Ok(Err(faults)) => return refuse(&faults),
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     };
     let status = runtime.block_on(ended.conclude(&cancel));
@@ -61,7 +65,26 @@ struct Output {
     format: Format,
     screens: Screens,
     verbose: bool,
-    quiet: bool,
+    messages: Messages,
+}
+
+/// What people read on stderr after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Messages {
+    Summary,
+    /// Only if the run did not succeed.
+    Errors,
+    Nothing,
+}
+
+impl Messages {
+    fn of(quiet: u8) -> Self {
+        match quiet {
+            0 => Self::Summary,
+            1 => Self::Errors,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// Everything that a run needs and that is available before it starts.
@@ -82,16 +105,17 @@ impl Prepared {
         let source = Source::choose(&args.input, plan.uses_input())?;
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
-        let (quiet, verbose) = (args.output.quiet, args.output.verbose);
+        let messages = Messages::of(args.output.quiet);
+        let verbose = args.output.verbose > 0;
         Ok(Self {
             plan,
             source,
-            output: Output { sink, format, screens, verbose, quiet },
+            output: Output { sink, format, screens, verbose, messages },
             progress: progress::Options {
                 draw: screens.stderr.terminal && !args.output.no_progress,
                 colour: screens.stderr.colour,
                 verbose,
-                quiet: quiet || args.output.no_progress,
+                quiet: messages != Messages::Summary || args.output.no_progress,
             },
             yes: args.selection.yes,
         })
@@ -106,11 +130,11 @@ impl Prepared {
         }
         let services = Services::connect(&plan, &cancel, process::raise_open_files());
         let mut services = services.map_err(|error| fault(&error.into()))?;
-        let input = input(source, &plan, output.quiet, &cancel).await?;
-        let names: Vec<&str> = plan.agents.iter().map(|agent| agent.name.as_str()).collect();
-        let terminal = (plan.asks() && !yes).then(Terminal::open).flatten();
+        let input = input(source, &plan, output.messages != Messages::Summary, &cancel).await?;
+        let agents = progress::agents(&plan);
+        let terminal = (plan.needs_approval() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
-        let progress = Progress::start(&names, options, screen).context("cannot start a thread");
+        let progress = Progress::start(agents, options, screen).context("cannot start a thread");
         let progress = progress.map_err(|error| fault(&error))?;
         if let Some(note) = &input.note {
             progress.say(format!("note: {}", text::inline(note)));
@@ -140,11 +164,13 @@ impl Ended {
     /// Writes the report and the summary.
     async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
         let Self { report, mut progress, output } = self;
-        let Output { sink, format, screens, verbose, quiet } = output;
+        let Output { sink, format, screens, verbose, messages } = output;
         progress.clear();
         let report = Arc::new(report);
         let screen = if let Sink::Stdout = sink { screens.stdout } else { screens.file };
-        let look = screen.look(verbose);
+        let summary_follows =
+            messages != Messages::Nothing && matches!(sink, Sink::Stdout) && screens.same;
+        let look = Look { summary_follows, ..screen.look(verbose) };
         let delivered = delivery::deliver(
             &report,
             sink,
@@ -152,15 +178,19 @@ impl Ended {
             cancel,
         );
         let summary = async {
-            let mut summary = Vec::new();
-            if !quiet {
-                if screen.terminal {
-                    // Separates it from the result on the same terminal.
-                    summary.push(b'\n');
-                }
-                let _ = render::summary(&report, screens.stderr.look(verbose), &mut summary);
+            let mut text = Vec::new();
+            let look = screens.stderr.look(verbose);
+            // Writing to memory does not fail.
+            let _ = match messages {
+                Messages::Summary => render::summary(&report, look, &mut text),
+                Messages::Errors => render::errors(&report, look, &mut text),
+                Messages::Nothing => Ok(()),
+            };
+            if screen.terminal && !text.is_empty() {
+                // Separates it from the result on the same terminal.
+                text.insert(0, b'\n');
             }
-            summary
+            text
         };
         // In this order: the summary is rendered while a thread writes the report.
         let (delivered, mut last) = tokio::join!(biased; delivered, summary);
@@ -168,7 +198,10 @@ impl Ended {
             // A signal that arrived after the run had ended has nothing to stop.
             Ok(()) => ExitStatus::of(&report),
             Err(error) => {
-                last.extend(delivery::keep(&report, &error));
+                let kept = delivery::keep(&report, &error);
+                if messages != Messages::Nothing {
+                    last.extend(kept);
+                }
                 undelivered(&report, cancel)
             }
         };

@@ -1,8 +1,8 @@
-//! From values to the structs of a crew's file, noting every fault on the way.
+//! Decodes values into the structs of a crew's file and logs every fault on the way.
 //!
-//! A serde `Deserializer` that never fails: an unknown key or a wrong type is noted with its path,
-//! something harmless stands in for the value, and decoding goes on. The structs say all there is
-//! to know (field names, types, variants), so "did you mean" comes with them.
+//! The serde `Deserializer` never fails. It logs an unknown key or a wrong type with its path, uses
+//! a harmless value in its place and continues. Field names, types and variants come from the
+//! structs, and so do the hints "did you mean …".
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,15 +10,14 @@ use std::fmt;
 use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::expected::Expected;
 use super::faults::FaultLog;
 use super::node::Node;
 use super::place::Path;
+use super::slips;
+use crate::secret;
 use crate::text::quoted;
 
-/// The one size type of the file, which may also be written as a bare number.
-pub const SIZE: &str = "a size such as 64KiB";
-/// The one type of the file that is a text or a list of texts.
-pub const MODELS: &str = "a model such as openai/gpt-4o-mini, or a list of them";
 /// The name of a field whose struct is decoded from the same mapping as the struct around it.
 pub const FLATTENED: &str = "<flattened>";
 
@@ -26,40 +25,25 @@ pub struct Decoder<'a> {
     node: &'a Node,
     path: &'a Path<'a>,
     log: &'a FaultLog,
-    /// What a text stands for, from the name of its newtype.
-    expected: Option<&'static str>,
+    /// The kind of text, from the name of its newtype.
+    text: Expected,
     /// The fields of the struct around a flattened one.
     outer_fields: &'static [&'static str],
 }
 
 impl<'a> Decoder<'a> {
     pub fn new(node: &'a Node, path: &'a Path<'a>, log: &'a FaultLog) -> Self {
-        Self { node, path, log, expected: None, outer_fields: &[] }
+        Self { node, path, log, text: Expected::Text, outer_fields: &[] }
     }
 
-    fn wrong(&self, expected: &str) {
-        let hint = match (self.node, self.expected) {
-            (Node::Int(_) | Node::UInt(_), Some("a duration such as 30s")) => {
-                Some("give the number a unit: ms, s, m or h".to_owned())
-            }
-            (Node::Int(_) | Node::UInt(_) | Node::Float(_) | Node::Bool(_), None)
-                if expected == "a text" =>
-            {
-                Some("put it in quotes".to_owned())
-            }
-            (Node::Text { text, .. }, None)
-                if expected.contains("number") && text.parse::<f64>().is_ok() =>
-            {
-                Some("write it without quotes".to_owned())
-            }
-            _ => None,
-        };
+    fn wrong(&self, expected: Expected) {
+        let hint = expected.hint(self.node).map(str::to_owned);
         let message = format!("expected {expected}, found {}", self.node.describe());
         self.log.broken(self.path, message, hint);
     }
 
-    /// A number, also where it came out of `${…}`.
-    fn number<T: std::str::FromStr>(&self) -> Option<T> {
+    /// A number that came from `${…}`.
+    fn expanded_number<T: std::str::FromStr>(&self) -> Option<T> {
         match self.node {
             Node::Text { text, expanded: true } => text.trim().parse().ok(),
             _ => None,
@@ -67,7 +51,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Never seen: the decoder notes what is wrong and goes on.
+/// An error that does not occur: the decoder logs faults and continues.
 #[derive(Debug)]
 pub struct Never(String);
 
@@ -96,7 +80,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
             Node::UInt(value) => visitor.visit_u64(*value),
             Node::Float(value) if value.is_finite() => visitor.visit_f64(*value),
             Node::Float(_) => {
-                self.wrong("a number that can be written in JSON");
+                self.wrong(Expected::JsonNumber);
                 visitor.visit_f64(0.0)
             }
             Node::Text { text, .. } => visitor.visit_str(text),
@@ -105,8 +89,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         }
     }
 
-    /// A key without a value is not the same as no key: what the value should have been is known
-    /// to the inner type only, so that is asked.
+    /// A key without a value differs from a missing key: the inner type reports what it expects.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
         visitor.visit_some(self)
     }
@@ -116,25 +99,21 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Never> {
-        let named = Self { expected: Some(name), ..self };
-        match named.node {
-            Node::List(_) if name == MODELS => named.deserialize_seq(visitor),
-            _ if name == MODELS => named.deserialize_string(visitor),
+        let named = Self { text: Expected::text_of(name), ..self };
+        match (named.text, named.node) {
+            (Expected::Models, Node::List(_)) => named.deserialize_seq(visitor),
+            (Expected::Models, _) => named.deserialize_string(visitor),
             _ => visitor.visit_newtype_struct(named),
         }
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
-        match self.node {
-            Node::Text { text, .. } => visitor.visit_str(text),
-            Node::Int(value) if self.expected == Some(SIZE) => {
-                visitor.visit_string(value.to_string())
-            }
-            Node::UInt(value) if self.expected == Some(SIZE) => {
-                visitor.visit_string(value.to_string())
-            }
+        match (self.node, self.text) {
+            (Node::Text { text, .. }, _) => visitor.visit_str(text),
+            (Node::Int(value), Expected::Size) => visitor.visit_string(value.to_string()),
+            (Node::UInt(value), Expected::Size) => visitor.visit_string(value.to_string()),
             _ => {
-                self.wrong(self.expected.unwrap_or("a text"));
+                self.wrong(self.text);
                 visitor.visit_str("")
             }
         }
@@ -153,7 +132,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         match value {
             Some(value) => visitor.visit_bool(value),
             None => {
-                self.wrong("true or false");
+                self.wrong(Expected::Boolean);
                 visitor.visit_bool(false)
             }
         }
@@ -163,12 +142,12 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         let value = match self.node {
             Node::Int(value) => u64::try_from(*value).ok(),
             Node::UInt(value) => Some(*value),
-            _ => self.number(),
+            _ => self.expanded_number(),
         };
         match value {
             Some(value) => visitor.visit_u64(value),
             None => {
-                self.wrong("a whole number, not negative");
+                self.wrong(Expected::WholeNumber);
                 visitor.visit_u64(1)
             }
         }
@@ -179,31 +158,31 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
             Node::Int(value) => Some(*value as f64),
             Node::UInt(value) => Some(*value as f64),
             Node::Float(value) => Some(*value),
-            _ => self.number(),
+            _ => self.expanded_number(),
         };
         match value {
             Some(value) => visitor.visit_f64(value),
             None => {
-                self.wrong("a number");
+                self.wrong(Expected::Number);
                 visitor.visit_f64(0.0)
             }
         }
     }
 
-    /// Nothing after the key is an empty list: often all its items are commented out.
+    /// A key without a value is an empty list: often all its items are commented out.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
         let items: &[Node] = match self.node {
             Node::List(items) => items,
             Node::Null => &[],
             _ => {
-                self.wrong("a list");
+                self.wrong(Expected::List);
                 &[]
             }
         };
         visitor.visit_seq(Items { items, at: 0, path: self.path, log: self.log })
     }
 
-    /// Nothing after the key is an empty mapping.
+    /// A key without a value is an empty mapping.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
         let entries = self.entries();
         visitor.visit_map(Entries::new(entries, self.path, self.log))
@@ -263,7 +242,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
 }
 
 impl<'a> Decoder<'a> {
-    /// The mapping's entries, each key once: that it is given twice has been noted already.
+    /// The mapping's entries, each key once. Duplicates have been logged already.
     fn entries(&self) -> Vec<(&'a String, &'a Node)> {
         match self.node {
             Node::Map(entries) => {
@@ -276,7 +255,7 @@ impl<'a> Decoder<'a> {
             }
             Node::Null => Vec::new(),
             _ => {
-                self.wrong("a mapping");
+                self.wrong(Expected::Mapping);
                 Vec::new()
             }
         }
@@ -284,12 +263,12 @@ impl<'a> Decoder<'a> {
 
     fn unknown(&self, key: &str, known: &[&str]) {
         let path = self.path.key(key);
-        // Not a key of ours, but perhaps one to a door.
-        self.log.hide(&path);
+        if secret::is_telling(key) {
+            self.log.hide(&path);
+        }
         let known: Vec<&str> = known.iter().copied().filter(|name| *name != FLATTENED).collect();
-        let hint = self
-            .log
-            .nearest(key, known.iter().copied())
+        let hint = slips::hint(key, &known)
+            .or_else(|| self.log.nearest(key, known.iter().copied()))
             .unwrap_or_else(|| format!("known here: {}", known.join(", ")));
         self.log.key(&path, format!("unknown key {}", quoted(key)), Some(hint));
     }
@@ -354,7 +333,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         }
         match self.flattened.take() {
             Some(decoder) => seed.deserialize(decoder),
-            None => Err(de::Error::custom("a value was asked for before its key")),
+            None => Err(de::Error::custom("a value was requested before its key")),
         }
     }
 }
@@ -366,15 +345,18 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::config::faults::Fault;
     use crate::config::file::LimitsConfig;
-    use crate::config::guard;
+    use crate::config::yaml;
 
-    fn limits(yaml: &str) -> (LimitsConfig, Vec<String>) {
+    fn limits(source: &str) -> (LimitsConfig, Vec<String>) {
         let mut log = FaultLog::default();
-        let node = guard::read(yaml, &mut log).unwrap();
+        let file = log.sources.add("limits.yaml".into(), source.to_owned());
+        let (mark, node) = yaml::read(file, &log).unwrap();
+        log.sources.replace_root(mark);
         let limits = LimitsConfig::deserialize(Decoder::new(&node, &Path::Root, &log)).unwrap();
-        let faults = log.finish(None, String::new()).faults;
-        let line = |fault: crate::report::Fault| {
+        let faults = log.finish().faults;
+        let line = |fault: Fault| {
             format!(
                 "{}: {} | {}",
                 fault.line.unwrap(),
@@ -388,7 +370,8 @@ mod tests {
     #[test]
     fn a_flattened_struct_shares_the_mapping() {
         let (limits, faults) = limits(
-            "max_parallel: 2\nmax_tokens: 3\nmax_cost: x\ngrase: 1s\nmax_token: 1\n<flattened>: 1\nzzz: 1\n",
+            "max_parallel: 2\nmax_tokens: 3\nmax_cost: x\ngrase: 1s\nmax_token: 1\n\
+             <flattened>: 1\nzzz: 1\n",
         );
         assert_eq!((limits.max_parallel, limits.budget.max_tokens), (Some(2), Some(3)));
         let known = "known here: timeout, grace, max_parallel, on_failure, max_tokens, max_cost, \

@@ -1,7 +1,7 @@
-//! `${NAME}` and `${NAME:-default}` in the file's texts.
+//! Expands `${NAME}` and `${NAME:-default}` in the file's texts.
 //!
-//! It happens on parsed values and once: what a variable holds is data. It can change neither the
-//! file's structure nor a template's, and `${…}` inside it stays as it is.
+//! Expansion works on parsed values, once. The value of a variable is data: it can change the
+//! structure of neither the file nor a template, and `${…}` inside it is not expanded.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -12,24 +12,26 @@ use super::faults::FaultLog;
 use super::node::Node;
 use super::place::{Path, Segment};
 use crate::secret;
+use crate::text::truncate;
+use template::Part;
 
 mod template;
 
-/// Looks an environment variable up.
+/// Looks up an environment variable.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What to make of a file's texts.
+/// The expansion of a file's texts.
 pub struct Expansion<'a> {
     pub env: Env<'a>,
-    /// Variables that hold API keys: only headers may use one.
+    /// The variables that hold API keys. Only headers may use one.
     pub keys: &'a HashSet<String>,
     pub log: &'a FaultLog,
-    /// Values of variables that stand where secrets do.
+    /// The values of variables at places for secrets.
     pub secrets: RefCell<Vec<SecretString>>,
 }
 
 impl Expansion<'_> {
-    /// Expands every text below the node, except `tools.*.shell`: there `${…}` is the shell's own.
+    /// Expands every text below the node, except `tools.*.shell`: there the shell expands `${…}`.
     pub fn apply(&self, node: &mut Node, path: &Path<'_>) {
         match node {
             Node::Text { text, expanded } if text.contains("${") => {
@@ -57,31 +59,14 @@ impl Expansion<'_> {
         let mut parts = Vec::new();
         let mut failed = false;
         for piece in pieces(text) {
-            match piece {
-                Piece::Plain(plain) => parts.push(Part::File(plain)),
-                Piece::Variable { name, default } => {
-                    match self.variable(name, default, kind, path) {
-                        Some(part) => {
-                            if let Part::Environment(value) = &part
-                                && kind.makes_secret(name)
-                            {
-                                self.secrets.borrow_mut().push(value.as_str().into());
-                            }
-                            parts.push(part);
-                        }
-                        None => failed = true,
-                    }
-                }
-                Piece::Broken(why) => {
-                    let hint = "write ${NAME} or ${NAME:-default}; $${ is a literal ${";
-                    self.log.value(path, why, Some(hint.to_owned()));
-                    failed = true;
-                }
+            match self.part(piece, kind, path) {
+                Some(part) => parts.push(part),
+                None => failed = true,
             }
         }
         if kind.is_template() && !template::keeps_apart(&parts) {
-            let message = "${…} cannot stand inside {{ }}, {% %}, {# #} or a raw block";
-            let hint = "give it a name under vars: and write {{ vars.name }}".to_owned();
+            let message = "${…} is not allowed inside {{ }}, {% %}, {# #} or a raw block";
+            let hint = "define a variable under vars: and write {{ vars.name }}".to_owned();
             self.log.value(path, message, Some(hint));
             failed = true;
         }
@@ -101,6 +86,27 @@ impl Expansion<'_> {
         out
     }
 
+    /// The text of a piece. `None` if it has a fault, which is logged.
+    fn part<'t>(&self, piece: Piece<'t>, kind: Kind, path: &Path<'_>) -> Option<Part<'t>> {
+        match piece {
+            Piece::Plain(plain) => Some(Part::File(plain)),
+            Piece::Variable { name, default } => {
+                let part = self.variable(name, default, kind, path)?;
+                if let Part::Environment(value) = &part
+                    && kind.makes_secret(name)
+                {
+                    self.secrets.borrow_mut().push(value.as_str().into());
+                }
+                Some(part)
+            }
+            Piece::Broken(why) => {
+                let hint = "write ${NAME} or ${NAME:-default}; $${ is a literal ${";
+                self.log.value(path, why, Some(hint.to_owned()));
+                None
+            }
+        }
+    }
+
     fn variable<'t>(
         &self,
         name: &str,
@@ -109,9 +115,9 @@ impl Expansion<'_> {
         path: &Path<'_>,
     ) -> Option<Part<'t>> {
         if !kind.may_hold_keys() && self.keys.contains(name) {
-            let message = format!("{name} holds an API key, which may stand in headers only");
+            let message = format!("{name} holds an API key, which is allowed in headers only");
             let hint =
-                "name the variable in the provider's api_key_env; an HTTP tool takes it in headers";
+                "for a model, name the variable in api_key_env; for an HTTP tool, use headers";
             self.log.value(path, message, Some(hint.to_owned()));
             return None;
         }
@@ -122,34 +128,27 @@ impl Expansion<'_> {
         }
         if value.is_none() {
             let message = format!("the environment variable {name} is not set");
-            let hint = format!("set it, or give a default: ${{{name}:-default}}");
+            let hint = format!("set it, or write a default: ${{{name}:-default}}");
             self.log.value(path, message, Some(hint));
         }
         value.map(Part::Environment)
     }
 }
 
-/// What a text is put together from.
-enum Part<'t> {
-    /// What stands there itself, which may well be a template; a default too.
-    File(&'t str),
-    Environment(String),
-}
-
-/// What a text is for decides how a variable's value goes into it.
+/// The use of a text, which decides how values are inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Shell,
     Template,
     Header,
-    /// A header of an HTTP tool, which is a template too.
+    /// A header of an HTTP tool, which is a template as well.
     ToolHeader,
-    /// What a tool is called with: a program's arguments, the address and body of a request.
+    /// An input of a tool: arguments of a program, the URL and body of a request.
     ToolCall,
-    /// Of an MCP server.
+    /// A header of an MCP server.
     ServerHeader,
-    /// Where else secrets stand among other values: the arguments, the environment and the address
-    /// of an MCP server, a provider's address and query, `vars`.
+    /// Another place that can hold secrets: the arguments, environment and URL of an MCP server, a
+    /// provider's base URL and query, `vars`.
     Setting,
     Other,
 }
@@ -168,8 +167,9 @@ impl Kind {
             | [
                 Key("agents"),
                 Key(_),
-                Key("prompt" | "role" | "goal" | "backstory" | "instructions"),
-            ] => Self::Template,
+                Key("prompt" | "system" | "role" | "goal" | "backstory" | "instructions"),
+            ]
+            | [Key("defaults"), Key("prompt" | "instructions")] => Self::Template,
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,
             [Key("mcp_servers"), Key(_), Key("headers"), Key(_)] => Self::ServerHeader,
             [Key("providers"), Key(_), Key("base_url" | "query"), ..]
@@ -178,12 +178,12 @@ impl Kind {
         }
     }
 
-    /// Whether what comes out of it is a template.
+    /// Whether the expanded text is a template.
     fn is_template(self) -> bool {
         matches!(self, Self::Template | Self::ToolHeader | Self::ToolCall)
     }
 
-    /// Whether what this variable holds may be a secret here, so that it is never shown.
+    /// Whether the value of this variable may be a secret here, so that it is never shown.
     fn makes_secret(self, variable: &str) -> bool {
         match self {
             Self::ToolHeader | Self::ServerHeader => true,
@@ -234,16 +234,16 @@ fn variable(inside: &str) -> Piece<'_> {
         None => (inside, None),
     };
     if !is_variable_name(name) {
-        let shown: String = inside.chars().take(40).collect();
-        return Piece::Broken(format!("${{{shown}}} does not name an environment variable"));
+        let shown = truncate(inside.to_owned(), 40);
+        return Piece::Broken(format!("${{{shown}}} is not the name of an environment variable"));
     }
     if default.is_some_and(|default| default.contains("${")) {
-        return Piece::Broken(format!("the default of ${{{name}}} cannot hold another ${{…}}"));
+        return Piece::Broken(format!("the default of ${{{name}}} cannot contain another ${{…}}"));
     }
     Piece::Variable { name, default }
 }
 
-/// The variables that a text names.
+/// The variables that a text uses.
 pub fn variables(text: &str) -> impl Iterator<Item = &str> {
     pieces(text).into_iter().filter_map(|piece| match piece {
         Piece::Variable { name, .. } => Some(name),
@@ -251,7 +251,7 @@ pub fn variables(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// As a shell would take it: `[A-Za-z_][A-Za-z0-9_]*`.
+/// Whether a shell accepts the name: `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn is_variable_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_variables_hold_secrets() {
+    fn the_name_of_a_variable_tells_whether_it_holds_a_secret() {
         for name in ["TOKEN", "BOT_TOKEN", "api_keys", "APIKEY", "OAUTH_SECRET", "DB_PASSWORD"] {
             assert!(secret::names_a_secret(name), "{name}");
         }
@@ -295,7 +295,7 @@ mod tests {
             Expansion { env: &env, keys: &keys, log: &log, secrets: RefCell::default() };
         expansion.apply(&mut node, path);
         let Node::Text { text, .. } = node else { panic!("text became something else") };
-        (text, log.finish(None, String::new()).faults.len())
+        (text, log.finish().faults.len())
     }
 
     #[test]
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_is_a_fault_each() {
+    fn each_variable_that_cannot_be_replaced_is_a_fault() {
         for (text, faults) in [
             ("${MISSING}", 1),
             ("${MISSING} ${GONE}", 2),

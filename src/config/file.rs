@@ -1,7 +1,7 @@
-//! The structs of a crew's file: options as written, nothing filled in, nothing checked.
+//! The structs of a crew's file: options as written, without defaults and checks.
 //!
-//! The name of a text's newtype completes "expected …" in a fault. The keys of a field named
-//! [`decode::FLATTENED`] stand beside those of the other fields.
+//! A field named `<flattened>` has its keys beside those of the other fields. The decoder knows the
+//! newtypes of texts by their names.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::decode;
 use crate::chat::{CacheMode, Effort};
 use crate::vendor::Api;
 
@@ -20,15 +19,17 @@ pub struct CrewFile {
     pub version: Option<u64>,
     pub name: Option<String>,
     pub description: Option<String>,
+    /// Resolved before the file is decoded.
+    pub include: Option<Value>,
     pub vars: Option<Entries<Value>>,
     pub limits: Option<LimitsConfig>,
     pub prices: Option<Entries<PriceConfig>>,
-    pub defaults: Option<SettingsConfig>,
+    pub defaults: Option<DefaultsConfig>,
     pub providers: Option<Entries<ProviderConfig>>,
     pub tools: Option<Entries<ToolConfig>>,
     pub mcp_servers: Option<Entries<McpServerConfig>>,
     pub agents: Option<Entries<AgentConfig>>,
-    /// Values of variables that stand where secrets do.
+    /// The values of variables at places for secrets.
     #[serde(skip)]
     pub secrets: Vec<SecretString>,
 }
@@ -64,6 +65,16 @@ pub struct PriceConfig {
 pub enum OnFailureConfig {
     Cancel,
     Continue,
+}
+
+/// What agents with a model have unless they say otherwise.
+#[derive(Debug, Default, Deserialize)]
+pub struct DefaultsConfig {
+    pub prompt: Option<String>,
+    pub instructions: Option<String>,
+    pub tools: Option<Vec<String>>,
+    #[serde(rename = "<flattened>")]
+    pub settings: SettingsConfig,
 }
 
 /// `defaults`, and the options of an agent that `defaults` can give as well.
@@ -114,7 +125,7 @@ pub struct ToolConfig {
     pub confirm: Option<bool>,
 }
 
-/// What a program may touch.
+/// The access of a program to files and network.
 #[derive(Debug, Default, Deserialize)]
 pub struct SandboxConfig {
     pub read: Option<Vec<String>>,
@@ -137,7 +148,7 @@ pub enum UnsupportedConfig {
     Warn,
 }
 
-/// A request in place of a program.
+/// The request of an HTTP tool.
 #[derive(Debug, Default, Deserialize)]
 pub struct HttpConfig {
     pub method: Option<String>,
@@ -170,6 +181,8 @@ pub struct AgentConfig {
     pub goal: Option<String>,
     pub backstory: Option<String>,
     pub instructions: Option<String>,
+    /// The whole system message.
+    pub system: Option<String>,
     pub prompt: Option<String>,
     pub tools: Option<Vec<String>>,
     pub needs: Option<Vec<String>>,
@@ -180,14 +193,12 @@ pub struct AgentConfig {
 }
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename = "a duration such as 30s")]
 pub struct DurationText(pub String);
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename = "a size such as 64KiB")]
 pub struct SizeText(pub String);
 
-/// One model, or a list of them in which each stands in for the one before.
+/// One model, or a list of them: each replaces the one before it when that fails.
 #[derive(Debug, Clone)]
 pub struct ModelTexts {
     pub texts: Vec<String>,
@@ -202,7 +213,7 @@ impl<'de> Deserialize<'de> for ModelTexts {
             type Value = ModelTexts;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(decode::MODELS)
+                f.write_str("a model or a list of models")
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ModelTexts, E> {
@@ -218,13 +229,20 @@ impl<'de> Deserialize<'de> for ModelTexts {
             }
         }
 
-        deserializer.deserialize_newtype_struct(decode::MODELS, OneOrMore)
+        deserializer.deserialize_newtype_struct("ModelTexts", OneOrMore)
     }
 }
 
 /// A mapping in the order of the file.
 #[derive(Debug)]
 pub struct Entries<T>(pub Vec<(String, T)>);
+
+impl<T> Entries<T> {
+    /// The entries of a mapping. A missing mapping has none.
+    pub fn of(entries: Option<&Self>) -> &[(String, T)] {
+        entries.map(|entries| entries.0.as_slice()).unwrap_or_default()
+    }
+}
 
 impl<T> Default for Entries<T> {
     fn default() -> Self {

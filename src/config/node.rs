@@ -1,12 +1,11 @@
-//! The YAML's values, before anybody asks what they mean.
+//! The values of the YAML, before they are decoded.
 
 use std::collections::HashSet;
 
 use super::faults::FaultLog;
 use super::place::Path;
 
-/// Unlike the parser's own value it keeps a key that is given twice, so that one fault does not
-/// hide the others.
+/// A value of the YAML. It keeps duplicate keys, so that one fault does not hide others.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
     Null,
@@ -16,7 +15,7 @@ pub enum Node {
     Float(f64),
     Text {
         text: String,
-        /// Some of it came from `${…}`: it may stand for a number, and it may be a secret.
+        /// Whether part of it came from `${…}`. Then it may be a number, or a secret.
         expanded: bool,
     },
     List(Vec<Node>),
@@ -24,9 +23,9 @@ pub enum Node {
 }
 
 impl Node {
-    /// For "expected …, found …". Text that came from the environment is not repeated.
+    /// The value in a message "expected …, found …", without text from the environment.
     pub fn describe(&self) -> String {
-        const LONGEST: usize = 40;
+        const MAX_SHOWN: usize = 40;
         match self {
             Self::Null => "nothing".to_owned(),
             Self::Bool(value) => value.to_string(),
@@ -34,7 +33,7 @@ impl Node {
             Self::UInt(value) => format!("the number {value}"),
             Self::Float(value) => format!("the number {value}"),
             Self::Text { expanded: true, .. } => "some other text from ${…}".to_owned(),
-            Self::Text { text, .. } if text.chars().count() <= LONGEST => format!("{text:?}"),
+            Self::Text { text, .. } if text.chars().count() <= MAX_SHOWN => format!("{text:?}"),
             Self::Text { .. } => "a text".to_owned(),
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) => "a mapping".to_owned(),
@@ -50,7 +49,23 @@ impl Node {
         }
     }
 
-    /// Applies `<<: *other`: keys of the other mapping that this one does not give itself.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        match self {
+            Self::Map(entries) => {
+                entries.iter_mut().find(|(name, _)| name == key).map(|(_, node)| node)
+            }
+            _ => None,
+        }
+    }
+
+    /// Removes an entry of a mapping.
+    pub fn take(&mut self, key: &str) -> Option<Node> {
+        let Self::Map(entries) = self else { return None };
+        let at = entries.iter().position(|(name, _)| name == key)?;
+        Some(entries.remove(at).1)
+    }
+
+    /// Applies `<<: *other`: adds the keys of the other mapping that this one does not have.
     pub fn merge(&mut self, path: &Path<'_>, log: &FaultLog) {
         match self {
             Self::List(items) => {

@@ -1,11 +1,11 @@
-//! Where things stand in the file: a key's path, and from it line and column.
+//! Places in the file: the path of a key, and from it line and column.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-/// The way to one value, such as `agents.disk.tools[0]`. Borrowed link by link: a path costs
-/// nothing until it is shown.
+/// The path of a value, such as `agents.disk.tools[0]`. Each link borrows the one before, so a path
+/// costs nothing until it is shown.
 #[derive(Debug, Clone, Copy)]
 pub enum Path<'a> {
     Root,
@@ -22,7 +22,7 @@ impl Path<'_> {
         Path::Index(self, index)
     }
 
-    /// From the root on. As deep as the file, which the guard has bounded.
+    /// The segments from the root on. The depth of the file bounds their number.
     pub fn segments(&self) -> Vec<Segment<'_>> {
         let mut segments = Vec::new();
         let mut rest = self;
@@ -57,15 +57,15 @@ pub enum Segment<'a> {
 }
 
 impl Segment<'_> {
-    /// A key that could be taken for something else is quoted, and a long one cut: a path is for
-    /// people, and one key can be as long as the file.
+    /// Writes the segment. An ambiguous key is quoted and a long one cut: it can be as long as the
+    /// file.
     pub fn write(&self, first: bool, out: &mut dyn fmt::Write) -> fmt::Result {
-        const LONGEST: usize = 64;
+        const MAX_SHOWN: usize = 64;
         match self {
             Self::Index(index) => write!(out, "[{index}]"),
             Self::Key(key) => {
                 let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-                let cut: String = key.chars().take(LONGEST).collect();
+                let cut: String = key.chars().take(MAX_SHOWN).collect();
                 let more = if cut.len() < key.len() { "…" } else { "" };
                 if !cut.is_empty() && cut.chars().all(plain) {
                     write!(out, "{}{cut}{more}", if first { "" } else { "." })
@@ -77,24 +77,36 @@ impl Segment<'_> {
     }
 }
 
-/// Both from 1; the column in characters.
+/// One of the files of a crew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId(pub usize);
+
+impl FileId {
+    /// The file that includes the others.
+    pub const MAIN: Self = Self(0);
+}
+
+/// A position in a file. Both numbers count from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    pub file: FileId,
     pub line: usize,
     pub column: usize,
 }
 
-/// One value of the file and what is inside it.
+/// The places of a value and of the values inside it.
 #[derive(Debug)]
 pub struct Mark {
     /// `None` for an item of a list and for the file as a whole.
     pub key: Option<Place>,
     pub value: Place,
-    /// A value that has no place worth pointing at: nothing, or a block that starts a line below
-    /// its key.
+    /// Whether faults of the value are shown at its key: it is missing, or a block that starts a
+    /// line below.
     pub prefer_key: bool,
-    /// The bytes of a single value.
+    /// The bytes of a scalar.
     pub bytes: Option<Range<usize>>,
+    /// The line of a text's first line, if its lines are lines of the file.
+    pub first_line: Option<usize>,
     pub inside: Inside,
 }
 
@@ -106,8 +118,20 @@ pub enum Inside {
 }
 
 impl Mark {
-    /// The mark at the path, or else the nearest one above it, and whether it is the very one:
-    /// what came through an alias or a merge has no place of its own.
+    /// A value at this place that is no scalar of the file.
+    pub fn new(place: Place) -> Self {
+        Self {
+            key: None,
+            value: place,
+            prefer_key: false,
+            bytes: None,
+            first_line: None,
+            inside: Inside::Nothing,
+        }
+    }
+
+    /// The mark at the path or the nearest one above it, and whether it is the exact one. A value
+    /// from an alias or a merge has no mark of its own.
     pub fn find(&self, path: &Path<'_>) -> (&Mark, bool) {
         let mut mark = self;
         for segment in path.segments() {
@@ -124,6 +148,33 @@ impl Mark {
         (mark, true)
     }
 
+    /// The mark at the path. Missing ones are added, with the place of the nearest one above.
+    pub fn at(&mut self, path: &Path<'_>) -> &mut Mark {
+        let (parent, key) = match path {
+            Path::Root => return self,
+            Path::Index(parent, _) => return self.at(parent),
+            Path::Key(parent, key) => (self.at(parent), *key),
+        };
+        let place = parent.key_place();
+        parent.entries().entry(key.to_owned()).or_insert_with(|| Mark::new(place))
+    }
+
+    /// Takes the mark of a key out of a mapping. A missing one has the mapping's place.
+    pub fn remove(&mut self, key: &str) -> Mark {
+        let place = self.key_place();
+        self.entries().remove(key).unwrap_or_else(|| Mark::new(place))
+    }
+
+    /// The marks inside, which become those of a mapping.
+    fn entries(&mut self) -> &mut HashMap<String, Mark> {
+        loop {
+            match self.inside {
+                Inside::Map(ref mut entries) => return entries,
+                _ => self.inside = Inside::Map(HashMap::new()),
+            }
+        }
+    }
+
     pub fn key_place(&self) -> Place {
         self.key.unwrap_or(self.value)
     }
@@ -138,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_reads_as_one_would_write_it() {
+    fn a_path_is_shown_as_in_a_programming_language() {
         let agents = Path::Root.key("agents");
         let agent = agents.key("my-disk");
         let tools = agent.key("tools");

@@ -1,4 +1,4 @@
-//! What a single value of the file is: a text, unless it is written like something else.
+//! The type of a scalar: a text, unless it is written like a number, a boolean or null.
 
 use serde_yaml::Number;
 
@@ -18,7 +18,7 @@ pub fn text(text: &str) -> Node {
     Node::Text { text: text.to_owned(), expanded: false }
 }
 
-/// A value with a tag of YAML's own, such as `int`; `None` if it cannot be that.
+/// A value with a tag of YAML itself, such as `int`. `None` if the value does not fit the tag.
 pub fn tagged(tag: &str, text: &str) -> Option<Node> {
     match (tag, plain(text)) {
         ("bool", node @ Node::Bool(_)) => Some(node),
@@ -33,7 +33,7 @@ pub fn tagged(tag: &str, text: &str) -> Option<Node> {
 }
 
 fn number(text: &str) -> Option<Node> {
-    // Nearly all values are texts, which need not be tried as every form of a number.
+    // Most values are texts. This saves trying every form of a number.
     if !text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first)) {
         return None;
     }

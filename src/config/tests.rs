@@ -1,4 +1,4 @@
-//! A file's values are what the usual parser makes of it, which reads without bounds.
+//! The values of a file equal those of the usual parser, which has no bounds.
 
 use std::fmt;
 
@@ -6,24 +6,27 @@ use proptest::prelude::*;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::faults::FaultLog;
-use super::guard;
 use super::node::Node;
+use super::yaml;
 
 fn ours(source: &str) -> Option<Node> {
-    guard::read(source, &mut FaultLog::default()).ok()
+    let mut log = FaultLog::default();
+    let file = log.sources.add("agents.yaml".into(), source.to_owned());
+    // A fault such as an unknown tag does not end the reading.
+    yaml::read(file, &log).ok().filter(|_| log.is_empty()).map(|(_, node)| node)
 }
 
-/// Where only one of the two takes the file for YAML there is nothing to compare.
+/// Compares the values if both parsers accept the file.
 fn compare(source: &str) -> Result<(), TestCaseError> {
     if let (Some(ours), Ok(theirs)) = (ours(source), serde_yaml::from_str::<Node>(source)) {
-        // As texts: NaN is not equal to itself.
+        // As texts, since NaN is not equal to itself.
         prop_assert_eq!(format!("{ours:?}"), format!("{theirs:?}"), "{}", source);
     }
     Ok(())
 }
 
 #[test]
-fn values_are_what_they_look_like() -> Result<(), TestCaseError> {
+fn values_equal_those_of_the_usual_parser() -> Result<(), TestCaseError> {
     for source in [
         include_str!("../../agents.example.yaml"),
         "a: &x {b: [1, ~], c: &y 0x1F}\nd: *x\ne: *y\n? f\n: *x\n",
@@ -31,7 +34,8 @@ fn values_are_what_they_look_like() -> Result<(), TestCaseError> {
         "&k key: 1\nother: *k\n",
         "a: |\n  b\n\n  c\n\nd: >-\n  e\n  f\n\n  g\nh: |+\n  i\n\n",
         "a: 'it''s'\nb: \"x\\n\\u263a\\\n  y\"\nc: d\n  e\n\n  f\n",
-        "a: !!str 5\nb: !!int '5'\nc: !!float 5\nd: !!bool 'true'\ne: !!null '~'\nf: !!seq [!!map {}]\n",
+        "a: !!str 5\nb: !!int '5'\nc: !!float 5\nd: !!bool 'true'\n",
+        "e: !!null '~'\nf: !!seq [!!map {}]\n",
         "a: ''\nb: \nc: '~'\nd: \"5\"\n",
         "18446744073709551616: -9223372036854775809\n~: .nan\n",
     ] {
@@ -42,7 +46,7 @@ fn values_are_what_they_look_like() -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn a_tag_that_does_not_fit_is_a_fault() {
+fn a_tag_that_does_not_fit_its_value_is_a_fault() {
     for source in ["a: !!int x", "a: !!bool 1", "a: !!null 0", "a: !!float x", "a: !own x"] {
         assert!(ours(source).is_none(), "{source}");
     }
@@ -50,7 +54,7 @@ fn a_tag_that_does_not_fit_is_a_fault() {
 
 proptest! {
     #[test]
-    fn a_scalar_is_read_alike(
+    fn a_scalar_equals_that_of_the_usual_parser(
         text in prop_oneof![
             "[-+]?(0[xob])?[0-9a-f]{0,15}",
             "[-+]?[0-9]{0,25}",

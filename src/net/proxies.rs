@@ -94,10 +94,13 @@ impl Proxies {
 }
 
 pub fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    match address {
-        Ok(address) => address.is_loopback(),
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Whether a host of a URL is this machine. IPv6 addresses are in brackets.
+pub fn is_loopback_host(host: &str) -> bool {
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
 }

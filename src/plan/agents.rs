@@ -1,13 +1,15 @@
-//! Agents: what they are told and within which limits they work.
+//! Checks agents: their models, messages and settings.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::agent_plan::{AgentPlan, ModelPlan};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
+use super::mcp::McpGrant;
 use super::scope::{Scope, Structured};
 use super::settings::AgentSettings;
-use super::{AgentPlan, McpGrant, ModelPlan, ToolPlan};
+use super::tool_plan::ToolPlan;
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, ModelTexts, SettingsConfig};
 use crate::config::place::Path;
@@ -15,25 +17,30 @@ use crate::structured::Schema;
 use crate::template::{INPUT, Template, Vars};
 use crate::text::quoted;
 
-/// What an agent may say itself, with `defaults` and the built-in defaults filled in.
+/// The path of the options that all agents have in common.
+pub const DEFAULTS: Path<'static> = Path::Key(&Path::Root, "defaults");
+
+/// The options that an agent can override, with `defaults` and the built-in defaults filled in.
 #[derive(Debug, Clone, Default)]
 pub struct Defaults {
     model: Model,
     settings: AgentSettings,
+    prompt: Option<String>,
+    instructions: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
 enum Model {
     #[default]
-    NotSaid,
-    /// Of no use, and noted as such.
+    Missing,
+    /// Its fault has been logged.
     Faulty,
-    /// At least one; each stands in for the one before.
-    Said(Vec<ModelName>),
+    /// At least one. Each replaces the one before it when that fails.
+    Given(Vec<ModelName>),
 }
 
 impl Defaults {
-    /// These, with what is given in their place.
+    /// These defaults, except where the file gives other values.
     pub fn with(
         &self,
         given: &SettingsConfig,
@@ -45,13 +52,17 @@ impl Defaults {
             None => self.model.clone(),
             Some(texts) => models(texts, &path.key("model"), endpoints, log),
         };
-        Self { model, settings: self.settings.with(given, path, log) }
+        Self { model, settings: self.settings.with(given, path, log), ..self.clone() }
+    }
+
+    pub fn with_texts(self, prompt: Option<String>, instructions: Option<String>) -> Self {
+        Self { prompt, instructions, ..self }
     }
 }
 
 fn models(texts: &ModelTexts, path: &Path<'_>, endpoints: &Endpoints, log: &FaultLog) -> Model {
     if texts.texts.is_empty() {
-        log.value(path, "the list names no model", None);
+        log.value(path, "the list is empty", None);
         return Model::Faulty;
     }
     let model = |(at, text): (usize, &String)| {
@@ -63,34 +74,34 @@ fn models(texts: &ModelTexts, path: &Path<'_>, endpoints: &Endpoints, log: &Faul
         endpoints.model(text, &Origin::File(path), log)
     };
     let found: Vec<_> = texts.texts.iter().enumerate().map(model).collect();
-    found.into_iter().collect::<Option<_>>().map_or(Model::Faulty, Model::Said)
+    found.into_iter().collect::<Option<_>>().map_or(Model::Faulty, Model::Given)
 }
 
-/// What all agents are checked against.
-pub struct Surroundings<'a> {
+/// The context in which agents are checked.
+pub struct AgentChecker<'a> {
     pub vars: &'a Vars,
     pub defaults: &'a Defaults,
     pub endpoints: &'a Endpoints,
-    /// Of all agents of the file.
+    /// The names of all agents of the file.
     pub names: &'a HashSet<&'a str>,
     pub structured: &'a Structured<'a>,
     pub log: &'a FaultLog,
 }
 
-/// An agent that has been checked, but is not yet tied to those around it.
+/// A checked agent, without its models, tools and needs.
 #[derive(Debug)]
-pub struct Draft {
-    pub name: String,
-    /// It is the agent that names its model, not `defaults`.
-    pub own_model: bool,
+pub struct AgentDraft {
+    name: String,
+    /// Whether the agent itself chooses its model.
+    pub has_own_model: bool,
     defaults: Defaults,
     system: Vec<Template>,
     prompt: Template,
     output_schema: Option<Arc<Schema>>,
 }
 
-impl Surroundings<'_> {
-    pub fn draft(&self, name: &str, config: &AgentConfig, path: &Path<'_>) -> Draft {
+impl AgentChecker<'_> {
+    pub fn draft(&self, name: &str, config: &AgentConfig, path: &Path<'_>) -> AgentDraft {
         check::name(name, "an agent", path, self.log);
         let needed: Vec<&str> = config.needs.iter().flatten().map(String::as_str).collect();
         let scope = Scope::Agent {
@@ -100,14 +111,15 @@ impl Surroundings<'_> {
             structured: self.structured,
         };
         let defaults = self.defaults.with(&config.settings, path, self.endpoints, self.log);
-        let prompt = match &config.prompt {
-            Some(prompt) => scope.template(prompt, &path.key("prompt"), self.log),
-            // Known to be sound.
-            None => Template::parse(INPUT).unwrap_or_default(),
+        let prompt = match (&config.prompt, &self.defaults.prompt) {
+            (Some(prompt), _) => scope.template(prompt, &path.key("prompt"), self.log),
+            (None, Some(prompt)) => scope.template(prompt, &DEFAULTS.key("prompt"), self.log),
+            // Parses always.
+            (None, None) => Template::parse(INPUT).unwrap_or_default(),
         };
-        Draft {
+        AgentDraft {
             name: name.to_owned(),
-            own_model: config.settings.model.is_some(),
+            has_own_model: config.settings.model.is_some(),
             defaults,
             system: self.system(config, &scope, path),
             prompt,
@@ -115,7 +127,7 @@ impl Surroundings<'_> {
         }
     }
 
-    /// The parts of the system message, each under its heading.
+    /// The system message as written, or the parts that it is made of, each with its heading.
     fn system(&self, config: &AgentConfig, scope: &Scope<'_>, path: &Path<'_>) -> Vec<Template> {
         let parts = [
             ("role", "Role: ", &config.role),
@@ -123,12 +135,25 @@ impl Surroundings<'_> {
             ("backstory", "Backstory: ", &config.backstory),
             ("instructions", "Instructions:\n", &config.instructions),
         ];
+        if let Some(system) = &config.system {
+            for (key, ..) in parts.iter().filter(|(.., text)| text.is_some()) {
+                let message = format!("{key} is not allowed beside system");
+                let hint = "system is the whole message: remove one of the two".to_owned();
+                self.log.key(&path.key(key), message, Some(hint));
+            }
+            let template = scope.template(system, &path.key("system"), self.log);
+            return if system.trim().is_empty() { Vec::new() } else { vec![template] };
+        }
         let mut system = Vec::new();
         for (key, heading, text) in parts {
-            let Some(text) = text else { continue };
-            scope.template(text, &path.key(key), self.log);
+            let (text, path) = match (text, &self.defaults.instructions) {
+                (Some(text), _) => (text, path.key(key)),
+                (None, Some(text)) if key == "instructions" => (text, DEFAULTS.key(key)),
+                _ => continue,
+            };
+            scope.template(text, &path, self.log);
             if !text.trim().is_empty() {
-                // What does not parse has been noted above.
+                // A template that does not parse has been logged above.
                 let part = format!("{heading}{}", text.trim_end());
                 system.push(Template::parse(part).unwrap_or_default());
             }
@@ -137,16 +162,16 @@ impl Surroundings<'_> {
     }
 }
 
-impl Draft {
-    /// Its models, at least one; that there is none is noted.
+impl AgentDraft {
+    /// The models, at least one. Logs if the agent has none.
     pub fn models(&self, log: &FaultLog) -> Vec<ModelName> {
         match &self.defaults.model {
-            Model::Said(models) => models.clone(),
+            Model::Given(models) => models.clone(),
             Model::Faulty => vec![ModelName::Offline],
-            Model::NotSaid => {
+            Model::Missing => {
                 let agents = Path::Root.key("agents");
-                let hint = "give it one, or all of them: defaults: {model: openai/gpt-4o-mini}; \
-                            --offline needs none";
+                let hint = "set model: here or under defaults:, such as openai/gpt-4o-mini; \
+                            --offline needs no model";
                 let message = format!("agent {:?} has no model", self.name);
                 log.key(&agents.key(&self.name), message, Some(hint.to_owned()));
                 vec![ModelName::Offline]

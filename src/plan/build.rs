@@ -1,25 +1,31 @@
 //! Puts the plan together from the checked parts of a file.
 //!
-//! Every part is looked at, whatever was wrong with the one before, with something harmless in
-//! place of what cannot be used: a plan with faults is never handed out.
+//! Every part is checked, whatever the faults of the others. A harmless value replaces what cannot
+//! be used: a plan with faults is never returned.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::agents::{self, Defaults, Draft};
+use super::agent_plan::{AgentPlan, ModelPlan};
+use super::agents::{AgentChecker, AgentDraft, DEFAULTS, Defaults};
+use super::budget::BudgetPlan;
 use super::check::{self, Origin};
+use super::crew_plan::{CrewPlan, Limits, OnFailure};
 use super::endpoint::{Endpoints, ModelName};
-use super::known::Known;
+use super::mcp::McpChecker;
+use super::models::{ModelOrigin, UsedProviders};
+use super::needs::NeedsChecker;
 use super::output_schema::OutputSchemas;
-use super::tools::Surroundings;
-use super::{
-    AgentPlan, BudgetPlan, CrewPlan, Limits, ModelPlan, OnFailure, Overrides, Prices, ProviderPlan,
-    ToolPlan, graph, mcp,
-};
+use super::overrides::Overrides;
+use super::prices::Prices;
+use super::provider::ProviderPlan;
+use super::tool_index::ToolIndex;
+use super::tool_plan::ToolPlan;
+use super::tools::ToolChecker;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
 use crate::config::file::{
@@ -32,10 +38,10 @@ use crate::text::quoted;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_GRACE: Duration = Duration::from_secs(2);
 
-/// What a file, the command line and the environment together say.
+/// A decoded file with the options and the environment that complete it.
 pub struct Builder<'a> {
     pub crew: &'a CrewFile,
-    /// Variables that hold API keys.
+    /// The variables that hold API keys.
     pub keys: &'a HashSet<String>,
     pub overrides: &'a Overrides,
     pub env: Env<'a>,
@@ -51,37 +57,32 @@ impl Builder<'_> {
         }
         let vars = Arc::new(Vars::new(Value::Object(self.vars())));
         let endpoints = Endpoints::check(crew.providers.as_ref(), log);
-        let base_dir = base_dir(file);
-        let tools = self.tools(&vars, &base_dir);
+        let tools = self.tools(&vars);
         let names = tools.keys().copied().collect();
-        let around = mcp::Surroundings {
-            base_dir: &base_dir,
-            tools: &names,
-            offline: self.overrides.offline,
-            log,
-        };
-        let mcp_servers = around.servers(crew.mcp_servers.as_ref());
-        let known = Known { tools, servers: &mcp_servers, log };
-        let defaults = self.defaults(&endpoints);
-        let folder = file.parent().unwrap_or(FilePath::new(""));
-        let schemas = OutputSchemas::new(folder);
-        let (drafts, needs) = self.agents(&vars, &defaults, &endpoints, &known, &schemas);
-        let selected = self.selected(&needs);
-        let (agents, providers) = self.assemble(drafts, &needs, &selected, &known, &endpoints);
+        let offline = self.overrides.offline;
+        let mcp_servers =
+            McpChecker { tools: &names, offline, log }.servers(crew.mcp_servers.as_ref());
+        let tools = ToolIndex { tools, servers: &mcp_servers, log };
+        let schemas = OutputSchemas::default();
+        let needs_checker = NeedsChecker { agents: self.agents(), log };
+        let needs = needs_checker.needs();
+        let drafts = self.drafts(&vars, &endpoints, &tools, &schemas);
+        let selected = needs_checker.selected(&self.overrides.agents, &needs);
+        let (agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
         let budget = match &crew.limits {
-            Some(given) => {
-                let path = Path::Root.key("limits");
-                BudgetPlan::default().with(&given.budget, &path, log)
+            Some(limits) => {
+                BudgetPlan::default().with(&limits.budget, &Path::Root.key("limits"), log)
             }
             None => BudgetPlan::default(),
         };
         let prices = Prices::check(crew.prices.as_ref(), log);
-        prices.cover(&agents, budget, log);
+        prices.check_cover(&agents, budget, log);
         let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         CrewPlan {
             name: crew.name.clone().or_else(stem).unwrap_or_default(),
             description: crew.description.clone(),
             file: file.to_owned(),
+            included: log.sources.files().skip(1).map(FilePath::to_owned).collect(),
             vars,
             limits: self.limits(),
             budget,
@@ -94,7 +95,7 @@ impl Builder<'_> {
     }
 
     fn vars(&self) -> Map<String, Value> {
-        let file = self.crew.vars.as_ref().map(|vars| vars.0.as_slice()).unwrap_or_default();
+        let file = Entries::of(self.crew.vars.as_ref());
         let mut vars: Map<String, Value> = file.iter().cloned().collect();
         for (name, value) in &self.overrides.vars {
             match vars.get_mut(name) {
@@ -104,7 +105,7 @@ impl Builder<'_> {
                     let hint = self
                         .log
                         .nearest(name, names)
-                        .unwrap_or_else(|| "the file's vars: says which there are".to_owned());
+                        .unwrap_or_else(|| "define it in the file, under vars:".to_owned());
                     let message = format!("--var: there is no variable {}", quoted(name));
                     self.log.unplaced(message, Some(hint));
                 }
@@ -137,176 +138,116 @@ impl Builder<'_> {
         }
     }
 
-    fn defaults(&self, endpoints: &Endpoints) -> Defaults {
-        let path = Path::Root.key("defaults");
-        match &self.crew.defaults {
-            Some(defaults) => Defaults::default().with(defaults, &path, endpoints, self.log),
-            None => Defaults::default(),
-        }
-    }
-
-    /// By name; `None` for one that no plan can be made of.
-    fn tools(&self, vars: &Vars, base_dir: &Arc<PathBuf>) -> HashMap<&str, Option<Arc<ToolPlan>>> {
+    /// The tools by name. `None` for a tool with faults.
+    fn tools(&self, vars: &Vars) -> HashMap<&str, Option<Arc<ToolPlan>>> {
         let offline = self.overrides.offline;
-        let around = Surroundings { vars, base_dir, secrets: self.keys, offline, log: self.log };
+        let checker = ToolChecker { vars, keys: self.keys, offline, log: self.log };
         let root = Path::Root.key("tools");
         let tool = |(name, config): &'_ (String, ToolConfig)| {
-            around.tool(name, config, &root.key(name)).map(Arc::new)
+            checker.tool(name, config, &root.key(name)).map(Arc::new)
         };
-        entries(self.crew.tools.as_ref())
+        Entries::of(self.crew.tools.as_ref())
             .iter()
             .map(|entry| (entry.0.as_str(), tool(entry)))
             .collect()
     }
 
-    /// All agents of the file, and whom each needs.
-    fn agents(
+    /// All agents of the file.
+    fn drafts(
         &self,
         vars: &Vars,
-        defaults: &Defaults,
         endpoints: &Endpoints,
-        known: &Known<'_>,
-        schemas: &OutputSchemas<'_>,
-    ) -> (Vec<Draft>, Vec<Vec<usize>>) {
+        tools: &ToolIndex<'_>,
+        schemas: &OutputSchemas,
+    ) -> Vec<AgentDraft> {
         let (log, root) = (self.log, Path::Root.key("agents"));
-        let agents = self.agent_entries();
+        let agents = self.agents();
         if agents.is_empty() && !log.is_broken(&Path::Root) {
             let hint = "write at least one: agents: {helper: {model: offline}}".to_owned();
             log.key(&root, "the file has no agents", Some(hint));
         }
-        let index: HashMap<&str, usize> =
-            agents.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
-        let names: HashSet<&str> = index.keys().copied().collect();
+        let names: HashSet<&str> = agents.iter().map(|(name, _)| name.as_str()).collect();
         let structured = agents.iter().filter_map(|(name, config)| {
             let path = root.key(name);
             let schema = config.output_schema.as_ref()?;
             Some((name.as_str(), schemas.check(schema, &path.key("output_schema"), log)))
         });
         let structured = &structured.collect();
-        let around =
-            agents::Surroundings { vars, defaults, endpoints, names: &names, structured, log };
-        let needs: Vec<Vec<usize>> = agents
-            .iter()
-            .map(|(name, config)| self.needs(name, config, &root.key(name), &index))
-            .collect();
-        self.cycles(&needs);
-        let drafts = agents
-            .iter()
-            .map(|(name, config)| {
-                let path = root.key(name);
-                known.check(config, &path);
-                around.draft(name, config, &path)
-            })
-            .collect();
-        (drafts, needs)
+        let defaults = &self.defaults(endpoints);
+        let checker = AgentChecker { vars, defaults, endpoints, names: &names, structured, log };
+        let draft = |(name, config): &(String, AgentConfig)| {
+            let path = root.key(name);
+            let (listed, list) = self.tools_of(config, &path);
+            tools.check(listed, &list.key("tools"));
+            checker.draft(name, config, &path)
+        };
+        agents.iter().map(draft).collect()
     }
 
-    fn needs(
-        &self,
-        name: &str,
-        config: &AgentConfig,
-        path: &Path<'_>,
-        index: &HashMap<&str, usize>,
-    ) -> Vec<usize> {
-        let path = path.key("needs");
-        let mut needs = Vec::new();
-        let mut seen = HashSet::new();
-        for (at, need) in config.needs.iter().flatten().enumerate() {
-            let path = path.index(at);
-            if need == name {
-                let message = format!("agent {name:?} needs itself");
-                self.log.value(&path, message, Some("remove it".to_owned()));
-            } else if let Some(&found) = index.get(need.as_str()) {
-                if seen.insert(found) {
-                    needs.push(found);
-                } else {
-                    self.log.value(&path, format!("{need} is listed twice"), None);
-                }
-            } else {
-                let names = self.agent_entries().iter().map(|(name, _)| name.as_str());
-                let message = format!("there is no agent {}", quoted(need));
-                self.log.value(&path, message, self.log.nearest(need, names));
-            }
-        }
-        needs
+    fn defaults(&self, endpoints: &Endpoints) -> Defaults {
+        let Some(given) = &self.crew.defaults else { return Defaults::default() };
+        Defaults::default()
+            .with(&given.settings, &DEFAULTS, endpoints, self.log)
+            .with_texts(given.prompt.clone(), given.instructions.clone())
     }
 
-    fn cycles(&self, needs: &[Vec<usize>]) {
-        let agents = self.agent_entries();
-        let name =
-            |agent: usize| agents.get(agent).map(|(name, _)| name.as_str()).unwrap_or_default();
-        for cycle in graph::cycles(needs) {
-            let (Some(&first), next) = (cycle.first(), cycle.get(1)) else { continue };
-            let names = graph::describe(&cycle, |agent| name(agent).to_owned());
-            let message = format!("these agents wait for each other: {names}");
-            let hint = Some("take one of them out of the other's needs".to_owned());
-            let listed = agents.get(first).and_then(|(_, config)| config.needs.as_ref());
-            let next = next.map(|&next| name(next));
-            let at = listed
-                .and_then(|listed| listed.iter().position(|need| Some(need.as_str()) == next));
-            let (root, list) = (Path::Root.key("agents"), name(first));
-            let list = root.key(list);
-            let list = list.key("needs");
-            self.log.value(&list.index(at.unwrap_or(0)), message, hint);
-        }
-    }
-
-    /// The agents that run, in the order of the file.
-    fn selected(&self, needs: &[Vec<usize>]) -> Vec<usize> {
-        let agents = self.agent_entries();
-        if self.overrides.agents.is_empty() {
-            return (0..agents.len()).collect();
-        }
-        let mut wanted = Vec::new();
-        for name in &self.overrides.agents {
-            match agents.iter().position(|(agent, _)| agent == name) {
-                Some(found) => wanted.push(found),
-                None => {
-                    let names = agents.iter().map(|(name, _)| name.as_str());
-                    let message = format!("--agents: there is no agent {}", quoted(name));
-                    self.log.unplaced(message, self.log.nearest(name, names));
-                }
-            }
-        }
-        graph::closure(needs, &wanted)
-    }
-
+    /// The plans of the selected agents and of the providers they use.
     fn assemble(
         &self,
-        drafts: Vec<Draft>,
+        drafts: Vec<AgentDraft>,
         needs: &[Vec<usize>],
         selected: &[usize],
-        known: &Known<'_>,
+        tools: &ToolIndex<'_>,
         endpoints: &Endpoints,
     ) -> (Vec<AgentPlan>, Vec<ProviderPlan>) {
-        let moved: HashMap<usize, usize> =
+        let new_indices: HashMap<usize, usize> =
             selected.iter().enumerate().map(|(new, &old)| (old, new)).collect();
-        let mut used = Used { endpoints, env: self.env, log: self.log, found: Vec::new() };
+        let mut providers = UsedProviders::new(endpoints, self.env, self.log);
         let mut agents = Vec::new();
-        let given = self.given_model(endpoints);
-        for (at, draft) in drafts.into_iter().enumerate() {
-            if !moved.contains_key(&at) {
+        let override_model = self.override_model(endpoints);
+        let described = drafts.into_iter().zip(self.agents()).zip(needs);
+        for (at, ((draft, (name, config)), needs)) in described.enumerate() {
+            if !new_indices.contains_key(&at) {
                 continue;
             }
-            let Some((_, config)) = self.agent_entries().get(at) else { continue };
-            let models = match &given {
-                Some(given) => vec![given.clone()],
+            let origin = if self.overrides.model.is_some() {
+                ModelOrigin::Option
+            } else if draft.has_own_model {
+                ModelOrigin::Agent(name)
+            } else {
+                ModelOrigin::Defaults
+            };
+            let models = match &override_model {
+                Some(model) => vec![model.clone()],
                 None => draft.models(self.log),
             };
-            let said = self.origin(&draft);
-            let mut models = models.into_iter().map(|model| used.model(model, &said));
+            let mut models = models.into_iter().map(|model| providers.model(model, &origin));
             let model = models.next().unwrap_or(ModelPlan::Offline);
             let fallbacks = models.collect();
-            let (tools, grants) = known.of(config);
-            let needs = needs.get(at).into_iter().flatten();
-            let needs = needs.filter_map(|need| moved.get(need).copied()).collect();
+            let (listed, _) = self.tools_of(config, &Path::Root);
+            let (tools, grants) = tools.of(listed);
+            let needs = needs.iter().filter_map(|need| new_indices.get(need).copied()).collect();
             agents.push(draft.into_plan(needs, model, fallbacks, tools, grants));
         }
-        (agents, used.found.into_iter().filter_map(|(_, provider)| provider).collect())
+        (agents, providers.into_plans())
     }
 
-    /// The model of the command line, which goes for every agent.
-    fn given_model(&self, endpoints: &Endpoints) -> Option<ModelName> {
+    /// The agent's `tools`, or else those of `defaults`, and the path that they are below.
+    fn tools_of<'a, 'p>(
+        &'a self,
+        config: &'a AgentConfig,
+        path: &Path<'p>,
+    ) -> (&'a [String], Path<'p>) {
+        let defaults = self.crew.defaults.as_ref();
+        match (&config.tools, defaults.and_then(|defaults| defaults.tools.as_ref())) {
+            (Some(own), _) => (own, *path),
+            (None, Some(tools)) => (tools, DEFAULTS),
+            (None, None) => (&[], *path),
+        }
+    }
+
+    /// The model that the command line chooses for every agent.
+    fn override_model(&self, endpoints: &Endpoints) -> Option<ModelName> {
         if self.overrides.offline {
             return Some(ModelName::Offline);
         }
@@ -315,71 +256,7 @@ impl Builder<'_> {
         Some(model.unwrap_or(ModelName::Offline))
     }
 
-    /// Where an agent's model was said.
-    fn origin(&self, draft: &Draft) -> Said {
-        if self.overrides.model.is_some() {
-            Said::Option
-        } else if draft.own_model {
-            Said::Agent(draft.name.clone())
-        } else {
-            Said::Defaults
-        }
-    }
-
-    fn agent_entries(&self) -> &[(String, AgentConfig)] {
-        entries(self.crew.agents.as_ref())
-    }
-}
-
-fn entries<T>(entries: Option<&Entries<T>>) -> &[(String, T)] {
-    entries.map(|entries| entries.0.as_slice()).unwrap_or_default()
-}
-
-/// The folder of the file, where its relative paths start.
-fn base_dir(file: &FilePath) -> Arc<PathBuf> {
-    let folder = file.parent().unwrap_or(FilePath::new(""));
-    // Absolute: a tool may have a working directory of its own. It fails only without one of crew's.
-    Arc::new(std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.to_owned()))
-}
-
-enum Said {
-    Option,
-    Defaults,
-    Agent(String),
-}
-
-/// The providers that the selected agents use, each looked at once.
-struct Used<'a> {
-    endpoints: &'a Endpoints,
-    env: Env<'a>,
-    log: &'a FaultLog,
-    found: Vec<(String, Option<ProviderPlan>)>,
-}
-
-impl Used<'_> {
-    fn model(&mut self, model: ModelName, said: &Said) -> ModelPlan {
-        let ModelName::Remote { provider: name, model } = model else { return ModelPlan::Offline };
-        let provider = match self.found.iter().position(|(found, _)| *found == name) {
-            Some(provider) => provider,
-            None => {
-                let (agents, defaults) = (Path::Root.key("agents"), Path::Root.key("defaults"));
-                let agent;
-                let path = match said {
-                    Said::Agent(name) => {
-                        agent = agents.key(name);
-                        agent.key("model")
-                    }
-                    _ => defaults.key("model"),
-                };
-                let origin = match said {
-                    Said::Option => Origin::Option("--model"),
-                    _ => Origin::File(&path),
-                };
-                let plan = self.endpoints.resolve(&name, &origin, self.env, self.log);
-                self.found.push((name.clone(), plan));
-                self.found.len() - 1
-            }
-        };
-        ModelPlan::Remote { provider, label: format!("{name}/{model}"), model }
+    fn agents(&self) -> &[(String, AgentConfig)] {
+        Entries::of(self.crew.agents.as_ref())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,24 @@ impl Origin<'_> {
     }
 }
 
+/// A hint that lists the first names; `None` if there are none.
+pub fn known<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    const MAX_NAMES: usize = 10;
+    let mut names: Vec<&str> = names.take(MAX_NAMES + 1).collect();
+    if names.len() > MAX_NAMES {
+        names[MAX_NAMES] = "…";
+    }
+    (!names.is_empty()).then(|| format!("known: {}", names.join(", ")))
+}
+
+/// The directory of the file that defines a value, where relative paths of the value start.
+pub fn base_dir(path: &Path<'_>, log: &FaultLog) -> Arc<PathBuf> {
+    let folder = log.sources.folder(path);
+    // Absolute, since a tool may have its own working directory. This fails only without a current
+    // directory.
+    Arc::new(std::path::absolute(folder.join(".")).unwrap_or_else(|_| folder.to_owned()))
+}
+
 /// The name of an agent, tool or provider.
 pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
     let mut chars = name.chars();
@@ -38,6 +57,13 @@ pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
     if !good {
         let hint = "use a letter, then letters, digits, _ or -, at most 64 in all".to_owned();
         log.key(path, format!("{} cannot be the name of {of}", quoted(name)), Some(hint));
+    }
+}
+
+/// A text that becomes an argument or a variable of a program.
+pub fn no_nul(text: &str, path: &Path<'_>, log: &FaultLog) {
+    if text.contains('\0') {
+        log.value(path, "a text for a program cannot contain NUL", None);
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Declared {
     pub key_variable: Option<String>,
     pub api: Api,
     api_is_given: bool,
-    /// `None`: a fault has been noted.
+    /// `None`: it has a fault, which is logged.
     base_url: Option<Url>,
     headers: HeaderMap,
     limits: RateLimits,
@@ -39,14 +39,14 @@ impl Declared {
             }
             Some(text) => {
                 let path = path.key("base_url");
-                let noted = |why| {
+                let fault = |why| {
                     log.hide(&path);
                     log.value(&path, why, None);
                 };
-                base_url(text).map_err(noted).ok()
+                base_url(text).map_err(fault).ok()
             }
         };
-        let query = config.query.as_ref().map(|query| query.0.as_slice()).unwrap_or_default();
+        let query = Entries::of(config.query.as_ref());
         add_query(query, base_url.as_mut(), &path.key("query"), log);
         Self {
             name: name.to_owned(),
@@ -62,7 +62,7 @@ impl Declared {
         }
     }
 
-    /// The plan with this key; `None`: a fault has been noted.
+    /// The plan with this key. `None` if there is a fault, which is logged.
     pub fn plan(&self, key: Option<HeaderValue>) -> Option<ProviderPlan> {
         Some(ProviderPlan {
             name: self.name.clone(),
@@ -96,8 +96,8 @@ fn add_query(
     }
 }
 
-/// The headers that HTTP allows; faults of the others have been noted.
-fn sensitive(headers: Vec<(String, SecretString)>) -> HeaderMap {
+/// The headers that HTTP allows. Faults of the others have been logged.
+pub fn sensitive(headers: Vec<(String, SecretString)>) -> HeaderMap {
     let header = |(name, value): (String, SecretString)| {
         let mut value = HeaderValue::from_str(value.expose_secret()).ok()?;
         value.set_sensitive(true);
@@ -133,7 +133,7 @@ pub fn headers(
 ) -> Vec<(String, SecretString)> {
     let mut seen = HashSet::new();
     let mut checked = Vec::new();
-    for (name, value) in headers.map(|headers| headers.0.as_slice()).unwrap_or_default() {
+    for (name, value) in Entries::of(headers) {
         let path = path.key(name);
         log.hide(&path);
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
@@ -145,7 +145,7 @@ pub fn headers(
             log.key(&path, format!("crew sets the header {lower} itself"), None);
         }
         if !seen.insert(lower) {
-            log.key(&path, "this header is given twice", None);
+            log.key(&path, "duplicate header", None);
         }
         if HeaderValue::from_str(value).is_err() {
             log.value(&path, "the value has characters that no HTTP header can carry", None);

@@ -14,6 +14,9 @@ use crate::config::place::Path;
 use crate::text::quoted;
 use crate::vendor::{Api, VENDORS, Vendor};
 
+/// Bytes of a model's name that a hint repeats.
+const MAX_NAME: usize = 64;
+
 /// A model as written, whose provider is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelName {
@@ -31,9 +34,8 @@ pub struct Endpoints {
 impl Endpoints {
     pub fn check(providers: Option<&Entries<ProviderConfig>>, log: &FaultLog) -> Self {
         let root = Path::Root.key("providers");
-        let entries = providers.map(|entries| entries.0.as_slice()).unwrap_or_default();
         let mut endpoints = Self::default();
-        for (name, provider) in entries {
+        for (name, provider) in Entries::of(providers) {
             let path = root.key(name);
             if Vendor::named(name).is_some() {
                 endpoints.built_in.push((name.clone(), BuiltIn::new(name, provider, &path, log)));
@@ -57,11 +59,14 @@ impl Endpoints {
         else {
             let hint = if text.contains(',') {
                 "write several as a list, in the file only: model: [openai/gpt-4o-mini, offline]"
+                    .to_owned()
+            } else if usable(text) && !text.contains('/') && text.len() < MAX_NAME {
+                format!("write provider/model, such as {}/{text}", vendor_of(text))
             } else {
-                "write provider/model, such as openai/gpt-4o-mini, or offline"
+                "write provider/model, such as openai/gpt-4o-mini, or offline".to_owned()
             };
             let message = format!("{} does not name a model", quoted(text));
-            origin.fault(log, message, Some(hint.to_owned()));
+            origin.fault(log, message, Some(hint));
             return None;
         };
         let built_in = || VENDORS.iter().map(|vendor| vendor.name);
@@ -128,6 +133,17 @@ impl Endpoints {
             key_variable: vendor.key_variable.map(str::to_owned),
             limits: own.limits,
         })
+    }
+}
+
+/// The likely vendor of a model without a provider.
+fn vendor_of(model: &str) -> &'static str {
+    let starts_with = |start: &str| model.starts_with(start);
+    match model {
+        _ if starts_with("claude") => "anthropic",
+        _ if starts_with("gemini") => "gemini",
+        _ if model.contains(':') => "ollama",
+        _ => "openai",
     }
 }
 

@@ -1,46 +1,46 @@
-//! Who waits for whom. Nothing here recurses: a chain may be as long as the file.
+//! The graph of needs. No function recurses: a chain may be as long as the file.
 
 use std::collections::HashSet;
 
-/// How much of a cycle a message names.
-const SHOWN: usize = 12;
+/// Agents of a cycle that a message names.
+const MAX_SHOWN: usize = 12;
 
-/// Every cycle found by following `needs`, each as the agents on it in order, starting with the
-/// first of the file. Cycles that share an agent are reported one at a time.
+/// The cycles of `needs`, each as its agents in order, beginning with the first in the file. If
+/// cycles share an agent, only one is returned.
 pub fn cycles(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
     #[derive(Clone, Copy, PartialEq)]
-    enum Seen {
-        Not,
-        OnTheWay,
+    enum Visit {
+        New,
+        OnPath,
         Done,
     }
-    let mut seen = vec![Seen::Not; needs.len()];
+    let mut visits = vec![Visit::New; needs.len()];
     let mut reported = HashSet::new();
     let mut cycles = Vec::new();
     for start in 0..needs.len() {
-        if seen[start] != Seen::Not {
+        if visits[start] != Visit::New {
             continue;
         }
-        // The way from `start`, each agent with the next of its needs to follow.
-        let mut way = vec![(start, 0)];
-        seen[start] = Seen::OnTheWay;
-        while let Some((agent, next)) = way.last_mut() {
+        // The path from `start`: each agent with the next of its needs to follow.
+        let mut path = vec![(start, 0)];
+        visits[start] = Visit::OnPath;
+        while let Some((agent, next)) = path.last_mut() {
             let (agent, at) = (*agent, *next);
             *next += 1;
             match needs[agent].get(at) {
                 None => {
-                    seen[agent] = Seen::Done;
-                    way.pop();
+                    visits[agent] = Visit::Done;
+                    path.pop();
                 }
-                // An agent that needs itself has a fault of its own.
+                // An agent that needs itself is another fault.
                 Some(&need) if need == agent => {}
-                Some(&need) if seen[need] == Seen::Not => {
-                    seen[need] = Seen::OnTheWay;
-                    way.push((need, 0));
+                Some(&need) if visits[need] == Visit::New => {
+                    visits[need] = Visit::OnPath;
+                    path.push((need, 0));
                 }
-                Some(&need) if seen[need] == Seen::OnTheWay => {
+                Some(&need) if visits[need] == Visit::OnPath => {
                     let cycle: Vec<usize> =
-                        way.iter().map(|(on, _)| *on).skip_while(|on| *on != need).collect();
+                        path.iter().map(|(on, _)| *on).skip_while(|on| *on != need).collect();
                     if cycle.iter().all(|on| !reported.contains(on)) {
                         reported.extend(cycle.iter().copied());
                         cycles.push(from_first(cycle));
@@ -59,17 +59,17 @@ fn from_first(mut cycle: Vec<usize>) -> Vec<usize> {
     cycle
 }
 
-/// `a -> b -> a`, the middle of a long one left out.
+/// The cycle as `a -> b -> a`, without the middle of a long one.
 pub fn describe(cycle: &[usize], name: impl Fn(usize) -> String) -> String {
-    let mut names: Vec<String> = cycle.iter().take(SHOWN).map(|&agent| name(agent)).collect();
-    if cycle.len() > SHOWN {
-        names.push(format!("… {} more …", cycle.len() - SHOWN));
+    let mut names: Vec<String> = cycle.iter().take(MAX_SHOWN).map(|&agent| name(agent)).collect();
+    if cycle.len() > MAX_SHOWN {
+        names.push(format!("… {} more …", cycle.len() - MAX_SHOWN));
     }
     names.extend(cycle.first().map(|&agent| name(agent)));
     names.join(" -> ")
 }
 
-/// These agents and all that they need, in the order of the file.
+/// The wanted agents and all that they need, in the order of the file.
 pub fn closure(needs: &[Vec<usize>], wanted: &[usize]) -> Vec<usize> {
     let mut taken = vec![false; needs.len()];
     let mut open = wanted.to_vec();
@@ -81,8 +81,8 @@ pub fn closure(needs: &[Vec<usize>], wanted: &[usize]) -> Vec<usize> {
     (0..needs.len()).filter(|&agent| taken[agent]).collect()
 }
 
-/// Agents in order of start: those of one wave have all their needs in earlier ones. Agents on a
-/// cycle are in none.
+/// The agents in order of start. Agents of one wave need only agents of earlier ones. Agents on a
+/// cycle are left out.
 pub fn waves(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
     let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
     let mut needed_by = vec![Vec::new(); needs.len()];
@@ -114,11 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cycles_are_named_from_their_first_agent() {
+    fn a_cycle_begins_with_its_first_agent() {
         assert!(cycles(&[vec![], vec![0], vec![0, 1]]).is_empty());
         assert_eq!(cycles(&[vec![2], vec![0], vec![1]]), [vec![0, 2, 1]]);
         assert_eq!(cycles(&[vec![1], vec![0], vec![3], vec![2]]), [vec![0, 1], vec![2, 3]]);
-        assert!(cycles(&[vec![0]]).is_empty(), "needing oneself is another fault");
+        assert!(cycles(&[vec![0]]).is_empty(), "an agent that needs itself is another fault");
         let name = |agent: usize| ["a", "b", "c"][agent].to_owned();
         assert_eq!(describe(&[0, 2, 1], name), "a -> c -> b -> a");
     }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn waves_wait_for_their_needs() {
+    fn an_agent_is_in_a_wave_after_those_it_needs() {
         assert_eq!(waves(&[vec![1, 2], vec![], vec![1], vec![]]), [vec![1, 3], vec![2], vec![0]]);
         assert_eq!(closure(&[vec![1], vec![], vec![]], &[0]), [0, 1]);
     }

@@ -1,4 +1,4 @@
-//! Where an HTTP tool may go: the hosts its file names, and addresses that nobody means by accident.
+//! The hosts that an HTTP tool may contact: those in the file, except special addresses.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,22 +6,24 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
-/// The hosts of one tool.
+use crate::net;
+
+/// The allowed hosts of one tool.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts {
     allowed: Vec<Host>,
-    /// Addresses for which `allow_hosts` makes an exception.
+    /// The special addresses in `allow_hosts`, which are allowed.
     pub listed: BTreeSet<IpAddr>,
-    /// Only this machine.
+    /// Whether only this machine is allowed.
     pub loopback_only: bool,
 }
 
-/// A host as a file names it.
+/// A host of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// As in a URL: in lower case, IPv6 in brackets.
+    /// As in a URL: lower case, IPv6 in brackets.
     pub name: String,
-    /// `None`: the usual one of http and of https.
+    /// `None`: the default port of http or https.
     pub port: Option<u16>,
 }
 
@@ -33,12 +35,12 @@ impl fmt::Display for Host {
 }
 
 impl Host {
-    /// Where a URL leads.
+    /// The host of a URL.
     pub fn of(url: &Url) -> Self {
         Self { name: url.host_str().unwrap_or_default().to_owned(), port: url.port() }
     }
 
-    /// `host` or `host:port`, as one writes them.
+    /// Parses `host` or `host:port`.
     pub fn parse(text: &str) -> Option<Self> {
         let bare_ipv6 = text.parse::<Ipv6Addr>().is_ok();
         let authority = if bare_ipv6 { format!("[{text}]") } else { text.to_owned() };
@@ -48,7 +50,7 @@ impl Host {
             return None;
         }
         let url = Url::parse(&format!("http://{authority}/")).ok()?;
-        // A port that is written is meant, also where it is the usual one of http.
+        // An explicit port counts even if it is the default of http.
         let port = match authority.rsplit_once(':') {
             Some((_, port)) if !authority.ends_with(']') => Some(port.parse().ok()?),
             _ => None,
@@ -61,10 +63,7 @@ impl Host {
     }
 
     pub fn is_loopback(&self) -> bool {
-        match self.address() {
-            Some(address) => address.to_canonical().is_loopback(),
-            None => self.name == "localhost" || self.name.ends_with(".localhost"),
-        }
+        net::is_loopback_host(&self.name)
     }
 
     fn covers(&self, url: &Url) -> bool {
@@ -75,7 +74,7 @@ impl Host {
 }
 
 impl Hosts {
-    /// `own` is the host of the tool's URL, `more` what `allow_hosts` lists.
+    /// `own` is the host of the tool's URL, `more` the hosts of `allow_hosts`.
     pub fn new(own: Host, more: Vec<Host>, loopback_only: bool) -> Self {
         let listed = more.iter().filter_map(Host::address).map(|ip| ip.to_canonical()).collect();
         let mut allowed = vec![own];
@@ -87,20 +86,20 @@ impl Hosts {
         Self { allowed, listed, loopback_only }
     }
 
-    /// The URL's own first.
+    /// The allowed hosts, beginning with that of the URL.
     pub fn iter(&self) -> impl Iterator<Item = &Host> {
         self.allowed.iter()
     }
 
-    /// Only this machine may be asked, and the tool asks another.
+    /// Whether only this machine is allowed and the URL leads elsewhere.
     pub fn is_out_of_reach(&self) -> bool {
         self.loopback_only && !self.allowed.iter().take(1).all(Host::is_loopback)
     }
 
-    /// Whether a request may go there.
+    /// Checks that a request to the URL is allowed.
     ///
     /// # Errors
-    /// Why not, as the end of "… leads to".
+    /// The reason, as the end of "… leads to".
     pub fn permit(&self, url: &Url) -> Result<(), String> {
         let host = Host::of(url);
         if let Some(address) = host.address() {
@@ -110,14 +109,16 @@ impl Hosts {
             return Err(format!("{host}, which allow_hosts does not list"));
         }
         if self.loopback_only && !host.is_loopback() {
-            return Err(format!("{host}, and with --offline only this machine is asked"));
+            return Err(format!("{host}, and --offline allows only this machine"));
         }
         Ok(())
     }
 }
 
+/// Checks that an address is not special, or listed.
+///
 /// # Errors
-/// What is special about an address that is not among those listed.
+/// The kind of the address.
 pub fn check_address(address: IpAddr, listed: &BTreeSet<IpAddr>) -> Result<(), String> {
     match special(address) {
         Some(what) if !listed.contains(&address.to_canonical()) => {
@@ -127,8 +128,8 @@ pub fn check_address(address: IpAddr, listed: &BTreeSet<IpAddr>) -> Result<(), S
     }
 }
 
-/// What is special about an address that is asked by mistake or by an attacker: the link itself,
-/// and where clouds hand out the keys of a machine.
+/// The kind of a special address: link-local, or one at which clouds hand out the keys of a
+/// machine. Requests to these are mistakes or attacks.
 pub fn special(address: IpAddr) -> Option<&'static str> {
     /// Alibaba, Oracle, Azure.
     const METADATA: [Ipv4Addr; 3] = [
@@ -136,7 +137,7 @@ pub fn special(address: IpAddr) -> Option<&'static str> {
         Ipv4Addr::new(192, 0, 0, 192),
         Ipv4Addr::new(168, 63, 129, 16),
     ];
-    let metadata = Some("an address of a cloud's metadata");
+    let metadata = Some("a cloud metadata address");
     match address {
         IpAddr::V4(address) if METADATA.contains(&address) => metadata,
         IpAddr::V4(address) => address.is_link_local().then_some("a link-local address"),
@@ -149,7 +150,7 @@ pub fn special(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// The address of the older kind that one of the newer kind stands for.
+/// The IPv4 address inside an IPv6 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn special_addresses_are_known_in_every_disguise() {
+    fn special_addresses_are_recognized_in_every_spelling() {
         for (address, is_special) in [
             ("169.254.169.254", true),
             ("169.254.0.1", true),
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_goes_where_the_file_says() {
+    fn only_hosts_of_the_file_are_allowed() {
         let allowed = hosts("https://Api.Example/v1", &["cdn.example", "box.example:8080"]);
         for (url, is_allowed) in [
             ("https://api.example/x", true),
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_as_people_write_them() {
+    fn hosts_are_parsed_as_users_write_them() {
         for (text, shown) in [
             ("API.example", Some("api.example")),
             ("h:80", Some("h:80")),

@@ -1,4 +1,4 @@
-//! HTTP tools: the request that the file describes, with what fills it kept in its place.
+//! Checks HTTP tools: the request in the file, with templates confined to their places.
 
 use std::fmt;
 
@@ -11,21 +11,21 @@ use super::declared;
 use super::hosts::{Host, Hosts, check_address};
 use super::scope::Scope;
 use crate::config::faults::FaultLog;
-use crate::config::file::HttpConfig;
+use crate::config::file::{Entries, HttpConfig};
 use crate::config::place::Path;
 use crate::template::{self, PieceKind, Template};
 use crate::text::quoted;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-const EXPECTED: &str = "expected an address such as https://api.example.com/users/{{ id }}";
+const EXPECTED: &str = "expected a URL such as https://api.example.com/users/{{ id }}";
 
-/// A request.
+/// The request of an HTTP tool.
 #[derive(Debug)]
 pub struct HttpPlan {
     pub method: Method,
-    /// Scheme, host and port, and the part of the query that the file writes into the URL.
+    /// Scheme, host and port, and the query that is part of the file's URL.
     pub origin: Url,
-    /// Each fills exactly one segment.
+    /// The segments of the path. Each template fills exactly one.
     pub path: Vec<Template>,
     pub query: Vec<(String, Template)>,
     pub headers: Vec<HeaderPlan>,
@@ -34,7 +34,7 @@ pub struct HttpPlan {
     pub hosts: Hosts,
 }
 
-/// A header, whose value may hold a secret.
+/// A header. Its value may contain a secret.
 pub struct HeaderPlan {
     pub name: HeaderName,
     pub value: Template,
@@ -46,25 +46,25 @@ impl fmt::Debug for HeaderPlan {
     }
 }
 
-/// JSON whose texts may be templates.
+/// A JSON value whose texts may be templates.
 #[derive(Debug)]
 pub enum BodyPlan {
     Text(Template),
     List(Vec<BodyPlan>),
     Map(Vec<(String, BodyPlan)>),
-    /// Nothing, a number, true or false.
+    /// Null, a number or a boolean.
     Plain(Value),
 }
 
-/// What all requests are checked against.
-pub struct Surroundings<'a> {
+/// The context in which requests are checked.
+pub struct RequestChecker<'a> {
     pub scope: &'a Scope<'a>,
     pub offline: bool,
     pub log: &'a FaultLog,
 }
 
-impl Surroundings<'_> {
-    /// The request, or nothing if no plan can be made of it; what is wrong has been noted.
+impl RequestChecker<'_> {
+    /// The request. `None` if it has faults, which are logged.
     pub fn request(&self, config: &HttpConfig, path: &Path<'_>) -> Option<HttpPlan> {
         let method = self.method(config, path);
         let address = self.address(config.url.as_deref(), path);
@@ -77,13 +77,13 @@ impl Surroundings<'_> {
         let own = Host::of(&origin);
         let hosts = Hosts::new(own.clone(), more, self.offline);
         if let Some(Err(what)) = own.address().map(|ip| check_address(ip, &hosts.listed)) {
-            let hint = format!("if it is meant, write allow_hosts: [\"{}\"]", own.name);
+            let hint = format!("to allow it, write allow_hosts: [\"{}\"]", own.name);
             self.log.value(&path.key("url"), format!("{own} is {what}"), Some(hint));
         }
         Some(HttpPlan { method, origin, path: segments, query, headers, body, hosts })
     }
 
-    /// Without one: GET, or POST where there is a body.
+    /// The method. The default is GET, or POST with a body.
     fn method(&self, config: &HttpConfig, path: &Path<'_>) -> Method {
         let Some(text) = &config.method else {
             return if config.body.is_some() { Method::POST } else { Method::GET };
@@ -96,7 +96,7 @@ impl Surroundings<'_> {
             self.log.value(&key, format!("there is no method {}", quoted(text)), Some(hint));
         } else if matches!(upper.as_str(), "GET" | "HEAD") && config.body.is_some() {
             let hint = "write query: instead, or method: POST".to_owned();
-            self.log.value(&key, format!("{upper} sends no body"), Some(hint));
+            self.log.value(&key, format!("a {upper} request has no body"), Some(hint));
         }
         upper.parse().unwrap_or_default()
     }
@@ -113,40 +113,41 @@ impl Surroundings<'_> {
         let fault = |message: &str, hint: &str| {
             self.log.value(&path, message, Some(hint.to_owned()));
         };
-        let Some(Address { scheme, authority, segments, query, fragment }) = take_apart(text)
-        else {
-            let (message, hint) = match text.trim_start().starts_with('{') {
-                true => (FIXED, "templates fill segments of the path, query, headers and body"),
-                false => (EXPECTED, "only http and https are spoken"),
-            };
-            fault(message, hint);
+        let Some(Address { scheme, authority, segments, query, fragment }) = split_url(text) else {
+            if text.trim_start().starts_with('{') {
+                fault(FIXED, FILLABLE);
+            } else {
+                fault(EXPECTED, "only http and https are supported");
+            }
             return None;
         };
         if authority.contains('{') {
-            fault(FIXED, "templates fill segments of the path, query, headers and body");
+            fault(FIXED, FILLABLE);
             return None;
         }
         if authority.contains('@') {
-            fault("a password belongs into headers", "such as authorization: Basic ${TOKEN}");
+            fault("put credentials in headers", "such as authorization: Basic ${TOKEN}");
             return None;
         }
         let mut origin = match Url::parse(&format!("{scheme}://{authority}/")) {
             Ok(origin) => origin,
             Err(error) => {
-                fault(&format!("this is no address: {error}"), EXPECTED);
+                fault(&format!("invalid URL: {error}"), EXPECTED);
                 return None;
             }
         };
         if fragment {
-            fault("what follows a # is never sent", "remove it; %23 is a literal #");
+            fault("the part after # is never sent", "remove it; %23 is a literal #");
         }
         if query.is_some_and(|query| query.contains(['{', '}'])) {
-            fault("a template cannot stand after the ?", "write it under query:");
+            fault("templates are not allowed after the ?", "write the parameter under query:");
         }
         origin.set_query(query.filter(|query| !query.is_empty()));
         let segment = |segment: &&str| {
-            if is_dots(segment) || segment.contains('\\') {
-                fault("the path goes astray", "write it without \\ and without . or .. alone");
+            if is_dots(segment) {
+                fault("`.` and `..` are not allowed in the path", "write the path without them");
+            } else if segment.contains('\\') {
+                fault("\\ is not allowed in the path", "write / or %5C");
             }
             self.scope.template(segment, &path, self.log)
         };
@@ -160,7 +161,7 @@ impl Surroundings<'_> {
                 Some(host) => hosts.push(host),
                 None => {
                     let message = format!("{} is not a host", quoted(text));
-                    let hint = "write each by itself, such as cdn.example.com or 127.0.0.1:8080";
+                    let hint = "write a host and perhaps a port: cdn.example.com or 127.0.0.1:8080";
                     self.log.value(&path.index(at), message, Some(hint.to_owned()));
                 }
             }
@@ -169,7 +170,6 @@ impl Surroundings<'_> {
     }
 
     fn query(&self, config: &HttpConfig, path: &Path<'_>) -> Vec<(String, Template)> {
-        let entries = config.query.as_ref().map(|query| query.0.as_slice()).unwrap_or_default();
         let parameter = |(name, value): &(String, Value)| {
             let path = path.key(name);
             self.name(name, &path);
@@ -186,13 +186,13 @@ impl Surroundings<'_> {
             };
             (name.clone(), template)
         };
-        entries.iter().map(parameter).collect()
+        Entries::of(config.query.as_ref()).iter().map(parameter).collect()
     }
 
     fn name(&self, name: &str, path: &Path<'_>) {
         if ["{{", "{%"].iter().any(|open| name.contains(open)) {
-            let hint = Some("templates fill values only".to_owned());
-            self.log.key(path, "a name is no template", hint);
+            let hint = Some("they work in values only".to_owned());
+            self.log.key(path, "templates do not work in names", hint);
         }
     }
 
@@ -200,13 +200,13 @@ impl Surroundings<'_> {
         let checked = declared::headers(config.headers.as_ref(), path, self.log);
         let header = |(name, value): (String, secrecy::SecretString)| {
             let value = self.scope.template(value.expose_secret(), &path.key(&name), self.log);
-            // A name that is none has been noted.
+            // An invalid name has been logged.
             Some(HeaderPlan { name: name.parse().ok()?, value })
         };
         checked.into_iter().filter_map(header).collect()
     }
 
-    /// What says that the body is something else than the JSON that it is would mislead the server.
+    /// Logs a content type other than JSON: the body is always JSON.
     fn content_type(&self, config: &HttpConfig, path: &Path<'_>) {
         let headers = config.headers.iter().flat_map(|headers| &headers.0);
         let is_wrong = |(name, value): &&(String, String)| {
@@ -215,7 +215,7 @@ impl Surroundings<'_> {
                 && !value.to_ascii_lowercase().contains("json")
         };
         if let (Some(_), Some((name, _))) = (&config.body, headers.into_iter().find(is_wrong)) {
-            let hint = "remove it, or say what kind of JSON it is".to_owned();
+            let hint = "remove it, or write a type of JSON".to_owned();
             self.log.value(&path.key(name), "the body is sent as JSON", Some(hint));
         }
     }
@@ -240,9 +240,10 @@ impl Surroundings<'_> {
     }
 }
 
-const FIXED: &str = "no template may fill the scheme, the host or the port";
+const FIXED: &str = "templates are not allowed in the scheme, the host and the port";
+const FILLABLE: &str = "they work in segments of the path, query, headers and body";
 
-/// A URL of the file in its parts.
+/// The parts of a URL of the file.
 struct Address<'a> {
     scheme: &'a str,
     authority: &'a str,
@@ -251,8 +252,8 @@ struct Address<'a> {
     fragment: bool,
 }
 
-/// `None` if it does not begin with http:// or https://.
-fn take_apart(text: &str) -> Option<Address<'_>> {
+/// Splits a URL outside its templates. `None` if it does not begin with http:// or https://.
+fn split_url(text: &str) -> Option<Address<'_>> {
     let (scheme, rest) = text.trim().split_once("://")?;
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return None;
@@ -288,7 +289,7 @@ fn first_outside(text: &str, wanted: char) -> Option<usize> {
     None
 }
 
-/// Whether a segment leads somewhere else, as a URL understands it.
+/// Whether a URL treats the segment as `.` or `..`.
 pub fn is_dots(segment: &str) -> bool {
     matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..")
 }
@@ -300,19 +301,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_split_outside_of_its_templates() {
+    fn a_url_is_split_outside_its_templates() {
         let Address { scheme, authority, segments, query, fragment } =
-            take_apart("https://h:1/a/{{ b / 2 }}x{# / #}/{{ '?#' }}//?q={{ '#' }}&r").unwrap();
+            split_url("https://h:1/a/{{ b / 2 }}x{# / #}/{{ '?#' }}//?q={{ '#' }}&r").unwrap();
         assert_eq!((scheme, authority), ("https", "h:1"));
         assert_eq!(segments, ["a", "{{ b / 2 }}x{# / #}", "{{ '?#' }}", "", ""]);
         assert_eq!((query, fragment), (Some("q={{ '#' }}&r"), false));
-        let short = take_apart("http://h?x#y").unwrap();
+        let short = split_url("http://h?x#y").unwrap();
         assert_eq!((short.authority, short.segments, short.query), ("h", vec![""], Some("x")));
-        assert!(short.fragment && take_apart("ftp://h/").is_none());
+        assert!(short.fragment && split_url("ftp://h/").is_none());
     }
 
     #[test]
-    fn dots_are_known_however_they_are_written() {
+    fn dots_are_recognized_in_every_spelling() {
         for (segment, dots) in [
             (".", true),
             ("..", true),

@@ -1,6 +1,9 @@
 //! Whether a crew uses its input.
 
-use super::{AgentPlan, BodyPlan, CrewPlan, HttpPlan, ToolCommand, ToolKind, ToolPlan};
+use super::agent_plan::AgentPlan;
+use super::crew_plan::CrewPlan;
+use super::http::{BodyPlan, HttpPlan};
+use super::tool_plan::{ToolCommand, ToolKind, ToolPlan};
 use crate::template::{INPUT, Template};
 
 impl CrewPlan {

@@ -1,4 +1,4 @@
-//! Sandboxes of programs: what the file allows them, and whether this system can keep it.
+//! Checks sandboxes of programs, and whether this system can enforce them.
 
 use std::path::{self, PathBuf};
 
@@ -12,19 +12,19 @@ use crate::text::quoted;
 #[derive(Debug)]
 pub struct SandboxPlan {
     pub sandbox: Sandbox,
-    /// What this system cannot keep of it, which the file takes for a warning.
+    /// The part that this system cannot enforce, with `if_unsupported: warn`.
     pub lacking: Option<String>,
 }
 
-/// What all sandboxes are checked against.
-pub struct Surroundings<'a> {
-    /// The folder of the crew's file.
+/// The context in which sandboxes are checked.
+pub struct SandboxChecker<'a> {
+    /// The directory of the crew's file.
     pub base_dir: &'a path::Path,
     pub log: &'a FaultLog,
 }
 
-impl Surroundings<'_> {
-    /// The sandbox; what is wrong has been noted, also that this system cannot keep it.
+impl SandboxChecker<'_> {
+    /// The sandbox. Logs its faults, and if this system cannot enforce it.
     pub fn sandbox(&self, config: &SandboxConfig, path: &Path<'_>) -> SandboxPlan {
         let warn = matches!(config.if_unsupported, Some(UnsupportedConfig::Warn));
         let sandbox = Sandbox {
@@ -35,13 +35,13 @@ impl Surroundings<'_> {
         };
         let lacking = sandbox.unsupported();
         if let (Some(lacking), false) = (&lacking, warn) {
-            let hint = "if_unsupported: warn runs it all the same, with what can be kept";
-            self.log.key(path, format!("it cannot be kept: {lacking}"), Some(hint.to_owned()));
+            let hint = "if_unsupported: warn runs the program with what can be enforced";
+            self.log.key(path, format!("it cannot be enforced: {lacking}"), Some(hint.to_owned()));
         }
         SandboxPlan { sandbox, lacking }
     }
 
-    /// Those that are there, as absolute paths.
+    /// The paths that exist, as absolute paths.
     pub fn paths(&self, texts: Option<&[String]>, path: &Path<'_>) -> Vec<PathBuf> {
         let texts = texts.unwrap_or_default().iter().enumerate();
         texts.filter_map(|(at, text)| self.path(text, &path.index(at))).collect()
@@ -53,18 +53,18 @@ impl Surroundings<'_> {
         }
         let shown = quoted(text);
         let (message, hint) = if text.is_empty() {
-            ("the path is empty".to_owned(), "the folder of the crew's file is `.`")
+            ("the path is empty".to_owned(), "the directory of the crew's file is `.`")
         } else if text.contains("{{") {
-            ("it is the same for every call: this is no template".to_owned(), "use ${NAME}")
+            ("templates do not work here".to_owned(), "use ${NAME}")
         } else if text == "~" || text.starts_with("~/") {
-            (format!("{shown} begins with a ~, which only a shell knows"), "write ${HOME}")
+            (format!("{shown} begins with ~, which only a shell expands"), "write ${HOME}")
         } else {
             match path::absolute(self.base_dir.join(text)) {
-                // Also what may not be looked at: the process could not open it either.
+                // An existing path without permission fails too: the program could not open it.
                 Ok(absolute) if absolute.exists() => return Some(absolute),
                 _ => (
-                    format!("there is no file or folder {shown}"),
-                    "it must be there before the run; a relative path starts at the crew's file",
+                    format!("there is no file or directory {shown}"),
+                    "it must exist before the run; a relative path starts at the crew's file",
                 ),
             }
         };

@@ -1,4 +1,4 @@
-//! Which names a template may use, checked before anything runs.
+//! Checks the names that a template uses, before anything runs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use crate::config::place::Path;
 use crate::structured::Schema;
 use crate::template::{self, AnswerContext, Piece, Template, Vars, agent_context, tool_context};
 
-/// The agents whose answers have `data`, and what is known of it.
+/// The agents with structured answers, with their schemas if these have no faults.
 pub type Structured<'a> = HashMap<&'a str, Option<Arc<Schema>>>;
 
-/// What is defined where a template stands.
+/// The names that a template can use.
 pub enum Scope<'a> {
     Agent {
         vars: &'a Vars,
@@ -24,7 +24,7 @@ pub enum Scope<'a> {
     Tool(&'a ToolScope<'a>),
 }
 
-/// The same for all templates of a tool: there may be as many as parameters.
+/// The scope of a tool's templates, built once for all of them.
 pub struct ToolScope<'a> {
     vars: &'a Vars,
     parameters: HashSet<&'a str>,
@@ -40,15 +40,17 @@ impl<'a> ToolScope<'a> {
 }
 
 impl Scope<'_> {
-    /// Parses a template of the file and notes what is wrong with it.
+    /// Parses a template of the file and logs its faults.
     pub fn template(&self, source: &str, path: &Path<'_>, log: &FaultLog) -> Template {
         let template = match Template::parse(source) {
             Ok(template) => template,
             Err(error) => {
                 let hint = source.contains("{{").then(|| {
-                    "text in double braces is a template; {{ '{{' }} prints the braces".to_owned()
+                    "double braces begin a template; {{ '{{' }} prints the braces".to_owned()
                 });
-                log.broken(path, format!("this template does not parse: {error}"), hint);
+                let message = format!("invalid template: {}", error.message);
+                log.line(path, error.line.unwrap_or(1), message, hint);
+                log.mark_broken(path);
                 return Template::default();
             }
         };
@@ -64,12 +66,14 @@ impl Scope<'_> {
             }
         }
         if sound && let Err(error) = template.try_out(self.stand_ins()) {
-            log.value(path, format!("this template cannot be filled in: {error}"), None);
+            let message = format!("the template cannot be rendered: {}", error.message);
+            log.line(path, error.line.unwrap_or(1), message, None);
         }
         template
     }
 
-    /// The names used, those in brackets included: `agents["my-agent"]` as `agents.my-agent`.
+    /// The names that the template uses, also in brackets: `agents["my-agent"]` as
+    /// `agents.my-agent`.
     fn names(&self, template: &Template, code: &str) -> Vec<Vec<String>> {
         let mut names = Vec::new();
         let mut leftovers = HashSet::new();
@@ -100,7 +104,7 @@ impl Scope<'_> {
         if let Some(first) = rest.first()
             && let Some(hyphenated) = self.hyphenated(root, first, code)
         {
-            let message = format!("{root}.{hyphenated} reads as a subtraction");
+            let message = format!("{root}.{hyphenated} is a subtraction");
             let output = if root == "agents" { ".output" } else { "" };
             return Some((message, Some(format!("write {root}[\"{hyphenated}\"]{output}"))));
         }
@@ -108,7 +112,7 @@ impl Scope<'_> {
             (Self::Tool(tool), root) if tool.parameters.contains(root) => None,
             (_, "input") => match rest {
                 [] => None,
-                _ => Some(("input is a text: it has no attributes".to_owned(), None)),
+                _ => Some(("input is a text without attributes".to_owned(), None)),
             },
             (_, "vars") => undefined_variable(self.vars().values(), rest, log),
             (Self::Agent { needed, agents, structured, .. }, "agents") => {
@@ -132,7 +136,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The names it may begin with.
+    /// The names that a template can begin with.
     fn known(&self) -> Vec<&str> {
         match self {
             Self::Agent { .. } => vec!["input", "vars", "agents"],
@@ -145,9 +149,9 @@ impl Scope<'_> {
         }
     }
 
-    /// The name with hyphens that `ROOT.FIRST` is only the beginning of.
+    /// The name with hyphens that begins with `ROOT.FIRST`.
     fn hyphenated(&self, root: &str, first: &str, code: &str) -> Option<String> {
-        // Looking through all names is not for every template.
+        // A search through all names would be slow for every template.
         if !code.contains(&format!("{root}.{first}-")) {
             return None;
         }
@@ -173,7 +177,7 @@ impl Scope<'_> {
         found.map(str::to_owned)
     }
 
-    /// How the template spells a name.
+    /// The name as the template spells it.
     fn as_written(&self, name: &[String], source: &str, code: &str) -> String {
         let dotted = name.join(".");
         match name {
@@ -209,16 +213,16 @@ fn undefined_variable(
     let mut value = vars;
     let mut shown = "vars".to_owned();
     for part in rest {
-        // What a list's attributes are is left to the rendering.
+        // The rendering checks attributes of lists.
         let entries = match value {
             Value::Object(entries) => entries,
             Value::Array(_) => return None,
-            _ => return Some((format!("{shown} is a single value: it has no {part:?}"), None)),
+            _ => return Some((format!("{shown} is a single value without {part:?}"), None)),
         };
         let Some(next) = entries.get(part) else {
             let hint = log
                 .nearest(part, entries.keys().map(String::as_str))
-                .unwrap_or_else(|| format!("give it a value in the file: vars: {{{part}: …}}"));
+                .unwrap_or_else(|| format!("define it in the file: vars: {{{part}: …}}"));
             return Some((format!("{shown}.{part} is not defined"), Some(hint)));
         };
         shown = format!("{shown}.{part}");
@@ -237,7 +241,7 @@ fn undefined_answer(
     let (name, rest) = rest.split_first()?;
     if !needed.contains(&name.as_str()) {
         if agents.contains(name.as_str()) {
-            let message = format!("the answer of agent {name:?} is not known here");
+            let message = format!("the answer of agent {name:?} is not available here");
             return Some((message, Some(format!("add {name} to this agent's needs"))));
         }
         let mut sorted: Vec<&str> = agents.iter().copied().collect();
@@ -248,7 +252,7 @@ fn undefined_answer(
         [] => None,
         [output] if output == "output" => None,
         [output, ..] if output == "output" => {
-            Some((format!("agents.{name}.output is a text: it has no attributes"), None))
+            Some((format!("agents.{name}.output is a text without attributes"), None))
         }
         [data, parts @ ..] if data == "data" && structured.contains_key(name.as_str()) => {
             let schema = structured.get(name.as_str())?.as_ref()?;
@@ -267,7 +271,7 @@ fn undefined_answer(
     }
 }
 
-/// What a schema leaves open is only known when the agent has answered.
+/// Checks names in structured data, as far as the schema determines them.
 fn undefined_part(
     mut schema: &Value,
     parts: &[String],
@@ -278,7 +282,7 @@ fn undefined_part(
         match schema.get("type").and_then(Value::as_str)? {
             "object" if schema.get("$ref").is_none() => {}
             "string" | "integer" | "number" | "boolean" | "null" => {
-                return Some((format!("{shown} is a single value: it has no {part:?}"), None));
+                return Some((format!("{shown} is a single value without {part:?}"), None));
             }
             _ => return None,
         }
@@ -302,7 +306,7 @@ fn code(source: &str) -> String {
     code.join(" ")
 }
 
-/// `ROOT["name"].attribute` wherever it stands in the code, and `ROOT.name["attribute"]`.
+/// All names in the code of the forms `ROOT["name"].attribute` and `ROOT.name["attribute"]`.
 fn bracketed(code: &str, before: &[String]) -> Vec<Vec<String>> {
     let mut names = Vec::new();
     let start = before.join(".");

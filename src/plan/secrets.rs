@@ -1,31 +1,46 @@
-//! The secrets of a plan: what is taken out of everything that crew shows.
+//! The secrets of a plan, which are redacted in everything that crew shows.
 
+use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 
-use super::{CrewPlan, McpAccess, ProviderPlan, ToolKind, ToolPlan};
+use super::crew_plan::CrewPlan;
+use super::mcp::McpAccess;
+use super::provider::ProviderPlan;
+use super::tool_plan::{ToolKind, ToolPlan};
 use crate::secret::{Secrets, is_telling};
 use crate::template::Template;
 
 impl CrewPlan {
-    /// API keys, and the values of headers, queries and variables that are named like secrets.
+    /// API keys, and the values of headers, query parameters and variables with telling names.
     pub fn secrets(&self) -> Secrets {
-        let servers = self.mcp_servers.iter().flat_map(|server| match &server.access {
-            McpAccess::Process { env, .. } => env,
-            McpAccess::Http { headers, .. } => headers,
-        });
-        let servers = servers.filter(|(name, _)| is_telling(name)).map(|(_, value)| value);
+        let servers = self.mcp_servers.iter().flat_map(|server| of_server(&server.access));
         let tools = self.tools().into_iter().flat_map(of_tool);
         let mut secrets = Secrets::default();
+        self.secrets.iter().for_each(|value| secrets.add(value.expose_secret()));
         let providers = self.providers.iter().flat_map(ProviderPlan::secrets);
         providers.for_each(|(_, value)| secrets.add(&value));
-        self.secrets.iter().chain(servers).for_each(|value| secrets.add(value.expose_secret()));
+        let servers = servers.filter(|(name, _)| is_telling(name));
+        servers.for_each(|(_, value)| secrets.add(value));
         let tools = tools.filter(|(name, _)| is_telling(name));
         tools.for_each(|(_, value)| secrets.add(value.source()));
         secrets
     }
 }
 
-/// Headers and parameters of a tool's requests that are the same in each of them.
+/// The variables or the headers that an MCP server gets.
+fn of_server(access: &McpAccess) -> Vec<(&str, &str)> {
+    match access {
+        McpAccess::Process { env, .. } => {
+            env.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect()
+        }
+        McpAccess::Http { headers, .. } => {
+            let text = |value| HeaderValue::to_str(value).unwrap_or_default();
+            headers.iter().map(|(name, value)| (name.as_str(), text(value))).collect()
+        }
+    }
+}
+
+/// Headers and query parameters of an HTTP tool that are the same in every request.
 fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
     let ToolKind::Http(http) = &tool.kind else { return Vec::new() };
     let headers = http.headers.iter().map(|header| (header.name.as_str(), &header.value));

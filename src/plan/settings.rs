@@ -17,7 +17,10 @@ const MAX_SEED: u64 = (1 << 53) - 1;
 
 /// Declares the settings: name, type, default, and the check in [`check`] with its bounds.
 macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $check:ident($($bounds:expr)?);)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $type:ty = $default:expr, $check:ident($($bounds:expr)?);
+    )*) => {
         /// How an agent works, and within which limits.
         #[derive(Debug, Clone)]
         pub struct AgentSettings {

@@ -1,4 +1,4 @@
-//! Files that nobody would write, and what becomes of those that somebody did.
+//! Plans of whole files.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ fn plan(source: &str) -> CrewPlan {
 }
 
 #[test]
-fn what_is_not_said_has_a_default() {
+fn every_setting_has_a_default() {
     let plan = plan("agents: {a: {model: offline}}");
     assert_eq!(plan.name, "agents");
     let limits = Limits {
@@ -52,7 +52,7 @@ fn what_is_not_said_has_a_default() {
 }
 
 #[test]
-fn agents_go_before_defaults_and_options_before_both() {
+fn agents_override_defaults_and_options_override_both() {
     let source = "
 limits: {timeout: 1m, max_parallel: 3, on_failure: continue}
 defaults: {model: openai/a/b:c, timeout: 5s, max_turns: '${TURNS}', temperature: 1}
@@ -97,7 +97,7 @@ agents:
 }
 
 #[test]
-fn a_selection_takes_along_what_it_needs() {
+fn a_selection_includes_the_agents_it_needs() {
     let source = "
 defaults: {model: offline}
 agents: {a: {}, b: {needs: [a]}, c: {}, d: {needs: [c, b]}}
@@ -111,7 +111,7 @@ agents: {a: {}, b: {needs: [a]}, c: {}, d: {needs: [c, b]}}
 }
 
 #[test]
-fn only_the_keys_of_those_that_run_are_asked_for() {
+fn only_selected_agents_need_their_api_keys() {
     let source = "agents: {a: {model: offline}, b: {model: openrouter/x}}";
     assert!(plan_with(source, &Overrides::default()).is_err());
     let overrides = Overrides { agents: vec!["a".to_owned()], ..Overrides::default() };
@@ -144,7 +144,7 @@ agents: {a: {model: offline, tools: [t]}}
 }
 
 #[test]
-fn merged_and_repeated_values_count_as_written() {
+fn merged_and_repeated_values_are_applied() {
     let plan = plan(
         "
 defaults: &d {model: offline, timeout: 5s}
@@ -170,5 +170,5 @@ agents: {a: {model: offline, needs: [nobody]}}
     )
     .unwrap_err();
     assert_eq!(faults.faults.len(), 6, "{:#?}", faults.faults);
-    assert!(!format!("{faults:?}").contains("SECRET"), "{}", faults.source);
+    assert!(!format!("{faults:?}").contains("SECRET"), "{}", faults.sources[0].text);
 }

@@ -1,14 +1,17 @@
-//! Tools: what they run, what the model is told of them and what they may be given.
+//! Checks tools: their commands, their parameters and their descriptions for the model.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::http::RequestChecker;
+use super::sandbox::SandboxChecker;
 use super::scope::{Scope, ToolScope};
-use super::{ProcessPlan, ToolCommand, ToolKind, ToolPlan, check, http, output_schema, sandbox};
+use super::tool_plan::{ProcessPlan, ToolCommand, ToolKind, ToolPlan};
+use super::{check, output_schema};
 use crate::chat::ToolSpec;
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
@@ -22,23 +25,21 @@ use crate::text::quoted;
 pub const DEFAULT_MAX_OUTPUT: usize = 64 << 10;
 /// The range of `max_output`, in bytes.
 pub const OUTPUT_BOUNDS: RangeInclusive<usize> = 1 << 10..=64 << 20;
-/// What every tool must say.
-const ONE: &str = "give it exactly one: command: [program, argument], shell: a line for sh -c, \
+const HINT: &str = "give it exactly one: command: [program, argument], shell: a line for sh -c, \
                    or http: {url: https://…}";
 
-/// What all tools are checked against.
-pub struct Surroundings<'a> {
+/// The context in which tools are checked.
+pub struct ToolChecker<'a> {
     pub vars: &'a Vars,
-    pub base_dir: &'a Arc<PathBuf>,
-    /// Names of the variables that hold API keys.
-    pub secrets: &'a HashSet<String>,
-    /// As `--offline` asks for.
+    /// The variables that hold API keys.
+    pub keys: &'a HashSet<String>,
+    /// Whether `--offline` is given.
     pub offline: bool,
     pub log: &'a FaultLog,
 }
 
-impl Surroundings<'_> {
-    /// The tool, or nothing if no plan can be made of it; what is wrong has been noted.
+impl ToolChecker<'_> {
+    /// The tool. `None` if it has faults, which are logged.
     pub fn tool(&self, name: &str, config: &ToolConfig, path: &Path<'_>) -> Option<ToolPlan> {
         let log = self.log;
         check::name(name, "a tool", path, log);
@@ -89,7 +90,7 @@ impl Surroundings<'_> {
             [first, second, ..] => Some(format!("tool {name:?} has both {first} and {second}")),
         };
         if let Some(message) = message {
-            log.key(path, message, Some(ONE.to_owned()));
+            log.key(path, message, Some(HINT.to_owned()));
             return None;
         }
         if let Some(http) = &config.http {
@@ -104,17 +105,18 @@ impl Surroundings<'_> {
                     log.key(&path.key(key), message, Some("remove it".to_owned()));
                 }
             }
-            let around = http::Surroundings { scope, offline: self.offline, log };
-            let request = around.request(http, &path.key("http"));
+            let checker = RequestChecker { scope, offline: self.offline, log };
+            let request = checker.request(http, &path.key("http"));
             return request.map(|request| ToolKind::Http(Box::new(request)));
         }
-        let cwd = self.cwd(config.cwd.as_deref(), scope, &path.key("cwd"));
+        let base_dir = check::base_dir(path, log);
+        let cwd = config.cwd.as_deref();
+        let cwd = cwd.map(|text| self.cwd(text, &base_dir, scope, &path.key("cwd")));
         let env = self.env(config.env.as_deref().unwrap_or_default(), &path.key("env"));
-        let around = sandbox::Surroundings { base_dir: self.base_dir, log };
+        let checker = SandboxChecker { base_dir: &base_dir, log };
         let sandbox = config.sandbox.as_ref();
-        let sandbox = sandbox.map(|sandbox| around.sandbox(sandbox, &path.key("sandbox")));
+        let sandbox = sandbox.map(|sandbox| checker.sandbox(sandbox, &path.key("sandbox")));
         let command = self.command(config, scope, path)?;
-        let base_dir = Arc::clone(self.base_dir);
         Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env, sandbox }))
     }
 
@@ -129,14 +131,14 @@ impl Surroundings<'_> {
             (Some(command), _) => {
                 let path = path.key("command");
                 if command.is_empty() {
-                    log.value(&path, "the command is empty", Some(ONE.to_owned()));
+                    log.value(&path, "the command is empty", Some(HINT.to_owned()));
                 }
                 if command.first().is_some_and(|program| program.trim().is_empty()) {
-                    log.value(&path.index(0), "the command names no program", None);
+                    log.value(&path.index(0), "the command has no program", None);
                 }
                 let argument = |(at, text): (usize, &String)| {
                     let path = path.index(at);
-                    no_nul(text, &path, log);
+                    check::no_nul(text, &path, log);
                     scope.template(text, &path, log)
                 };
                 Some(ToolCommand::Argv(command.iter().enumerate().map(argument).collect()))
@@ -144,14 +146,14 @@ impl Surroundings<'_> {
             (None, Some(shell)) => {
                 let path = path.key("shell");
                 if shell.trim().is_empty() {
-                    log.value(&path, "the shell line is empty", Some(ONE.to_owned()));
+                    log.value(&path, "the shell line is empty", Some(HINT.to_owned()));
                 }
                 if shell.contains("{{") {
-                    let hint = "arguments arrive as environment variables: write \"$name\"";
-                    let message = "a shell line is no template";
+                    let hint = "arguments are environment variables: write \"$name\"";
+                    let message = "templates do not work in a shell line";
                     log.value(&path, message, Some(hint.to_owned()));
                 }
-                no_nul(shell, &path, log);
+                check::no_nul(shell, &path, log);
                 Some(ToolCommand::Shell(shell.clone()))
             }
             (None, None) => None,
@@ -167,26 +169,25 @@ impl Surroundings<'_> {
                 let message = format!("{shown} cannot be the name of a parameter");
                 self.log.key(&path, message, Some(hint));
             } else if config.shell.is_some() && is_reserved(name, passed_on) {
-                let message = format!("the shell or the system has a use of its own for {name}");
+                let message = format!("{name} has a meaning for the shell or the system");
                 self.log.key(&path, message, Some("give the parameter another name".to_owned()));
             } else if config.shell.is_none() && matches!(name, "input" | "vars") {
-                let message = format!("{name} means something else in templates");
+                let message = format!("{name} has another meaning in templates");
                 self.log.key(&path, message, Some("give the parameter another name".to_owned()));
             }
         }
     }
 
-    fn cwd(&self, text: Option<&str>, scope: &Scope<'_>, path: &Path<'_>) -> Option<Template> {
-        let text = text?;
-        no_nul(text, path, self.log);
+    fn cwd(&self, text: &str, base_dir: &FilePath, scope: &Scope<'_>, path: &Path<'_>) -> Template {
+        check::no_nul(text, path, self.log);
         let template = scope.template(text, path, self.log);
-        // What a template makes of it is only known when the tool is called.
-        if template.is_literal() && !self.base_dir.join(text).is_dir() {
-            let message = format!("there is no folder {}", quoted(text));
+        // The result of a template is known only when the tool is called.
+        if template.is_literal() && !base_dir.join(text).is_dir() {
+            let message = format!("there is no directory {}", quoted(text));
             let hint = "a relative path starts at the crew's file".to_owned();
             self.log.value(path, message, Some(hint));
         }
-        Some(template)
+        template
     }
 
     fn env(&self, names: &[String], path: &Path<'_>) -> Vec<String> {
@@ -196,10 +197,10 @@ impl Surroundings<'_> {
             if !is_variable_name(name) {
                 let message =
                     format!("{} is not the name of an environment variable", quoted(name));
-                let hint = "env: names variables to pass on; it gives them no values".to_owned();
+                let hint = "env: lists the variables to pass on, without values".to_owned();
                 self.log.value(&path, message, Some(hint));
-            } else if self.secrets.contains(name) {
-                let message = format!("{name} holds an API key, which no tool gets to see");
+            } else if self.keys.contains(name) {
+                let message = format!("{name} holds an API key, which tools do not get");
                 self.log.value(&path, message, Some("remove it".to_owned()));
             } else if !seen.insert(name) {
                 self.log.value(&path, format!("{name} is listed twice"), None);
@@ -209,14 +210,8 @@ impl Surroundings<'_> {
     }
 }
 
-fn no_nul(text: &str, path: &Path<'_>, log: &FaultLog) {
-    if text.contains('\0') {
-        log.value(path, "a program cannot be given a text with a NUL in it", None);
-    }
-}
-
-/// Variables that change what the shell, the loader or crew itself does, or that a tool is given
-/// anyhow: an argument of a model must not replace them.
+/// Whether the variable affects the shell, the loader or crew itself, or is passed on anyway. A
+/// model's argument must not replace it.
 fn is_reserved(name: &str, passed_on: &[String]) -> bool {
     const NAMES: [&str; 32] = [
         "PATH",
@@ -252,14 +247,14 @@ fn is_reserved(name: &str, passed_on: &[String]) -> bool {
         "NLSPATH",
         "POSIXLY_CORRECT",
     ];
-    const STARTS: [&str; 8] =
+    const PREFIXES: [&str; 8] =
         ["LC_", "LD_", "DYLD_", "BASH_FUNC_", "CREW_", "MALLOC_", "GLIBC_", "GCONV_"];
     NAMES.contains(&name)
-        || STARTS.iter().any(|start| name.starts_with(start))
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || passed_on.iter().any(|passed| passed == name)
 }
 
-/// The schema of all arguments together, and what checks a call against it.
+/// The schema of all arguments together.
 fn object_schema(
     parameters: &[(String, Value)],
     path: &Path<'_>,
@@ -287,7 +282,7 @@ fn object_schema(
         Err(faults) => faults,
     };
     for SchemaFault { message, hint, .. } in faults {
-        log.key(path, format!("all together: {message}"), hint);
+        log.key(path, format!("all parameters together: {message}"), hint);
     }
     None
 }
@@ -297,19 +292,19 @@ fn parameter(schema: &Value, path: &Path<'_>, log: &FaultLog) -> bool {
         return false;
     }
     if !schema.is_object() {
-        let hint = "such as {type: string, description: What it is for}".to_owned();
+        let hint = "such as {type: string, description: The path of the file}".to_owned();
         log.value(path, "expected a JSON Schema", Some(hint));
         return false;
     }
-    let checker = match Schema::new(schema.clone()) {
-        Ok(checker) => checker,
+    let checked = match Schema::new(schema.clone()) {
+        Ok(checked) => checked,
         Err(faults) => {
-            output_schema::note_all(schema, faults, path, log);
+            output_schema::log_all(schema, faults, path, log);
             return false;
         }
     };
     if let Some(default) = schema.get("default")
-        && let Err(why) = checker.fit(default)
+        && let Err(why) = checked.fit(default)
     {
         let message = format!("the default does not fit its own schema: {why}");
         log.value(&path.key("default"), message, None);

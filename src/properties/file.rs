@@ -1,25 +1,24 @@
-//! A crew's file: a plan within its limits, or faults that can be shown.
+//! A crew's file is a plan within its limits, or faults that can be shown.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::template;
-use crate::config::faults::Faults;
+use crate::config::faults::{Faults, InvalidReport};
 use crate::config::find;
 use crate::plan::{self, CrewPlan, HttpPlan, Overrides, ToolCommand, ToolKind};
 use crate::render::{self, Look};
-use crate::report::InvalidReport;
 use crate::template::AnswerContext;
 
-/// Of the file.
-const LARGEST: usize = 1 << 20;
-const MOST_FAULTS: usize = 201;
-/// Bytes of one fault's texts together, paths of 32 keys and characters of four bytes included.
-const LONGEST_FAULT: usize = 32 << 10;
-const LONGEST_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Bytes of the file.
+const MAX_SIZE: usize = 1 << 20;
+const MAX_FAULTS: usize = 201;
+/// Bytes of the texts of one fault, with paths of 32 keys and characters of four bytes.
+const MAX_FAULT: usize = 32 << 10;
+const MAX_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const KEY: &str = "sk-5d1c0fe2a9b84e7f";
-const LOOK: Look = Look { colour: false, width: 80, verbose: true };
+const LOOK: Look = Look { width: 80, verbose: true, ..Look::PLAIN };
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -31,18 +30,18 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-/// The bytes of a file are a plan or a bounded list of faults, each with a place in the file.
+/// The bytes of a file yield a plan or a bounded list of faults, each with a place in the file.
 pub fn file(bytes: &[u8]) {
-    if bytes.len() > LARGEST {
+    if bytes.len() > MAX_SIZE {
         return;
     }
     let name = Path::new("agents.yaml");
-    let source = match find::text(name, bytes.to_vec()) {
+    let source = match find::text(bytes.to_vec()) {
         Ok(source) => source,
-        Err(faults) => return check_faults(&faults),
+        Err(error) => return check_faults(&error.into_faults(name)),
     };
     if source.contains(KEY) {
-        // It stands in the program, where a fuzzer finds it.
+        // A fuzzer finds the key in the program.
         return;
     }
     match plan::read(PathBuf::from(name), source, &Overrides::default(), &environment) {
@@ -56,14 +55,15 @@ pub fn file(bytes: &[u8]) {
 
 fn check_faults(faults: &Faults) {
     let number = faults.faults.len();
-    assert!((1..=MOST_FAULTS).contains(&number), "{number} faults");
-    // To YAML, a CR alone ends a line as well.
-    let lines = faults.source.replace("\r\n", "\n").replace('\r', "\n").lines().count();
+    assert!((1..=MAX_FAULTS).contains(&number), "{number} faults");
+    // In YAML, a CR alone ends a line as well.
+    let source = faults.sources.first().map(|source| source.text.as_str()).unwrap_or_default();
+    let lines = source.replace("\r\n", "\n").replace('\r', "\n").lines().count();
     for fault in &faults.faults {
         let texts = [fault.path.as_ref(), Some(&fault.message), fault.hint.as_ref()];
         let length: usize = texts.into_iter().flatten().map(String::len).sum();
-        assert!(length <= LONGEST_FAULT, "{length} bytes of one fault");
-        // The end of the file may be a line of its own.
+        assert!(length <= MAX_FAULT, "{length} bytes of one fault");
+        // The end of the file may be on a line of its own.
         assert!(fault.line.is_none_or(|line| (1..=lines + 1).contains(&line)), "{fault:?}");
         assert!(fault.column.is_none_or(|column| column >= 1), "{fault:?}");
     }
@@ -78,13 +78,13 @@ fn check_plan(plan: &CrewPlan) {
     waiting.sort_unstable();
     assert_eq!(waiting, (0..plan.agents.len()).collect::<Vec<_>>(), "an agent never starts");
     assert!(!plan.agents.is_empty());
-    assert!((Duration::from_nanos(1)..=LONGEST_TIME).contains(&plan.limits.timeout));
-    assert!(plan.limits.grace <= LONGEST_TIME);
+    assert!((Duration::from_nanos(1)..=MAX_TIME).contains(&plan.limits.timeout));
+    assert!(plan.limits.grace <= MAX_TIME);
     for agent in &plan.agents {
         for time in
             [agent.settings.timeout, agent.settings.idle_timeout, agent.settings.tool_timeout]
         {
-            assert!((Duration::from_nanos(1)..=LONGEST_TIME).contains(&time));
+            assert!((Duration::from_nanos(1)..=MAX_TIME).contains(&time));
         }
         assert!((1 << 10..=256 << 20).contains(&agent.settings.max_answer));
         let outputs = agent
@@ -119,7 +119,7 @@ fn check_plan(plan: &CrewPlan) {
     check_shown(&shown);
 }
 
-/// Whatever fills a part of the address stays in it.
+/// A value stays within its segment of the URL.
 fn requested(http: &HttpPlan, context: &minijinja::Value) {
     for template in &http.path {
         let segment = template.render_encoded(context.clone()).unwrap_or_default();

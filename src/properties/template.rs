@@ -1,4 +1,4 @@
-//! `${}` and `{{ }}`: what fills them in is data.
+//! Values in `${}` and `{{ }}` are data.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use crate::config::node::Node;
 use crate::config::place::Path;
 use crate::template::{AnswerContext, MAX_OUTPUT, Template, Vars, agent_context};
 
-/// Any text parses or does not, and is filled in or is not, within the limits.
+/// Any text is parsed and rendered within the limits, or an error.
 pub fn template(source: &str) {
     let Ok(template) = Template::parse(source) else { return };
     let _ = template.names();
@@ -33,17 +33,17 @@ pub fn rendered(template: &Template, context: minijinja::Value) {
     }
 }
 
-/// Whatever a variable holds, it is put in as it is, once, and nothing else changes.
+/// The value of a variable is inserted unchanged, once, and nothing else changes.
 pub fn expansion(text: &str, value: &str) {
     let name = Path::Root.key("name");
-    // Only what can be expanded without it has a meaning of its own.
+    // Texts that cannot be expanded have faults.
     let Some(parts) = around(text, &name) else { return };
     assert_eq!(expand(text, value, &name).as_deref(), Some(parts.join(value).as_str()));
     let escaped = text.replace("${", "$${");
     assert_eq!(expand(&escaped, value, &name).as_deref(), Some(text));
 }
 
-/// In a template the value comes out as it is as well: it can print, but it cannot act.
+/// In a template as well, the value is printed unchanged and never run as code.
 pub fn expansion_in_template(text: &str, value: &str) {
     let agents = Path::Root.key("agents");
     let agent = agents.key("a");
@@ -55,16 +55,16 @@ pub fn expansion_in_template(text: &str, value: &str) {
     let Some(expected) = render(&parts.join(STAND_IN)) else { return };
     let Some(expanded) = expand(text, value, &prompt) else { return };
     let expected = expected.replace(STAND_IN, value);
-    // Of the line ends at its end a template keeps one less, and a value all of them.
+    // A template drops one line end at its end, a value none.
     let body = |text: &str| text.trim_end_matches(['\n', '\r']).to_owned();
     let found = render(&expanded).as_deref().map(body);
     assert_eq!(found, Some(body(&expected)), "{expanded:?}");
 }
 
-/// A character that has no meaning anywhere, in place of a value.
+/// A character without any meaning, in place of a value.
 const STAND_IN: &str = "\u{e000}";
 
-/// The text around the places of the variable `V`; nothing if it has faults.
+/// The text around the variable `V`. `None` if it has faults.
 fn around(text: &str, path: &Path<'_>) -> Option<Vec<String>> {
     if text.contains(STAND_IN) {
         return None;
@@ -73,7 +73,7 @@ fn around(text: &str, path: &Path<'_>) -> Option<Vec<String>> {
     Some(marked.split(STAND_IN).map(str::to_owned).collect())
 }
 
-/// With the one variable `V`; nothing if there are faults.
+/// Expands the text with the variable `V` only. `None` if it has faults.
 fn expand(text: &str, value: &str, path: &Path<'_>) -> Option<String> {
     let log = FaultLog::default();
     let env = |name: &str| (name == "V").then(|| value.to_owned());

@@ -2,22 +2,23 @@
 
 use std::borrow::Cow;
 
+use super::paint::{FAINT, GOOD, paint};
 use super::table::{Column, Narrow, table};
 use super::{fit, words};
-use crate::report::AgentReport;
+use crate::report::{AgentReport, AgentStatus};
 use crate::text::inline;
 
 /// Columns of a longer model are cut: the start tells models apart.
 const MAX_MODEL: usize = 40;
 const MIN_NAME: usize = 8;
+/// Agents that are all shown.
+const MAX_ROWS: usize = 15;
 
 type Cell = fn(&AgentReport) -> Cow<'_, str>;
 
 const COLUMNS: [(Column, Cell); 8] = [
     (Column::text("agent", Narrow::Cut(MIN_NAME)), |agent| inline(&agent.name)),
-    (Column::text("status", Narrow::Never), |agent| {
-        format!("{} {}", words::mark(agent.status), words::status(agent.status)).into()
-    }),
+    (Column::text("status", Narrow::Never), |agent| status_words(agent.status).into()),
     (Column::text("model", Narrow::LeaveOut(3)), |agent| {
         fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into()
     }),
@@ -36,17 +37,49 @@ const COLUMNS: [(Column, Cell); 8] = [
     }),
 ];
 
-/// A table of the agents, none of its lines wider than `width` as long as name and status fit.
-pub fn agents(agents: &[AgentReport], width: usize) -> Vec<String> {
+/// A table of the agents, none of its lines wider than `width` as long as name and status fit. With
+/// many agents, one line stands for those that succeeded.
+pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String> {
+    let folds = agents.len() > MAX_ROWS;
+    let (folded, shown): (Vec<_>, Vec<_>) =
+        agents.iter().partition(|agent| folds && agent.status == AgentStatus::Succeeded);
     let columns = COLUMNS.map(|(column, _)| column);
-    table(&columns, agents.len(), |row, column| COLUMNS[column].1(&agents[row]), width)
+    let cell = |row: usize, column: usize| COLUMNS[column].1(shown[row]);
+    let mut lines = table(&columns, shown.len(), cell, width);
+    for (position, line) in lines.iter_mut().enumerate() {
+        *line = match position.checked_sub(1) {
+            None => paint(line, FAINT, colour),
+            Some(row) => highlight(line, shown[row].status, colour),
+        };
+    }
+    lines.extend(fold(&folded).map(|line| paint(&line, GOOD, colour)));
+    lines
+}
+
+/// The line with its status in colour.
+fn highlight(line: &str, status: AgentStatus, colour: bool) -> String {
+    let words = status_words(status);
+    line.replacen(&words, &paint(&words, words::agent_style(status), colour), 1)
+}
+
+fn status_words(status: AgentStatus) -> String {
+    format!("{} {}", words::mark(status), words::status(status))
+}
+
+/// `✓ 52 succeeded in 300ms to 6.4s`, or nothing without any.
+fn fold(agents: &[&AgentReport]) -> Option<String> {
+    let times = agents.iter().map(|agent| agent.duration_ms);
+    let (first, last) = (times.clone().min()?, times.max()?);
+    let mark = words::mark(AgentStatus::Succeeded);
+    let (first, last) = (words::millis(first), words::millis(last));
+    Some(format!("{mark} {} succeeded in {first} to {last}", agents.len()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::render::fixtures::{answered, ended_by, timed_out, tool_call, with_calls};
-    use crate::report::{AgentStatus, CancelReason};
+    use crate::report::CancelReason;
 
     fn three() -> Vec<AgentReport> {
         vec![
@@ -64,7 +97,7 @@ mod tests {
             "net      ✗ timed out  openai/gpt-4o-mini      2      0          0    0  30.0s",
             "summary  - skipped    openai/gpt-4o-mini      0      0          0    0",
         ];
-        assert_eq!(super::agents(&three(), 80), expected);
+        assert_eq!(super::agents(&three(), 80, false), expected);
     }
 
     #[test]
@@ -75,14 +108,14 @@ mod tests {
             "net      ✗ timed out          0    0  30.0s",
             "summary  - skipped            0    0",
         ];
-        assert_eq!(super::agents(&three(), 48), expected);
+        assert_eq!(super::agents(&three(), 48, false), expected);
         let expected = [
             "agent    status        time",
             "disk     ✓ succeeded   1.8s",
             "net      ✗ timed out  30.0s",
             "summary  - skipped",
         ];
-        assert_eq!(super::agents(&three(), 40), expected);
+        assert_eq!(super::agents(&three(), 40, false), expected);
     }
 
     #[test]
@@ -91,16 +124,31 @@ mod tests {
         agents[0].name = "名前\u{1b}[2J\n".repeat(20);
         agents[0].model = "m".repeat(200);
         for width in [22, 30, 40, 60, 80, 120] {
-            for line in super::agents(&agents, width) {
+            for line in super::agents(&agents, width, false) {
                 assert!(fit::width(&line) <= width, "{width}: {line}");
                 assert!(!line.contains('\u{1b}'));
             }
         }
-        assert_eq!(super::agents(&agents, 0).len(), 4);
+        assert_eq!(super::agents(&agents, 0, false).len(), 4);
+    }
+
+    #[test]
+    fn beyond_fifteen_agents_the_succeeded_ones_are_one_line() {
+        let mut agents: Vec<_> = (0..14).map(|n| answered(&format!("a{n}"), "x")).collect();
+        agents.push(timed_out("net"));
+        assert_eq!(super::agents(&agents, 80, false).len(), 16);
+        agents[3].duration_ms = 400;
+        agents.push(answered("last", "x"));
+        let expected = [
+            "agent  status       model               turns  tools  tokens in  out   time",
+            "net    ✗ timed out  openai/gpt-4o-mini      2      0          0    0  30.0s",
+            "✓ 15 succeeded in 400ms to 1.8s",
+        ];
+        assert_eq!(super::agents(&agents, 80, false), expected);
     }
 
     #[test]
     fn no_agents_no_table() {
-        assert!(super::agents(&[], 80).is_empty());
+        assert!(super::agents(&[], 80, false).is_empty());
     }
 }

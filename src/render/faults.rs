@@ -5,10 +5,9 @@ use std::io::{self, Write};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::words::count;
+use super::words::{count, names};
 use super::{Look, fit};
-use crate::config::faults::Faults;
-use crate::report::Fault;
+use crate::config::faults::{Fault, Faults};
 use crate::text::{inline, sanitize};
 
 /// Columns that are shown of a line of the file.
@@ -18,18 +17,17 @@ const MAX_LINE: usize = 160;
 pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(look.width).decor_style(DecorStyle::Ascii);
-    let file = faults.file.as_ref().map(|file| inline(&file.to_string_lossy()).into_owned());
-    let lines: Vec<&str> = faults.source.lines().collect();
     for fault in &faults.faults {
         let (title, hint) = (title(fault), fault.hint.as_deref().map(inline));
-        let line = fault.line.and_then(|line| lines.get(line.checked_sub(1)?));
+        let file = fault.file.as_deref().map(inline);
+        let line = fault.line.and_then(|line| line_of(faults, fault.file.as_deref()?, line));
         let (shown, at) = line.map_or((String::new(), 0), |line| excerpt(line, fault.column));
         let mut group = Group::with_title(Level::ERROR.primary_title(title.as_str()));
         if let (Some(file), Some(number), Some(_)) = (&file, fault.line, line) {
             let end = at + shown[at..].chars().next().map_or(0, char::len_utf8);
             let snippet = Snippet::source(shown.as_str())
                 .line_start(number)
-                .path(file.as_str())
+                .path(file.as_ref())
                 .annotation(AnnotationKind::Primary.span(at..end));
             group = group.element(snippet);
         }
@@ -38,9 +36,20 @@ pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> i
         }
         writeln!(out, "{}\n", renderer.render(&[group]))?;
     }
-    let Some(file) = file else { return Ok(()) };
+    let mut files: Vec<&str> =
+        faults.faults.iter().filter_map(|fault| fault.file.as_deref()).collect();
+    files.sort_unstable();
+    files.dedup();
+    if files.is_empty() {
+        return Ok(());
+    }
     let number = count(faults.faults.len() as u64, "error", "errors");
-    writeln!(out, "{file}: {number}; nothing ran")
+    writeln!(out, "{}: {number}; nothing ran", inline(&names(files, 3)))
+}
+
+fn line_of<'a>(faults: &'a Faults, file: &str, line: usize) -> Option<&'a str> {
+    let source = faults.sources.iter().find(|source| source.file.to_string_lossy() == file)?;
+    source.text.lines().nth(line.checked_sub(1)?)
 }
 
 /// The message, after the path of the key if there is one.
@@ -73,19 +82,21 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::config::sources::Source;
 
     fn shown(source: &str, line: usize, column: usize, hint: Option<&str>) -> String {
         let fault = Fault {
+            file: Some("agents.yaml".into()),
             path: Some("agents.disk".into()),
             line: Some(line),
             column: Some(column),
             message: "no \x1b[31mgood".into(),
             hint: hint.map(str::to_owned),
         };
-        let all =
-            Faults { file: Some("agents.yaml".into()), source: source.into(), faults: vec![fault] };
+        let source = Source { file: "agents.yaml".into(), text: source.into() };
+        let all = Faults { sources: vec![source], faults: vec![fault] };
         let mut out = Vec::new();
-        faults(&all, Look { colour: false, width: 80, verbose: false }, &mut out).unwrap();
+        faults(&all, Look { width: 80, ..Look::PLAIN }, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

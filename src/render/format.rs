@@ -4,7 +4,8 @@
 use std::io::{self, Write};
 
 use super::{Look, json, text};
-use crate::report::{InvalidReport, Report};
+use crate::config::faults::InvalidReport;
+use crate::report::Report;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

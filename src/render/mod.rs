@@ -20,6 +20,7 @@ pub mod selftest;
 mod summary;
 pub mod table;
 mod text;
+mod verdict;
 pub(crate) mod words;
 
 pub use faults::faults;
@@ -29,6 +30,7 @@ pub use plan::{offers, plan};
 pub use screen::{Look, Screen, Screens};
 pub use summary::summary;
 pub use text::text;
+pub use verdict::errors;
 
 #[cfg(test)]
 mod fixtures;

@@ -29,6 +29,9 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     let title = format!("crew {}{}", inline(&plan.name), description.collect::<String>());
     fit::wrap(&title, look.width).iter().try_for_each(|line| writeln!(out, "{line}"))?;
     writeln!(out, "{}", inline(&plan.file.to_string_lossy()))?;
+    for file in &plan.included {
+        writeln!(out, "+ {}", inline(&file.to_string_lossy()))?;
+    }
     let waves = plan.waves().into_iter().enumerate();
     let agents: Vec<_> = waves
         .flat_map(|(wave, agents)| agents.into_iter().map(move |agent| (wave, agent)))
@@ -110,12 +113,7 @@ fn access(server: &McpServerPlan) -> String {
                 number => format!("{program} ({})", count(number, "argument", "arguments")),
             }
         }
-        McpAccess::Http { url, .. } => match url.split_once("://") {
-            Some((scheme, rest)) => {
-                format!("{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
-            }
-            None => String::new(),
-        },
+        McpAccess::Http { url, .. } => url.origin().ascii_serialization(),
     };
     fit::cut(&inline(&text), MAX_COMMAND).into_owned()
 }

@@ -1,10 +1,11 @@
 //! The places that output goes to: whether they are terminals, how wide, and with colours or not.
 
 use std::env;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use clap::ColorChoice;
 use console::Term;
+use nix::sys::stat::fstat;
 
 /// Columns where no terminal says how many there are.
 const DEFAULT_WIDTH: usize = 100;
@@ -47,7 +48,7 @@ impl Screen {
     }
 
     pub fn look(self, verbose: bool) -> Look {
-        Look { colour: self.colour, width: self.width, verbose }
+        Look { colour: self.colour, width: self.width, verbose, ..Look::PLAIN }
     }
 }
 
@@ -58,6 +59,8 @@ pub struct Screens {
     pub stderr: Screen,
     /// Any file: no terminal, so it has colours only on request.
     pub file: Screen,
+    /// stdout and stderr lead to the same terminal, file or pipe.
+    pub same: bool,
 }
 
 impl Screens {
@@ -68,8 +71,14 @@ impl Screens {
             stdout: screen(std::io::stdout().is_terminal(), Term::stdout()),
             stderr: screen(std::io::stderr().is_terminal(), Term::stderr()),
             file: screen(false, Term::stdout()),
+            same: are_same().unwrap_or(false),
         }
     }
+}
+
+fn are_same() -> nix::Result<bool> {
+    let [stdout, stderr] = [fstat(io::stdout())?, fstat(io::stderr())?];
+    Ok((stdout.st_dev, stdout.st_ino) == (stderr.st_dev, stderr.st_ino))
 }
 
 /// How a report is shown to a person.
@@ -80,6 +89,14 @@ pub struct Look {
     pub width: usize,
     /// Also show the output of tools.
     pub verbose: bool,
+    /// The summary follows on the same screen, and shows the errors.
+    pub summary_follows: bool,
+}
+
+impl Look {
+    /// Any file.
+    pub const PLAIN: Self =
+        Self { colour: false, width: DEFAULT_WIDTH, verbose: false, summary_follows: false };
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ mod tests {
     use crate::process::Survivor;
     use crate::selftest::SCHEMA_VERSION;
 
-    const LOOK: Look = Look { colour: false, width: 80, verbose: false };
+    const LOOK: Look = Look { width: 80, ..Look::PLAIN };
 
     fn case(status: CaseStatus, stop_ms: Option<u64>) -> CaseReport {
         CaseReport {

@@ -3,13 +3,11 @@
 
 use std::io::{self, Write};
 
-use super::advice::advice;
 use super::agents::agents;
-use super::paint::{BAD, FAINT, GOOD, PLAIN, STRONG, WARN, paint};
+use super::paint::{WARN, paint};
+use super::verdict::verdict;
 use super::{Look, fit, words};
-use crate::report::{
-    AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, Report, RunStatus,
-};
+use crate::report::{AgentReport, AgentStatus, Cleanup, Report};
 use crate::text::inline;
 
 /// Agents that one line names before it ends with `and 4 more`.
@@ -24,9 +22,8 @@ const MAX_ERROR: usize = 400;
 /// Writes the summary, which is the same for every format of the report.
 pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
-    for (position, line) in agents(&report.agents, look.width).iter().enumerate() {
-        let style = if position == 0 { FAINT } else { PLAIN };
-        writeln!(out, "{}", paint(line, style, look.colour))?;
+    for line in agents(&report.agents, look.width, look.colour) {
+        writeln!(out, "{line}")?;
     }
     let noted = report
         .agents
@@ -46,12 +43,7 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
     for note in notes {
         writeln!(out, "{label}: {note}")?;
     }
-    if !report.cleanup.survivors.is_empty() {
-        writeln!(out)?;
-        survivors(&report.cleanup, look, &mut out)?;
-    }
-    failures(&report.agents, look, &mut out)?;
-    writeln!(out, "\n{}", last_line(report, look))?;
+    verdict(report, look, &mut out)?;
     out.flush()
 }
 
@@ -68,7 +60,7 @@ fn notes(agent: &AgentReport) -> Vec<String> {
         notes.push("answer cut off at the length limit; raise `max_output_tokens`".to_owned());
     }
     if agent.partial && agent.output.is_some() {
-        notes.push("answer is partial; the text so far was kept".to_owned());
+        notes.push("answer is partial: the agent ended before it was complete".to_owned());
     }
     notes.extend(agent.notes.iter().map(|note| inline(note).into_owned()));
     for failed in &agent.fallbacks {
@@ -125,67 +117,6 @@ fn cleaned_up(cleanup: &Cleanup) -> Option<String> {
     Some(format!("cleaned up in {}: {}", words::millis(cleanup.duration_ms), done.join(", ")))
 }
 
-fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<()> {
-    for survivor in &cleanup.survivors {
-        let label = paint("still running", BAD, look.colour);
-        let command = inline(&survivor.command);
-        writeln!(out, "{label}: process {} ({})", survivor.pid, fit::cut(&command, look.width))?;
-        writeln!(out, "  kill it by hand: kill -9 {}", survivor.pid)?;
-    }
-    Ok(())
-}
-
-/// Each error once, with its agents and advice.
-fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
-    let failures = agents.iter().filter_map(|agent| {
-        let error = agent.error.as_ref()?;
-        let text = fit::cut(&words::error(error), MAX_ERROR).into_owned();
-        Some(((text, advice(error, &agent.model)), &*agent.name))
-    });
-    for ((error, advice), names) in words::grouped(failures) {
-        let names = paint(&words::names(names, MAX_NAMES), STRONG, look.colour);
-        writeln!(out, "\n{} {names}: {error}", paint("error", BAD, look.colour))?;
-        writeln!(out, "  {advice}")?;
-    }
-    Ok(())
-}
-
-fn last_line(report: &Report, look: Look) -> String {
-    let succeeded =
-        report.agents.iter().filter(|agent| agent.status == AgentStatus::Succeeded).count();
-    let time = words::millis(report.duration_ms);
-    let all = words::count(report.agents.len() as u64, "agent", "agents");
-    let mut line = match &report.reason {
-        None => format!("{succeeded} of {all} succeeded in {time}"),
-        Some(reason) => format!("{}: {succeeded} of {all} succeeded", cut_short(reason, &time)),
-    };
-    if let Some(tokens) = words::tokens(&report.usage) {
-        line.push_str(&format!(", {tokens}"));
-    }
-    if let Some(cost) = report.usage.cost {
-        line.push_str(&format!(", {}", words::cost(cost)));
-    }
-    let style = match report.status {
-        RunStatus::Succeeded => GOOD,
-        RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled | RunStatus::Invalid => BAD,
-    };
-    format!("{} {}", paint(&format!("crew {}:", inline(&report.crew)), style, look.colour), line)
-}
-
-fn cut_short(reason: &CancelReason, time: &str) -> String {
-    let why = words::reason(reason);
-    match reason.kind {
-        CancelKind::Interrupted | CancelKind::Terminated | CancelKind::Hangup => {
-            format!("{why} after {time}")
-        }
-        CancelKind::Timeout => format!("timed out after {time}"),
-        CancelKind::AgentFailed
-        | CancelKind::OutputClosed
-        | CancelKind::AgentTimeout
-        | CancelKind::ToolTimeout => format!("stopped after {time} because {why}"),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -193,9 +124,9 @@ mod tests {
     use crate::render::fixtures::{
         answered, ended_by, failed, report, timed_out, tool_call, with_calls,
     };
-    use crate::report::{ErrorKind, Survivor};
+    use crate::report::{CancelReason, ErrorKind};
 
-    const LOOK: Look = Look { colour: false, width: 80, verbose: false };
+    const LOOK: Look = Look { width: 80, ..Look::PLAIN };
 
     fn shown(report: &Report, look: Look) -> String {
         let mut out = Vec::new();
@@ -209,7 +140,7 @@ mod tests {
 agent  status       model               turns  tools  tokens in  out  time
 disk   ✓ succeeded  openai/gpt-4o-mini      2      0        300   90  1.8s
 
-crew it-support: 1 of 1 agent succeeded in 2.1s, 300 + 90 tokens
+crew it-support: 1 of 1 agent succeeded in 2.1s, 300 in, 90 out
 ";
         assert_eq!(shown(&report(vec![answered("disk", "x")]), LOOK), expected);
     }
@@ -248,7 +179,7 @@ crew it-support: 1 of 1 agent succeeded in 2.1s, 300 + 90 tokens
         let expected = "
 note: disk: answer cut off at the length limit; raise `max_output_tokens`
 note: disk: disk_usage left processes behind; crew stopped them
-note: net: answer is partial; the text so far was kept
+note: net: answer is partial: the agent ended before it was complete
 note: a, b: skipped (net failed)
 note: c: cancelled (net failed)
 note: cleaned up in 14ms: 1 model call cancelled, 3 HTTP requests cancelled, 2 processes stopped, nothing left
@@ -260,7 +191,7 @@ error net: timeout (agent): no answer within 30s
 error cpu, mem: auth: 401 no key
   check the key in $OPENAI_API_KEY
 
-crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded, 300 + 90 tokens
+crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded, 300 in, 90 out
 ";
         let text = shown(&report, LOOK);
         assert_eq!(text.split_once("\n\n").unwrap().1, &expected[1..]);
@@ -271,38 +202,10 @@ crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded,
         let agents: Vec<_> = (0..200).map(|number| timed_out(&format!("a{number}"))).collect();
         let text = shown(&report(agents), LOOK);
         let notes: Vec<_> = text.lines().filter(|line| line.starts_with("note: ")).collect();
-        let expected = "note: a0, a1, a2, a3, a4, a5, a6, a7 and 192 more: answer is partial; the \
-                        text so far was kept";
+        let expected = "note: a0, a1, a2, a3, a4, a5, a6, a7 and 192 more: answer is partial: the \
+                        agent ended before it was complete";
         assert_eq!(notes, [expected]);
         assert_eq!(text.matches("\nerror ").count(), 1);
-    }
-
-    #[test]
-    fn the_last_line_names_the_reason() {
-        for (kind, expected) in [
-            (CancelKind::Interrupted, "interrupted by Ctrl-C after 2.1s: 0 of 1 agent succeeded"),
-            (CancelKind::Terminated, "terminated by SIGTERM after 2.1s: 0 of 1 agent succeeded"),
-            (CancelKind::Hangup, "ended by SIGHUP after 2.1s: 0 of 1 agent succeeded"),
-            (CancelKind::Timeout, "timed out after 2.1s: 0 of 1 agent succeeded"),
-            (
-                CancelKind::OutputClosed,
-                "stopped after 2.1s because stdout was closed: 0 of 1 agent succeeded",
-            ),
-        ] {
-            let mut report = report(vec![ended_by("a", AgentStatus::Cancelled, kind.into())]);
-            report.reason = Some(kind.into());
-            assert_eq!(last_line(&report, LOOK), format!("crew it-support: {expected}"));
-        }
-    }
-
-    #[test]
-    fn every_survivor_is_listed() {
-        let mut report = report(vec![]);
-        let command = "evil\u{1b}[2J".to_owned();
-        report.cleanup.survivors = vec![Survivor { pid: 42, command }];
-        let text = shown(&report, LOOK);
-        let expected = "still running: process 42 (evil)\n  kill it by hand: kill -9 42\n";
-        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

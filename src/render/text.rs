@@ -11,6 +11,8 @@ use crate::text::{inline, sanitize};
 
 /// Lines of a tool's output that are shown from its head, and from its tail.
 const EXCERPT_LINES: usize = 8;
+/// Lines that are shown from the end of the output of a tool that failed.
+const FAILED_LINES: usize = 5;
 /// Columns for a tool's arguments, even where that cuts the text after them.
 const MIN_ARGUMENTS: usize = 6;
 
@@ -38,7 +40,7 @@ fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()
             writeln!(out, "{}", paint(note, WARN, look.colour))?;
         }
     }
-    if let Some(error) = &agent.error {
+    if let Some(error) = agent.error.as_ref().filter(|_| !look.summary_follows) {
         let label = paint("error", BAD, look.colour);
         writeln!(out, "\n{label} {}", words::error(error))?;
     }
@@ -46,9 +48,15 @@ fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()
         writeln!(out)?;
     }
     for call in &agent.tool_calls {
-        writeln!(out, "{}", tool_line(call, look))?;
+        for line in tool_lines(call, look) {
+            writeln!(out, "{line}")?;
+        }
         if look.verbose {
             excerpt(&call.output, look, out)?;
+        } else if matches!(call.status, ToolStatus::Failed | ToolStatus::TimedOut) {
+            for line in call.last_lines(FAILED_LINES) {
+                writeln!(out, "{}", quoted(line, look))?;
+            }
         }
     }
     Ok(())
@@ -88,40 +96,53 @@ fn heading(agent: &AgentReport, look: Look) -> String {
     line.finish()
 }
 
-/// `  disk_usage {"path":"/"} succeeded in 12ms`. Where it does not fit, the arguments are cut
-/// first.
-fn tool_line(call: &ToolCallReport, look: Look) -> String {
-    let outcome = words::status(call.status);
+/// `  disk_usage {"path":"/"} failed in 12ms: exit 1`. Where it does not fit, the arguments are cut
+/// first, then the cause gets lines of its own.
+fn tool_lines(call: &ToolCallReport, look: Look) -> Vec<String> {
     let details = tool_details(call);
+    let Some(cause) = call.cause().map(|cause| inline(&cause).into_owned()) else {
+        return vec![tool_line(call, &details, look)];
+    };
+    let whole = format!("{details}: {cause}");
+    let name = fit::width(&inline(&call.tool)) + words::status(call.status).len();
+    if name + fit::width(&whole) + MIN_ARGUMENTS + 4 <= look.width {
+        return vec![tool_line(call, &whole, look)];
+    }
+    let mut lines = vec![tool_line(call, &details, look)];
+    let room = look.width.saturating_sub(4).max(1);
+    lines.extend(fit::wrap(&cause, room).into_iter().map(|row| {
+        let mut line = Line::new(look.width, look.colour);
+        line.push("    ", PLAIN).push(row, PLAIN);
+        line.finish()
+    }));
+    lines
+}
+
+fn tool_line(call: &ToolCallReport, details: &str, look: Look) -> String {
+    let outcome = words::status(call.status);
     let mut line = Line::new(look.width, look.colour);
     line.push("  ", PLAIN).push(&inline(&call.tool), STRONG).push(" ", PLAIN);
-    let rest = outcome.len() + fit::width(&details) + 1;
+    let rest = outcome.len() + fit::width(details) + 1;
     let room = line.room().saturating_sub(rest).max(MIN_ARGUMENTS.min(line.room()));
     let arguments = fit::compact(&call.arguments, look.width.saturating_mul(4));
     let arguments = fit::cut(&inline(&arguments), room).into_owned();
     line.push(&arguments, FAINT)
         .push(" ", PLAIN)
         .push(&outcome, words::tool_style(call.status))
-        .push(&details, PLAIN);
+        .push(details, PLAIN);
     line.finish()
 }
 
-/// The time, and everything unusual about the call.
+/// The time, and everything unusual about the call but the cause of a failure.
 fn tool_details(call: &ToolCallReport) -> String {
     if call.status == ToolStatus::Rejected {
-        // Nothing ran, and the model was told why.
-        let why = call.output.lines().next().unwrap_or_default();
-        return format!(": {}", inline(why));
+        // Nothing ran.
+        return String::new();
     }
     let mut details = format!(" in {}", words::millis(call.duration_ms));
     let mut notes = vec![];
-    match (call.exit_code, &call.signal) {
-        (_, Some(signal)) => notes.push(inline(signal).into_owned()),
-        (Some(code), None) if code != 0 => notes.push(format!("exit {code}")),
-        _ => {}
-    }
-    if let Some(status) = call.http_status.filter(|status| !(200..300).contains(status)) {
-        notes.push(format!("HTTP {status}"));
+    if let (Some(signal), None) = (&call.signal, call.cause()) {
+        notes.push(inline(signal).into_owned());
     }
     if let Some(kind) = call.stopped_by {
         notes.push(format!("stopped: {}", words::cancel_kind(kind)));
@@ -138,16 +159,19 @@ fn tool_details(call: &ToolCallReport) -> String {
     details
 }
 
+/// A line of a tool's output, cut to the width.
+fn quoted(line: &str, look: Look) -> String {
+    let mut fitted = Line::new(look.width, look.colour);
+    fitted.push("    | ", FAINT).push(&sanitize(line).replace('\t', "    "), PLAIN);
+    fitted.finish()
+}
+
 /// Writes the head and the tail of a tool's output, each line cut to the width.
 fn excerpt(output: &str, look: Look, out: &mut impl Write) -> io::Result<()> {
     let output = sanitize(output);
     let lines: Vec<_> = output.trim_end().lines().collect();
     let hidden = lines.len().saturating_sub(2 * EXCERPT_LINES);
-    let show = |line: &str| {
-        let mut fitted = Line::new(look.width, look.colour);
-        fitted.push("    | ", FAINT).push(&line.replace('\t', "    "), PLAIN);
-        fitted.finish()
-    };
+    let show = |line: &str| quoted(line, look);
     if hidden == 0 {
         return lines.iter().try_for_each(|line| writeln!(out, "{}", show(line)));
     }
@@ -172,7 +196,7 @@ mod tests {
     };
     use crate::report::{CancelKind, CancelReason, ErrorKind};
 
-    const LOOK: Look = Look { colour: false, width: 80, verbose: false };
+    const LOOK: Look = Look { width: 80, ..Look::PLAIN };
 
     fn shown(agents: Vec<AgentReport>, look: Look) -> String {
         let mut out = Vec::new();
@@ -189,7 +213,7 @@ mod tests {
             ended_by("mem", AgentStatus::Cancelled, CancelKind::Interrupted.into()),
             ended_by("summary", AgentStatus::Skipped, CancelReason::agent_failed("net")),
         ];
-        let expected = r#"✓ disk succeeded in 1.8s, 300 + 90 tokens (openai/gpt-4o-mini)
+        let expected = r#"✓ disk succeeded in 1.8s, 300 in, 90 out (openai/gpt-4o-mini)
 
 The disk is full.
 
@@ -222,20 +246,19 @@ error auth: 401 Unauthorized bad key
             tool: "rm\u{1b}[8m\n-rf".into(),
             arguments: json!({"\u{9b}31m": "\u{1b}[0m\n\u{202e}"}),
             status: ToolStatus::Rejected,
-            output: "no tool \u{1b}[1mrm\u{1b}[0m\nthere are: disk_usage".into(),
+            output: "[not run: no tool \u{1b}[1mrm\u{1b}[0m; there are: disk_usage]".into(),
             exit_code: None,
             signal: Some("\u{1b}c".into()),
             ..tool_call()
         };
         let verbose = Look { verbose: true, ..LOOK };
-        let expected = r#"✓ disk succeeded in 1.8s, 300 + 90 tokens (x/ y)
+        let expected = r#"✓ disk succeeded in 1.8s, 300 in, 90 out (x/ y)
 
 ab
 cd
 
-  rm -rf {"":"\u001b[0m\n"} rejected: no tool rm
-    | no tool rm
-    | there are: disk_usage
+  rm -rf {"":"\u001b[0m\n"} rejected: no tool rm; there are: disk_usage
+    | [not run: no tool rm; there are: disk_usage]
 "#;
         assert_eq!(shown(vec![with_calls(agent, vec![call])], verbose), expected);
     }
@@ -265,14 +288,23 @@ cd
             stopped_by: Some(CancelKind::ToolTimeout),
             ..tool_call()
         };
-        let line = tool_line(&call, Look { width: 200, ..LOOK });
+        let line = tool_lines(&call, Look { width: 200, ..LOOK }).concat();
         assert_eq!(
             line,
             "  disk_usage {\"path\":\"/\"} timed out in 12ms (SIGTERM, stopped: tool timeout, \
              output truncated, left processes behind)"
         );
         let call = ToolCallReport { status: ToolStatus::Failed, exit_code: Some(2), ..tool_call() };
-        assert_eq!(tool_line(&call, LOOK), "  disk_usage {\"path\":\"/\"} failed in 12ms (exit 2)");
+        let call = ToolCallReport { output: "a\nerror: boom\n[exit code 2]".into(), ..call };
+        let expected = "  disk_usage {\"path\":\"/\"} failed in 12ms: exit 2: error: boom";
+        assert_eq!(tool_lines(&call, LOOK), [expected]);
+        let narrow = tool_lines(&call, Look { width: 40, ..LOOK });
+        assert_eq!(
+            narrow,
+            ["  disk_usage {\"path\":\"/\"} failed in 12ms", "    exit 2: error: boom"]
+        );
+        let text = shown(vec![with_calls(answered("disk", ""), vec![call])], LOOK);
+        assert!(text.ends_with("error: boom\n    | a\n    | error: boom\n"), "{text}");
     }
 
     #[test]
@@ -284,7 +316,8 @@ cd
         let agent = with_calls(answered(&"n".repeat(64), &answer), vec![call]);
         for width in [0, 1, 5, 20, 40, 80] {
             for colour in [false, true] {
-                let text = shown(vec![agent.clone()], Look { width, colour, verbose: true });
+                let text =
+                    shown(vec![agent.clone()], Look { width, colour, verbose: true, ..LOOK });
                 for line in text.lines().filter(|line| *line != answer) {
                     assert!(fit::width(&sanitize(line)) <= width, "{width}: {line}");
                 }

@@ -102,10 +102,29 @@ pub fn limit(limit: Duration) -> String {
     }
 }
 
-/// `812 + 340 tokens`, or `None` if no server reported any.
+/// `7.2k in, 194 out`, or `None` if no server reported any tokens.
 pub fn tokens(usage: &Usage) -> Option<String> {
-    (usage.input_tokens > 0 || usage.output_tokens > 0)
-        .then(|| format!("{} + {} tokens", usage.input_tokens, usage.output_tokens))
+    let (read, written) = (usage.input_tokens, usage.output_tokens);
+    (read > 0 || written > 0).then(|| format!("{} in, {} out", short(read), short(written)))
+}
+
+/// `812`, `7.2k`, `1.3M`; rounded down.
+pub fn short(number: u64) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        1_000..1_000_000 => format!("{}.{}k", number / 1_000, number % 1_000 / 100),
+        _ => format!("{}.{}M", number / 1_000_000, number % 1_000_000 / 100_000),
+    }
+}
+
+/// The time of a log line since the start of the run: `00:01.9`, `1:02:03.4`.
+pub fn clock(time: Duration) -> String {
+    let (seconds, tenth) = (time.as_secs(), time.subsec_millis() / 100);
+    let (minutes, rest) = (seconds / 60, seconds % 60);
+    match minutes {
+        0..60 => format!("{minutes:02}:{rest:02}.{tenth}"),
+        _ => format!("{}:{:02}:{rest:02}.{tenth}", minutes / 60, minutes % 60),
+    }
 }
 
 /// `cost 0.0123`. A cost that is not zero never looks like zero.
@@ -174,6 +193,17 @@ mod tests {
         assert_eq!(limit(Duration::from_secs(2)), "2s");
         assert_eq!(limit(Duration::from_millis(1500)), "1.5s");
         assert_eq!(limit(Duration::ZERO), "0ms");
+    }
+
+    #[test]
+    fn tokens_and_times_are_short() {
+        for (number, text) in
+            [(999, "999"), (7202, "7.2k"), (999_999, "999.9k"), (1_250_000, "1.2M")]
+        {
+            assert_eq!(short(number), text);
+        }
+        assert_eq!(clock(Duration::from_millis(61_950)), "01:01.9");
+        assert_eq!(clock(Duration::from_secs(3_723)), "1:02:03.0");
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub struct AgentReport {
     pub status: AgentStatus,
     /// The answer, or what had been streamed of it when the agent ended; `None` if nothing was.
     pub output: Option<String>,
-    /// `output` is not a whole answer.
+    /// `output` was cut off: the agent ended before its answer was complete.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
     /// The value in the answer of an agent that has an `output_schema`, `null` until it has one;
@@ -296,29 +296,6 @@ pub enum CancelKind {
     Hangup,
     Terminated,
     Interrupted,
-}
-
-/// The document in place of a [`Report`] when nothing ran.
-#[derive(Debug, Clone, Serialize)]
-pub struct InvalidReport {
-    pub schema_version: u32,
-    pub status: RunStatus,
-    pub exit_code: u8,
-    pub errors: Vec<Fault>,
-}
-
-/// One fault of a crew's file, or of the command line (then without a place).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// The key's path, such as `agents.disk.tools[0]`.
-    pub path: Option<String>,
-    /// From 1.
-    pub line: Option<usize>,
-    /// From 1, in characters.
-    pub column: Option<usize>,
-    pub message: String,
-    /// What to do, such as `did you mean "disk_usage"?`.
-    pub hint: Option<String>,
 }
 
 /// Whole milliseconds, the unit of every time in a report.

@@ -56,6 +56,8 @@ pub enum Event {
         tool: String,
         status: ToolStatus,
         duration: Duration,
+        /// Why it failed, in one line.
+        cause: Option<String>,
     },
     AgentFinished {
         agent: AgentRunId,

@@ -2,10 +2,11 @@
 
 mod document;
 mod event;
+mod failure;
 
 pub use document::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind,
-    FailedModel, Fault, InvalidReport, Report, RunStatus, SCHEMA_VERSION, Scope, Survivor,
-    ToolCallReport, ToolStatus, Usage, millis,
+    FailedModel, Report, RunStatus, SCHEMA_VERSION, Scope, Survivor, ToolCallReport, ToolStatus,
+    Usage, millis,
 };
 pub use event::{AgentRunId, Event, EventSink};

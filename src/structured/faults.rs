@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 use super::meter;
 use crate::text::truncate;
 
-/// Characters of a message. The validator repeats what it was given, however long that is.
+/// Characters of a message. The validator's messages repeat values of any length.
 pub const MAX_MESSAGE: usize = 300;
-/// Bytes of the schema as JSON: it goes out with every call of the model.
+/// Bytes of the schema as JSON. Every call of the model contains it.
 const MAX_SIZE: usize = 64 << 10;
 const MAX_DEPTH: usize = 32;
 const MAX_PATTERNS: usize = 32;
@@ -82,7 +82,7 @@ pub fn check(schema: &Value) -> Result<(), Vec<SchemaFault>> {
         return fault(format!("the schema is nested more than {MAX_DEPTH} levels deep"), None);
     }
     if schema.to_string().len() > MAX_SIZE {
-        let hint = "it goes to the model with every call: keep what matters";
+        let hint = "it is part of every call of the model; remove what is not needed";
         return fault(format!("the schema is larger than {} KiB", MAX_SIZE >> 10), Some(hint));
     }
     let mut search =
@@ -150,11 +150,11 @@ impl Search<'_> {
     }
 
     fn keywords(&mut self, part: &Value) {
-        const LOCAL: &str = "put what it refers to under $defs and write $ref: '#/$defs/name'";
+        const LOCAL: &str = "put the part under $defs and write $ref: '#/$defs/name'";
         for (key, value) in part.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 ("$ref", Value::String(reference)) if !reference.starts_with('#') => {
-                    let message = "a schema refers to its own parts only: nothing is fetched";
+                    let message = "a schema can refer only to its own parts: nothing is fetched";
                     self.fault(key, message, Some(LOCAL));
                 }
                 ("$ref", Value::String(reference))

@@ -1,4 +1,4 @@
-//! What holds for any answer and any schema.
+//! Answers and schemas, also hostile ones.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn triage() -> Schema {
 }
 
 #[test]
-fn a_value_is_found_in_what_models_write_around_it() {
+fn a_value_is_found_in_the_text_around_it() {
     let high = r#"{"severity": "high"}"#;
     for answer in [
         high.to_owned(),
@@ -51,7 +51,7 @@ fn a_value_is_found_in_what_models_write_around_it() {
 }
 
 #[test]
-fn what_does_not_fit_is_said() {
+fn a_complaint_says_why_an_answer_does_not_fit() {
     for (answer, complaint) in [
         ("It is bad.", "it is not JSON: expected value at line 1 column 1"),
         (r#"{"severity": "high""#, "it is not JSON: EOF while parsing an object"),
@@ -64,7 +64,7 @@ fn what_does_not_fit_is_said() {
             r#"{"severity": "low"} or {"severity": "high"}"#,
             "it holds 2 JSON values that fit, not one",
         ),
-        // Pieces of what is broken are not the answer.
+        // Parts of a broken value are not the answer.
         (r#"{"parts": [], "x": {"severity": "high"}, }"#, "it is not JSON: "),
         (r#"{"severity": "low", "parts": [{"severity": "high"}"#, "it is not JSON: EOF"),
         (r#"{"severity": 1e999}"#, "it is not JSON: number out of range"),
@@ -77,24 +77,24 @@ fn what_does_not_fit_is_said() {
     assert_eq!(triage().read(&many), Err("it has more than 200000 values".to_owned()));
     let long = format!("{{\"severity\": \"{}\"}}", "x".repeat(10_000));
     assert!(triage().read(&long).unwrap_err().len() < 400);
-    // What is wrong is said, not what it is wrong with.
+    // The complaint does not repeat the long value.
     let union = schema(json!({"anyOf": [{"type": "string"}, {"required": ["a"]}]}));
     let found = union.read(&json!({"b": "x".repeat(10_000)}).to_string()).unwrap_err();
     assert!(found.contains("is not valid under any of the schemas"), "{found}");
 }
 
 #[test]
-fn what_no_schema_can_be_is_found_with_its_place() {
+fn faults_of_a_schema_have_their_place() {
     for (schema, expected) in [
         (json!(true), "/: expected a JSON Schema"),
         (json!({"type": "strin"}), "/type: this is not a valid JSON Schema: "),
         (json!({"properties": {"a": {"pattern": "("}}}), "/properties/a/pattern: this is not"),
         (
             json!({"items": {"$ref": "https://h/x"}}),
-            "/items/$ref: a schema refers to its own parts",
+            "/items/$ref: a schema can refer only to its own parts",
         ),
-        (json!({"$ref": "file:///etc/passwd"}), "/$ref: a schema refers to its own parts"),
-        (json!({"$ref": "other.json"}), "/$ref: a schema refers to its own parts"),
+        (json!({"$ref": "file:///etc/passwd"}), "/$ref: a schema can refer only to its own parts"),
+        (json!({"$ref": "other.json"}), "/$ref: a schema can refer only to its own parts"),
         (json!({"anyOf": [{}, {"$ref": "#/$defs/a"}]}), "/anyOf/1/$ref: #/$defs/a is not in"),
         (json!({"$ref": "#"}), "/$ref: this refers to itself"),
         (
@@ -118,7 +118,7 @@ fn what_no_schema_can_be_is_found_with_its_place() {
 }
 
 #[test]
-fn names_of_properties_are_no_keywords() {
+fn properties_named_like_keywords_are_allowed() {
     let schema = schema(json!({"properties": {
         "$ref": {"type": "string"}, "$id": {"const": 1}, "pattern": {"type": "integer"},
     }}));
@@ -126,7 +126,7 @@ fn names_of_properties_are_no_keywords() {
     assert!(schema.read(r#"{"$ref": 1}"#).is_err());
 }
 
-/// Every level of the schema refers to the next one twice.
+/// A schema in which every level refers to the next one twice.
 fn doubling(levels: usize) -> Value {
     let mut parts = Map::new();
     for level in 0..levels {
@@ -138,10 +138,10 @@ fn doubling(levels: usize) -> Value {
 }
 
 #[test]
-fn what_doubles_again_and_again_is_refused() {
+fn a_schema_of_exponential_work_is_rejected() {
     assert_eq!(schema(doubling(8)).read("1"), Ok(json!(1)));
     assert!(faults(doubling(30))[0].contains("to too many parts"), "{:?}", faults(doubling(30)));
-    // Here it is the answer that makes it double.
+    // Here the answer makes the work exponential.
     let branch = json!({"type": "object", "properties": {"x": {"$ref": "#/$defs/a"}}});
     let schema = schema(json!({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [branch, branch]}}}));
     let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({"x": inner})).to_string();
@@ -158,13 +158,14 @@ fn a_tree_may_be_large() {
     assert_eq!(triage().read(&tree.to_string()), Ok(tree));
 }
 
-/// As deep as the meter lets it go, the checker stays within the stack of a thread.
 #[test]
-fn the_deepest_check_ends() {
+fn the_deepest_allowed_check_does_not_overflow_the_stack() {
     let schema = schema(json!({"$ref": "#/$defs/a", "$defs": {
         "a": {"allOf": [{"anyOf": [{"$ref": "#/$defs/b"}]}]},
-        "b": {"oneOf": [{"minimum": 2, "type": "integer"}, {"type": "object", "properties": {"x": {"$ref": "#"}},
-            "unevaluatedProperties": false}]},
+        "b": {"oneOf": [
+            {"minimum": 2, "type": "integer"},
+            {"type": "object", "properties": {"x": {"$ref": "#"}}, "unevaluatedProperties": false},
+        ]},
     }}));
     let mut last = None;
     for levels in 1..120 {
@@ -178,7 +179,7 @@ fn the_deepest_check_ends() {
 }
 
 #[test]
-fn no_pattern_runs_away() {
+fn a_pattern_that_backtracks_without_end_does_not_fit() {
     let schema = schema(json!({"pattern": "^(?=a)(a|aa)+$"}));
     assert!(schema.read(&format!("\"{}b\"", "a".repeat(5_000))).is_err());
 }
@@ -218,7 +219,7 @@ fn patterns_of_servers_are_checked_if_the_linear_engine_can_read_them() {
         let schema = server_schema(pattern, &mut patterns_left);
         assert!(schema.check(&json!({"a": "$"})).is_err(), "{pattern}");
     }
-    // All that crew compiles for this server have been compiled.
+    // No patterns are left for this server.
     assert!(server_schema("^b$", &mut patterns_left).check(&json!({"a": "$"})).is_ok());
     for pattern in LOOK_AROUND.into_iter().chain(["(", r"^[^/]{1,255}/[^/]{1,255}$"]) {
         let schema = server_schema(pattern, &mut 1);
@@ -284,8 +285,11 @@ fn hostile_patterns_of_servers_cost_little() {
 
 proptest! {
     #[test]
-    fn any_answer_is_read_or_complained_about(
-        answer in "[{}\\[\\]\",:a1 \\\\`\n]{0,60}|(\\{\"severity\": \"(low|high|x)\"\\}|[ a{}\\[,]){0,8}",
+    fn any_answer_yields_a_value_or_a_complaint(
+        answer in concat!(
+            "[{}\\[\\]\",:a1 \\\\`\n]{0,60}",
+            "|(\\{\"severity\": \"(low|high|x)\"\\}|[ a{}\\[,]){0,8}",
+        ),
     ) {
         match triage().read(&answer) {
             Ok(value) => prop_assert!(triage().check(&value).is_ok()),

@@ -3,7 +3,8 @@
 //! Fuel bounds the steps of a rendering and the text it makes. It does not count the work of one
 //! step on a value that holds the same value many times over (`{% set a = [a, a] %}`, sixty times),
 //! nor how deep the engine recurses into long code. So code has a maximum length, and any but the
-//! simplest code runs on a thread of its own, with enough stack for that length, for a limited time.
+//! simplest code runs on a thread of its own, with enough stack for that length and for a limited
+//! time.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -25,7 +26,7 @@ pub const MAX_CODE: usize = 16 << 10;
 /// Twice what the longest code needs in an unoptimized build. Unused stack takes no memory.
 const STACK: usize = 64 << 20;
 /// Out of fuel, a rendering ends within a second or two even on a slow machine.
-const MAX_TIME: Duration = Duration::from_secs(5);
+pub const MAX_TIME: Duration = Duration::from_secs(5);
 
 pub static ENVIRONMENT: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(FUEL, format));
@@ -38,21 +39,33 @@ pub static ENCODING: LazyLock<Environment<'static>> =
 
 /// The reason why a template does not parse or cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct TemplateError(pub String);
+#[error("{message}{}", self.place())]
+pub struct TemplateError {
+    pub message: String,
+    /// The line of the template, from 1.
+    pub line: Option<usize>,
+}
+
+impl TemplateError {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), line: None }
+    }
+
+    fn place(&self) -> String {
+        let line = self.line.filter(|&line| line > 1);
+        line.map(|line| format!(" (in line {line} of the template)")).unwrap_or_default()
+    }
+}
 
 impl From<Error> for TemplateError {
     fn from(error: Error) -> Self {
-        let mut message = match (error.kind(), error.detail()) {
+        let message = match (error.kind(), error.detail()) {
             (ErrorKind::OutOfFuel, _) => "the template takes too many steps".to_owned(),
             (ErrorKind::WriteFailure, Some(detail)) => detail.to_owned(),
             (kind, Some(detail)) => format!("{kind}: {detail}"),
             (kind, None) => kind.to_string(),
         };
-        if let Some(line) = error.line().filter(|&line| line > 1) {
-            message = format!("{message} (in line {line} of the template)");
-        }
-        Self(message)
+        Self { message, line: error.line() }
     }
 }
 
@@ -63,7 +76,7 @@ fn environment(fuel: u64, formatter: Formatter) -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(fuel));
     environment.set_formatter(formatter);
-    // `debug` prints the whole context; a `namespace` can hold itself, and printing that never ends.
+    // `debug` prints the whole context. A `namespace` can contain itself: printing never ends.
     for name in ["debug", "namespace"] {
         environment.remove_global(name);
     }
@@ -75,23 +88,24 @@ fn environment(fuel: u64, formatter: Formatter) -> Environment<'static> {
     environment
 }
 
-/// Runs the work on a thread of its own for a limited time.
+/// Runs the work on a thread of its own for at most this time.
 ///
 /// # Errors
-/// As those of the work, or its time is over. Then its thread goes on until crew exits.
+/// As those of the work, or it takes too long. Then its thread runs until crew exits.
 pub fn run_limited<T: Send + 'static>(
+    time: Duration,
     work: impl FnOnce() -> Result<T, TemplateError> + Send + 'static,
 ) -> Result<T, TemplateError> {
     let (sender, receiver) = mpsc::channel();
     let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK);
     thread
-        // The receiver is gone if the time was over.
+        // Sending fails if the work took too long.
         .spawn(move || drop(sender.send(work())))
-        .map_err(|error| TemplateError(format!("cannot start a thread: {error}")))?;
-    receiver.recv_timeout(MAX_TIME).unwrap_or_else(|error| {
-        Err(TemplateError(match error {
+        .map_err(|error| TemplateError::new(format!("cannot start a thread: {error}")))?;
+    receiver.recv_timeout(time).unwrap_or_else(|error| {
+        Err(TemplateError::new(match error {
             RecvTimeoutError::Timeout => {
-                format!("the template takes longer than {} s", MAX_TIME.as_secs())
+                format!("the template takes longer than {} s", time.as_secs_f64())
             }
             RecvTimeoutError::Disconnected => "internal error in the template engine".to_owned(),
         }))

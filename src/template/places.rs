@@ -23,11 +23,11 @@ impl Template {
         self.run(move |source| {
             let value = ENVIRONMENT.compile_expression(code(source))?.eval(context)?;
             if value.is_undefined() {
-                return Err(TemplateError("undefined value".to_owned()));
+                return Err(TemplateError::new("undefined value"));
             }
             // Unlike the conversion below, this one is bounded.
             engine::json(&value, false)?;
-            serde_json::to_value(&value).map_err(|error| TemplateError(error.to_string()))
+            serde_json::to_value(&value).map_err(|error| TemplateError::new(error.to_string()))
         })
     }
 }
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fills_a_segment_is_encoded_and_the_rest_is_not() {
+    fn only_values_in_a_segment_are_encoded() {
         for (source, rendered) in [
             ("a%20b:{{ text }}", "a%20b:a%2Fb%3Fc%23d"),
             ("{{ dots }}", ".."),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_template_keeps_its_type() {
+    fn a_single_expression_keeps_its_type() {
         for (source, value) in [
             ("{{ n }}", json!(7)),
             ("{{n}}", json!(7)),

@@ -2,7 +2,7 @@
 
 use minijinja::{Environment, ErrorKind, Value};
 
-use super::engine::{self, ENVIRONMENT, MAX_CODE, MAX_OUTPUT, TRIAL, TemplateError};
+use super::engine::{self, ENVIRONMENT, MAX_CODE, MAX_OUTPUT, MAX_TIME, TRIAL, TemplateError};
 use super::scan::{Piece, PieceKind, pieces};
 
 /// The prompt of an agent that has none of its own, and the most common of all templates.
@@ -34,7 +34,7 @@ impl Template {
         let code: usize = pieces(&template.source).iter().map(|piece| piece.code().len()).sum();
         if code > MAX_CODE {
             let max = MAX_CODE >> 10;
-            return Err(TemplateError(format!("more than {max} KiB of code between braces")));
+            return Err(TemplateError::new(format!("more than {max} KiB of code between braces")));
         }
         if !template.is_literal() {
             template.run(|source| Ok(ENVIRONMENT.template_from_str(source).map(drop)?))?;
@@ -125,7 +125,7 @@ impl Template {
             return work(&self.source);
         }
         let source = self.source.clone();
-        engine::run_limited(move || work(&source))
+        engine::run_limited(MAX_TIME, move || work(&source))
     }
 }
 

@@ -1,11 +1,12 @@
 //! One call of a tool that is a program: its arguments, environment, working directory and end.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 
 use serde_json::Value;
 
 use super::context::CallInput;
-use super::launch::{inherited_environment, start_error};
+use super::launch::{inherited_environment, missing, start_error};
 use super::outcome::{ToolEnd, ToolOutcome};
 use crate::plan::{ProcessPlan, ToolCommand};
 use crate::process::{Finished, Invocation, signal_name};
@@ -23,9 +24,12 @@ pub async fn call(
         Err(message) => return ToolOutcome::failed(&message),
     };
     let program = invocation.program.to_string_lossy().into_owned();
-    let sandboxed = invocation.sandbox.is_some();
+    let (sandboxed, cwd) = (invocation.sandbox.is_some(), invocation.cwd.clone());
     match input.context.processes.run(invocation, input.max_output, stop).await {
         Ok(finished) => outcome(finished),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            ToolOutcome::failed(&missing(&program, cwd.as_deref()))
+        }
         Err(error) => ToolOutcome::failed(&start_error(&program, sandboxed, &error)),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 
 /// The variables of crew's environment that every tool inherits. API keys are not among them.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TERM"];
@@ -20,10 +21,21 @@ pub fn inherited_environment(extra: &[String]) -> Vec<(OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| wanted(name)).collect()
 }
 
+/// Describes why a program was not found that was started in `cwd`, if one is set.
+pub fn missing(program: &str, cwd: Option<&Path>) -> String {
+    match cwd.filter(|cwd| !cwd.is_dir()) {
+        Some(cwd) => format!("no such directory: {}", cwd.display()),
+        None if program.contains('/') && Path::new(program).exists() => {
+            format!("cannot start {program}: its interpreter does not exist")
+        }
+        None => format!("no such program: {program}"),
+    }
+}
+
 /// Describes why a program did not start.
 pub fn start_error(program: &str, sandboxed: bool, error: &io::Error) -> String {
     let detail = match error.kind() {
-        io::ErrorKind::NotFound => "the program or its working directory does not exist".to_owned(),
+        io::ErrorKind::NotFound => return format!("no such program or directory: {program}"),
         io::ErrorKind::PermissionDenied if sandboxed => {
             format!("{error}; the sandbox may not allow its interpreter")
         }

@@ -153,7 +153,7 @@ fn a_file_of_variables_that_cannot_be_read_is_an_error() {
     for (text, expected) in [
         (&b"A=1\nsecret value\n"[..], "e:2: expected = after secret"),
         (b"A='secret", "e:1: the value of A has no closing '"),
-        (b"A=\xff", "not valid UTF-8"),
+        (b"A=\xff", "invalid UTF-8"),
         (b"A=\"a\0secret\"", "e: the value of A contains a NUL byte"),
     ] {
         let crew = Crew::new(YAML).args(&["-i", "x", "--env-file", "e"]);
@@ -164,5 +164,5 @@ fn a_file_of_variables_that_cannot_be_read_is_an_error() {
         assert!(!ended.stderr.contains("secret\"") && !ended.stderr.contains("'secret"));
     }
     let found = lines(&faults(&Crew::new(YAML).args(&["--env-file", "no", "-i", "x"]).run_as_is()));
-    assert!(found[0].contains("cannot read no: there is no such file"), "{found:?}");
+    assert!(found[0].contains("cannot read no: no such file"), "{found:?}");
 }

@@ -9,7 +9,10 @@ mod agents {
     mod panic;
 }
 mod files {
+    mod common;
+    mod includes;
     mod reading;
+    mod slips;
     mod values;
 }
 mod input;

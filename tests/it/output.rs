@@ -6,7 +6,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use crate::support::crew::{Crew, Ended};
+use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
+use crate::support::script;
 use indoc::{formatdoc, indoc};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -29,6 +31,92 @@ fn the_result_goes_to_stdout_and_everything_else_to_stderr() {
     assert_eq!((quiet.report(0)["status"].as_str(), &*quiet.stderr), (Some("succeeded"), ""));
     let colour = Crew::new(YAML).args(&["-o", "text", "--color", "always"]).run();
     assert!(colour.stdout.contains('\u{1b}'));
+}
+
+/// A crew with an agent that succeeds and one whose server does not answer.
+const FAILING: &str = indoc! {"
+    providers: {gone: {base_url: 'http://127.0.0.1:9'}}
+    agents:
+      good: {model: offline}
+      bad: {model: gone/m, retries: 0}
+"};
+
+#[test]
+fn quiet_is_silent_until_something_fails() {
+    let good = Crew::new(YAML).args(&["-q"]).run();
+    assert_eq!((good.status.code(), &*good.stderr), (Some(0), ""));
+    let bad = Crew::new(FAILING).args(&["-q", "-k"]).run();
+    assert_eq!(bad.report(1)["agents"]["good"]["status"], "succeeded");
+    let lines: Vec<_> = bad.stderr.lines().collect();
+    assert!(lines[0].starts_with("error bad: network: gone: cannot connect"), "{}", bad.stderr);
+    assert!(lines[1].starts_with("  check the network"), "{}", bad.stderr);
+    assert!(lines[3].contains(": 1 of 2 agents succeeded"), "{}", bad.stderr);
+    assert_eq!(lines.len(), 4, "{}", bad.stderr);
+    // A terminal is as quiet as a pipe.
+    let terminal = Pty::open();
+    Crew::new(YAML).args(&["-q"]).stderr(terminal.as_stderr()).run().report(0);
+    assert_eq!(terminal.shown(), "");
+}
+
+#[test]
+fn quiet_twice_says_nothing_at_all() {
+    let bad = Crew::new(FAILING).args(&["-qq"]).run();
+    assert_eq!((bad.status.code(), &*bad.stderr), (Some(1), ""));
+    let invalid = Crew::new("agents: {a: {}}").args(&["-qq"]).run();
+    assert_eq!((invalid.status.code(), &*invalid.stderr), (Some(2), ""));
+    assert_eq!(invalid.report(2)["status"], "invalid");
+}
+
+#[test]
+fn log_lines_have_a_time_a_model_and_tokens() {
+    let server = ModelServer::always(script::text("fine"));
+    let yaml = formatdoc! {"
+        providers: {{mock: {{base_url: '{}'}}}}
+        agents: {{a: {{model: mock/m}}}}
+    ", server.base_url()};
+    let ended = Crew::new(yaml).run();
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert!(lines[0].starts_with("[00:0") && lines[0].ends_with("] a: started (mock/m)"));
+    assert!(lines[1].contains("] a: succeeded in "), "{}", ended.stderr);
+    assert!(lines[1].ends_with(", 10 in, 5 out (mock/m)"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_failed_tool_says_why_on_every_way() {
+    let yaml = indoc! {"
+        tools:
+          build: {description: b, shell: 'seq 9; echo error: boom >&2; exit 3'}
+          health: {description: h, http: {url: 'http://127.0.0.1:9/'}}
+          absent: {description: n, command: [no-such-program]}
+        agents:
+          a: {model: offline, tools: [build, health, absent]}
+    "};
+    let ended = Crew::new(yaml).args(&["-o", "text"]).run();
+    for cause in [
+        "exit 3: error: boom",
+        "cannot connect to 127.0.0.1:9: connection refused",
+        "no such program: no-such-program",
+    ] {
+        assert!(ended.stdout.contains(&format!(": {cause}\n")), "{cause}: {}", ended.stdout);
+        assert!(ended.stderr.contains(&format!(": {cause}\n")), "{cause}: {}", ended.stderr);
+    }
+    let tail = "    | 6\n    | 7\n    | 8\n    | 9\n    | error: boom\n";
+    assert!(ended.stdout.contains(tail) && !ended.stdout.contains("    | 5"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_failure_is_told_once_where_report_and_summary_share_a_screen() {
+    let message = "cannot connect to 127.0.0.1:9";
+    let args = ["-o", "text", "--no-progress"];
+    let terminal = Pty::open();
+    let both = Crew::new(FAILING).args(&args).stdout(terminal.as_stderr());
+    both.stderr(terminal.as_stderr()).run();
+    let shown = terminal.shown();
+    assert_eq!(shown.matches(message).count(), 1, "{shown}");
+    assert!(shown.find(message) > shown.find("agent  status"), "{shown}");
+    // A file is complete on its own.
+    let apart = Crew::new(FAILING).args(&args).run();
+    assert!(apart.stdout.contains(message) && apart.stderr.contains(message));
 }
 
 #[test]

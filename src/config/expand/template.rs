@@ -1,9 +1,15 @@
 //! A variable's value in a template: printed as it is, never run as code.
 
-use super::Part;
 use crate::template::{PieceKind, pieces};
 
-/// Whether every value stands between the tags of the template. Inside a tag it would be code.
+/// A part of the expanded text.
+pub enum Part<'t> {
+    /// Text of the file, which may be a template. Defaults are text of the file, too.
+    File(&'t str),
+    Environment(String),
+}
+
+/// Whether every value is outside the tags of the template. Inside a tag it would be code.
 pub fn keeps_apart(parts: &[Part<'_>]) -> bool {
     let (mut before, mut has_values, mut has_raw_blocks) = (String::new(), false, false);
     for part in parts {
@@ -25,19 +31,19 @@ pub fn keeps_apart(parts: &[Part<'_>]) -> bool {
     !(has_values && has_raw_blocks)
 }
 
-/// Adds the value so that it comes out as it is: as a string in braces where it would mean
-/// something as text of the template, or where white space around it could be dropped.
+/// Appends the value so that it is printed unchanged: as a string in braces if it could be taken
+/// for a tag, or if the template could trim white space around it.
 pub fn push(value: &str, out: &mut String) {
     let opened = out.ends_with('{');
     let is_plain = !value.contains('{') && value.trim() == value;
     if is_plain && !opened {
         return out.push_str(value);
     }
-    // A brace before it must not become one with those that come now.
+    // The brace before it must not combine with the braces added here.
     let before = if opened { out.pop() } else { None };
     let value: String = before.into_iter().chain(value.chars()).collect();
     out.push_str("{{");
-    // The escapes of JSON are the template's as well.
+    // Templates have the same escapes as JSON.
     out.push_str(&serde_json::Value::String(value).to_string());
     out.push_str("}}");
 }

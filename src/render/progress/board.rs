@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::plan::{AgentPlan, CrewPlan};
 use crate::render::{fit, words};
 use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, Usage};
 use crate::text::inline;
@@ -14,8 +15,29 @@ const MAX_TOOL: usize = 40;
 /// Columns of an error or of arguments.
 const MAX_DETAIL: usize = 200;
 
+/// What is known of an agent before it starts.
+#[derive(Debug, Clone, Default)]
+pub struct Planned {
+    pub name: String,
+    pub model: String,
+    /// The places of the agents that it needs.
+    pub needs: Vec<usize>,
+}
+
+/// The agents of a plan, in its order.
+pub fn agents(plan: &CrewPlan) -> Vec<Planned> {
+    let planned = |agent: &AgentPlan| Planned {
+        name: inline(&agent.name).into_owned(),
+        model: inline(agent.model.label()).into_owned(),
+        needs: agent.needs.clone(),
+    };
+    plan.agents.iter().map(planned).collect()
+}
+
 #[derive(Debug)]
 pub struct Board {
+    /// When the run started.
+    pub started: Instant,
     pub agents: Vec<Agent>,
     /// The line about the stop of the run.
     pub stopping: Option<String>,
@@ -25,6 +47,7 @@ pub struct Board {
 #[derive(Debug)]
 pub struct Agent {
     pub name: String,
+    pub model: String,
     pub phase: Phase,
     pub started: Option<Instant>,
     pub usage: Usage,
@@ -62,15 +85,17 @@ pub struct Counts {
 }
 
 impl Board {
-    pub fn new(agents: &[&str], verbose: bool) -> Self {
-        let agent = |name: &&str| Agent {
-            name: inline(name).into_owned(),
+    pub fn new(agents: Vec<Planned>, verbose: bool) -> Self {
+        let agent = |planned: Planned| Agent {
+            name: planned.name,
+            model: planned.model,
             phase: Phase::Waiting,
             started: None,
             usage: Usage::default(),
             tools: vec![],
         };
-        Self { agents: agents.iter().map(agent).collect(), stopping: None, verbose }
+        let agents = agents.into_iter().map(agent).collect();
+        Self { started: Instant::now(), agents, stopping: None, verbose }
     }
 
     pub fn apply(&mut self, event: &Event, now: Instant) {
@@ -89,9 +114,10 @@ impl Board {
             Event::Queued { agent, reason } => {
                 self.with(*agent, |agent| agent.phase = Phase::Queued { reason });
             }
-            Event::FellBack { agent, .. } => {
-                self.with(*agent, |agent| agent.phase = Phase::Starting);
-            }
+            Event::FellBack { agent, to, .. } => self.with(*agent, |agent| {
+                agent.model = inline(to).into_owned();
+                agent.phase = Phase::Starting;
+            }),
             Event::Tokens { agent, usage } => self.with(*agent, |agent| agent.usage = *usage),
             Event::Retrying { agent, delay, error, .. } => self.with(*agent, |agent| {
                 let until = now.checked_add(*delay).unwrap_or(now);

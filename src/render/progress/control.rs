@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use console::Term;
 
-use super::board::Board;
+use super::board::{Board, Planned};
 use super::drawing::Drawing;
 use super::lines;
 use super::questions::Questions;
@@ -38,12 +38,16 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts the thread that from now on is the only one to write to stderr. `agents` are the
-    /// names of the plan's agents, in its order; questions appear on `terminal`.
+    /// Starts the thread that from now on is the only one to write to stderr. Questions appear on
+    /// `terminal`.
     ///
     /// # Errors
     /// The system denies a thread.
-    pub fn start(agents: &[&str], options: Options, terminal: Option<File>) -> io::Result<Self> {
+    pub fn start(
+        agents: Vec<Planned>,
+        options: Options,
+        terminal: Option<File>,
+    ) -> io::Result<Self> {
         let show = match options {
             Options { quiet: true, .. } => Show::Nothing,
             Options { draw: true, .. } => Show::Drawn(Drawing::new(&Term::buffered_stderr())),
@@ -53,7 +57,7 @@ impl Progress {
     }
 
     pub(super) fn launch(
-        agents: &[&str],
+        agents: Vec<Planned>,
         options: Options,
         show: Show,
         out: Box<dyn io::Write + Send>,
@@ -78,8 +82,9 @@ impl Progress {
                 return;
             }
             shared.update(|board| {
-                let line = if draw { None } else { lines::line(&event, board, verbose) };
-                board.apply(&event, Instant::now());
+                let now = Instant::now();
+                let line = if draw { None } else { lines::line(&event, board, now, verbose) };
+                board.apply(&event, now);
                 line
             });
         })

@@ -1,14 +1,21 @@
 //! Progress as plain lines, one for each change of state.
 
+use std::time::Instant;
+
 use super::board::{self, Board};
 use crate::render::words;
 use crate::report::Event;
 
 /// The line about an event, or `None` for events without one.
-pub fn line(event: &Event, board: &Board, verbose: bool) -> Option<String> {
+pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option<String> {
+    let time = words::clock(now.saturating_duration_since(board.started));
     let (agent, what) = match event {
-        Event::Stopping { reason, grace } => return Some(board::stopping(reason, *grace)),
-        Event::AgentStarted { agent } => (agent, "started".to_owned()),
+        Event::Stopping { reason, grace } => {
+            return Some(format!("[{time}] {}", board::stopping(reason, *grace)));
+        }
+        Event::AgentStarted { agent } => {
+            (agent, format!("started ({})", board.agents.get(agent.0)?.model))
+        }
         Event::ModelCallStarted { agent, turn } if verbose => {
             (agent, format!("model call, turn {turn}"))
         }
@@ -29,19 +36,28 @@ pub fn line(event: &Event, board: &Board, verbose: bool) -> Option<String> {
         Event::ToolStarted { agent, tool, arguments } => {
             (agent, format!("running {}", board::tool_label(tool, arguments, verbose)))
         }
-        Event::ToolFinished { agent, tool, status, duration } => {
+        Event::ToolFinished { agent, tool, status, duration, cause } => {
             let status = words::status(status);
             let tool = board::tool_name(tool);
-            (agent, format!("{tool} {status} in {}", words::duration(*duration)))
+            let mut what = format!("{tool} {status} in {}", words::duration(*duration));
+            if let Some(cause) = cause {
+                what.push_str(&format!(": {}", board::detail(cause)));
+            }
+            (agent, what)
         }
         Event::AgentFinished { agent, status, duration, message } => {
             let status = words::status(status);
             let mut what = format!("{status} in {}", words::duration(*duration));
+            let row = board.agents.get(agent.0)?;
+            if let Some(tokens) = words::tokens(&row.usage) {
+                what.push_str(&format!(", {tokens}"));
+            }
+            what.push_str(&format!(" ({})", row.model));
             if let Some(message) = message {
                 what.push_str(&format!(": {}", board::detail(message)));
             }
             (agent, what)
         }
     };
-    Some(format!("{}: {what}", board.agents.get(agent.0)?.name))
+    Some(format!("[{time}] {}: {what}", board.agents.get(agent.0)?.name))
 }

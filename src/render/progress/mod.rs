@@ -13,6 +13,7 @@ mod lines;
 mod questions;
 mod writer;
 
+pub use board::{Planned, agents};
 pub use control::{Options, Progress};
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{InMemoryTerm, TermLike};
 use serde_json::json;
 
-use super::board::Board;
+use super::board::{Board, Planned};
 use super::control::{Options, Progress};
 use super::drawing::Drawing;
 use super::frame::frame;
@@ -78,8 +78,9 @@ fn events() -> Vec<Event> {
         Event::ToolFinished {
             agent: AgentRunId(0),
             tool,
-            status: ToolStatus::Succeeded,
+            status: ToolStatus::Failed,
             duration: Duration::from_millis(12),
+            cause: Some("exit 1: bo\u{7}om".into()),
         },
         Event::Stopping { reason: CancelKind::Interrupted.into(), grace: Duration::from_secs(2) },
         Event::AgentFinished {
@@ -91,6 +92,22 @@ fn events() -> Vec<Event> {
     ]
 }
 
+/// Agents of these names, each with the model `m`.
+fn planned(names: &[&str]) -> Vec<Planned> {
+    let planned = |name: &&str| Planned {
+        name: (*name).to_owned(),
+        model: "m".to_owned(),
+        ..Planned::default()
+    };
+    names.iter().map(planned).collect()
+}
+
+/// The lines without their times.
+fn untimed(text: &str) -> String {
+    let line = |line: &str| line.split_once("] ").map_or(line, |(_, rest)| rest).to_owned() + "\n";
+    text.lines().map(line).collect()
+}
+
 fn usage() -> Usage {
     Usage { input_tokens: 300, output_tokens: 90, ..Usage::default() }
 }
@@ -99,7 +116,7 @@ fn written(options: Options, last: &str) -> String {
     let kept = Kept::default();
     let show = if options.quiet { Show::Nothing } else { Show::Lines };
     let progress =
-        Progress::launch(&["disk"], options, show, Box::new(kept.clone()), None).unwrap();
+        Progress::launch(planned(&["disk"]), options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
     events().into_iter().for_each(|event| sink(event));
     sink(Event::AgentStarted { agent: AgentRunId(7) });
@@ -111,15 +128,17 @@ fn written(options: Options, last: &str) -> String {
 #[test]
 fn without_a_terminal_each_change_of_state_is_a_line() {
     let expected = "\
-disk: started
+disk: started (m)
 disk: retrying in 1.2s (429 Too Many Requests)
 disk: running disk_usage
-disk: disk_usage succeeded in 12ms
+disk: disk_usage failed in 12ms: exit 1: boom
 stopping: interrupted by Ctrl-C; tools have 2s to exit (Ctrl-C again kills them)
-disk: failed in 1.9s: no answer
+disk: failed in 1.9s, 300 in, 90 out (m): no answer
 summary
 ";
-    assert_eq!(written(PLAIN, "summary\n"), expected);
+    let text = written(PLAIN, "summary\n");
+    assert_eq!(untimed(&text), expected);
+    assert!(text.starts_with("[00:00."), "{text}");
 }
 
 #[test]
@@ -141,7 +160,8 @@ fn a_stuck_reader_does_not_block_the_run() {
     let (began, has_begun) = channel();
     let (_release, release) = channel();
     let stuck = Box::new(Stuck { began, release });
-    let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, stuck, None).unwrap();
+    let mut progress =
+        Progress::launch(planned(&["disk"]), PLAIN, Show::Lines, stuck, None).unwrap();
     let sink = progress.sink();
     sink(Event::AgentStarted { agent: AgentRunId(0) });
     has_begun.recv().unwrap();
@@ -170,7 +190,7 @@ fn dropped_lines_are_counted() {
         }
     }
     let slow = Box::new(Slow(Stuck { began, release: released }, kept.clone()));
-    let progress = Progress::launch(&["disk"], PLAIN, Show::Lines, slow, None).unwrap();
+    let progress = Progress::launch(planned(&["disk"]), PLAIN, Show::Lines, slow, None).unwrap();
     let sink = progress.sink();
     sink(Event::AgentStarted { agent: AgentRunId(0) });
     has_begun.recv().unwrap();
@@ -181,8 +201,8 @@ fn dropped_lines_are_counted() {
     assert!(progress.finish(vec![]));
     let text = kept.text();
     // The lines that fit into 256 KiB, and the one that was being written.
-    let kept = 256 * 1024 / "disk: started\n".len();
-    assert_eq!(text.matches("disk: started\n").count(), kept + 1);
+    let kept = 256 * 1024 / "[00:00.0] disk: started (m)\n".len();
+    assert_eq!(text.matches("disk: started (m)\n").count(), kept + 1);
     let dropped = 20_000 - kept;
     assert!(text.ends_with(&format!("({dropped} lines dropped: stderr is too slow)\n")));
 }
@@ -193,7 +213,8 @@ fn a_closed_stderr_does_not_block_the_end() {
     let (release, released) = channel();
     drop(release);
     let closed = Box::new(Stuck { began, release: released });
-    let mut progress = Progress::launch(&["disk"], PLAIN, Show::Lines, closed, None).unwrap();
+    let mut progress =
+        Progress::launch(planned(&["disk"]), PLAIN, Show::Lines, closed, None).unwrap();
     progress.sink()(Event::AgentStarted { agent: AgentRunId(0) });
     assert!(progress.clear());
     assert!(!progress.finish(b"summary".to_vec()));
@@ -201,7 +222,7 @@ fn a_closed_stderr_does_not_block_the_end() {
 
 /// Four agents: one runs a tool, one waits for a retry, one is done, one waits.
 fn busy_board(now: Instant) -> Board {
-    let mut board = Board::new(&["disk", "net", "名前\u{1b}[2J", "summary"], false);
+    let mut board = Board::new(planned(&["disk", "net", "名前", "summary"]), false);
     let start = now - Duration::from_secs(65);
     for agent in 0..3 {
         board.apply(&Event::AgentStarted { agent: AgentRunId(agent) }, start);
@@ -216,7 +237,10 @@ fn busy_board(now: Instant) -> Board {
     let duration = Duration::from_millis(1);
     for tool in ["disk_usage", "never started"] {
         let tool = tool.to_owned();
-        board.apply(&Event::ToolFinished { agent: AgentRunId(0), tool, status, duration }, start);
+        board.apply(
+            &Event::ToolFinished { agent: AgentRunId(0), tool, status, duration, cause: None },
+            start,
+        );
     }
     let delay = Duration::from_millis(1200);
     let error = "429 Too Many Requests".to_owned();
@@ -233,7 +257,7 @@ fn a_frame_has_a_line_per_agent() {
     let now = Instant::now() + Duration::from_secs(100);
     let mut board = busy_board(now);
     let expected = [
-        "disk     1m05s  running du and 1 more  300 + 90 tokens",
+        "disk     1m05s  running du and 1 more  300 in, 90 out",
         "net      1m05s  retrying in 2s: 429 Too Many Requests",
         "名前      1.2s  ✓ succeeded",
         "summary         waiting",
@@ -254,7 +278,7 @@ fn a_low_terminal_shows_one_bar() {
     assert_eq!(frame(&board, now, (80, 5), false), expected);
     assert_eq!(frame(&board, now, (30, 5), false), ["1/4 done, 2 running, 1 waiti…"]);
     assert!(frame(&board, now, (80, 0), false).is_empty());
-    assert!(frame(&Board::new(&[], false), now, (80, 24), false).is_empty());
+    assert!(frame(&Board::new(vec![], false), now, (80, 24), false).is_empty());
 }
 
 #[test]
@@ -303,7 +327,7 @@ fn a_run_is_drawn_and_then_cleared() {
     let show = Show::Drawn(Drawing::new(&term));
     let options = Options { draw: true, ..PLAIN };
     let mut progress =
-        Progress::launch(&["disk"], options, show, Box::new(kept.clone()), None).unwrap();
+        Progress::launch(planned(&["disk"]), options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
     sink(Event::AgentStarted { agent: AgentRunId(0) });
     sink(Event::ModelCallStarted { agent: AgentRunId(0), turn: 3 });

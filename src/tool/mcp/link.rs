@@ -1,6 +1,5 @@
 //! The link to a server: the pipes of a process that crew starts, or HTTP.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -9,8 +8,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use reqwest::Url;
-use reqwest::header::{HeaderName, HeaderValue};
 use rmcp::service::{
     ClientInitializeError, ClientLifecycleMode, ClientServiceExt, RoleClient, RunningService,
 };
@@ -80,12 +77,11 @@ impl Link {
                 Ok(Self { process: Some(served.process), program, sandboxed, channel, observed })
             }
             McpAccess::Http { url, headers } => {
-                let parsed =
-                    Url::parse(url).map_err(|error| format!("has an invalid url: {error}"))?;
-                let client = net::builder(&[parsed]).and_then(net::build);
+                let client = net::builder(std::slice::from_ref(url)).and_then(net::build);
                 let client = client.map_err(|error| error.to_string())?;
+                let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone()));
                 let config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
-                    .custom_headers(header_map(headers)?);
+                    .custom_headers(headers.collect());
                 let channel = Some(Channel::Http(Box::new(config), client));
                 let program = String::new();
                 Ok(Self { process: None, program, sandboxed: false, channel, observed })
@@ -175,18 +171,4 @@ fn environment(given: &[(String, SecretString)]) -> Vec<(OsString, OsString)> {
         given.iter().map(|(name, value)| (name.into(), value.expose_secret().to_owned().into())),
     );
     environment
-}
-
-fn header_map(
-    headers: &[(String, SecretString)],
-) -> Result<HashMap<HeaderName, HeaderValue>, String> {
-    let header = |(name, value): &(String, SecretString)| {
-        let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
-        let value = HeaderValue::from_str(value.expose_secret()).ok();
-        let (name, mut value) =
-            parsed.zip(value).ok_or_else(|| format!("has an invalid header {name}"))?;
-        value.set_sensitive(true);
-        Ok((name, value))
-    };
-    headers.iter().map(header).collect()
 }

@@ -260,7 +260,10 @@ mod tests {
             (json!("no"), "not a JSON Schema"),
             (json!({"type": "array"}), "does not describe an object"),
             (json!({"properties": {"a": {"type": 7}}}), "not a valid JSON Schema"),
-            (json!({"properties": {"a": {"$ref": "http://example.com/x"}}}), "own parts only"),
+            (
+                json!({"properties": {"a": {"$ref": "http://example.com/x"}}}),
+                "only to its own parts",
+            ),
             (json!({"$ref": "#"}), "refers to itself"),
             (json!({"allOf": [{"$ref": "#"}]}), "refers to itself"),
         ] {

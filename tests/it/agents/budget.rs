@@ -266,7 +266,7 @@ fn faults_of_limits_and_prices() {
             "limits.max_tokens 1:22 .. from 1 to",
             "limits.max_cost 1:35 .. above 0",
             "limits.max_model_calls 1:56 .. expected a whole number",
-            "prices[\"a/b\"] 2:10 .. not whole",
+            "prices[\"a/b\"] 2:10 .. is incomplete",
             "prices[\"c/d\"].input 2:40 .. 0 or more",
             "prices[\"c/d\"].cached 2:55 .. did you mean \"cached_input\"?",
             "agents.a.limits.max_tool_call 3:39 .. did you mean \"max_tool_calls\"?",

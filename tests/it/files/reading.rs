@@ -69,12 +69,12 @@ fn variables_of_the_environment() {
         "},
         &[
             "name 2:7 .. no closing }",
-            "description 3:14 .. does not name",
-            "vars.x[0] 4:12 .. cannot hold another",
+            "description 3:14 .. is not the name",
+            "vars.x[0] 4:12 .. cannot contain another",
         ],
     );
     let yaml = "agents:\n  a: {max_turns: ${T:-10}}\n";
-    expect(yaml, &[], &[], &["agents.a 2:19 .. not valid YAML .. in quotes"]);
+    expect(yaml, &[], &[], &["- 2:19 .. invalid YAML .. in quotes"]);
     let yaml = "providers: {p: {base_url: http://h, api_key_env: P_KEY}}\n\
                 agents: {a: {model: offline, prompt: '${P_KEY} ${OPENAI_API_KEY}'}}\n";
     let env = [("P_KEY", "secret-1"), ("OPENAI_API_KEY", "secret-2")];
@@ -113,21 +113,18 @@ fn yaml_syntax() {
         ("", "- -:- .. is empty .. agents:"),
         ("# nothing\n", "- -:- .. is empty"),
         ("---\n~\n", "- -:- .. is empty"),
-        ("a: \"x\n", "a 1:4 .. not valid YAML"),
-        ("a:\n\t- b\n", "a 2:2 .. not valid YAML .. tabs"),
+        ("a: \"x\n", "- 1:4 .. invalid YAML"),
+        ("a:\n\t- b\n", "- 2:2 .. invalid YAML .. tabs"),
         ("a: 1\n---\nb: 2\n", "- 2:1 .. second document"),
-        ("a: !x 1\n", "a 1:7 .. tag !x"),
+        ("name: !x y\nagents: {a: {model: offline}}\n", "name 1:10 .. tag !x"),
         ("a: *x\n", "a 1:4 .. no &x"),
-        ("a: &a [*a]\n", "a[0] 1:8 .. inside the very value"),
-        ("x: \u{1b}[2J\n", "x 1:4 .. not valid YAML"),
+        ("a: &a [*a]\n", "a[0] 1:8 .. inside the value it refers to"),
+        ("x: \u{1b}[2J\n", "- 1:4 .. invalid YAML"),
     ] {
         expect(yaml, &[], &[], &[expected]);
     }
     let output = run(b"name: ok\nd: \xe9\xff\n", &[], &[]);
-    assert_eq!(
-        lines(&faults(&output)),
-        ["- 2:4 this is not valid UTF-8 | save the file in the encoding UTF-8"]
-    );
+    assert_eq!(lines(&faults(&output)), ["- 2:4 invalid UTF-8 | save the file as UTF-8"]);
     let crlf = format!("\u{feff}{OFFLINE}{AGENT}").replace('\n', "\r\n");
     expect_good(&crlf, &[], &[]);
 }
@@ -144,8 +141,8 @@ fn hostile_files_are_rejected_at_once() {
     let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(900_000), vec!["*a"; 2000].join(","));
     let nested = format!("a: {}1{}\n", "[".repeat(100), "]".repeat(100));
     for (yaml, expected) in [
-        (format!("a: &a [{}]\n{bomb}", ["x"; 10].join(",")), "grows too large"),
-        (long, "grows too large"),
+        (format!("a: &a [{}]\n{bomb}", ["x"; 10].join(",")), "is too large from here on"),
+        (long, "is too large from here on"),
         (nested, "more than 32 levels"),
         ("[".repeat(100_000), "more than 32 levels"),
         ("- ".repeat(100_000), "more than 32 levels"),
@@ -184,9 +181,9 @@ fn unreadable_files_are_rejected() {
     let here = dir.path();
     let found = |args: &[&str]| lines(&faults(&Crew::at(here).args(args).run_as_is())).join("\n");
     let run = ["run", "-i", "x", "-c"];
-    assert!(found(&run[..3]).contains("no crew here"));
-    assert!(found(&[&run[..], &["no.yaml"]].concat()).contains("there is no such file"));
-    assert!(found(&[&run[..], &["."]].concat()).contains("is a folder"));
+    assert!(found(&run[..3]).contains("no crew file found"));
+    assert!(found(&[&run[..], &["no.yaml"]].concat()).contains("no such file"));
+    assert!(found(&[&run[..], &["."]].concat()).contains("is a directory"));
     assert!(found(&[&run[..], &["/dev/zero"]].concat()).contains("not a regular file"));
     nix::unistd::mkfifo(&here.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(found(&[&run[..], &["pipe"]].concat()).contains("not a regular file"));

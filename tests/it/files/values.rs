@@ -33,7 +33,7 @@ fn keys() {
               b: {}
               a: {}
         "},
-        &["agents.a 5:3 .. given twice .. first given in line 3"],
+        &["agents.a 5:3 .. duplicate key .. first one is in line 3"],
     );
     expect_in(
         "agents: {1a: {}, 'a b': {}, '': {}}\n",
@@ -43,7 +43,7 @@ fn keys() {
             r#"agents[""] 2:29 .. cannot be the name"#,
         ],
     );
-    expect_in("? [a]\n: b\n", &["- 2:3 .. a key is plain text"]);
+    expect_in("? [a]\n: b\n", &["- 2:3 .. a key must be plain text"]);
     expect_in(
         "tools: {x-!: {command: [a]}}\nproviders: {-: {base_url: http://h}}\n",
         &[r#"tools["x-!"] 2:9 .. name of a tool"#, "providers.- 3:13 .. name of"],
@@ -137,7 +137,7 @@ fn types() {
             "agents.a.model[2] 3:23 .. expected a text, found the number 3",
             "agents.b.model 4:14 .. expected a model such as openai/gpt-4o-mini, \
              or a list of them, found a mapping",
-            "agents.c.model 5:14 .. names no model",
+            "agents.c.model 5:14 .. the list is empty",
             "agents.d.model[1] 6:24 .. listed twice",
         ],
     );
@@ -149,7 +149,7 @@ fn types() {
             "tools.u.command[1] 2:51 .. expected a text, found the number 5 .. in quotes",
         ],
     );
-    expect_in("vars: {x: .nan}\n", &["vars.x 2:11 .. can be written in JSON"]);
+    expect_in("vars: {x: .nan}\n", &["vars.x 2:11 .. that JSON can hold"]);
     expect("[1]\n", &[], &[], &["- 1:1 .. expected a mapping, found a list"]);
     expect("crew\n", &[], &[], &["- 1:1 .. expected a mapping, found \"crew\""]);
 }
@@ -260,8 +260,8 @@ fn tools() {
             "tools.empty.command 5:20 .. is empty",
             "tools.blank.shell 6:18 .. is empty",
             "tools.nameless.command[0] 7:24 .. no program",
-            "tools.braces.shell 8:19 .. no template .. environment variables",
-            "tools.away.cwd 9:29 .. no folder \"nowhere\" .. starts at the crew's file",
+            "tools.braces.shell 8:19 .. templates do not work .. environment variables",
+            "tools.away.cwd 9:29 .. no directory \"nowhere\" .. starts at the crew's file",
         ],
     );
     expect_in(
@@ -282,9 +282,9 @@ fn tools() {
         &[
             "tools.t.env[0] 5:11 .. holds an API key",
             "tools.t.env[2] 5:33 .. not the name",
-            "tools.t.parameters.PATH 7:7 .. use of its own",
-            "tools.t.parameters.LD_PRELOAD 8:7 .. use of its own",
-            "tools.t.parameters.MINE 9:7 .. use of its own",
+            "tools.t.parameters.PATH 7:7 .. has a meaning for the shell",
+            "tools.t.parameters.LD_PRELOAD 8:7 .. has a meaning for the shell",
+            "tools.t.parameters.MINE 9:7 .. has a meaning for the shell",
             "tools.t.parameters.a-b 10:7 .. name of a parameter",
             "tools.t.parameters.bad.type 11:19 .. not a valid JSON Schema",
             "tools.t.parameters.off.default 12:37 .. does not fit",
@@ -294,8 +294,8 @@ fn tools() {
     expect_in(
         "tools: {t: {command: [a], parameters: {input: {}, vars: {}}}}\n",
         &[
-            "tools.t.parameters.input 2:40 .. something else",
-            "tools.t.parameters.vars 2:51 .. something else",
+            "tools.t.parameters.input 2:40 .. has another meaning",
+            "tools.t.parameters.vars 2:51 .. has another meaning",
         ],
     );
 }
@@ -321,13 +321,13 @@ fn templates() {
         &[
             r#"agents.a.role 8:15 .. "inptu" is not defined .. did you mean "input"?"#,
             r#"agents.a.prompt 10:16 .. vars.servce is not defined .. did you mean "service"?"#,
-            "agents.a.prompt 11:10 .. not known here .. add b to this agent's needs",
+            "agents.a.prompt 11:10 .. not available here .. add b to this agent's needs",
             r#"agents.a.prompt 11:32 .. no agent "bb" .. did you mean "b"?"#,
             r#"agents.a.prompt 12:10 .. subtraction .. write agents["my-b"].output"#,
             r#"agents.a.prompt 12:35 .. has no "answer" .. write agents.my-b.output"#,
             r#"agents.a.prompt 12:63 .. subtraction .. write vars["my-var"]"#,
-            "agents.a.goal 13:11 .. does not parse",
-            "agents.a.backstory 14:16 .. cannot be filled in .. unknown filter",
+            "agents.a.goal 13:11 .. invalid template",
+            "agents.a.backstory 14:16 .. cannot be rendered .. unknown filter",
         ],
     );
     expect_in(
@@ -351,7 +351,7 @@ fn templates() {
               a:
                 prompt: {{ input }}
         "},
-        &["agents.a.prompt 4:14 .. a key is plain text .. in quotes"],
+        &["agents.a.prompt 4:14 .. a key must be plain text .. in quotes"],
     );
 }
 

@@ -157,7 +157,7 @@ fn a_missing_program_is_named() {
                 agents: {a: {model: offline, tools: [fx]}}\n";
     let report = Crew::new(yaml).run().report(1);
     let message = report["agents"]["a"]["error"]["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("no-such-server") && message.contains("does not exist"), "{message}");
+    assert!(message.contains("no such program or directory: no-such-server"), "{message}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn one_refused_tool_is_left_out_in_every_protocol() {
         for words in [
             "Invalid schema for function 'odd_one': 'date' is not a valid format.",
             match api {
-                Api::OpenAi => "tools[1].function.parameters: invalid schema",
+                Api::OpenAi | Api::Responses => "tools[1].function.parameters: invalid schema",
                 Api::Anthropic => "tools.1.custom.input_schema: JSON schema is invalid",
                 Api::Gemini => {
                     "tools[0].function_declarations[1].parameters_json_schema is invalid"

@@ -263,7 +263,7 @@ fn a_key_in_a_header_is_available_nowhere_else() {
             agents: {a: {prompt: 'say ${MY_KEY}, ${TEAM:-y}'}}
         "},
         &[
-            "tools.t.env[0] 6:31 .. MY_KEY holds an API key, which no tool gets to see",
+            "tools.t.env[0] 6:31 .. MY_KEY holds an API key, which tools do not get",
             "agents.a.prompt 7:22 .. MY_KEY holds an API key .. headers",
         ],
     );

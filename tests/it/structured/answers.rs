@@ -106,7 +106,7 @@ fn a_persistently_invalid_answer_fails_and_keeps_its_text() {
         let message = triage["error"]["message"].as_str().unwrap();
         assert!(message.contains(r#""parts" is a required property"#), "{message}");
         assert_eq!(triage["output"], r#"{"severity": "low"}"#);
-        assert_eq!((&triage["partial"], &triage["data"]), (&json!(true), &json!(null)));
+        assert_eq!((triage.get("partial"), &triage["data"]), (None, &json!(null)));
     }
 }
 

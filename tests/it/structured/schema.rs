@@ -22,8 +22,8 @@ fn faults_of_schemas_have_their_position() {
             "agents.a.output_schema.properties.x[\"$ref\"] 3:46 .. nothing is fetched .. $defs",
         ),
         ("{$ref: '#'}", "agents.a.output_schema[\"$ref\"] 3:29 .. refers to itself"),
-        ("none.json", "agents.a.output_schema 3:22 .. none.json: there is no such file"),
-        (".", "agents.a.output_schema 3:22 .. is a folder"),
+        ("none.json", "agents.a.output_schema 3:22 .. none.json: no such file"),
+        (".", "agents.a.output_schema 3:22 .. is a directory"),
     ] {
         expect_in(&format!("agents:\n  a: {{output_schema: {schema}}}\n"), &[expected]);
     }
@@ -79,7 +79,7 @@ fn unknown_fields_of_data_are_faults() {
         &[
             "agents.b.prompt 11:31 .. agents.a.data.levl is not in the output_schema \
              .. did you mean \"level\"?",
-            r#"agents.c.prompt 12:31 .. agents.a.data.level is a single value: it has no "high""#,
+            r#"agents.c.prompt 12:31 .. agents.a.data.level is a single value without "high""#,
         ],
     );
 }
@@ -114,22 +114,14 @@ fn schemas_in_files() {
         assert_eq!(report["agents"]["b"]["data"], json!({"n": 7}), "{report:#}");
     }
     for (name, text, expected) in [
-        ("s.json", "{\"type\": }", "s.json: this is not valid JSON: expected value at line 1"),
+        ("s.json", "{\"type\": }", "s.json: invalid JSON: expected value at line 1"),
         ("s.json", "{\"items\": {\"type\": 1}}", "s.json at /items/type: this is not a valid JSON"),
-        ("s.yaml", "type: object\ntype: object\n", "s.yaml:2:1: this key is given twice"),
-        ("s.yaml", "a: &a [*a]\n", "s.yaml:1:8: this alias is inside the very value"),
+        ("s.yaml", "type: object\ntype: object\n", "s.yaml:2:1: duplicate key"),
+        ("s.yaml", "a: &a [*a]\n", "s.yaml:1:8: this alias is inside the value it refers to"),
         ("s.yaml", "- type: object\n", "s.yaml: expected a JSON Schema"),
         ("s.yaml", &format!("description: {}", "x".repeat(70_000)), "larger than 64 KiB"),
-        (
-            "s.json",
-            &" ".repeat(300_000),
-            "s.json is larger than 256 KiB, the most a schema may have",
-        ),
-        (
-            "s.json",
-            &format!("{}{}", "[".repeat(9999), "]".repeat(9999)),
-            "s.json: this is not valid",
-        ),
+        ("s.json", &" ".repeat(300_000), "s.json is larger than 256 KiB, the maximum for a schema"),
+        ("s.json", &format!("{}{}", "[".repeat(9999), "]".repeat(9999)), "s.json: invalid JSON"),
         ("s.yaml", "", "s.yaml: the file is empty"),
     ] {
         let found = lines(&faults(&with(name, text).args(&["-o", "json"]).run()));

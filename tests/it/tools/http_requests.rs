@@ -200,7 +200,7 @@ fn api_keys_are_allowed_in_headers_only() {
     ] {
         let output = faults::run(yaml(&format!("http: {request}")), &[], &key);
         let lines = faults::lines(&faults::faults(&output));
-        assert!(lines.len() == 1 && lines[0].contains("may stand in headers only"), "{lines:#?}");
+        assert!(lines.len() == 1 && lines[0].contains("is allowed in headers only"), "{lines:#?}");
     }
 }
 
@@ -261,7 +261,7 @@ fn check_shows_method_and_hosts() {
 /// Keys of a tool and their one fault.
 const FAULTS: &[(&str, &str)] = &[
     ("http: {method: GET}", "tools.t.http 4:5 .. the request has no url"),
-    ("http: {url: 'ftp://h/'}", "tools.t.http.url 4:17 .. expected an address"),
+    ("http: {url: 'ftp://h/'}", "tools.t.http.url 4:17 .. expected a URL"),
     ("http: {url: 'http://h:99999/'}", "tools.t.http.url 4:17 .. invalid port .. https://api."),
     (
         "http: {url: 'http://h/', headers: {Content-Type: text/plain}, body: x}",
@@ -269,18 +269,22 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "http: {url: '{{ input }}'}",
-        "tools.t.http.url 4:17 .. no template may fill the scheme, the host",
+        "tools.t.http.url 4:17 .. templates are not allowed in the scheme, the host",
     ),
-    ("http: {url: 'http://{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
-    ("http: {url: 'http://h:{{ input }}/'}", "tools.t.http.url 4:17 .. no template may fill"),
-    ("http: {url: 'http://h{{ input }}'}", "tools.t.http.url 4:17 .. no template may fill"),
-    ("http: {url: 'http://u:p@h/'}", "tools.t.http.url 4:17 .. a password belongs into headers"),
-    ("http: {url: 'http://h/#x'}", "tools.t.http.url 4:17 .. what follows a # is never sent"),
+    ("http: {url: 'http://{{ input }}/'}", "tools.t.http.url 4:17 .. templates are not allowed in"),
+    (
+        "http: {url: 'http://h:{{ input }}/'}",
+        "tools.t.http.url 4:17 .. templates are not allowed in",
+    ),
+    ("http: {url: 'http://h{{ input }}'}", "tools.t.http.url 4:17 .. templates are not allowed in"),
+    ("http: {url: 'http://u:p@h/'}", "tools.t.http.url 4:17 .. put credentials in headers"),
+    ("http: {url: 'http://h/#x'}", "tools.t.http.url 4:17 .. the part after # is never sent"),
     (
         "http: {url: 'http://h/?a={{ input }}'}",
         "tools.t.http.url 4:17 .. after the ? .. under query:",
     ),
-    ("http: {url: 'http://h/a/../b'}", "tools.t.http.url 4:17 .. the path goes astray"),
+    ("http: {url: 'http://h/a/../b'}", "tools.t.http.url 4:17 .. not allowed in the path"),
+    ("http: {url: 'http://h/a\\b'}", "tools.t.http.url 4:17 .. \\ is not allowed in the path"),
     ("http: {url: 'http://h/{{ nope }}'}", "tools.t.http.url 4:30 .. \"nope\" is not defined here"),
     (
         "http: {url: 'http://h/', body: [{a: '{{ nope }}'}]}",
@@ -288,11 +292,11 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "http: {url: 'http://h/', query: {'{{ input }}': 1}}",
-        "tools.t.http.query[\"{{ input }}\"] 4:38 .. a name is no template",
+        "tools.t.http.query[\"{{ input }}\"] 4:38 .. templates do not work in names",
     ),
     (
         "http: {url: 'http://h/', body: {a: {'{{ input }}': 1}}}",
-        "tools.t.http.body.a[\"{{ input }}\"] 4:41 .. a name is no template",
+        "tools.t.http.body.a[\"{{ input }}\"] 4:41 .. templates do not work in names",
     ),
     ("http: {url: 'http://h/', query: {a: [1]}}", "tools.t.http.query.a 4:41 .. expected a text"),
     (
@@ -309,7 +313,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "http: {url: 'http://h/', method: GET, body: 1}",
-        "tools.t.http.method 4:38 .. GET sends no body",
+        "tools.t.http.method 4:38 .. a GET request has no body",
     ),
     (
         "http: {url: 'http://h/', allow_hosts: ['*.h']}",

@@ -8,11 +8,11 @@ use indoc::indoc;
 fn faults_of_sandboxes() {
     let tool = |keys: &str| format!("tools:\n  t: {{description: x, {keys}}}\n");
     let program = |sandbox: &str| tool(&format!("command: [id], sandbox: {sandbox}"));
-    let gone = "tools.t.sandbox.read[1] 3:58 .. there is no file or folder \"gone\"";
+    let gone = "tools.t.sandbox.read[1] 3:58 .. there is no file or directory \"gone\"";
     expect_in(&program("{read: [., gone]}"), &[gone]);
-    let home = "tools.t.sandbox.write[0] 3:56 .. only a shell knows .. ${HOME}";
+    let home = "tools.t.sandbox.write[0] 3:56 .. only a shell expands .. ${HOME}";
     expect_in(&program("{write: [~/x]}"), &[home]);
-    let template = "tools.t.sandbox.read[0] 3:55 .. no template";
+    let template = "tools.t.sandbox.read[0] 3:55 .. templates do not work";
     expect_in(&program("{read: ['{{ input }}']}"), &[template]);
     expect_in(&program("{read: ['']}"), &["tools.t.sandbox.read[0] 3:55 .. empty"]);
     expect_in(&program("{network: tcp}"), &["tools.t.sandbox.network 3:57 .. full"]);
@@ -387,7 +387,7 @@ mod enforced {
         let warn = "{read: [in], if_unsupported: warn}";
         let ended = crew(warn, "cat \"$DIR/secret\"").prepare(without_landlock).run();
         assert_eq!(output_of(&ended), "the secret\n");
-        let warning = "warning: the sandbox of tool t is not fully kept: ";
+        let warning = "warning: the sandbox of tool t is not fully enforced: ";
         assert!(ended.stderr.starts_with(warning), "{}", ended.stderr);
         if is_supported(true) {
             let ended = crew(warn, "cat \"$DIR/secret\" 2>/dev/null; exit 0").run();

@@ -1,8 +1,7 @@
-//! From a file's text to its values, if it is YAML of reasonable depth and size with every key once.
+//! From a file's text to its values and their places, within bounds of depth and size.
 //!
-//! The values are made of the events of one parser, within bounds of our own: those that make them
-//! by themselves take time and memory without bound for a few bytes of the wrong kind. Where
-//! everything stands is remembered.
+//! The values are built from the events of a parser. Parsers that build values themselves take
+//! unbounded time and memory for a few hostile bytes.
 
 use std::collections::HashMap;
 
@@ -10,53 +9,53 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Stru
 
 use super::faults::FaultLog;
 use super::node::Node;
-use super::place::{Inside, Mark, Place, Segment};
+use super::place::{FileId, Inside, Mark, Place, Segment};
 use super::scalar;
 
-const DEEPEST: usize = 32;
-/// Values of the file, those repeated by aliases counted each time.
-const MOST_VALUES: usize = 100_000;
-/// Bytes of all single values, those repeated by aliases counted each time.
-const MOST_BYTES: usize = 4 << 20;
+const MAX_DEPTH: usize = 32;
+/// Values of the file. A value that aliases repeat counts each time.
+const MAX_VALUES: usize = 100_000;
+/// Bytes of all single values. A value that aliases repeat counts each time.
+const MAX_BYTES: usize = 4 << 20;
 
-/// The whole file is of no use: what is wrong with it has been noted.
+/// The file cannot be used at all. Its fault has been logged.
 #[derive(Debug)]
 pub struct Unusable;
 
-/// Reads the file. Duplicate keys are noted and kept.
-pub fn read(source: &str, log: &mut FaultLog) -> Result<Node, Unusable> {
+/// Parses a file, whose text is in the log. Duplicate keys are logged and kept. A file without a
+/// value is [`Node::Null`].
+pub fn read(file: FileId, log: &FaultLog) -> Result<(Mark, Node), Unusable> {
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
-        flow_nesting_limit: 4 * DEEPEST,
-        block_nesting_limit: 4 * DEEPEST,
+        flow_nesting_limit: 4 * MAX_DEPTH,
+        block_nesting_limit: 4 * MAX_DEPTH,
         simple_key_max_lookahead: 1024,
     };
-    let mut walk = Walk::default();
+    let source = log.sources.text(file);
+    let mut walk = Walk { file, ..Walk::default() };
     for next in Parser::new_from_str_with_options(source, options) {
         match next {
             Ok((event, span)) => walk.event(&event, &span, log)?,
             Err(error) => return Err(walk.syntax(&error, source, log)),
         }
     }
-    match walk.root {
-        Some((mark, node)) => {
-            log.set_marks(mark, source);
-            Ok(node)
-        }
-        None => {
-            let hint = "a crew needs `agents:` with at least one agent below it".to_owned();
-            log.unplaced("the file is empty", Some(hint));
-            Err(Unusable)
-        }
-    }
+    let nothing = || (Mark::new(Place { file, line: 1, column: 1 }), Node::Null);
+    Ok(walk.root.unwrap_or_else(nothing))
+}
+
+/// Logs that the file is empty.
+pub fn empty(log: &FaultLog) -> Unusable {
+    let hint = "a crew needs `agents:` with at least one agent".to_owned();
+    log.unplaced("the file is empty", Some(hint));
+    Unusable
 }
 
 /// A list or mapping that has not ended yet.
 struct Open {
     mark: Mark,
     node: Node,
-    /// The key whose value comes next.
+    /// The key of the next value.
     key: Option<(String, Place)>,
     anchor: usize,
     before: Size,
@@ -75,35 +74,36 @@ impl Size {
     }
 
     fn is_too_large(self) -> bool {
-        self.values > MOST_VALUES || self.bytes > MOST_BYTES
+        self.values > MAX_VALUES || self.bytes > MAX_BYTES
     }
 }
 
 #[derive(Default)]
 struct Walk {
+    file: FileId,
     documents: usize,
     open: Vec<Open>,
     root: Option<(Mark, Node)>,
     size: Size,
-    /// Each anchored value that has ended.
+    /// The anchored values that have ended.
     anchors: HashMap<usize, (Node, Size)>,
-    /// Of all of these: one can be inside another.
+    /// The size of all anchored values. One can be inside another.
     anchored: Size,
 }
 
 impl Walk {
     fn event(&mut self, event: &Event<'_>, span: &Span, log: &FaultLog) -> Result<(), Unusable> {
-        let place = Place { line: span.start.line().max(1), column: span.start.col() + 1 };
+        let place = self.place(span.start.line(), span.start.col());
         if let Some(tag) = event.tag().filter(|tag| !tag.is_yaml_core_schema()) {
-            let message = format!("the tag {} means nothing here", tag.original());
-            return Err(self.stop(log, place, message, Some("remove it".to_owned())));
+            self.unknown_tag(tag, place, log);
         }
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    let hint = "remove everything from the second `---` on".to_owned();
-                    let message = "a second document begins here: a crew is one".to_owned();
+                    let hint = "a file holds one crew; remove everything from the second `---` on"
+                        .to_owned();
+                    let message = "a second document begins here".to_owned();
                     return Err(self.stop(log, place, message, Some(hint)));
                 }
             }
@@ -117,18 +117,23 @@ impl Walk {
                     return Ok(());
                 }
                 let prefer_key = match style {
-                    // Nothing at all, rather than `~`.
+                    // Nothing at all, unlike `~`.
                     ScalarStyle::Plain => span.is_empty(),
-                    // Its text begins a line below.
+                    // The text begins a line below.
                     ScalarStyle::Literal | ScalarStyle::Folded => true,
                     _ => false,
                 };
-                let mark = Mark { prefer_key, bytes: span.byte_range(), ..leaf(place) };
+                // Folding joins lines. The parser's place is after lines without text.
+                let blank = text.bytes().take_while(|byte| *byte == b'\n').count();
+                let first_line =
+                    (*style == ScalarStyle::Literal).then(|| place.line.saturating_sub(blank));
+                let bytes = span.byte_range();
+                let mark = Mark { prefer_key, bytes, first_line, ..Mark::new(place) };
                 self.value(mark, node);
             }
             Event::Alias(id) => self.alias(*id, place, log)?,
             Event::UnresolvedAlias(name) => {
-                let message = format!("*{name} stands for nothing: no &{name} comes before it");
+                let message = format!("*{name} has no value: no &{name} comes before it");
                 return Err(self.stop(log, place, message, None));
             }
             Event::SequenceStart(style, anchor, _) => {
@@ -145,7 +150,12 @@ impl Walk {
         Ok(())
     }
 
-    /// A key is a text whatever it looks like.
+    /// The parser counts lines from 1 and columns from 0.
+    fn place(&self, line: usize, column: usize) -> Place {
+        Place { file: self.file, line: line.max(1), column: column + 1 }
+    }
+
+    /// The value of a scalar. A key is always a text.
     fn scalar(
         &self,
         text: &str,
@@ -159,12 +169,17 @@ impl Walk {
             None => Ok(scalar::text(text)),
             Some(tag) => scalar::tagged(tag, text).ok_or_else(|| {
                 let found = scalar::text(text).describe();
-                self.stop(log, place, format!("expected what !!{tag} says, found {found}"), None)
+                self.stop(
+                    log,
+                    place,
+                    format!("expected a value of the type !!{tag}, found {found}"),
+                    None,
+                )
             }),
         }
     }
 
-    /// For the aliases that may follow; anchor 0 is none.
+    /// Keeps an anchored value for its aliases. Anchor 0 means no anchor.
     fn keep(
         &mut self,
         anchor: usize,
@@ -190,9 +205,9 @@ impl Walk {
     fn key(&mut self, name: &str, place: Place, log: &FaultLog) {
         if let Some(first) = self.given_before(name) {
             let line = first.key_place().line;
-            let hint = format!("it is first given in line {line}; remove or rename one");
+            let hint = format!("the first one is in line {line}; remove or rename one of them");
             let path = Some(self.path(Some(name)));
-            log.at(path, place, "this key is given twice".to_owned(), Some(hint));
+            log.at(path, place, "duplicate key".to_owned(), Some(hint));
         }
         if let Some(open) = self.open.last_mut() {
             open.key = Some((name.to_owned(), place));
@@ -229,17 +244,17 @@ impl Walk {
 
     fn alias(&mut self, id: usize, place: Place, log: &FaultLog) -> Result<(), Unusable> {
         let Some(&(_, size)) = self.anchors.get(&id) else {
-            let message = "this alias is inside the very value it stands for".to_owned();
+            let message = "this alias is inside the value it refers to".to_owned();
             return Err(self.stop(log, place, message, None));
         };
         if self.wants_key() {
-            let message = "a key is plain text, not an alias".to_owned();
+            let message = "a key must be plain text, not an alias".to_owned();
             return Err(self.stop(log, place, message, None));
         }
-        // Before there is a copy of it.
+        // Counted before it is copied.
         self.count(size, place, log)?;
         if let Some((node, _)) = self.anchors.get(&id) {
-            self.value(leaf(place), node.clone());
+            self.value(Mark::new(place), node.clone());
         }
         Ok(())
     }
@@ -253,17 +268,17 @@ impl Walk {
         log: &FaultLog,
     ) -> Result<(), Unusable> {
         if self.wants_key() {
-            let message = "a key is plain text, not a list or mapping".to_owned();
-            let hint = "text that begins with {, such as a template, goes in quotes".to_owned();
+            let message = "a key must be plain text, not a list or mapping".to_owned();
+            let hint = "put text that begins with {, such as a template, in quotes".to_owned();
             return Err(self.stop(log, place, message, Some(hint)));
         }
-        if self.open.len() >= DEEPEST {
+        if self.open.len() >= MAX_DEPTH {
             return Err(self.too_deep(log, place));
         }
         let before = self.size;
         self.count(Size { values: 1, bytes: 0 }, place, log)?;
         let prefer_key = style == StructureStyle::Block;
-        let mark = Mark { prefer_key, inside, ..leaf(place) };
+        let mark = Mark { prefer_key, inside, ..Mark::new(place) };
         self.open.push(Open { mark, node, key: None, anchor, before });
         Ok(())
     }
@@ -285,8 +300,8 @@ impl Walk {
 
     fn check_size(&self, place: Place, log: &FaultLog) -> Result<(), Unusable> {
         if self.size.is_too_large() || self.anchored.is_too_large() {
-            let hint = "aliases (*name) count as what they stand for".to_owned();
-            let message = "the file grows too large here".to_owned();
+            let hint = "an alias (*name) counts as much as its value".to_owned();
+            let message = "the file is too large from here on".to_owned();
             return Err(self.stop(log, place, message, Some(hint)));
         }
         Ok(())
@@ -294,19 +309,31 @@ impl Walk {
 
     fn syntax(&self, error: &ScanError, source: &str, log: &FaultLog) -> Unusable {
         let marker = error.marker();
-        let place = Place { line: marker.line().max(1), column: marker.col() + 1 };
+        let place = self.place(marker.line(), marker.col());
         if *error.kind() == ErrorKind::RecursionLimitExceeded {
             return self.too_deep(log, place);
         }
         let line = source.lines().nth(place.line - 1).unwrap_or_default();
-        let hint = ["${", "{{"].iter().any(|open| line.contains(open)).then(|| {
-            "a text with ${…} or {{ … }} goes in quotes where braces have a meaning".to_owned()
-        });
-        self.stop(log, place, format!("this is not valid YAML: {}", error.info()), hint)
+        let found = error.info();
+        let (message, hint) = explain(&found, line);
+        // Without a path: where the parser gives up says little about where the mistake is.
+        log.at(None, place, format!("invalid YAML: {message}"), hint.map(str::to_owned));
+        Unusable
+    }
+
+    /// Logs a tag that is not one of YAML's own. The value is read as if it had none.
+    fn unknown_tag(&self, tag: &Tag, place: Place, log: &FaultLog) {
+        let name = tag.original();
+        let hint = match &*name {
+            "!include" => "write include: [PATH] at the top of the file, or prompt: {file: PATH}",
+            _ => "remove it",
+        };
+        let path = Some(self.path(None)).filter(|path| !path.is_empty());
+        log.at(path, place, format!("the tag {name} is not supported"), Some(hint.to_owned()));
     }
 
     fn too_deep(&self, log: &FaultLog, place: Place) -> Unusable {
-        self.stop(log, place, format!("this is nested more than {DEEPEST} levels deep"), None)
+        self.stop(log, place, format!("nested more than {MAX_DEPTH} levels deep"), None)
     }
 
     fn stop(
@@ -321,7 +348,7 @@ impl Walk {
         Unusable
     }
 
-    /// The path of what is being read, or of a key of the innermost mapping.
+    /// The path of the value being read, or of a key of the innermost mapping.
     fn path(&self, key: Option<&str>) -> String {
         let mut path = String::new();
         let inner = self.open.iter().filter_map(|open| match (&open.mark.inside, &open.key) {
@@ -337,6 +364,21 @@ impl Walk {
     }
 }
 
-fn leaf(place: Place) -> Mark {
-    Mark { key: None, value: place, prefer_key: false, bytes: None, inside: Inside::Nothing }
+/// What the parser found in a line, and what to do about it.
+fn explain<'a>(found: &'a str, line: &str) -> (&'a str, Option<&'static str>) {
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let is_mapping = found.contains("mapping values are not allowed");
+    if indent.contains('\t') {
+        ("a tab in the indentation", Some("indent with spaces: YAML allows no tabs there"))
+    } else if ["${", "{{"].iter().any(|open| line.contains(open)) {
+        (found, Some("put a text with ${…} or {{ … }} in quotes"))
+    } else if is_mapping && line.matches(": ").count() > 1 {
+        ("a second `: ` in one line", Some("put a text with `: ` in quotes, or below `key: |-`"))
+    } else if found.contains("simple key expect") {
+        ("a line without `: `", Some("write key: value, and check the indentation"))
+    } else if is_mapping {
+        (found, Some("check the indentation, and that the line above is complete"))
+    } else {
+        (found, None)
+    }
 }

@@ -1,34 +1,34 @@
-//! What agents may name in their `tools`: tools of the file, MCP servers, and tools of those.
+//! The names that agents may list in `tools`: tools of the file, MCP servers and their tools.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{McpGrant, McpServerPlan, ToolPlan, mcp};
+use super::check;
+use super::mcp::{self, McpGrant, McpServerPlan};
+use super::tool_plan::ToolPlan;
 use crate::config::faults::FaultLog;
-use crate::config::file::AgentConfig;
 use crate::config::place::Path;
 use crate::text::quoted;
 
-pub struct Known<'a> {
-    /// In no order; `None` for a tool that no plan can be made of.
+pub struct ToolIndex<'a> {
+    /// `None` for a tool with faults.
     pub tools: HashMap<&'a str, Option<Arc<ToolPlan>>>,
     pub servers: &'a [Arc<McpServerPlan>],
     pub log: &'a FaultLog,
 }
 
-impl Known<'_> {
-    /// The tools of the file that an agent names, and what it is given of servers.
-    pub fn of(&self, config: &AgentConfig) -> (Vec<Arc<ToolPlan>>, Vec<McpGrant>) {
-        let named = config.tools.iter().flatten();
+impl ToolIndex<'_> {
+    /// The tools of the file and the tools of servers in a list of names.
+    pub fn of(&self, names: &[String]) -> (Vec<Arc<ToolPlan>>, Vec<McpGrant>) {
+        let named = names.iter();
         let tools = named.clone().filter_map(|name| self.tools.get(name.as_str())?.clone());
         (tools.collect(), named.filter_map(|name| self.grant(name)).collect())
     }
 
-    /// Notes what an agent names in vain, or twice.
-    pub fn check(&self, config: &AgentConfig, path: &Path<'_>) {
-        let path = path.key("tools");
+    /// Logs unknown and duplicate names.
+    pub fn check(&self, names: &[String], path: &Path<'_>) {
         let mut seen = HashSet::new();
-        for (at, tool) in config.tools.iter().flatten().enumerate() {
+        for (at, tool) in names.iter().enumerate() {
             let path = path.index(at);
             if !self.tools.contains_key(tool.as_str()) && self.grant(tool).is_none() {
                 self.unknown(tool, &path);
@@ -43,9 +43,16 @@ impl Known<'_> {
     }
 
     fn unknown(&self, name: &str, path: &Path<'_>) {
-        let (server, rest) = name.split_once('.').map_or((name, None), |(s, r)| (s, Some(r)));
+        let (server, rest) = match name.split_once('.') {
+            Some((server, "")) => {
+                let message = format!("{} lacks the name of a tool after the dot", quoted(name));
+                let hint = format!("write {} for all tools of the server", quoted(server));
+                return self.log.value(path, message, Some(hint));
+            }
+            Some((server, rest)) => (server, Some(rest)),
+            None => (name, None),
+        };
         let message = match rest {
-            Some("") => format!("{} names no tool of a server", quoted(name)),
             Some(_) => format!("there is no MCP server {}", quoted(server)),
             None => format!("there is no tool {}", quoted(name)),
         };
@@ -56,10 +63,9 @@ impl Known<'_> {
         let servers: Vec<String> = servers.collect();
         let mut tools: Vec<&str> = self.tools.keys().copied().collect();
         tools.sort_unstable();
-        let names = tools.iter().copied().chain(servers.iter().map(String::as_str));
-        let none = tools.is_empty() && servers.is_empty();
-        let hint = self.log.nearest(name, names);
-        let hint = hint.or_else(|| none.then(|| "describe it under tools:".to_owned()));
-        self.log.value(path, message, hint);
+        let names = || tools.iter().copied().chain(servers.iter().map(String::as_str));
+        let hint = self.log.nearest(name, names()).or_else(|| check::known(names()));
+        let hint = hint.unwrap_or_else(|| "define it under tools:".to_owned());
+        self.log.value(path, message, Some(hint));
     }
 }

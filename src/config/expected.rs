@@ -1,0 +1,72 @@
+//! The types that values of the file should have, as messages name them.
+
+use std::fmt;
+
+use super::node::Node;
+
+/// The expected type of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    Text,
+    /// `DurationText`
+    Duration,
+    /// `SizeText`, which may also be a number.
+    Size,
+    /// `ModelTexts`: a text or a list of texts.
+    Models,
+    Boolean,
+    WholeNumber,
+    Number,
+    JsonNumber,
+    List,
+    Mapping,
+}
+
+impl Expected {
+    /// The kind of text that a newtype of `file.rs` holds.
+    pub fn text_of(newtype: &str) -> Self {
+        match newtype {
+            "DurationText" => Self::Duration,
+            "SizeText" => Self::Size,
+            "ModelTexts" => Self::Models,
+            _ => Self::Text,
+        }
+    }
+
+    /// Advice on a value of another type.
+    pub fn hint(self, found: &Node) -> Option<&'static str> {
+        match (self, found) {
+            (Self::Duration, Node::Int(_) | Node::UInt(_)) => {
+                Some("give the number a unit: ms, s, m or h")
+            }
+            (Self::Text, Node::Int(_) | Node::UInt(_) | Node::Float(_) | Node::Bool(_)) => {
+                Some("put it in quotes")
+            }
+            (Self::WholeNumber | Self::Number, Node::Text { text, .. }) => {
+                text.parse::<f64>().is_ok().then_some("write it without quotes")
+            }
+            (Self::Mapping, Node::List(_)) => {
+                Some("write name: {…} for each entry, without dashes")
+            }
+            (Self::List, Node::Text { .. }) => Some("write it in brackets: [a, b]"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "a text",
+            Self::Duration => "a duration such as 30s",
+            Self::Size => "a size such as 64KiB",
+            Self::Models => "a model such as openai/gpt-4o-mini, or a list of them",
+            Self::Boolean => "true or false",
+            Self::WholeNumber => "a whole number, not negative",
+            Self::Number => "a number",
+            Self::JsonNumber => "a number that JSON can hold",
+            Self::List => "a list",
+            Self::Mapping => "a mapping",
+        })
+    }
+}

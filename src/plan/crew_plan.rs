@@ -1,0 +1,100 @@
+//! The plan of a whole crew.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::agent_plan::AgentPlan;
+use super::budget::BudgetPlan;
+use super::graph;
+use super::mcp::{McpAccess, McpServerPlan};
+use super::prices::Prices;
+use super::provider::ProviderPlan;
+use super::tool_plan::{ToolKind, ToolPlan};
+use crate::template::Vars;
+
+#[derive(Debug)]
+pub struct CrewPlan {
+    pub name: String,
+    pub description: Option<String>,
+    /// The path of the crew's file, as found.
+    pub file: PathBuf,
+    /// The files that it includes and those with its prompts.
+    pub included: Vec<PathBuf>,
+    /// `vars` of the file, overridden by `--var`; for templates.
+    pub vars: Arc<Vars>,
+    pub limits: Limits,
+    /// The budget of the whole run.
+    pub budget: BudgetPlan,
+    pub prices: Prices,
+    /// The selected agents and those they need, in the order of the file.
+    pub agents: Vec<AgentPlan>,
+    /// The providers that the agents use, each once.
+    pub providers: Vec<ProviderPlan>,
+    /// All MCP servers of the file.
+    pub mcp_servers: Vec<Arc<McpServerPlan>>,
+    /// The values of variables at places for secrets.
+    pub secrets: Vec<SecretString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub timeout: Duration,
+    /// The time between asking a tool to stop and killing it.
+    pub grace: Duration,
+    /// The maximum of agents at once. `None`: no limit.
+    pub max_parallel: Option<usize>,
+    pub on_failure: OnFailure,
+}
+
+/// The effect of a failed agent on the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    Cancel,
+    Continue,
+}
+
+impl CrewPlan {
+    /// The tools that the agents use, each once, in the order of their first use.
+    pub fn tools(&self) -> Vec<&ToolPlan> {
+        let mut seen = HashSet::new();
+        let all = self.agents.iter().flat_map(|agent| &agent.tools);
+        all.filter(|tool| seen.insert(tool.spec.name.as_str())).map(AsRef::as_ref).collect()
+    }
+
+    /// Whether a tool call may need approval.
+    pub fn needs_approval(&self) -> bool {
+        self.agents.iter().flat_map(|agent| &agent.tools).any(|tool| tool.confirm)
+            || self.mcp_servers.iter().any(|server| server.confirm)
+    }
+
+    /// The parts of sandboxes that this system cannot enforce, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let tools = self.tools().into_iter().filter_map(|tool| match &tool.kind {
+            ToolKind::Process(process) => {
+                Some(("tool", &tool.spec.name, process.sandbox.as_ref()?.lacking.as_ref()?))
+            }
+            ToolKind::Http(_) | ToolKind::Mcp(_) => None,
+        });
+        let servers = self.mcp_servers.iter().filter_map(|server| match &server.access {
+            McpAccess::Process { sandbox, .. } => {
+                Some(("MCP server", &server.name, sandbox.as_ref()?.lacking.as_ref()?))
+            }
+            McpAccess::Http { .. } => None,
+        });
+        let sentence = |(kind, name, lacking)| {
+            format!("the sandbox of {kind} {name} is not fully enforced: {lacking}")
+        };
+        tools.chain(servers).map(sentence).collect()
+    }
+
+    /// The indices of the agents in order of start. Agents of one wave need only agents of earlier
+    /// ones.
+    pub fn waves(&self) -> Vec<Vec<usize>> {
+        let needs: Vec<Vec<usize>> = self.agents.iter().map(|agent| agent.needs.clone()).collect();
+        graph::waves(&needs)
+    }
+}

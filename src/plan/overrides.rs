@@ -1,0 +1,20 @@
+//! The options that override a file.
+
+use std::time::Duration;
+
+use super::crew_plan::OnFailure;
+
+/// Options of the command line that override the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// The agents to run, with those they need. If empty, all agents.
+    pub agents: Vec<String>,
+    pub vars: Vec<(String, String)>,
+    /// The model of every agent.
+    pub model: Option<String>,
+    /// Every agent uses the model `offline`.
+    pub offline: bool,
+    pub timeout: Option<Duration>,
+    pub max_parallel: Option<usize>,
+    pub on_failure: Option<OnFailure>,
+}

@@ -1,0 +1,106 @@
+//! Mistakes of new users, and the advice they get.
+
+use indoc::indoc;
+
+use crate::support::crew::Crew;
+use crate::support::faults::{expect, expect_in};
+
+#[test]
+fn mistakes_in_yaml_get_advice() {
+    for (yaml, expected) in [
+        ("agents:\n  a:\n    goal: Review: bugs\n", "- 3:17 .. a second `: ` .. in quotes"),
+        ("agents:\n  a: {model: offline}\n  b\n    c: d\n", "- 3:3 .. invalid YAML .. indentation"),
+        ("agents:\n\ta: {}\n", "- 2:2 .. tab in the indentation .. spaces"),
+        ("agents:\n  a:\n  \tmodel: x\n", "- 3:4 .. tab in the indentation .. spaces"),
+    ] {
+        expect(yaml, &[], &[], &[expected]);
+    }
+    expect_in(
+        indoc! {"
+            tools: !include tools.yaml
+            agents:
+              a: {role: !!str 5, gaol: !env X}
+        "},
+        &[
+            "tools 2:17 .. !include .. include: [PATH]",
+            "tools 2:17 .. expected a mapping",
+            "agents.a.gaol 4:22 .. did you mean \"goal\"?",
+            "agents.a.gaol 4:33 .. !env",
+        ],
+    );
+}
+
+#[test]
+fn a_list_of_agents_or_tools_is_explained() {
+    expect_in(
+        indoc! {"
+            tools:
+              - name: t
+            agents:
+              - name: a
+        "},
+        &[
+            "tools 2:1 .. expected a mapping, found a list .. without dashes",
+            "agents 4:1 .. expected a mapping, found a list .. without dashes",
+        ],
+    );
+}
+
+#[test]
+fn words_of_other_programs_get_the_word_of_crew() {
+    expect_in(
+        indoc! {"
+            env_file: .env
+            extends: base.yaml
+            providers:
+              p: {api_base: 'http://h', api_key: sk-SECRET}
+            agents:
+              a:
+                depends_on: [b]
+                system_prompt: x
+                response-format: {}
+              b: {Max_Iter: 3}
+        "},
+        &[
+            "env_file 2:1 .. --env-file PATH",
+            "extends 3:1 .. include: [PATH]",
+            "providers.p 5:3 .. has no base_url",
+            "providers.p.api_base 5:7 .. base_url: https://",
+            "providers.p.api_key 5:29 .. api_key_env",
+            "agents.a.depends_on 8:5 .. needs: [other-agent]",
+            "agents.a.system_prompt 9:5 .. system: the whole",
+            "agents.a.response-format 10:5 .. output_schema",
+            "agents.b.Max_Iter 11:7 .. max_turns",
+        ],
+    );
+}
+
+#[test]
+fn unknown_names_list_the_known_ones() {
+    expect_in(
+        indoc! {"
+            tools: {list: {shell: 'true'}, show: {shell: 'true'}}
+            agents:
+              a: {tools: [search], needs: [zzz]}
+              b: {model: gpt-4o-mini}
+              c: {model: 'llama3.1:8b'}
+        "},
+        &[
+            "agents.a.tools[0] 4:15 .. no tool \"search\" .. known: list, show",
+            "agents.a.needs[0] 4:32 .. no agent \"zzz\" .. known: a, b, c",
+            "agents.b.model 5:14 .. openai/gpt-4o-mini",
+            "agents.c.model 6:14 .. ollama/llama3.1:8b",
+        ],
+    );
+    let yaml = "agents: {a: {model: offline}}\n";
+    expect(yaml, &["-a", "zzz"], &[], &["- -:- .. no agent \"zzz\" .. known: a"]);
+}
+
+#[test]
+fn only_values_of_secret_keys_are_masked() {
+    let yaml =
+        "agents: {a: {model: offline, promt: visible, password: hidden-1, apiKey: hidden-2}}\n";
+    let stderr = Crew::check(yaml).run_as_is().stderr;
+    assert!(stderr.contains("promt: visible"), "{stderr}");
+    assert!(!stderr.contains("hidden-"), "{stderr}");
+}
