@@ -96,7 +96,11 @@ impl Remote {
             };
             let words = failed.words.as_deref().unwrap_or_default();
             let shown = self.endpoint.secrets().quote(words);
-            if let Some(limits) = tools.learn(words, &shown, request.tools) {
+            // The other form of all tools is tried before one is left out.
+            let has_other_form = self.api == Api::Gemini && !quirks.turns.no_json_schema;
+            if !(has_other_form && failed.quirks.turns.no_json_schema)
+                && let Some(limits) = tools.learn(words, &shown, request.tools)
+            {
                 tools = limits;
                 continue;
             }

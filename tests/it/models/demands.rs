@@ -34,9 +34,7 @@ fn one_refused_tool_is_left_out_in_every_protocol() {
             match api {
                 Api::OpenAi | Api::Responses => "tools[1].function.parameters: invalid schema",
                 Api::Anthropic => "tools.1.custom.input_schema: JSON schema is invalid",
-                Api::Gemini => {
-                    "tools[0].function_declarations[1].parameters_json_schema is invalid"
-                }
+                Api::Gemini => "tools[0].function_declarations[1].parameters is invalid",
             },
         ] {
             let server = ModelServer::start(move |request| match is_refused(request) {
