@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::chat::{Message, NativeTurn, ToolCall};
+use crate::chat::{Attachment, Message, NativeTurn, ToolCall};
 use crate::structured::Schema;
 
 /// One agent's exchange with its model.
@@ -76,6 +76,14 @@ impl Conversation {
     /// Whether the limit of output tokens ended the last reply.
     pub fn is_cut(&self) -> bool {
         self.is_cut
+    }
+
+    /// These files go before the prompt.
+    pub fn attaching(mut self, files: Vec<Attachment>) -> Self {
+        if !files.is_empty() {
+            self.messages.insert(self.messages.len() - 1, Message::Files(files));
+        }
+        self
     }
 
     /// The answer has to fit this schema. Where it does not the model is told why, up to so many

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::kept;
-use crate::chat::{Effort, Message, ToolCall, ToolSpec};
+use crate::chat::{Attachment, Effort, Message, ToolCall, ToolSpec};
 use crate::provider::output_format::{is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
@@ -57,7 +57,7 @@ struct StreamOptions {
 #[derive(Serialize)]
 struct WireMessage<'a> {
     role: &'static str,
-    content: Option<&'a str>,
+    content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +66,32 @@ struct WireMessage<'a> {
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(&'a str),
+    Parts(Vec<ContentPart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ContentPart<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageUrl<'a> },
+    File { file: File<'a> },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: &'a str,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    file_data: &'a str,
 }
 
 #[derive(Serialize)]
@@ -127,11 +153,7 @@ pub fn to_json(
     let (nested, flat) = if quirks.nested_effort { (effort, None) } else { (None, effort) };
     serde_json::to_vec(&Body {
         model: request.model,
-        messages: request
-            .messages
-            .iter()
-            .map(|one| message(one, model_ref, quirks.turns))
-            .collect(),
+        messages: messages(request.messages, model_ref, quirks.turns),
         tools: request.tools.iter().map(tool).collect(),
         response_format: request.output_schema.and_then(|schema| response_format(schema.schema())),
         stream: true,
@@ -148,8 +170,34 @@ pub fn to_json(
     })
 }
 
+/// Files and the user's message after them become one message.
+fn messages<'a>(
+    messages: &'a [Message],
+    model_ref: &str,
+    quirks: TurnQuirks,
+) -> Vec<WireMessage<'a>> {
+    let mut wire: Vec<WireMessage<'a>> = Vec::new();
+    for one in messages {
+        let last = wire.last_mut().and_then(|last| last.content.as_mut());
+        match (one, last) {
+            (Message::User(text), Some(Content::Parts(parts))) => {
+                parts.push(ContentPart::Text { text });
+            }
+            _ => wire.push(message(one, model_ref, quirks)),
+        }
+    }
+    wire
+}
+
+fn file(file: &Attachment) -> ContentPart<'_> {
+    if file.media_type.is_image() {
+        return ContentPart::ImageUrl { image_url: ImageUrl { url: &file.url } };
+    }
+    ContentPart::File { file: File { filename: &file.name, file_data: &file.url } }
+}
+
 fn message<'a>(message: &'a Message, model_ref: &str, quirks: TurnQuirks) -> WireMessage<'a> {
-    let plain = |role, content| WireMessage {
+    let with = |role, content| WireMessage {
         role,
         content: Some(content),
         reasoning_content: None,
@@ -157,9 +205,11 @@ fn message<'a>(message: &'a Message, model_ref: &str, quirks: TurnQuirks) -> Wir
         tool_calls: Vec::new(),
         tool_call_id: None,
     };
+    let plain = |role, text| with(role, Content::Text(text));
     match message {
         Message::System(text) => plain("system", text),
         Message::User(text) => plain("user", text),
+        Message::Files(files) => with("user", Content::Parts(files.iter().map(file).collect())),
         Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => WireMessage {
             reasoning_content: kept::demanded(None, quirks),
             ..plain("assistant", text)
@@ -168,7 +218,7 @@ fn message<'a>(message: &'a Message, model_ref: &str, quirks: TurnQuirks) -> Wir
             let fields = kept::fields(native.as_ref(), model_ref);
             let extra = |call: &ToolCall| fields.extra_content.get(call.id.as_str()).copied();
             WireMessage {
-                content: Some(text.as_str()).filter(|text| !text.is_empty()),
+                content: Some(text.as_str()).filter(|text| !text.is_empty()).map(Content::Text),
                 reasoning_content: kept::demanded(fields.reasoning_content, quirks),
                 reasoning_details: fields.reasoning_details,
                 tool_calls: tool_calls.iter().map(|one| call(one, extra(one), quirks)).collect(),
