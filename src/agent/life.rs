@@ -1,7 +1,5 @@
 //! The life of one agent: the loop over its conversation's steps, inside its time limit.
 
-use std::cell::LazyCell;
-
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
@@ -9,10 +7,11 @@ use super::conversation::{Conversation, Ending, Step};
 use super::driver::{Driver, failed};
 use super::fallback::Models;
 use super::ledger::End;
+use super::opening::Opening;
 use super::run::{AgentRun, RunContext};
 use crate::chat::ToolSpec;
 use crate::report::{CancelKind, ErrorKind};
-use crate::template::{AnswerContext, Template, TemplateError, agent_context};
+use crate::template::{AnswerContext, TemplateError, agent_context};
 
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 /// `needed` are the runs of the agents that it needs, which have ended.
@@ -86,13 +85,9 @@ impl Driver<'_> {
             (needed.plan.name.as_str(), AnswerContext::new(output, draft.report.data.as_ref()))
         });
         let input = self.context.input;
-        let values = LazyCell::new(|| agent_context(input, &self.context.plan.vars, outputs));
-        let fill = |template: &Template| template.fill(input, || values.clone());
-        let mut system = agent.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
-        system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
-        let system = (!system.is_empty()).then(|| system.join("\n\n"));
-        let conversation =
-            Conversation::new(system, fill(&agent.prompt)?, agent.settings.max_turns);
+        let values = || agent_context(input, &self.context.plan.vars, outputs);
+        let Opening { system, prompt } = Opening::of(agent, input, values)?;
+        let conversation = Conversation::new(system, prompt, agent.settings.max_turns);
         Ok(match &agent.output_schema {
             Some(schema) => conversation.expecting(schema.clone(), agent.settings.retries),
             None => conversation,

@@ -36,6 +36,7 @@ mod models {
     mod settings;
 }
 mod output;
+mod render;
 mod secrets;
 mod structured {
     mod answers;
