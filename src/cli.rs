@@ -206,6 +206,9 @@ pub struct InputArgs {
     /// Read the input from a file
     #[arg(long, value_name = "PATH")]
     pub input_file: Option<PathBuf>,
+    /// Send a file to every agent that uses the input: PNG, JPEG, WebP, GIF, PDF or text (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub attach: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -7,11 +7,11 @@ use super::conversation::{Conversation, Ending, Step};
 use super::driver::{Driver, failed};
 use super::fallback::Models;
 use super::ledger::End;
-use super::opening::Opening;
+use super::opening::{Opening, OpeningError};
 use super::run::{AgentRun, RunContext};
 use crate::chat::ToolSpec;
 use crate::report::{CancelKind, ErrorKind};
-use crate::template::{AnswerContext, TemplateError, agent_context};
+use crate::template::{AnswerContext, agent_context};
 
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 /// `needed` are the runs of the agents that it needs, which have ended.
@@ -76,7 +76,7 @@ impl Driver<'_> {
         }
     }
 
-    fn open_conversation(&self) -> Result<Conversation, TemplateError> {
+    fn open_conversation(&self) -> Result<Conversation, OpeningError> {
         let agent = self.run.plan;
         // One at a time: outputs can be long and are not held twice.
         let outputs = self.needed.iter().map(|needed| {
@@ -86,8 +86,9 @@ impl Driver<'_> {
         });
         let input = self.context.input;
         let values = || agent_context(input, &self.context.plan.vars, outputs);
-        let Opening { system, prompt } = Opening::of(agent, input, values)?;
-        let conversation = Conversation::new(system, prompt, agent.settings.max_turns);
+        let Opening { system, prompt, files } = Opening::of(agent, input, values)?;
+        let conversation =
+            Conversation::new(system, prompt, agent.settings.max_turns).attaching(files);
         Ok(match &agent.output_schema {
             Some(schema) => conversation.expecting(schema.clone(), agent.settings.retries),
             None => conversation,

@@ -19,5 +19,5 @@ mod tools;
 pub use budget::Budget;
 pub use ledger::{End, Failure, Ledger};
 pub use life::run;
-pub use opening::Opening;
+pub use opening::{Opening, OpeningError};
 pub use run::{AgentRun, RunContext};

@@ -8,13 +8,12 @@ use serde_json::Value;
 
 use super::paint::{BAD, STRONG, paint};
 use super::{Look, json};
-use crate::agent::Opening;
-use crate::chat::ToolSpec;
+use crate::agent::{Opening, OpeningError};
+use crate::chat::{Attachment, ToolSpec};
 use crate::exit::ExitStatus;
 use crate::plan::{AgentPlan, CrewPlan};
 use crate::report::{RunStatus, SCHEMA_VERSION};
 use crate::secret::Secrets;
-use crate::template::TemplateError;
 use crate::text::{inline, sanitize};
 
 /// The JSON document of `crew render`.
@@ -38,14 +37,28 @@ pub struct RenderedAgent {
     /// The models in the order in which they are tried.
     models: Vec<String>,
     system: Option<String>,
-    /// `None`: the templates cannot be rendered.
+    /// `None`: it cannot be rendered.
     prompt: Option<String>,
-    /// Why the templates cannot be rendered.
+    /// The images and PDF that go with the prompt.
+    attachments: Vec<RenderedFile>,
+    /// Why the prompt or the system message cannot be rendered.
     error: Option<String>,
     tools: Vec<RenderedTool>,
     /// What the agent may use of MCP servers, as `server.pattern`. Only the servers know more.
     mcp_tools: Vec<String>,
     output_schema: Option<Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct RenderedFile {
+    name: String,
+    media_type: &'static str,
+}
+
+impl From<Attachment> for RenderedFile {
+    fn from(file: Attachment) -> Self {
+        Self { name: file.name, media_type: file.media_type.name() }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -87,15 +100,11 @@ impl RenderReport {
 }
 
 impl RenderedAgent {
-    pub fn new(
-        plan: &CrewPlan,
-        agent: &AgentPlan,
-        opening: Result<Opening, TemplateError>,
-    ) -> Self {
+    pub fn new(plan: &CrewPlan, agent: &AgentPlan, opening: Result<Opening, OpeningError>) -> Self {
         let secrets = plan.secrets();
-        let (system, prompt, error) = match opening {
-            Ok(Opening { system, prompt }) => (system, Some(prompt), None),
-            Err(error) => (None, None, Some(error.to_string())),
+        let (system, prompt, files, error) = match opening {
+            Ok(Opening { system, prompt, files }) => (system, Some(prompt), files, None),
+            Err(error) => (None, None, Vec::new(), Some(error.to_string())),
         };
         let grants = agent.grants.iter();
         let schema = agent.output_schema.as_ref().map(|schema| schema.schema().clone());
@@ -104,6 +113,7 @@ impl RenderedAgent {
             models: agent.models().map(|model| model.label().to_owned()).collect(),
             system: system.map(|text| secrets.redact(text)),
             prompt: prompt.map(|text| secrets.redact(text)),
+            attachments: files.into_iter().map(RenderedFile::from).collect(),
             error: error.map(|text| secrets.redact(text)),
             tools: tools(agent, &secrets),
             mcp_tools: grants
@@ -149,12 +159,16 @@ fn write_agent(
     writeln!(out, "model: {}", inline(&agent.models.join(", then ")))?;
     if let Some(error) = &agent.error {
         let label = paint("error", BAD, look.colour);
-        return writeln!(out, "\n{label}: the templates cannot be rendered: {}", inline(error));
+        return writeln!(out, "\n{label}: {}", inline(error));
     }
     for (title, text) in [("system", &agent.system), ("prompt", &agent.prompt)] {
         if let Some(text) = text {
             writeln!(out, "\n{}\n\n{}", heading("##", title), sanitize(text).trim_end())?;
         }
+    }
+    for file in &agent.attachments {
+        let title = heading("##", &format!("file {}", inline(&file.name)));
+        writeln!(out, "\n{title}\n\n{}", file.media_type)?;
     }
     for tool in &agent.tools {
         writeln!(out, "\n{}\n", heading("##", &format!("tool {}", inline(&tool.name))))?;

@@ -25,6 +25,7 @@ mod mcp {
     mod tools;
 }
 mod models {
+    mod attachments;
     mod attempt;
     mod calls;
     mod endpoints;

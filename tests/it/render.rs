@@ -146,6 +146,22 @@ fn tools_of_servers_are_named() {
 }
 
 #[test]
+fn attachments_are_shown() {
+    let folder = folder(indoc! {"
+        agents:
+          a: {model: offline, prompt: look, attach: ['{{ input }}', note.txt]}
+    "});
+    fs::write(folder.path().join("x.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    fs::write(folder.path().join("note.txt"), "as text").unwrap();
+    let rendered = agents(&folder, &["-i", "x.png"]);
+    let file = json!({"name": "x.png", "media_type": "image/png"});
+    assert_eq!(rendered["a"]["attachments"], json!([file]));
+    assert!(rendered["a"]["prompt"].as_str().unwrap().contains("as text"));
+    let gone = render(&folder, &["-i", "none.png", "-o", "json"]).report(1);
+    assert!(gone["agents"]["a"]["error"].as_str().unwrap().contains("cannot attach"));
+}
+
+#[test]
 fn no_secret_is_shown() {
     let yaml = indoc! {"
         providers:
@@ -177,7 +193,7 @@ fn a_template_that_cannot_be_rendered_is_an_error_of_its_agent() {
     assert_eq!(report["agents"]["bad"]["prompt"], Value::Null);
     assert!(!report["agents"]["bad"]["error"].as_str().unwrap().is_empty());
     let text = render(&folder, &["-i", "many"]);
-    assert!(text.stdout.contains("error: the templates cannot be rendered"), "{}", text.stdout);
+    assert!(text.stdout.contains("\nerror: "), "{}", text.stdout);
 }
 
 #[test]
