@@ -39,7 +39,10 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
     if let Some(format) = requested_format() {
         let text = error.render().to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let hint = Some("see crew --help".to_owned());
+        let mut more = text.lines().skip(1).map(str::trim);
+        let advice =
+            more.find(|line| line.starts_with("[possible values") || line.starts_with("tip:"));
+        let hint = Some(advice.unwrap_or("see crew --help").to_owned());
         write(&Faults::unplaced(None, message.to_owned(), hint), format);
     }
     ExitStatus::Invalid
