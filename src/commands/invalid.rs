@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, FormatChoice};
+use crate::cli::{Cli, FormatChoice, TextOrJson};
 use crate::config::faults::{Faults, InvalidReport};
 use crate::exit::ExitStatus;
 use crate::render::{self, Format, Screens};
@@ -51,7 +51,12 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
 /// The format that a faulty command line asks for, as far as clap can read it.
 fn requested_format() -> Option<Format> {
     let matches = Cli::command().ignore_errors(true).try_get_matches().ok()?;
-    let (_, subcommand) = matches.subcommand()?;
+    let (name, subcommand) = matches.subcommand()?;
+    // An option that clap has not reached has any type, so the name of the command decides.
+    if name == "check" {
+        let choice = subcommand.try_get_one::<TextOrJson>("output").ok()?;
+        return choice.filter(|choice| **choice == TextOrJson::Json).map(|_| Format::Json);
+    }
     let choice = subcommand.try_get_one::<FormatChoice>("output").ok()?;
     Some(choice.copied().unwrap_or_default().resolve(false))
 }

@@ -8,6 +8,7 @@ mod agents {
     mod engine;
     mod panic;
 }
+mod check;
 mod files {
     mod common;
     mod includes;
@@ -24,6 +25,7 @@ mod mcp {
     mod tools;
 }
 mod models {
+    mod attachments;
     mod attempt;
     mod calls;
     mod endpoints;

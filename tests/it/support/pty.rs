@@ -23,7 +23,11 @@ pub struct Pty {
 
 impl Pty {
     pub fn open() -> Self {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        Self::with_columns(80)
+    }
+
+    pub fn with_columns(columns: u16) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
         let mut master = File::from(pty.master);
         let keyboard = master.try_clone().unwrap();
@@ -48,7 +52,7 @@ impl Pty {
         })
     }
 
-    /// The terminal as stderr, for the progress display.
+    /// The terminal as stdout or stderr.
     pub fn as_stderr(&self) -> Stdio {
         self.line.try_clone().unwrap().into()
     }
