@@ -19,6 +19,7 @@ pub struct Conversation {
     answer: Option<(String, Option<NativeTurn>)>,
     is_checked: bool,
     next: Step,
+    is_cut: bool,
 }
 
 /// What a model answered. The text is in the agent's ledger.
@@ -27,6 +28,8 @@ pub struct Reply {
     pub has_text: bool,
     pub tool_calls: Vec<ToolCall>,
     pub native: Option<NativeTurn>,
+    /// The limit of output tokens ended the reply, perhaps inside its last tool call.
+    pub is_cut: bool,
 }
 
 /// What the answer has to fit, and how many more times the model may be told that it does not.
@@ -55,8 +58,8 @@ pub enum Ending {
     Data(Value),
     /// The last reply holds no value that fits, for this reason.
     Mismatch(String),
-    /// The model wanted to go on after its last turn.
-    OutOfTurns,
+    /// The model wanted to go on after its last turn. `is_cut`: its last reply was incomplete.
+    OutOfTurns { is_cut: bool },
 }
 
 impl Conversation {
@@ -71,12 +74,18 @@ impl Conversation {
             answer: None,
             is_checked: false,
             next: Step::CallModel,
+            is_cut: false,
         }
     }
 
     /// Answers may be rejected.
     pub fn checked(self) -> Self {
         Self { is_checked: true, ..self }
+    }
+
+    /// Whether the limit of output tokens ended the last reply.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// These files go before the prompt.
@@ -105,11 +114,12 @@ impl Conversation {
     /// a reply asks for tools decides, not its `finish_reason`: servers get that wrong.
     pub fn model_replied(&mut self, text: &str, reply: Reply) {
         self.turns += 1;
+        self.is_cut = reply.is_cut;
         self.next = if reply.tool_calls.is_empty() {
             self.answered(text, reply.native)
         } else if self.turns >= self.max_turns {
             // Nobody would read what the tools say.
-            Step::Done(Ending::OutOfTurns)
+            Step::Done(Ending::OutOfTurns { is_cut: reply.is_cut })
         } else {
             let tool_calls = reply.tool_calls.clone();
             let (text, native) = (text.to_owned(), reply.native);
@@ -219,7 +229,7 @@ mod tests {
     fn the_last_turn_runs_no_tools() {
         let mut conversation = Conversation::new(None, "p".into(), 1);
         conversation.model_replied("", reply(&["a"]));
-        assert_eq!(conversation.next(), Step::Done(Ending::OutOfTurns));
+        assert_eq!(conversation.next(), Step::Done(Ending::OutOfTurns { is_cut: false }));
     }
 
     fn expecting_a_number(max_turns: u32, corrections: u32) -> Conversation {

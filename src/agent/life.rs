@@ -1,8 +1,5 @@
 //! The life of one agent: the loop over its conversation's steps, inside its time limit.
 
-use std::cell::LazyCell;
-use std::path::Path;
-
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
@@ -11,13 +8,12 @@ use super::conversation::{Conversation, Ending, Step};
 use super::driver::{Driver, failed};
 use super::fallback::Models;
 use super::ledger::End;
+use super::opening::{Opening, OpeningError};
 use super::run::{AgentRun, RunContext};
 use super::values::values;
-use crate::attachment::{self, Attached, AttachmentError};
 use crate::chat::ToolSpec;
 use crate::plan::{ModelWork, Work};
 use crate::report::{CancelKind, ErrorKind};
-use crate::template::{Template, TemplateError};
 
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 /// `needed` are the runs of the agents that it needs, which have ended.
@@ -38,20 +34,6 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
     }
     driver.scope.cancel(CancelKind::AgentTimeout);
     work.await
-}
-
-/// Why an agent has no prompt.
-#[derive(Debug, thiserror::Error)]
-enum PromptError {
-    #[error("{0}")]
-    Template(#[from] TemplateError),
-    #[error("cannot attach {path}: {error}")]
-    Attachment { path: String, error: AttachmentError },
-}
-
-fn read_attachment(path: &Path) -> Result<Attached, PromptError> {
-    let path_text = || path.to_string_lossy().into_owned();
-    Attached::read(path).map_err(|error| PromptError::Attachment { path: path_text(), error })
 }
 
 impl Driver<'_> {
@@ -90,10 +72,13 @@ impl Driver<'_> {
                         Err(end) => return end,
                     }
                 }
-                Step::CallTools(calls) => match self.call_tools(&tools, &calls).await {
-                    Ok(outputs) => conversation.tools_returned(outputs),
-                    Err(end) => return end,
-                },
+                Step::CallTools(calls) => {
+                    let is_cut = conversation.is_cut();
+                    match self.call_tools(&tools, &calls, is_cut).await {
+                        Ok(outputs) => conversation.tools_returned(outputs),
+                        Err(end) => return end,
+                    }
+                }
                 Step::Done(ending) => {
                     match self.is_accepted(work, &ending, &mut checked, &mut conversation).await {
                         Ok(true) => {}
@@ -108,19 +93,11 @@ impl Driver<'_> {
         }
     }
 
-    fn open_conversation(&self, work: &ModelWork) -> Result<Conversation, PromptError> {
+    fn open_conversation(&self, work: &ModelWork) -> Result<Conversation, OpeningError> {
         let agent = self.run.plan;
         let input = self.context.input;
-        let values = LazyCell::new(|| values(self.run, self.needed, self.context));
-        let fill = |template: &Template| template.fill(input, || values.clone());
-        let mut system = work.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
-        system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
-        let system = (!system.is_empty()).then(|| system.join("\n\n"));
-        let mut attached = work.attached.clone();
-        for template in &work.attach {
-            attached.push(read_attachment(&work.base_dir.join(fill(template)?))?);
-        }
-        let (prompt, files) = attachment::with_prompt(attached, fill(&work.prompt)?);
+        let values = || values(self.run, self.needed, self.context);
+        let Opening { system, prompt, files } = Opening::of(agent, work, input, values)?;
         let mut conversation =
             Conversation::new(system, prompt, agent.settings.max_turns).attaching(files);
         if work.check.is_some() {
@@ -148,7 +125,7 @@ impl Driver<'_> {
                 text.unwrap_or_default().to_owned()
             }
             Ending::Data(value) => value.to_string(),
-            Ending::Mismatch(_) | Ending::OutOfTurns => return Ok(true),
+            Ending::Mismatch(_) | Ending::OutOfTurns { .. } => return Ok(true),
         };
         self.check_answer(check, answer, checked, conversation).await
     }
@@ -172,10 +149,13 @@ impl Driver<'_> {
                 let message = format!("the answer cannot be used: {complaint}");
                 failed(ErrorKind::InvalidResponse, message)
             }
-            Ending::OutOfTurns => {
+            Ending::OutOfTurns { is_cut } => {
                 let turns = self.run.plan.settings.max_turns;
-                let message =
-                    format!("no answer after {turns} model calls: it asked for more tools");
+                let why = match is_cut {
+                    true => "max_output_tokens cut off its last tool call; raise it",
+                    false => "it asked for more tools",
+                };
+                let message = format!("no answer after {turns} model calls: {why}");
                 failed(ErrorKind::MaxTurns, message)
             }
         }

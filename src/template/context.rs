@@ -30,8 +30,14 @@ impl AnswerContext {
     /// `data` is the structured answer, if the agent has an `output_schema`.
     pub fn new(output: &str, data: Option<&Json>) -> Self {
         let data = data.map(|data| ("data", Value::from(Serde(data))));
-        let output = ("output", Value::from(output));
-        Self(Value::from_pairs([output].into_iter().chain(data)))
+        let items: Vec<Value> = Vec::new();
+        let common = [
+            ("output", Value::from(output)),
+            ("status", Value::from("succeeded")),
+            ("error", Value::from(())),
+            ("items", Value::from(items)),
+        ];
+        Self(Value::from_pairs(common.into_iter().chain(data)))
     }
 }
 
