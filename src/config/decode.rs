@@ -403,6 +403,7 @@ mod tests {
     fn a_flattened_struct_repeats_no_fault() {
         let (limits, faults) = limits("[1]");
         assert!(limits.timeout.is_none() && limits.budget.max_tokens.is_none());
-        assert_eq!(faults, ["1: expected a mapping, found a list | "]);
+        let hint = "write name: {…} for each entry, without dashes";
+        assert_eq!(faults, [format!("1: expected a mapping, found a list | {hint}")]);
     }
 }
