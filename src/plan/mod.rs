@@ -6,13 +6,14 @@
 pub use crate::config::faults::Faults;
 pub use agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
 pub use budget::BudgetPlan;
-pub use crew_plan::{CrewPlan, Limits, OnFailure};
+pub use crew_plan::{CrewPlan, Limits};
 pub use flow::{ForEachPlan, Items};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::read;
 pub use load::{Checked, check, load};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
+pub use on_failure::OnFailure;
 pub use overrides::Overrides;
 pub use prices::{Price, Prices};
 pub use provider::{ProviderPlan, RateLimits};
@@ -42,6 +43,7 @@ mod load;
 mod mcp;
 mod models;
 mod needs;
+mod on_failure;
 mod output_schema;
 mod overrides;
 mod prices;
