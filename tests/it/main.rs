@@ -17,6 +17,7 @@ mod files {
     mod slips;
     mod values;
 }
+mod flow;
 mod input;
 mod mcp {
     mod exit;
