@@ -33,7 +33,7 @@ pub struct Services {
     pub http: HttpClients,
     pub servers: Servers,
     pub processes: Arc<Processes>,
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     pub approval: Approval,
     pub longest_answers: LongestAnswers,
     /// Those of MCP servers.
@@ -63,7 +63,7 @@ impl Services {
             http: HttpClients::connect(plan)?,
             servers: Servers::new(plan, server_processes.clone(), cancel.clone()),
             processes,
-            secrets: plan.secrets(),
+            secrets: Arc::new(plan.secrets()),
             approval: Approval::Unavailable,
             longest_answers: LongestAnswers::default(),
             server_processes,

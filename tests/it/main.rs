@@ -9,6 +9,7 @@ mod agents {
     mod panic;
 }
 mod check;
+mod display;
 mod files {
     mod common;
     mod includes;
@@ -39,6 +40,7 @@ mod models {
     mod wire;
 }
 mod output;
+mod render;
 mod secrets;
 mod structured {
     mod answers;
