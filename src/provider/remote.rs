@@ -9,6 +9,7 @@ use super::apis::protocol_for;
 use super::body::Body;
 use super::body_decoder::BodyDecoder;
 use super::calls::MAX_CALLS;
+use super::command_key::KeyContext;
 use super::endpoint::Endpoint;
 use super::error::ProviderError;
 use super::extra_body;
@@ -33,9 +34,9 @@ pub struct Remote {
 }
 
 impl Remote {
-    pub fn new(plan: &ProviderPlan, client: Client) -> Self {
+    pub fn new(plan: &ProviderPlan, client: Client, keys: &KeyContext) -> Self {
         Self {
-            endpoint: Endpoint::new(plan, client),
+            endpoint: Endpoint::new(plan, client, keys),
             api: plan.api,
             may_switch_api: plan.api == Api::OpenAi && !plan.api_is_given,
             formats_beside_tools: plan.vendor.is_some_and(|vendor| vendor.formats_beside_tools),

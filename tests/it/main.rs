@@ -30,6 +30,8 @@ mod models {
     mod calls;
     mod endpoints;
     mod fallback;
+    mod keys;
+    mod prices;
     mod protocols;
     mod provider;
     mod proxies;
