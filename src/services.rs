@@ -33,7 +33,7 @@ pub struct Services {
     pub http: HttpClients,
     pub servers: Servers,
     pub processes: Arc<Processes>,
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     pub approval: Approval,
     pub longest_answers: LongestAnswers,
     /// Those of MCP servers and key commands.
@@ -65,7 +65,7 @@ impl Services {
             http: HttpClients::connect(plan)?,
             servers: Servers::new(plan, server_processes.clone(), cancel.clone()),
             processes,
-            secrets,
+            secrets: Arc::new(secrets),
             approval: Approval::Unavailable,
             longest_answers: LongestAnswers::default(),
             server_processes,

@@ -1,5 +1,6 @@
 //! One attempt of a model call: its budget, its turn at the endpoint, the call, and its result.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::chat::{ChatReply, TokenUsage, ToolSpec};
 use crate::plan::ModelPlan;
 use crate::provider::governor::{Governor, Permit};
 use crate::provider::{ChatDelta, ChatRequest, Effect, ProviderError};
-use crate::report::{ErrorKind, Event, millis};
+use crate::report::{ErrorKind, Event, LiveAnswer, millis};
 use crate::untrusted::Untrusted;
 
 /// Waits for a turn that are shorter than this are not shown.
@@ -77,10 +78,18 @@ impl Driver<'_> {
         };
         let ledger = &self.run.ledger;
         ledger.open().report.turns = call.turn;
-        self.emit(Event::ModelCallStarted { agent: self.run.id, turn: call.turn });
+        let answer = Arc::new(LiveAnswer::default());
+        let started =
+            Event::ModelCallStarted { agent: self.run.id, turn: call.turn, answer: answer.clone() };
+        self.emit(started);
         let secrets = &self.context.services.secrets;
         let mut recorder = CallRecorder::new(ledger, secrets, permit, price);
-        let mut on_delta = |delta: ChatDelta<'_>| recorder.record(delta);
+        let mut on_delta = |delta: ChatDelta<'_>| {
+            if let ChatDelta::Text(text) = delta {
+                answer.push(text);
+            }
+            recorder.record(delta);
+        };
         let result = tokio::select! {
             biased;
             result = provider.chat(request, &mut on_delta) => Some(result),
@@ -175,7 +184,8 @@ impl Driver<'_> {
             let own = self.budget.reserve(amount).await?;
             Ok([own, self.context.budget.reserve(amount).await?])
         };
-        let reserved = self.queue(both, || "calls under way may use up the budget").await?;
+        let reserved =
+            self.queue(both, || ("calls under way may use up the budget", Duration::ZERO)).await?;
         reserved.map_err(|what: String| failed(ErrorKind::Budget, what))
     }
 
@@ -188,7 +198,7 @@ impl Driver<'_> {
     ) -> Result<Permit<'g>, CallError> {
         let tokens = estimate.input_tokens + estimate.output_tokens;
         let admission = governor.admit(model, tokens, self.deadline);
-        let reason = || governor.reason().unwrap_or("calls before this one");
+        let reason = || (governor.reason().unwrap_or("calls before this one"), governor.pause());
         let admitted = self.queue(admission, reason).await?;
         admitted.map_err(|error| FailedCall { error, has_text: false }.into())
     }
@@ -197,7 +207,7 @@ impl Driver<'_> {
     async fn queue<T>(
         &self,
         turn: impl Future<Output = T>,
-        reason: impl FnOnce() -> &'static str,
+        reason: impl FnOnce() -> (&'static str, Duration),
     ) -> Result<T, End> {
         let asked = Instant::now();
         let announced = async {
@@ -205,7 +215,8 @@ impl Driver<'_> {
             if let Ok(turn) = timeout(SHORT_WAIT, &mut turn).await {
                 return turn;
             }
-            self.emit(Event::Queued { agent: self.run.id, reason: reason() });
+            let (reason, wait) = reason();
+            self.emit(Event::Queued { agent: self.run.id, reason, wait });
             turn.await
         };
         let turn = tokio::select! {

@@ -25,7 +25,7 @@ use crate::render::progress::{self, Progress};
 use crate::render::{self, Format, Look, Screens};
 use crate::report::{CancelKind, Report};
 use crate::services::Services;
-use crate::text;
+use crate::text::{self, without_symbols};
 
 pub fn run(args: &RunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
@@ -117,6 +117,7 @@ impl Prepared {
             progress: progress::Options {
                 draw: screens.stderr.terminal && !args.output.no_progress,
                 colour: screens.stderr.colour,
+                ascii: screens.stderr.ascii,
                 verbose,
                 quiet: messages != Messages::Summary || args.output.no_progress,
             },
@@ -134,10 +135,10 @@ impl Prepared {
         let services = Services::connect(&plan, &cancel, process::raise_open_files());
         let mut services = services.map_err(|error| fault(&error.into()))?;
         let input = input(source, &plan, output.messages != Messages::Summary, &cancel).await?;
-        let agents = progress::agents(&plan);
+        let crew = progress::crew(&plan, Arc::clone(&services.secrets));
         let terminal = (plan.needs_approval() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
-        let progress = Progress::start(agents, options, screen).context("cannot start a thread");
+        let progress = Progress::start(crew, options, screen).context("cannot start a thread");
         let progress = progress.map_err(|error| fault(&error))?;
         if let Some(note) = &input.note {
             progress.say(format!("note: {}", text::inline(note)));
@@ -189,8 +190,11 @@ impl Ended {
                 Messages::Errors => render::errors(&report, look, &mut text),
                 Messages::Nothing => Ok(()),
             };
-            if screen.terminal && !text.is_empty() {
-                // Separates it from the result on the same terminal.
+            if look.ascii {
+                text = without_symbols(&String::from_utf8_lossy(&text)).into_owned().into();
+            }
+            if (screen.terminal || summary_follows) && !text.is_empty() {
+                // Separates it from the result on the same screen.
                 text.insert(0, b'\n');
             }
             text

@@ -40,6 +40,20 @@ pub fn cut(text: &str, room: usize) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
+/// The end of `text` in `room` columns, with `…` in place of what comes before.
+pub fn tail(text: &str, room: usize) -> Cow<'_, str> {
+    if width(text) <= room {
+        return Cow::Borrowed(text);
+    }
+    let mut used = 1;
+    let start = text.char_indices().rev().take_while(|(_, character)| {
+        used += columns(*character);
+        used <= room
+    });
+    let start = start.last().map_or(text.len(), |(at, _)| at);
+    Cow::Owned(format!("…{}", &text[start..]))
+}
+
 /// Columns of one character. Their sum is never less than the terminal needs, whatever joins.
 fn columns(character: char) -> usize {
     match character {

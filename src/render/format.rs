@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use super::{Look, json, text};
 use crate::config::faults::InvalidReport;
 use crate::report::Report;
+use crate::text::without_symbols;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -19,6 +20,11 @@ impl Format {
     /// Writes the report of a run.
     pub fn write(&self, report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> {
         match self {
+            Self::Text if look.ascii => {
+                let mut shown = Vec::new();
+                text(report, look, &mut shown)?;
+                out.write_all(without_symbols(&String::from_utf8_lossy(&shown)).as_bytes())
+            }
             Self::Text => text(report, look, out),
             Self::Json => json(report, out),
         }

@@ -27,6 +27,14 @@ fn colour(choice: ColorChoice, env: Env<'_>, terminal: bool) -> bool {
     }
 }
 
+/// Whether the locale is one without any characters but ASCII. An unset one is unknown: containers
+/// have none, and terminals that show everything.
+fn is_ascii(env: Env<'_>) -> bool {
+    let set = |name: &&str| env(name).filter(|value| !value.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set);
+    locale.is_some_and(|locale| matches!(locale.as_str(), "C" | "POSIX"))
+}
+
 /// A place that output goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
@@ -35,6 +43,8 @@ pub struct Screen {
     /// Columns.
     pub width: usize,
     pub colour: bool,
+    /// The locale is `C` or `POSIX`, whose terminals show ASCII only.
+    pub ascii: bool,
 }
 
 impl Screen {
@@ -44,11 +54,11 @@ impl Screen {
             Some((_, columns)) if is_terminal => usize::from(columns),
             _ => DEFAULT_WIDTH,
         };
-        Self { terminal, width, colour: colour(choice, env, terminal) }
+        Self { terminal, width, colour: colour(choice, env, terminal), ascii: is_ascii(env) }
     }
 
     pub fn look(self, verbose: bool) -> Look {
-        Look { colour: self.colour, width: self.width, verbose, ..Look::PLAIN }
+        Look { colour: self.colour, width: self.width, verbose, ascii: self.ascii, ..Look::PLAIN }
     }
 }
 
@@ -91,12 +101,19 @@ pub struct Look {
     pub verbose: bool,
     /// The summary follows on the same screen, and shows the errors.
     pub summary_follows: bool,
+    /// Without symbols.
+    pub ascii: bool,
 }
 
 impl Look {
     /// Any file.
-    pub const PLAIN: Self =
-        Self { colour: false, width: DEFAULT_WIDTH, verbose: false, summary_follows: false };
+    pub const PLAIN: Self = Self {
+        colour: false,
+        width: DEFAULT_WIDTH,
+        verbose: false,
+        summary_follows: false,
+        ascii: false,
+    };
 }
 
 #[cfg(test)]
@@ -132,6 +149,18 @@ mod tests {
             let env = env(pairs);
             assert_eq!(colour(ColorChoice::Auto, &env, true), on_terminal, "{pairs:?}");
             assert_eq!(colour(ColorChoice::Auto, &env, false), elsewhere, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_locale_without_encoding_is_ascii() {
+        for (pairs, expected) in [
+            (&[][..], false),
+            (&[("LANG", "C")], true),
+            (&[("LANG", "en_US.UTF-8"), ("LC_ALL", "POSIX")], true),
+            (&[("LANG", "C"), ("LC_CTYPE", "C.UTF-8"), ("LC_ALL", "")], false),
+        ] {
+            assert_eq!(is_ascii(&env(pairs)), expected, "{pairs:?}");
         }
     }
 

@@ -117,6 +117,14 @@ pub fn short(number: u64) -> String {
     }
 }
 
+/// `0.7s`, `12.3s`, `2m05s`: one form for a column of times.
+pub fn tenths(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds}.{}s", time.subsec_millis() / 100),
+        _ => duration(time),
+    }
+}
+
 /// The time of a log line since the start of the run: `00:01.9`, `1:02:03.4`.
 pub fn clock(time: Duration) -> String {
     let (seconds, tenth) = (time.as_secs(), time.subsec_millis() / 100);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::document::{AgentStatus, CancelReason, ToolStatus, Usage};
+use super::live::LiveAnswer;
 
 /// Identifies the run of an agent in [`Event`]s: its place among the runs of one run of the crew,
 /// from 0.
@@ -21,6 +22,8 @@ pub enum Event {
     ModelCallStarted {
         agent: AgentRunId,
         turn: u32,
+        /// What the model writes, while it writes it.
+        answer: Arc<LiveAnswer>,
     },
     /// Tokens counted so far, all model calls of the agent together.
     Tokens {
@@ -32,6 +35,8 @@ pub enum Event {
         agent: AgentRunId,
         /// What for.
         reason: &'static str,
+        /// How long the server asked to wait; zero if it did not.
+        wait: Duration,
     },
     Retrying {
         agent: AgentRunId,

@@ -3,6 +3,7 @@
 mod document;
 mod event;
 mod failure;
+mod live;
 
 pub use document::{
     AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind,
@@ -10,3 +11,4 @@ pub use document::{
     Usage, millis,
 };
 pub use event::{AgentRunId, Event, EventSink};
+pub use live::LiveAnswer;

@@ -8,4 +8,4 @@ mod terminal;
 
 pub use cut::{one_line, quoted, truncate};
 pub use head_tail::{Excerpt, HeadTail, LEFT_OUT};
-pub use terminal::{inline, is_bidi_control, sanitize};
+pub use terminal::{inline, is_bidi_control, sanitize, without_symbols};

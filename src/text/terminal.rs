@@ -53,6 +53,27 @@ pub fn inline(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// The symbols that crew draws with, replaced by ASCII characters of the same width.
+pub fn without_symbols(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let replaced = |symbol: char| match symbol {
+        '✓' => '+',
+        '✗' => 'x',
+        '…' => '~',
+        '█' => '#',
+        '░' | '·' => '.',
+        '─' => '-',
+        '│' => '|',
+        '•' => '*',
+        // The spinner.
+        '\u{2800}'..='\u{28ff}' => ['|', '/', '-', '\\'][symbol as usize % 4],
+        _ => symbol,
+    };
+    Cow::Owned(text.chars().map(replaced).collect())
+}
+
 fn breaks_a_line(character: char) -> bool {
     matches!(character, '\n' | '\t' | '\u{2028}' | '\u{2029}')
 }

@@ -9,6 +9,7 @@ mod agents {
     mod panic;
 }
 mod check;
+mod display;
 mod files {
     mod common;
     mod includes;

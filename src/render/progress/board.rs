@@ -1,19 +1,25 @@
 //! The state of every agent, updated by the events of the run. It is complete, however slow the
 //! terminal is.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::plan::{AgentPlan, CrewPlan};
 use crate::render::{fit, words};
-use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, Usage};
+use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, LiveAnswer, Usage};
+use crate::secret::Secrets;
 use crate::text::inline;
 
 /// Columns of the name of a tool, which a model may have made up.
 const MAX_TOOL: usize = 40;
 /// Columns of an error or of arguments.
 const MAX_DETAIL: usize = 200;
+/// Names of agents that another one waits for.
+const MAX_NAMES: usize = 3;
+/// Roughly right for English text.
+const BYTES_PER_TOKEN: usize = 4;
 
 /// What is known of an agent before it starts.
 #[derive(Debug, Clone, Default)]
@@ -24,21 +30,34 @@ pub struct Planned {
     pub needs: Vec<usize>,
 }
 
-/// The agents of a plan, in its order.
-pub fn agents(plan: &CrewPlan) -> Vec<Planned> {
+/// The crew that a board shows.
+#[derive(Debug, Clone, Default)]
+pub struct Crew {
+    pub name: String,
+    /// In the plan's order.
+    pub agents: Vec<Planned>,
+    /// Taken out of what agents write.
+    pub secrets: Arc<Secrets>,
+}
+
+/// The crew of a plan.
+pub fn crew(plan: &CrewPlan, secrets: Arc<Secrets>) -> Crew {
     let planned = |agent: &AgentPlan| Planned {
         name: inline(&agent.name).into_owned(),
         model: inline(agent.model.label()).into_owned(),
         needs: agent.needs.clone(),
     };
-    plan.agents.iter().map(planned).collect()
+    let name = inline(&plan.name).into_owned();
+    Crew { name, agents: plan.agents.iter().map(planned).collect(), secrets }
 }
 
 #[derive(Debug)]
 pub struct Board {
     /// When the run started.
     pub started: Instant,
+    pub crew: String,
     pub agents: Vec<Agent>,
+    pub secrets: Arc<Secrets>,
     /// The line about the stop of the run.
     pub stopping: Option<String>,
     verbose: bool,
@@ -48,6 +67,8 @@ pub struct Board {
 pub struct Agent {
     pub name: String,
     pub model: String,
+    /// The places of the agents that it needs.
+    needs: Vec<usize>,
     pub phase: Phase,
     pub started: Option<Instant>,
     pub usage: Usage,
@@ -60,16 +81,33 @@ pub struct Tool {
     name: String,
     /// The name and, if verbose, the arguments.
     pub label: String,
+    pub started: Instant,
 }
 
 #[derive(Debug)]
 pub enum Phase {
     Waiting,
     Starting,
-    Calling { turn: u32 },
-    Queued { reason: &'static str },
-    Retrying { until: Instant, error: String },
-    Finished { status: AgentStatus, took: Duration },
+    /// Between a model's answer and what follows from it.
+    Working,
+    Calling {
+        turn: u32,
+        answer: Arc<LiveAnswer>,
+    },
+    /// `until`: when the wait ends at the latest, if that is known, else in the past.
+    Queued {
+        reason: &'static str,
+        until: Instant,
+    },
+    Retrying {
+        until: Instant,
+        error: String,
+    },
+    Finished {
+        status: AgentStatus,
+        took: Duration,
+        error: Option<String>,
+    },
 }
 
 /// The numbers of agents by state.
@@ -85,17 +123,20 @@ pub struct Counts {
 }
 
 impl Board {
-    pub fn new(agents: Vec<Planned>, verbose: bool) -> Self {
+    pub fn new(crew: Crew, verbose: bool) -> Self {
         let agent = |planned: Planned| Agent {
             name: planned.name,
             model: planned.model,
+            needs: planned.needs,
             phase: Phase::Waiting,
             started: None,
             usage: Usage::default(),
             tools: vec![],
         };
+        let Crew { name, agents, secrets } = crew;
         let agents = agents.into_iter().map(agent).collect();
-        Self { started: Instant::now(), agents, stopping: None, verbose }
+        let started = Instant::now();
+        Self { started, crew: name, agents, secrets, stopping: None, verbose }
     }
 
     pub fn apply(&mut self, event: &Event, now: Instant) {
@@ -108,17 +149,21 @@ impl Board {
                 agent.started = Some(now);
                 agent.phase = Phase::Starting;
             }),
-            Event::ModelCallStarted { agent, turn } => {
-                self.with(*agent, |agent| agent.phase = Phase::Calling { turn: *turn });
-            }
-            Event::Queued { agent, reason } => {
-                self.with(*agent, |agent| agent.phase = Phase::Queued { reason });
-            }
+            Event::ModelCallStarted { agent, turn, answer } => self.with(*agent, |agent| {
+                agent.phase = Phase::Calling { turn: *turn, answer: Arc::clone(answer) };
+            }),
+            Event::Queued { agent, reason, wait } => self.with(*agent, |agent| {
+                let until = now.checked_add(*wait).unwrap_or(now);
+                agent.phase = Phase::Queued { reason, until };
+            }),
             Event::FellBack { agent, to, .. } => self.with(*agent, |agent| {
                 agent.model = inline(to).into_owned();
                 agent.phase = Phase::Starting;
             }),
-            Event::Tokens { agent, usage } => self.with(*agent, |agent| agent.usage = *usage),
+            Event::Tokens { agent, usage } => self.with(*agent, |agent| {
+                agent.usage = *usage;
+                agent.phase = Phase::Working;
+            }),
             Event::Retrying { agent, delay, error, .. } => self.with(*agent, |agent| {
                 let until = now.checked_add(*delay).unwrap_or(now);
                 agent.phase = Phase::Retrying { until, error: detail(error) };
@@ -126,7 +171,7 @@ impl Board {
             Event::ToolStarted { agent, tool, arguments } => self.with(*agent, |agent| {
                 let name = tool_name(tool);
                 let label = tool_label(tool, arguments, verbose);
-                agent.tools.push(Tool { name, label });
+                agent.tools.push(Tool { name, label, started: now });
             }),
             Event::ToolFinished { agent, tool, .. } => self.with(*agent, |agent| {
                 let name = tool_name(tool);
@@ -135,10 +180,13 @@ impl Board {
                     agent.tools.remove(index);
                 }
             }),
-            Event::AgentFinished { agent, status, duration, .. } => self.with(*agent, |agent| {
-                agent.phase = Phase::Finished { status: *status, took: *duration };
-                agent.tools.clear();
-            }),
+            Event::AgentFinished { agent, status, duration, message } => {
+                self.with(*agent, |agent| {
+                    let error = message.as_deref().map(detail);
+                    agent.phase = Phase::Finished { status: *status, took: *duration, error };
+                    agent.tools.clear();
+                })
+            }
         }
     }
 
@@ -148,12 +196,24 @@ impl Board {
         }
     }
 
+    /// What an agent that has not started waits for: `after disk, net`.
+    pub fn waits_for(&self, agent: &Agent) -> String {
+        let needed = agent.needs.iter().filter_map(|&needed| self.agents.get(needed));
+        let open = needed.filter(|needed| !matches!(needed.phase, Phase::Finished { .. }));
+        let names: Vec<&str> = open.map(|needed| needed.name.as_str()).collect();
+        match names.is_empty() {
+            true => "waiting for a place (max_parallel)".to_owned(),
+            false => format!("after {}", words::names(names, MAX_NAMES)),
+        }
+    }
+
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for agent in &self.agents {
             let count = match agent.phase {
                 Phase::Waiting => &mut counts.waiting,
                 Phase::Starting
+                | Phase::Working
                 | Phase::Calling { .. }
                 | Phase::Queued { .. }
                 | Phase::Retrying { .. } => &mut counts.running,
@@ -166,6 +226,32 @@ impl Board {
             *count += 1;
         }
         counts
+    }
+}
+
+impl Agent {
+    pub fn is_running(&self) -> bool {
+        !matches!(self.phase, Phase::Waiting | Phase::Finished { .. })
+    }
+
+    pub fn has_failed(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Finished { status: AgentStatus::Failed | AgentStatus::TimedOut, .. }
+        )
+    }
+
+    /// The answer that is being written.
+    pub fn answer(&self) -> Option<&LiveAnswer> {
+        match &self.phase {
+            Phase::Calling { answer, .. } if answer.bytes() > 0 => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The approximate tokens of the answer that is being written.
+    pub fn tokens_being_written(&self) -> u64 {
+        self.answer().map_or(0, |answer| answer.bytes().div_ceil(BYTES_PER_TOKEN) as u64)
     }
 }
 

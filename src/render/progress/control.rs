@@ -7,25 +7,15 @@ use std::time::Instant;
 
 use console::Term;
 
-use super::board::{Board, Planned};
+use super::board::{Board, Crew};
 use super::drawing::Drawing;
 use super::lines;
+use super::options::Options;
 use super::questions::Questions;
 use super::writer::{self, Shared, Show};
 use crate::approval::Prompter;
+use crate::render::paint::Line;
 use crate::report::{Event, EventSink};
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Redraw in place; otherwise write a line for each change of state.
-    pub draw: bool,
-    pub colour: bool,
-    /// Also model calls and the arguments of tools.
-    pub verbose: bool,
-    /// Show nothing.
-    pub quiet: bool,
-}
 
 /// The progress of one run. Dropping it clears its drawing.
 #[derive(Debug)]
@@ -43,28 +33,24 @@ impl Progress {
     ///
     /// # Errors
     /// The system denies a thread.
-    pub fn start(
-        agents: Vec<Planned>,
-        options: Options,
-        terminal: Option<File>,
-    ) -> io::Result<Self> {
+    pub fn start(crew: Crew, options: Options, terminal: Option<File>) -> io::Result<Self> {
         let show = match options {
             Options { quiet: true, .. } => Show::Nothing,
-            Options { draw: true, .. } => Show::Drawn(Drawing::new(&Term::buffered_stderr())),
+            Options { draw: true, .. } => Show::Drawn(Drawing::on_stderr()),
             _ => Show::Lines,
         };
-        Self::launch(agents, options, show, Box::new(io::stderr()), terminal)
+        Self::launch(crew, options, show, Box::new(io::stderr()), terminal)
     }
 
     pub(super) fn launch(
-        agents: Vec<Planned>,
+        crew: Crew,
         options: Options,
         show: Show,
         out: Box<dyn io::Write + Send>,
         terminal: Option<File>,
     ) -> io::Result<Self> {
-        let board = Board::new(agents, options.verbose);
-        let shared = Arc::new(Shared::new(board, options.colour));
+        let board = Board::new(crew, options.verbose);
+        let shared = Arc::new(Shared::new(board, options));
         let theirs = Arc::clone(&shared);
         let writer = terminal.as_ref().map(File::try_clone).transpose()?;
         std::thread::Builder::new()
@@ -76,14 +62,17 @@ impl Progress {
     /// The sink for the engine's events. It never waits for the terminal.
     pub fn sink(&self) -> EventSink {
         let shared = Arc::clone(&self.shared);
-        let Options { draw, verbose, quiet, .. } = self.options;
+        let Options { draw, colour, verbose, quiet, .. } = self.options;
         Arc::new(move |event: Event| {
             if quiet {
                 return;
             }
             shared.update(|board| {
                 let now = Instant::now();
-                let line = if draw { None } else { lines::line(&event, board, now, verbose) };
+                let line = match draw {
+                    true => lines::above(&event, board, Line::new(columns(), colour), verbose),
+                    false => lines::line(&event, board, now, verbose),
+                };
                 board.apply(&event, now);
                 line
             });
@@ -121,6 +110,11 @@ impl Progress {
         self.shared.end(last);
         self.shared.wait_for_end()
     }
+}
+
+/// The width of the terminal now.
+fn columns() -> usize {
+    Term::stderr().size().1.into()
 }
 
 impl Drop for Progress {

@@ -2,62 +2,93 @@
 
 use std::fmt;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use console::Term;
 
-/// Above the rate at which the writer draws, so that no frame is held back.
-const MAX_PER_SECOND: u8 = 50;
+use super::echo::Echo;
+use crate::render::fit;
+use crate::text::sanitize;
 
-/// One bar of indicatif with all lines as its message, so that they change in one write. With one
-/// bar for each line, every change would redraw all of them or be held back by the rate limit.
+/// Rows and columns of a terminal that does not report its size.
+const DEFAULT_SIZE: (u16, u16) = (24, 80);
+
+/// The frame that is on the screen, and the changes that lead to the next one. The cursor stays at
+/// the start of the frame's last line.
 pub struct Drawing {
-    term: Box<dyn TermLike>,
-    bar: ProgressBar,
-    /// The lines on the screen, and the size of the screen then.
-    shown: (Vec<String>, (usize, usize)),
+    size: Box<dyn Fn() -> (u16, u16) + Send>,
+    shown: Vec<String>,
+    /// Columns of the lines that are shown.
+    widths: Vec<usize>,
+    echo: Option<Echo>,
 }
 
 impl fmt::Debug for Drawing {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Drawing").finish_non_exhaustive()
+        formatter.debug_struct("Drawing").field("shown", &self.shown).finish_non_exhaustive()
     }
 }
 
 impl Drawing {
-    pub fn new(term: &(impl TermLike + Clone + 'static)) -> Self {
-        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), MAX_PER_SECOND);
-        let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{msg}") {
-            bar.set_style(style);
-        }
-        Self { term: Box::new(term.clone()), bar, shown: (vec![], (0, 0)) }
+    /// `size` returns rows and columns.
+    pub fn new(size: impl Fn() -> (u16, u16) + Send + 'static) -> Self {
+        Self { size: Box::new(size), shown: vec![], widths: vec![], echo: None }
     }
 
-    /// Columns and lines, read each time as a window can be resized.
+    /// A drawing on stderr, which must be a terminal. What is typed is not shown meanwhile.
+    pub fn on_stderr() -> Self {
+        let term = Term::stderr();
+        let size = move || term.size_checked().unwrap_or(DEFAULT_SIZE);
+        Self { echo: Echo::of_stderr(), ..Self::new(size) }
+    }
+
+    /// Columns and rows, read each time as a window can be resized.
     pub fn size(&self) -> (usize, usize) {
-        (self.term.width().into(), self.term.height().into())
+        let (rows, columns) = (self.size)();
+        (columns.into(), rows.into())
     }
 
-    pub fn draw(&mut self, lines: Vec<String>, size: (usize, usize)) {
-        let frame = (lines, size);
-        if self.shown == frame || (self.shown.0.is_empty() && frame.0.is_empty()) {
-            return;
+    /// Hides or shows what is typed.
+    pub fn hide_typing(&mut self, hidden: bool) {
+        if let Some(echo) = &mut self.echo {
+            echo.hide(hidden);
         }
-        if self.bar.is_finished() {
-            self.bar.reset();
-        }
-        self.bar.set_message(frame.0.join("\n"));
-        self.shown = frame;
-        // Otherwise the cursor stays after the last column, where the echo of `^C` would wrap and
-        // leave a line behind. An error means that the terminal has gone.
-        let _ = self.term.write_str("\r").and_then(|()| self.term.flush());
     }
 
-    /// Restores the screen to its state before the first frame. The next frame is drawn at the
-    /// cursor.
-    pub fn clear(&mut self) {
-        if !self.shown.0.is_empty() {
-            self.bar.finish_and_clear();
-            self.shown.0.clear();
+    /// What to write to replace the frame by these lines, none of them as wide as the terminal.
+    pub fn draw(&mut self, lines: Vec<String>) -> String {
+        if lines.is_empty() {
+            return self.clear();
+        }
+        if lines == self.shown {
+            return String::new();
+        }
+        let mut text = self.to_start();
+        // Line by line, as clearing all first would flicker.
+        text.push_str(&lines.join("\u{1b}[K\r\n"));
+        text.push_str("\u{1b}[J\r");
+        self.widths = lines.iter().map(|line| fit::width(&sanitize(line))).collect();
+        self.shown = lines;
+        text
+    }
+
+    /// What to write to remove the frame. The cursor is where the frame began.
+    pub fn clear(&mut self) -> String {
+        if self.shown.is_empty() {
+            return String::new();
+        }
+        let text = self.to_start() + "\u{1b}[J";
+        self.shown.clear();
+        self.widths.clear();
+        text
+    }
+
+    /// Moves the cursor to the start of the frame. Terminals wrap lines again when they get
+    /// narrower.
+    fn to_start(&self) -> String {
+        let columns = self.size().0.max(1);
+        let above = self.widths.split_last().map_or(&[][..], |(_, above)| above);
+        match above.iter().map(|width| width.div_ceil(columns).max(1)).sum() {
+            0_usize => "\r".to_owned(),
+            rows => format!("\r\u{1b}[{rows}A"),
         }
     }
 }

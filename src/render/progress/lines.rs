@@ -3,8 +3,30 @@
 use std::time::Instant;
 
 use super::board::{self, Board};
+use crate::render::paint::{Line, PLAIN, STRONG};
 use crate::render::words;
 use crate::report::Event;
+
+/// The line that stays above a drawing: an agent that failed and, if verbose, a tool that did.
+/// Its whole reason follows at the end of the run.
+pub fn above(event: &Event, board: &Board, mut line: Line, verbose: bool) -> Option<String> {
+    match event {
+        Event::AgentFinished { agent, status, duration, message: Some(message) } => {
+            let (style, time) = (words::agent_style(*status), words::tenths(*duration));
+            line.push(words::mark(*status), style)
+                .push(" ", PLAIN)
+                .push(&board.agents.get(agent.0)?.name, STRONG)
+                .push(&format!(" {} after {time}: ", words::status(status)), PLAIN)
+                .push(&board::detail(message), PLAIN);
+        }
+        Event::ToolFinished { agent, tool, cause: Some(cause), .. } if verbose => {
+            let (name, tool) = (&board.agents.get(agent.0)?.name, board::tool_name(tool));
+            line.push(&format!("  {name}: {tool} failed: {}", board::detail(cause)), PLAIN);
+        }
+        _ => return None,
+    }
+    Some(line.finish())
+}
 
 /// The line about an event, or `None` for events without one.
 pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option<String> {
@@ -16,11 +38,11 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
         Event::AgentStarted { agent } => {
             (agent, format!("started ({})", board.agents.get(agent.0)?.model))
         }
-        Event::ModelCallStarted { agent, turn } if verbose => {
+        Event::ModelCallStarted { agent, turn, .. } if verbose => {
             (agent, format!("model call, turn {turn}"))
         }
         Event::ModelCallStarted { .. } | Event::Tokens { .. } => return None,
-        Event::Queued { agent, reason } => (agent, format!("queued ({reason})")),
+        Event::Queued { agent, reason, .. } => (agent, format!("queued ({reason})")),
         Event::FellBack { agent, from, to, error } => {
             let (from, to) = (board::detail(from), board::detail(to));
             (agent, format!("{from} failed, trying {to} ({})", board::detail(error)))

@@ -8,13 +8,16 @@
 mod board;
 mod control;
 mod drawing;
+mod echo;
 mod frame;
 mod lines;
+mod options;
 mod questions;
 mod writer;
 
-pub use board::{Planned, agents};
-pub use control::{Options, Progress};
+pub use board::{Crew, Planned, crew};
+pub use control::Progress;
+pub use options::Options;
 
 #[cfg(test)]
 mod tests;

@@ -5,19 +5,17 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use indicatif::{InMemoryTerm, TermLike};
 use serde_json::json;
 
-use super::board::{Board, Planned};
-use super::control::{Options, Progress};
+use super::board::{Crew, Planned};
+use super::control::Progress;
 use super::drawing::Drawing;
-use super::frame::frame;
+use super::options::Options;
 use super::writer::Show;
-use crate::render::fit;
-use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, ToolStatus, Usage};
-use crate::text::sanitize;
+use crate::report::{AgentRunId, AgentStatus, CancelKind, Event, LiveAnswer, ToolStatus, Usage};
 
-const PLAIN: Options = Options { draw: false, colour: false, verbose: false, quiet: false };
+const PLAIN: Options =
+    Options { draw: false, colour: false, ascii: false, verbose: false, quiet: false };
 
 /// Keeps what is written to it.
 #[derive(Clone, Default)]
@@ -62,7 +60,11 @@ fn events() -> Vec<Event> {
     let tool = "disk_usage".to_owned();
     vec![
         Event::AgentStarted { agent: AgentRunId(0) },
-        Event::ModelCallStarted { agent: AgentRunId(0), turn: 1 },
+        Event::ModelCallStarted {
+            agent: AgentRunId(0),
+            turn: 1,
+            answer: Arc::new(LiveAnswer::default()),
+        },
         Event::Retrying {
             agent: AgentRunId(0),
             attempt: 1,
@@ -92,14 +94,15 @@ fn events() -> Vec<Event> {
     ]
 }
 
-/// Agents of these names, each with the model `m`.
-fn planned(names: &[&str]) -> Vec<Planned> {
+/// A crew of these agents, each with the model `m`.
+pub fn planned(names: &[&str]) -> Crew {
     let planned = |name: &&str| Planned {
         name: (*name).to_owned(),
         model: "m".to_owned(),
         ..Planned::default()
     };
-    names.iter().map(planned).collect()
+    let agents = names.iter().map(planned).collect();
+    Crew { name: "it-support".into(), agents, ..Crew::default() }
 }
 
 /// The lines without their times.
@@ -108,7 +111,7 @@ fn untimed(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-fn usage() -> Usage {
+pub fn usage() -> Usage {
     Usage { input_tokens: 300, output_tokens: 90, ..Usage::default() }
 }
 
@@ -220,124 +223,37 @@ fn a_closed_stderr_does_not_block_the_end() {
     assert!(!progress.finish(b"summary".to_vec()));
 }
 
-/// Four agents: one runs a tool, one waits for a retry, one is done, one waits.
-fn busy_board(now: Instant) -> Board {
-    let mut board = Board::new(planned(&["disk", "net", "名前", "summary"]), false);
-    let start = now - Duration::from_secs(65);
-    for agent in 0..3 {
-        board.apply(&Event::AgentStarted { agent: AgentRunId(agent) }, start);
-    }
-    board.apply(&Event::Tokens { agent: AgentRunId(0), usage: usage() }, start);
-    for tool in ["disk_usage", "du\u{1b}[2J\n", "df"] {
-        let tool = tool.to_owned();
-        board
-            .apply(&Event::ToolStarted { agent: AgentRunId(0), tool, arguments: json!({}) }, start);
-    }
-    let status = ToolStatus::Succeeded;
-    let duration = Duration::from_millis(1);
-    for tool in ["disk_usage", "never started"] {
-        let tool = tool.to_owned();
-        board.apply(
-            &Event::ToolFinished { agent: AgentRunId(0), tool, status, duration, cause: None },
-            start,
-        );
-    }
-    let delay = Duration::from_millis(1200);
-    let error = "429 Too Many Requests".to_owned();
-    board.apply(&Event::Retrying { agent: AgentRunId(1), attempt: 1, delay, error }, now);
-    let status = AgentStatus::Succeeded;
-    let duration = Duration::from_millis(1234);
-    let finished = Event::AgentFinished { agent: AgentRunId(2), status, duration, message: None };
-    board.apply(&finished, now);
-    board
-}
-
-#[test]
-fn a_frame_has_a_line_per_agent() {
-    let now = Instant::now() + Duration::from_secs(100);
-    let mut board = busy_board(now);
-    let expected = [
-        "disk     1m05s  running du and 1 more  300 in, 90 out",
-        "net      1m05s  retrying in 2s: 429 Too Many Requests",
-        "名前      1.2s  ✓ succeeded",
-        "summary         waiting",
-    ];
-    let expected: Vec<_> = expected.map(str::to_owned).into();
-    assert_eq!(frame(&board, now, (80, 6), false), expected);
-    let reason = CancelReason::agent_failed("net");
-    board.apply(&Event::Stopping { reason, grace: Duration::ZERO }, now);
-    let lines = frame(&board, now, (80, 7), false);
-    assert_eq!(lines.last().unwrap(), "stopping: net failed");
-}
-
-#[test]
-fn a_low_terminal_shows_one_bar() {
-    let now = Instant::now() + Duration::from_secs(100);
-    let board = busy_board(now);
-    let expected = ["█████░░░░░░░░░░░░░░░ 1/4 done, 2 running, 1 waiting  1m05s"];
-    assert_eq!(frame(&board, now, (80, 5), false), expected);
-    assert_eq!(frame(&board, now, (30, 5), false), ["1/4 done, 2 running, 1 waiti…"]);
-    assert!(frame(&board, now, (80, 0), false).is_empty());
-    assert!(frame(&Board::new(vec![], false), now, (80, 24), false).is_empty());
-}
-
-#[test]
-fn frames_fit_every_width() {
-    let now = Instant::now() + Duration::from_secs(100);
-    let mut board = busy_board(now);
-    let reason = CancelKind::Timeout.into();
-    board.apply(&Event::Stopping { reason, grace: Duration::from_secs(2) }, now);
-    for width in 0..100 {
-        for colour in [false, true] {
-            for line in frame(&board, now, (width, 24), colour) {
-                assert!(fit::width(&sanitize(&line)) < width, "{width}: {line}");
-                assert!(colour || !line.contains('\u{1b}'));
-            }
-        }
-    }
-}
-
-#[test]
-fn clearing_removes_all_that_was_drawn() {
-    let term = InMemoryTerm::new(24, 40);
-    term.write_line("$ crew run").unwrap();
-    let mut drawing = Drawing::new(&term);
-    assert_eq!(drawing.size(), (40, 24));
-    let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
-    drawing.draw(lines(&["disk  1s", "名前  2s"]), (40, 24));
-    assert_eq!(term.contents(), "$ crew run\ndisk  1s\n名前  2s");
-    // The echo of Ctrl-C.
-    term.write_str("^C").unwrap();
-    drawing.draw(lines(&["disk  1s", "名前  2s", "stopping"]), (40, 24));
-    assert_eq!(term.contents(), "$ crew run\ndisk  1s\n名前  2s\nstopping");
-    term.write_str("^C").unwrap();
-    drawing.draw(lines(&["2/2 done"]), (40, 24));
-    assert_eq!(term.contents(), "$ crew run\n2/2 done");
-    drawing.clear();
-    drawing.clear();
-    assert_eq!(term.contents(), "$ crew run");
-    term.write_line("report").unwrap();
-    assert_eq!(term.contents(), "$ crew run\nreport");
-}
-
 #[test]
 fn a_run_is_drawn_and_then_cleared() {
-    let term = InMemoryTerm::new(24, 80);
     let kept = Kept::default();
-    let show = Show::Drawn(Drawing::new(&term));
+    let show = Show::Drawn(Drawing::new(|| (24, 80)));
     let options = Options { draw: true, ..PLAIN };
     let mut progress =
         Progress::launch(planned(&["disk"]), options, show, Box::new(kept.clone()), None).unwrap();
     let sink = progress.sink();
     sink(Event::AgentStarted { agent: AgentRunId(0) });
-    sink(Event::ModelCallStarted { agent: AgentRunId(0), turn: 3 });
-    let start = Instant::now();
-    while !term.contents().contains("model call, turn 3") {
-        assert!(start.elapsed() < Duration::from_secs(10), "{}", term.contents());
-        std::thread::yield_now();
-    }
+    let answer = Arc::new(LiveAnswer::default());
+    let call =
+        Event::ModelCallStarted { agent: AgentRunId(0), turn: 1, answer: Arc::clone(&answer) };
+    sink(call);
+    let screen = || {
+        let mut screen = vt100::Parser::new(24, 80, 0);
+        screen.process(kept.text().as_bytes());
+        screen.screen().contents()
+    };
+    let wait_for = |text: &str| {
+        let start = Instant::now();
+        while !screen().contains(text) {
+            assert!(start.elapsed() < Duration::from_secs(10), "{}", screen());
+            std::thread::yield_now();
+        }
+    };
+    wait_for("waiting for the first token");
+    answer.push("The disk\u{1b}[2J is full.");
+    wait_for("writing, 6 tokens");
+    wait_for("\n  The disk is full.");
     assert!(progress.clear());
-    assert_eq!(term.contents(), "");
+    assert_eq!(screen(), "");
     assert!(progress.finish(b"summary\n".to_vec()));
-    assert_eq!((term.contents().as_str(), kept.text().as_str()), ("", "summary\n"));
+    assert_eq!(screen(), "summary");
 }

@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 use super::board::Board;
 use super::drawing::Drawing;
 use super::frame::frame;
+use super::options::Options;
+use crate::text::without_symbols;
 
 /// Bytes of queued lines. Further lines are dropped and counted.
 const MAX_QUEUED: usize = 256 * 1024;
@@ -42,7 +44,7 @@ pub enum Show {
 #[derive(Debug)]
 pub struct Shared {
     state: Mutex<State>,
-    colour: bool,
+    options: Options,
     /// There is work for the writer.
     wake: Condvar,
     /// The writer has made progress.
@@ -74,7 +76,7 @@ enum Order {
 }
 
 impl Shared {
-    pub fn new(board: Board, colour: bool) -> Self {
+    pub fn new(board: Board, options: Options) -> Self {
         let state = State {
             board,
             lines: String::new(),
@@ -86,7 +88,7 @@ impl Shared {
             ended: None,
             writing_since: None,
         };
-        Self { state: Mutex::new(state), colour, wake: Condvar::new(), done: Condvar::new() }
+        Self { state: Mutex::new(state), options, wake: Condvar::new(), done: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,8 +111,19 @@ impl Shared {
         if state.lines.is_empty() {
             self.wake.notify_one();
         }
-        state.lines.push_str(&line);
+        match self.options.ascii {
+            true => state.lines.push_str(&without_symbols(&line)),
+            false => state.lines.push_str(&line),
+        }
         state.lines.push('\n');
+    }
+
+    fn frame(&self, board: &Board, size: (usize, usize)) -> Vec<String> {
+        let lines = frame(board, Instant::now(), size, self.options.colour);
+        match self.options.ascii {
+            true => lines.iter().map(|line| without_symbols(line).into_owned()).collect(),
+            false => lines,
+        }
     }
 
     /// Queues a prompt, which is written before all lines.
@@ -208,21 +221,25 @@ pub fn run(
         };
         let work = next(shared, size);
         let has_text = !work.lines.is_empty() || !work.prompts.is_empty();
-        if let (Show::Drawn(drawing), true) = (&mut show, has_text) {
-            // The text stays on the screen, above the next frame.
-            shared.writing(|| drawing.clear());
+        if let Show::Drawn(drawing) = &mut show {
+            // Whoever answers a question sees what is typed.
+            drawing.hide_typing(work.frame.is_some());
+            if has_text {
+                // The text stays on the screen, above the next frame.
+                gone = gone || write_frame(shared, &mut out, &drawing.clear()).is_err();
+            }
         }
         work.prompts.into_iter().for_each(|prompt| write_prompt(shared, &mut terminal, prompt));
         // Once stderr is closed, lines are not tried again.
         gone = gone || write_lines(shared, &mut out, &work.lines, work.dropped).is_err();
-        if let (Show::Drawn(drawing), Some(frame), Some(size)) = (&mut show, work.frame, size) {
-            shared.writing(|| drawing.draw(frame, size));
+        if let (Show::Drawn(drawing), Some(frame)) = (&mut show, work.frame) {
+            gone = gone || write_frame(shared, &mut out, &drawing.draw(frame)).is_err();
         }
         if work.order == Order::Show {
             continue;
         }
         if let Show::Drawn(drawing) = &mut show {
-            shared.writing(|| drawing.clear());
+            gone = gone || write_frame(shared, &mut out, &drawing.clear()).is_err();
         }
         shared.change(|state| state.cleared = true);
         if let Order::End(last) = work.order {
@@ -266,11 +283,19 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
         return Work { prompts, lines: String::new(), dropped: 0, frame: None, order };
     }
     let frame = match (size, &order) {
-        (Some(size), Order::Show) => Some(frame(&state.board, Instant::now(), size, shared.colour)),
+        (Some(size), Order::Show) => Some(shared.frame(&state.board, size)),
         _ => None,
     };
     let dropped = mem::take(&mut state.dropped);
     Work { prompts, lines: mem::take(&mut state.lines), dropped, frame, order }
+}
+
+/// In one write, so that nobody sees half of it.
+fn write_frame(shared: &Shared, out: &mut impl Write, text: &str) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    shared.writing(|| out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 fn write_lines(shared: &Shared, out: &mut impl Write, lines: &str, dropped: u64) -> io::Result<()> {

@@ -286,7 +286,7 @@ fn tools() {
             "tools.t.parameters.LD_PRELOAD 8:7 .. has a meaning for the shell",
             "tools.t.parameters.MINE 9:7 .. has a meaning for the shell",
             "tools.t.parameters.a-b 10:7 .. name of a parameter",
-            "tools.t.parameters.bad.type 11:19 .. not a valid JSON Schema",
+            "tools.t.parameters.bad.type 11:19 .. not a type of JSON Schema",
             "tools.t.parameters.off.default 12:37 .. does not fit",
             "tools.t.parameters.nil 13:7 .. expected a JSON Schema",
         ],

@@ -23,11 +23,15 @@ pub struct Pty {
 
 impl Pty {
     pub fn open() -> Self {
-        Self::with_columns(80)
+        Self::sized(24, 80)
     }
 
     pub fn with_columns(columns: u16) -> Self {
-        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        Self::sized(24, columns)
+    }
+
+    pub fn sized(rows: u16, columns: u16) -> Self {
+        let size = winsize(rows, columns);
         let pty = openpty(Some(&size), None).unwrap();
         let mut master = File::from(pty.master);
         let keyboard = master.try_clone().unwrap();
@@ -66,6 +70,30 @@ impl Pty {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
     }
 
+    /// Resizes the window.
+    #[expect(unsafe_code, reason = "no safe wrapper does this")]
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = winsize(rows, columns);
+        // SAFETY: the descriptor is open, and the call only reads the size.
+        let done = unsafe { libc::ioctl(self.line.as_raw_fd(), libc::TIOCSWINSZ as _, &size) };
+        assert_eq!(done, 0);
+    }
+
+    /// What a screen of this size shows of the output so far.
+    pub fn screen(&self, rows: u16, columns: u16) -> String {
+        let mut screen = vt100::Parser::new(rows, columns, 0);
+        screen.process(&self.screen.lock().unwrap());
+        screen.screen().contents()
+    }
+
+    /// Waits until a screen of this size shows the text.
+    #[track_caller]
+    pub fn wait_for_screen(&self, (rows, columns): (u16, u16), text: &str) -> String {
+        wait_for(&format!("{text:?} on the screen"), || {
+            Some(self.screen(rows, columns)).filter(|screen| screen.contains(text))
+        })
+    }
+
     /// Waits until the output contains the text this many times.
     #[track_caller]
     pub fn wait_for(&self, text: &str, times: usize) {
@@ -77,6 +105,10 @@ impl Pty {
     pub fn settings(&self) -> Termios {
         tcgetattr(&self.line).unwrap()
     }
+}
+
+fn winsize(rows: u16, columns: u16) -> Winsize {
+    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
 
 #[expect(unsafe_code, reason = "no safe wrapper does this")]

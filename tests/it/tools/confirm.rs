@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use crate::support::crew::Crew;
+use crate::support::crew::{Crew, wait_for};
 use crate::support::faults::expect_in;
 use crate::support::mcp_server;
 use crate::support::mock_model::ModelServer;
@@ -266,7 +266,10 @@ fn a_question_interrupts_the_progress_display() {
         assert!(before.is_empty() || before.ends_with(['\r', '\n', 'K', 'J']), "{shown:?}");
         assert!(question.ends_with(ASKED) && !question.contains('\u{1b}'), "{shown:?}");
         terminal.type_in("y\n");
-        terminal.wait_for("running write", times);
+        wait_for("the display to go on", || {
+            let shown = terminal.shown();
+            shown.rsplit_once(ASKED)?.1.contains("write, ").then_some(())
+        });
         std::fs::write(running.path(what), "").unwrap();
     }
     let ended = running.wait();

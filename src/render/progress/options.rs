@@ -1,0 +1,15 @@
+//! How the progress of a run is shown.
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Redraw in place; otherwise write a line for each change of state.
+    pub draw: bool,
+    pub colour: bool,
+    /// Without symbols.
+    pub ascii: bool,
+    /// Also model calls and the arguments of tools.
+    pub verbose: bool,
+    /// Show nothing.
+    pub quiet: bool,
+}

@@ -1,0 +1,229 @@
+//! The live display on a terminal, read from the screen.
+
+use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
+
+use indoc::formatdoc;
+use nix::sys::signal::Signal;
+use nix::sys::termios::LocalFlags;
+
+use crate::support::crew::{Crew, Running, wait_for};
+use crate::support::mock_model::ModelServer;
+use crate::support::pty::Pty;
+use crate::support::script::{self, Script};
+
+const SIZE: (u16, u16) = (24, 80);
+
+/// The answer of each agent by the name of its model.
+fn by_model(reply: impl Fn(&str) -> Script + Send + Sync + 'static) -> ModelServer {
+    ModelServer::start(move |request| reply(request.model()))
+}
+
+/// Writes this and no more until it is stopped.
+fn writing(text: &str) -> Script {
+    script::stream().text(text).stall()
+}
+
+fn crew(server: &ModelServer, agents: &str) -> Crew {
+    Crew::new(formatdoc! {"
+        name: team
+        providers: {{mock: {{base_url: '{}'}}}}
+        defaults: {{retries: 1, timeout: 20s}}
+        limits: {{on_failure: continue}}
+        tools: {{build: {{description: b, shell: exec sleep 1000}}}}
+        agents: {agents}
+    ", server.base_url()})
+}
+
+/// Starts it with the terminal as its own, for stderr.
+fn start(crew: Crew, terminal: &Pty) -> Running {
+    terminal.start(crew.env("TERM", "xterm").stderr(terminal.as_stderr())).start()
+}
+
+fn echoes(terminal: &Pty) -> bool {
+    terminal.settings().local_flags.contains(LocalFlags::ECHO)
+}
+
+#[test]
+fn each_agent_says_what_it_does() {
+    let server = by_model(|model| match model {
+        "silent" => script::hang(),
+        "writer" => writing("The disk is nearly full."),
+        "limited" => script::retry_after(429, "15"),
+        _ => script::tool_call("build", &serde_json::json!({})),
+    });
+    let agents = "{silent: {model: mock/silent}, writer: {model: mock/writer}, \
+                   limited: {model: mock/limited}, builder: {model: mock/tool, tools: [build]}, \
+                   last: {model: offline, needs: [writer, silent]}}";
+    let terminal = Pty::open();
+    let running = start(crew(&server, agents), &terminal);
+    for text in [
+        "team  0:0",
+        "  0 of 5 done",
+        "  waiting for the first token",
+        "  writing, 6 tokens  The disk is nearly full.",
+        "  rate limited, ",
+        "  build, ",
+        "· last            after ",
+    ] {
+        terminal.wait_for_screen(SIZE, text);
+    }
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
+    let screen = terminal.screen(24, 80);
+    for gone in ["team  0:0", "waiting for", "rate limited", "nearly full"] {
+        assert!(!screen.contains(gone), "{screen}");
+    }
+    assert!(screen.starts_with("agent ") || screen.starts_with("\nagent "), "{screen}");
+}
+
+#[test]
+fn a_failure_stands_above_the_display_at_once_and_at_the_end_with_advice() {
+    let server = by_model(|model| match model {
+        "bad" => script::error(400, "context too long"),
+        _ => script::delayed(Duration::from_millis(1500), script::text("fine")),
+    });
+    let agents = "{bad: {model: mock/bad}, good: {model: mock/good}}";
+    let terminal = Pty::open();
+    let running = start(crew(&server, agents), &terminal);
+    let screen = terminal.wait_for_screen(SIZE, "1 failed");
+    let above = screen.find("✗ bad failed after ").unwrap();
+    assert!(above < screen.find("team  0:0").unwrap(), "{screen}");
+    assert!(screen[above..].contains("context too long"), "{screen}");
+    running.wait();
+    let screen = terminal.screen(24, 80);
+    assert_eq!(screen.matches("✗ bad failed after ").count(), 1, "{screen}");
+    let error = screen.find("error bad: bad_request").unwrap();
+    assert!(error > screen.find("agent  status").unwrap(), "{screen}");
+    assert!(!screen.contains("team  0:0"), "{screen}");
+}
+
+#[test]
+fn the_answer_of_a_single_agent_streams_and_then_goes() {
+    let server =
+        by_model(|_| writing("# Result\n\nThe disk is \u{1b}[2Jfull.\n\nDelete\u{202e} it."));
+    let terminal = Pty::sized(12, 40);
+    let running = start(crew(&server, "{a: {model: mock/m}}"), &terminal);
+    let screen = terminal.wait_for_screen((12, 40), "  Delete it.");
+    assert!(screen.contains("\n  # Result\n  The disk is full.\n  Delete it."), "{screen}");
+    running.signal(Signal::SIGTERM);
+    running.wait();
+    assert!(!terminal.screen(12, 40).contains("Delete"), "{}", terminal.screen(12, 40));
+}
+
+#[test]
+fn many_agents_on_a_small_window_leave_nothing_behind() {
+    let server = by_model(|model| match model {
+        "bad" => script::error(400, "no"),
+        _ => script::hang(),
+    });
+    let mut agents: Vec<_> = (0..30).map(|n| format!("a{n}: {{model: mock/m}}")).collect();
+    agents.push("bad: {model: mock/bad}".into());
+    let terminal = Pty::sized(12, 40);
+    let running = start(crew(&server, &format!("{{{}}}", agents.join(", "))), &terminal);
+    let screen = terminal.wait_for_screen((12, 40), "0 of 31 done, 1 f");
+    assert!(screen.contains("\n✗ bad ") && screen.contains("\n… 2"), "{screen}");
+    let frame = screen.lines().skip_while(|line| !line.starts_with("team"));
+    assert!(frame.clone().all(|line| line.chars().count() < 40), "{screen}");
+    assert_eq!(frame.count(), 10, "{screen}");
+    // A narrower window: the frame is as narrow.
+    terminal.resize(12, 30);
+    wait_for("a frame that fits", || {
+        let screen = terminal.screen(12, 30);
+        screen.contains("team  0:0").then_some(())
+    });
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
+}
+
+#[test]
+fn typing_is_not_shown_and_the_echo_comes_back() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let server = by_model(|_| script::hang());
+        let terminal = Pty::open();
+        let running = start(crew(&server, "{a: {model: mock/m}}"), &terminal);
+        terminal.wait_for_screen(SIZE, "waiting for the first token");
+        wait_for("the echo to be off", || (!echoes(&terminal)).then_some(()));
+        terminal.type_in("hello\n\n");
+        let before = terminal.shown().len();
+        wait_for("another frame", || (terminal.shown().len() > before + 200).then_some(()));
+        assert!(!terminal.shown().contains("hello"));
+        running.signal(signal);
+        running.wait();
+        assert!(echoes(&terminal));
+    }
+}
+
+#[test]
+fn ctrl_c_on_the_keyboard_stops_the_run() {
+    let server = by_model(|_| writing("so far"));
+    let terminal = Pty::open();
+    let running = start(crew(&server, "{a: {model: mock/m}}"), &terminal);
+    terminal.wait_for_screen(SIZE, "writing, 2 tokens");
+    terminal.type_in("\u{3}");
+    let ended = running.wait();
+    assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
+    assert!(terminal.screen(24, 80).contains("interrupted by Ctrl-C"));
+    assert!(echoes(&terminal));
+}
+
+#[test]
+fn plain_terminals_get_plain_text() {
+    let run = |variables: &[(&str, &str)], args: &[&str]| {
+        let server = by_model(|_| script::delayed(Duration::from_millis(300), script::text("x")));
+        let terminal = Pty::open();
+        let crew = crew(&server, "{a: {model: mock/m}}").env("TERM", "xterm").envs(variables);
+        crew.args(args).stderr(terminal.as_stderr()).run();
+        terminal.shown()
+    };
+    let dumb = run(&[("TERM", "dumb")], &[]);
+    assert!(dumb.contains("] a: started (mock/m)") && !dumb.contains('\u{1b}'), "{dumb}");
+    let none = run(&[], &["--no-progress"]);
+    assert!(none.contains("succeeded in") && !none.contains("\u{1b}[J"), "{none}");
+    for locale in ["LANG", "LC_ALL"] {
+        let ascii = run(&[(locale, "C")], &[]);
+        assert!(ascii.contains("waiting for the first token") && ascii.is_ascii(), "{ascii}");
+        assert!(ascii.contains("+ succeeded"), "{ascii}");
+    }
+}
+
+#[test]
+fn a_secret_in_pieces_is_never_on_the_screen() {
+    let server = by_model(|_| {
+        script::stream().text("the key is sk-zq81").text("Wc0v7pA9").text("xT2").stall()
+    });
+    let terminal = Pty::open();
+    let yaml = crew(&server, "{a: {model: mock/m}}");
+    let text = std::fs::read_to_string(yaml.path("agents.yaml")).unwrap();
+    let text = text.replace("base_url:", "api_key_env: MY_KEY, base_url:");
+    std::fs::write(yaml.path("agents.yaml"), text).unwrap();
+    let running = start(yaml.env("MY_KEY", "sk-zq81Wc0v7pA9xT2"), &terminal);
+    terminal.wait_for_screen(SIZE, "  the key is [redacted]");
+    running.signal(Signal::SIGINT);
+    running.wait();
+    assert!(!terminal.shown().contains("sk-z"), "{}", terminal.shown());
+}
+
+#[test]
+fn a_hostile_model_spoils_nothing() {
+    let hostile = "\u{1b}[2J\u{1b}]0;title\u{7}\u{202e}\u{9b}31mx".repeat(4096);
+    let piece = script::stream().text(&hostile).sent();
+    let lines = script::stream().text(&"a\r\n\u{b}".repeat(5000)).sent();
+    let server = by_model(move |model| match model {
+        "long" => script::stream().flood(&piece, 12 << 20).finish("stop").done(),
+        _ => script::stream().flood(&lines, 2 << 20).finish("stop").done(),
+    });
+    for model in ["long", "lines"] {
+        let terminal = Pty::open();
+        let agents = format!("{{a: {{model: mock/{model}, max_answer: 16 MiB}}}}");
+        let ended = start(crew(&server, &agents).args(&["-o", "text"]), &terminal).wait();
+        assert_eq!(ended.status.code(), Some(0), "{}", terminal.screen(24, 80));
+        let shown = terminal.shown();
+        for escape in ["\u{1b}[2J", "\u{1b}]0", "\u{202e}", "\u{9b}", "\u{7}"] {
+            assert!(!shown.contains(escape) && !ended.stdout.contains(escape), "{escape:?}");
+        }
+        assert!(terminal.screen(24, 80).contains("1 of 1 agent succeeded"));
+    }
+}
