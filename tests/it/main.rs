@@ -40,6 +40,7 @@ mod models {
     mod settings;
 }
 mod output;
+mod render;
 mod secrets;
 mod structured {
     mod answers;
