@@ -146,13 +146,15 @@ impl Secrets {
     /// A part of a text that is not finished, and whose start is missing if `is_cut`, without any of
     /// them and without the parts of them at its ends.
     pub fn redact_part(&self, part: &str, is_cut: bool) -> String {
-        if self.0.is_empty() {
+        let values = self.values();
+        if values.is_empty() {
             return part.to_owned();
         }
-        if is_cut && self.values().any(|secret| secret.contains(part)) {
+        let known = || values.iter().map(ExposeSecret::expose_secret);
+        if is_cut && known().any(|secret| secret.contains(part)) {
             return REDACTED.to_owned();
         }
-        let half = self.values().filter_map(|secret| half_at_start(part, secret)).max();
+        let half = known().filter_map(|secret| half_at_start(part, secret)).max();
         let rest = &part[half.filter(|_| is_cut).unwrap_or(0)..];
         self.without_end(&self.redact(rest.to_owned()), true)
     }
