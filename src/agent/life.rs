@@ -63,10 +63,13 @@ impl Driver<'_> {
                         Err(end) => return end,
                     }
                 }
-                Step::CallTools(calls) => match self.call_tools(&tools, &calls).await {
-                    Ok(outputs) => conversation.tools_returned(outputs),
-                    Err(end) => return end,
-                },
+                Step::CallTools(calls) => {
+                    let is_cut = conversation.is_cut();
+                    match self.call_tools(&tools, &calls, is_cut).await {
+                        Ok(outputs) => conversation.tools_returned(outputs),
+                        Err(end) => return end,
+                    }
+                }
                 Step::Done(ending) => {
                     if let Err(end) = self.end(ending, &mut conversation, &mut models) {
                         return end;
@@ -114,10 +117,13 @@ impl Driver<'_> {
                 let message = format!("the answer cannot be used: {complaint}");
                 failed(ErrorKind::InvalidResponse, message)
             }
-            Ending::OutOfTurns => {
+            Ending::OutOfTurns { is_cut } => {
                 let turns = self.run.plan.settings.max_turns;
-                let message =
-                    format!("no answer after {turns} model calls: it asked for more tools");
+                let why = match is_cut {
+                    true => "max_output_tokens cut off its last tool call; raise it",
+                    false => "it asked for more tools",
+                };
+                let message = format!("no answer after {turns} model calls: {why}");
                 failed(ErrorKind::MaxTurns, message)
             }
         }

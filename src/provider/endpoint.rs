@@ -49,11 +49,13 @@ pub struct PostError {
     pub quirks: Quirks,
     /// The server says that the key is not valid.
     is_unauthorized: bool,
+    /// The server's words about a request that it rejects. May contain secrets.
+    pub words: Option<String>,
 }
 
 impl From<ProviderError> for PostError {
     fn from(error: ProviderError) -> Self {
-        Self { error, quirks: Quirks::default(), is_unauthorized: false }
+        Self { error, quirks: Quirks::default(), words: None, is_unauthorized: false }
     }
 }
 
@@ -268,7 +270,9 @@ impl Endpoint {
             ..self.error(verdict.kind, message)
         };
         let is_unauthorized = status == StatusCode::UNAUTHORIZED;
-        PostError { error: rejection, quirks: error.quirks(verdict), is_unauthorized }
+        let quirks = error.quirks(verdict);
+        let words = error.message.filter(|_| verdict.kind == ErrorKind::BadRequest);
+        PostError { error: rejection, quirks, words, is_unauthorized }
     }
 
     /// crew follows no redirect: a redirected POST loses its body or sends the key elsewhere.

@@ -29,6 +29,7 @@ mod models {
     mod attachments;
     mod attempt;
     mod calls;
+    mod demands;
     mod endpoints;
     mod fallback;
     mod keys;
@@ -38,6 +39,7 @@ mod models {
     mod proxies;
     mod rate;
     mod settings;
+    mod wire;
 }
 mod output;
 mod render;
