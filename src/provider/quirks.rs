@@ -24,6 +24,8 @@ pub struct Quirks {
     pub no_output_format: bool,
     /// The server serves the model by the Responses API only.
     pub responses_api: bool,
+    /// The model takes no images, so those of tools are left out.
+    pub no_images: bool,
     /// The server rejects marks for its cache.
     pub no_cache_marks: bool,
     /// The efforts that the model may accept.
@@ -69,6 +71,7 @@ impl Quirks {
             nested_effort: false,
             no_output_format: OUTPUT_FORMATS.iter().any(|name| mentions(name)),
             responses_api,
+            no_images: ["image", "vision", "multimodal"].into_iter().any(mentions),
             no_cache_marks: mentions("cache_control"),
             efforts: efforts.unwrap_or_default(),
             turns: TurnQuirks::in_words(&words),
@@ -86,6 +89,7 @@ impl Quirks {
             nested_effort: self.nested_effort,
             no_output_format: self.no_output_format || (has_schema && other.no_output_format),
             responses_api: self.responses_api || other.responses_api,
+            no_images: self.no_images || (request.has_tool_images() && other.no_images),
             no_cache_marks: self.no_cache_marks || other.no_cache_marks,
             efforts: match request.effort {
                 Some(_) => self.efforts.and(other.efforts),
