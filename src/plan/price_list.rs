@@ -65,6 +65,8 @@ fn read(entry: &Value) -> Option<Entry> {
     };
     let (input, output) = (amount("input_cost_per_token")?, amount("output_cost_per_token")?);
     let cached_input = amount("cache_read_input_token_cost").unwrap_or(input);
+    let cache_write = amount("cache_creation_input_token_cost").unwrap_or(input);
     let provider = entry.get("litellm_provider").and_then(Value::as_str).unwrap_or_default();
-    Some(Entry { provider: provider.to_owned(), price: Price { input, output, cached_input } })
+    let price = Price { input, output, cached_input, cache_write };
+    Some(Entry { provider: provider.to_owned(), price })
 }

@@ -15,6 +15,7 @@ pub struct Price {
     pub input: f64,
     pub output: f64,
     pub cached_input: f64,
+    pub cache_write: f64,
 }
 
 /// The prices of models.
@@ -47,7 +48,8 @@ impl Prices {
             let input = amount("input", config.input).unwrap_or_default();
             let output = amount("output", config.output).unwrap_or_default();
             let cached_input = amount("cached_input", config.cached_input).unwrap_or(input);
-            let price = Price { input, output, cached_input };
+            let cache_write = amount("cache_write", config.cache_write).unwrap_or(input);
+            let price = Price { input, output, cached_input, cache_write };
             (pattern.clone(), price)
         };
         Self { patterns: given.models.0.iter().map(price).collect(), list }
@@ -57,10 +59,11 @@ impl Prices {
         self.patterns.is_empty() && self.list.is_none()
     }
 
-    /// The price of a model, from the first pattern that fits its label, or from the list. `offline` is free.
+    /// The price of a model, from the first pattern that fits its label, or from the list.
+    /// `offline` is free.
     pub fn of(&self, model: &ModelPlan) -> Option<Price> {
         if *model == ModelPlan::Offline {
-            let free = Price { input: 0.0, output: 0.0, cached_input: 0.0 };
+            let free = Price { input: 0.0, output: 0.0, cached_input: 0.0, cache_write: 0.0 };
             return (!self.is_empty()).then_some(free);
         }
         let mut patterns = self.patterns.iter();

@@ -12,6 +12,7 @@ mod effort;
 mod endpoint;
 mod error;
 mod extra_body;
+mod finish;
 mod fit;
 mod gemini;
 pub mod governor;
@@ -26,6 +27,7 @@ mod request;
 mod responses;
 mod retry_after;
 mod server_error;
+mod settings;
 pub(crate) mod sse;
 #[cfg(test)]
 mod testing;

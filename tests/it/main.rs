@@ -29,8 +29,10 @@ mod models {
     mod attachments;
     mod attempt;
     mod calls;
+    mod counts;
     mod demands;
     mod endpoints;
+    mod ends;
     mod fallback;
     mod keys;
     mod prices;
@@ -38,6 +40,8 @@ mod models {
     mod provider;
     mod proxies;
     mod rate;
+    mod refusals;
+    mod repeats;
     mod settings;
     mod wire;
 }
