@@ -42,6 +42,7 @@ mod models {
 mod output;
 mod render;
 mod secrets;
+mod setup;
 mod structured {
     mod answers;
     mod schema;
