@@ -5,7 +5,9 @@ const DOCS: &str = include_str!("../../docs/file.md");
 /// What a key of a struct of the file means, as plain text.
 pub fn description(owner: &str, key: &str) -> Option<String> {
     let quoted = format!("`{key}`");
-    let row = section(owner)?.lines().find_map(|line| {
+    let mut rows =
+        headings(owner).iter().filter_map(|heading| section(heading)).flat_map(str::lines);
+    let row = rows.find_map(|line| {
         let cells: Vec<&str> = line.strip_prefix('|')?.strip_suffix('|')?.split('|').collect();
         let [keys, _, default, meaning] = cells[..] else { return None };
         keys.contains(&quoted).then_some((default.trim(), meaning.trim()))
@@ -19,21 +21,25 @@ pub fn description(owner: &str, key: &str) -> Option<String> {
     Some(plain(&parts.collect::<Vec<_>>().join(". "))).filter(|text| !text.is_empty())
 }
 
-/// The section about a struct.
-fn section(owner: &str) -> Option<&'static str> {
-    let heading = match owner {
-        "CrewFile" => "## Top level",
-        "LimitsConfig" | "BudgetConfig" => "## limits",
-        "DefaultsConfig" | "SettingsConfig" => "## defaults",
-        "AgentConfig" => "## agents",
-        "ToolConfig" => "## tools",
-        "HttpConfig" => "### tools.NAME.http",
-        "SandboxConfig" => "### sandbox",
-        "McpServerConfig" => "## mcp_servers",
-        "ProviderConfig" => "## providers",
-        "PriceConfig" => "## prices",
-        _ => return None,
-    };
+/// The sections about a struct.
+fn headings(owner: &str) -> &'static [&'static str] {
+    match owner {
+        "CrewFile" => &["## Top level"],
+        "LimitsConfig" | "BudgetConfig" => &["## limits"],
+        "DefaultsConfig" | "SettingsConfig" => &["## defaults"],
+        "AgentConfig" => &["## agents", "### Conditions and instances", "### Steps"],
+        "CheckConfig" => &["### check"],
+        "ToolConfig" => &["## tools"],
+        "HttpConfig" => &["### tools.NAME.http"],
+        "SandboxConfig" => &["### sandbox"],
+        "McpServerConfig" => &["## mcp_servers"],
+        "ProviderConfig" => &["## providers"],
+        "PriceConfig" => &["## prices"],
+        _ => &[],
+    }
+}
+
+fn section(heading: &str) -> Option<&'static str> {
     let start = DOCS.find(&format!("\n{heading}\n"))? + heading.len() + 2;
     let rest = DOCS.get(start..)?;
     let end = [rest.find("\n## "), rest.find("\n### ")].into_iter().flatten().min();

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod file;
 mod file_docs;
 pub mod find;
+pub mod flow;
 pub mod include;
 pub mod node;
 pub mod parse;

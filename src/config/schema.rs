@@ -59,18 +59,41 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Never> {
+        let schema = self.0;
         match Expected::text_of(name) {
             Expected::Models => {
-                *self.0 = any_of([text(), list(text())]);
+                *schema = any_of([text(), list(text())]);
                 visitor.visit_str("")
             }
-            Expected::Size => {
-                let schema = self.0;
-                let value = visitor.visit_newtype_struct(Tracer(schema))?;
-                *schema = json!({"type": ["string", "integer"]});
+            Expected::Condition => {
+                *schema = json!({"type": ["string", "boolean"]});
+                visitor.visit_str("")
+            }
+            Expected::Items => {
+                *schema = json!({"type": ["array", "string"]});
+                visitor.visit_str("")
+            }
+            Expected::Needs | Expected::Env => {
+                let value = Tracer(schema).deserialize_map(visitor)?;
+                *schema = any_of([list(text()), schema.take()]);
                 Ok(value)
             }
-            _ => visitor.visit_newtype_struct(self),
+            Expected::Size => {
+                *schema = json!({"type": ["string", "integer"]});
+                visitor.visit_newtype_struct(Tracer(&mut Value::Null))
+            }
+            Expected::EnvValue => {
+                *schema = json!({"type": ["string", "null"]});
+                visitor.visit_newtype_struct(Tracer(&mut Value::Null))
+            }
+            Expected::Text
+            | Expected::Duration
+            | Expected::Boolean
+            | Expected::WholeNumber
+            | Expected::Number
+            | Expected::JsonNumber
+            | Expected::List
+            | Expected::Mapping => visitor.visit_newtype_struct(Tracer(schema)),
         }
     }
 
