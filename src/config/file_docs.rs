@@ -34,7 +34,7 @@ fn headings(owner: &str) -> &'static [&'static str] {
         "SandboxConfig" => &["### sandbox"],
         "McpServerConfig" => &["## mcp_servers"],
         "ProviderConfig" => &["## providers"],
-        "PriceConfig" => &["## prices"],
+        "PriceConfig" | "PricesConfig" => &["## prices"],
         _ => &[],
     }
 }

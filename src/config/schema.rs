@@ -142,13 +142,14 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Never> {
-        let mut properties = Map::new();
-        let fields = Fields { owner: name, fields, properties: &mut properties };
+        let (mut properties, mut others) = (Map::new(), Value::Bool(false));
+        let fields =
+            Fields { owner: name, fields, properties: &mut properties, others: &mut others };
         let value = visitor.visit_map(fields)?;
         *self.0 = json!({
             "type": ["object", "null"],
             "properties": properties,
-            "additionalProperties": false,
+            "additionalProperties": others,
         });
         Ok(value)
     }
@@ -220,6 +221,8 @@ struct Fields<'a> {
     /// The rest of its fields.
     fields: &'static [&'static str],
     properties: &'a mut Map<String, Value>,
+    /// The schema of all other keys.
+    others: &'a mut Value,
 }
 
 impl<'de> MapAccess<'de> for Fields<'_> {
@@ -244,6 +247,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
             if let Value::Object(inner) = traced["properties"].take() {
                 self.properties.extend(inner);
             }
+            *self.others = traced["additionalProperties"].take();
         } else {
             self.properties.insert((*field).to_owned(), property(self.owner, field, traced));
         }
