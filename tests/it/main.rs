@@ -49,6 +49,7 @@ mod models {
 mod output;
 mod render;
 mod secrets;
+mod setup;
 mod structured {
     mod answers;
     mod schema;
