@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::prices::Price;
+use super::price::Price;
 
 /// Bytes. The list has about 2 MB.
 const MAX_LIST: u64 = 64 << 20;

@@ -2,21 +2,13 @@
 
 use super::agent_plan::{AgentPlan, ModelPlan};
 use super::budget::BudgetPlan;
+use super::price::Price;
 use super::price_list::PriceList;
 use super::{check, glob};
 use crate::config::faults::FaultLog;
 use crate::config::file::{PriceConfig, PricesConfig};
 use crate::config::place::Path;
 use crate::text::quoted;
-
-/// The price of a million tokens of each kind.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Price {
-    pub input: f64,
-    pub output: f64,
-    pub cached_input: f64,
-    pub cache_write: f64,
-}
 
 /// The prices of models.
 #[derive(Debug, Default)]

@@ -1,0 +1,10 @@
+//! What a model charges.
+
+/// The price of a million tokens of each kind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    pub input: f64,
+    pub output: f64,
+    pub cached_input: f64,
+    pub cache_write: f64,
+}
