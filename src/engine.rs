@@ -186,8 +186,12 @@ impl<'a> Run<'a> {
             self.close(agent, self.stopped());
         }
         let Self { context, agents, .. } = self;
-        let agents: Vec<AgentReport> =
-            agents.into_iter().map(|agent| agent.ledger.into_report()).collect();
+        let name = |&agent: &usize| context.plan.agents[agent].name.clone();
+        let report = |agent: AgentRun<'_>| AgentReport {
+            needs: agent.plan.needs.iter().map(name).collect(),
+            ..agent.ledger.into_report()
+        };
+        let agents: Vec<AgentReport> = agents.into_iter().map(report).collect();
         let reason = context.cancel.reason();
         let kind = reason.as_ref().map(|reason| reason.kind);
         let (status, exit) = exit::verdict(kind, &agents, &[]);

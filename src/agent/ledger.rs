@@ -70,6 +70,7 @@ impl Ledger {
             model: agent.model.label().to_owned(),
             fallbacks: Vec::new(),
             finish_reason: None,
+            needs: Vec::new(),
             started_ms: None,
             duration_ms: 0,
             turns: 0,

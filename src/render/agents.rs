@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::paint::{FAINT, GOOD, paint};
 use super::table::{Column, Narrow, table};
+use super::timeline::{has_waited, timeline};
 use super::{fit, words};
 use crate::report::{AgentReport, AgentStatus};
 use crate::text::inline;
@@ -22,8 +23,8 @@ const COLUMNS: [(Column, Cell); 8] = [
     (Column::text("model", Narrow::LeaveOut(3)), |agent| {
         fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into()
     }),
-    (Column::number("turns", Narrow::LeaveOut(5)), |agent| agent.turns.to_string().into()),
-    (Column::number("tools", Narrow::LeaveOut(4)), |agent| {
+    (Column::number("turns", Narrow::LeaveOut(6)), |agent| agent.turns.to_string().into()),
+    (Column::number("tools", Narrow::LeaveOut(5)), |agent| {
         agent.usage.tool_calls.to_string().into()
     }),
     (Column::number("tokens in", Narrow::LeaveOut(2)), |agent| {
@@ -37,14 +38,23 @@ const COLUMNS: [(Column, Cell); 8] = [
     }),
 ];
 
+/// Only where an agent waited for another one.
+const TIMELINE: Column = Column::text("timeline", Narrow::LeaveOut(4));
+
 /// A table of the agents, none of its lines wider than `width` as long as name and status fit. With
 /// many agents, one line stands for those that succeeded.
 pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String> {
     let folds = agents.len() > MAX_ROWS;
     let (folded, shown): (Vec<_>, Vec<_>) =
         agents.iter().partition(|agent| folds && agent.status == AgentStatus::Succeeded);
-    let columns = COLUMNS.map(|(column, _)| column);
-    let cell = |row: usize, column: usize| COLUMNS[column].1(shown[row]);
+    let mut columns = COLUMNS.map(|(column, _)| column).to_vec();
+    if has_waited(agents) {
+        columns.push(TIMELINE);
+    }
+    let cell = |row: usize, column: usize| match COLUMNS.get(column) {
+        Some((_, cell)) => cell(shown[row]),
+        None => timeline(shown[row], agents).into(),
+    };
     let mut lines = table(&columns, shown.len(), cell, width);
     for (position, line) in lines.iter_mut().enumerate() {
         *line = match position.checked_sub(1) {

@@ -41,6 +41,7 @@ pub fn answered(name: &str, answer: &str) -> AgentReport {
         model: "openai/gpt-4o-mini".into(),
         fallbacks: vec![],
         finish_reason: Some("stop".into()),
+        needs: vec![],
         started_ms: Some(1),
         duration_ms: 1893,
         turns: 2,

@@ -11,15 +11,18 @@ mod fit;
 mod format;
 mod json;
 mod limits;
+mod markdown;
 mod paint;
 mod plan;
 pub mod progress;
+mod prose;
 mod question;
 mod screen;
 pub mod selftest;
 mod summary;
 pub mod table;
 mod text;
+mod timeline;
 mod verdict;
 pub(crate) mod words;
 
@@ -34,3 +37,5 @@ pub use verdict::errors;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod snapshots;

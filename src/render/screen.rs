@@ -101,6 +101,8 @@ pub struct Look {
     pub verbose: bool,
     /// The summary follows on the same screen, and shows the errors.
     pub summary_follows: bool,
+    /// Answers are Markdown for a person to read, not a program.
+    pub markdown: bool,
     /// Without symbols.
     pub ascii: bool,
 }
@@ -112,6 +114,7 @@ impl Look {
         width: DEFAULT_WIDTH,
         verbose: false,
         summary_follows: false,
+        markdown: false,
         ascii: false,
     };
 }

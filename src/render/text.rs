@@ -1,9 +1,12 @@
-//! The report as text: one block per agent, in the order of the file.
+//! The report as text: one block per agent, in the order of the file, but for the crew's answer,
+//! which comes last.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::json::json;
+use super::markdown::{MAX_MARKDOWN, markdown};
 use super::paint::{BAD, FAINT, Line, PLAIN, STRONG, WARN, paint};
 use super::{Look, fit, words};
 use crate::report::{AgentReport, AgentStatus, Report, ToolCallReport, ToolStatus};
@@ -20,7 +23,10 @@ const MIN_ARGUMENTS: usize = 6;
 /// structured answer, the value is written.
 pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
-    for (position, agent) in report.agents.iter().enumerate() {
+    let last = crews_answer(&report.agents);
+    let is_last = |agent: &&AgentReport| last.is_some_and(|last| std::ptr::eq(last, *agent));
+    let others = report.agents.iter().filter(|agent| !is_last(agent));
+    for (position, agent) in others.chain(last).enumerate() {
         if position > 0 {
             writeln!(out)?;
         }
@@ -29,9 +35,17 @@ pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     out.flush()
 }
 
+/// The agent whose answer is the crew's: the only one that no other agent needs.
+fn crews_answer(agents: &[AgentReport]) -> Option<&AgentReport> {
+    let needed: BTreeSet<&str> =
+        agents.iter().flat_map(|agent| &agent.needs).map(String::as_str).collect();
+    let mut last = agents.iter().filter(|agent| !needed.contains(agent.name.as_str()));
+    last.next().filter(|_| last.next().is_none())
+}
+
 fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", heading(agent, look))?;
-    let answer = answer(agent)?;
+    let answer = answer(agent, look)?;
     let answer = answer.trim_end();
     if !answer.is_empty() {
         writeln!(out, "\n{answer}")?;
@@ -62,14 +76,19 @@ fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()
     Ok(())
 }
 
-fn answer(agent: &AgentReport) -> io::Result<Cow<'_, str>> {
+fn answer(agent: &AgentReport, look: Look) -> io::Result<Cow<'_, str>> {
     match &agent.data {
         Some(value) if agent.status == AgentStatus::Succeeded => {
             let mut formatted = Vec::new();
             json(value, &mut formatted)?;
             Ok(String::from_utf8_lossy(&formatted).into_owned().into())
         }
-        _ => Ok(agent.output.as_deref().map(sanitize).unwrap_or_default()),
+        _ => Ok(match agent.output.as_deref() {
+            Some(text) if look.markdown && text.len() <= MAX_MARKDOWN => {
+                markdown(text, look.width, look.colour).into()
+            }
+            text => text.map(sanitize).unwrap_or_default(),
+        }),
     }
 }
 

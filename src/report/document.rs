@@ -78,6 +78,9 @@ pub struct AgentReport {
     pub fallbacks: Vec<FailedModel>,
     /// The server's last one.
     pub finish_reason: Option<String>,
+    /// The names of the agents that it needs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Since the start of the run; `None` if the agent never started.
     pub started_ms: Option<u64>,
     pub duration_ms: u64,
