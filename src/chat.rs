@@ -13,6 +13,8 @@ use crate::untrusted::Untrusted;
 pub enum Message {
     System(String),
     User(String),
+    /// Files of the user. They belong to the message of the user that follows.
+    Files(Vec<Attachment>),
     Assistant {
         text: String,
         tool_calls: Vec<ToolCall>,
@@ -56,6 +58,53 @@ pub struct ToolSpec {
     pub description: String,
     /// JSON Schema of an object: `type`, `properties`, `required`, `additionalProperties: false`.
     pub parameters: Arc<Value>,
+}
+
+/// An image or a PDF for a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    pub name: String,
+    pub media_type: MediaType,
+    /// A `data:` URL.
+    pub url: Arc<str>,
+}
+
+impl Attachment {
+    /// `data` in base64.
+    pub fn new(name: String, media_type: MediaType, data: &str) -> Self {
+        Self { name, media_type, url: format!("data:{};base64,{data}", media_type.name()).into() }
+    }
+
+    /// The content in base64.
+    pub fn data(&self) -> &str {
+        self.url.split_once(',').map_or("", |(_, data)| data)
+    }
+}
+
+/// The types of files that models take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaType {
+    Png,
+    Jpeg,
+    Webp,
+    Gif,
+    Pdf,
+}
+
+impl MediaType {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
+            Self::Gif => "image/gif",
+            Self::Pdf => "application/pdf",
+        }
+    }
+
+    pub fn is_image(self) -> bool {
+        self != Self::Pdf
+    }
 }
 
 /// How much a model may reason, from the least to the most. APIs have other scales of their own.

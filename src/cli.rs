@@ -41,9 +41,9 @@ Exit status:
 
 const CHECK_HELP: &str = "\
 Exit status:
-  0  the crew file is valid and, with --tools, its MCP servers offer the tools it grants
+  0  the crew files are valid and, with --tools, their MCP servers offer the tools they grant
   1  an MCP server does not start or lacks a tool (only with --tools)
-  2  the command line or the crew file is invalid";
+  2  the command line or a crew file is invalid";
 
 const SELFTEST_HELP: &str = "\
 Exit status:
@@ -68,9 +68,12 @@ pub enum Command {
     /// Run the agents of a crew file on an input and report their answers
     #[command(after_help = RUN_HELP)]
     Run(Box<RunArgs>),
-    /// Validate a crew file and show what would run
+    /// Validate crew files and show what would run
     ///
-    /// Nothing is started and no server is contacted, except with --tools.
+    /// Prints all errors and warnings of all files. Without errors, prints `ok` for each file, and
+    /// the plan of a single file. Warnings are about unused tools and variables, and about
+    /// programs that do not exist. Nothing is started and no server is contacted, except with
+    /// --tools.
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
     /// Verify crew's shutdown guarantees on this machine
@@ -100,11 +103,26 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// The crew files; without FILE and --config the one that `crew run` uses
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub file: FileArgs,
+    /// Check the files for `crew run --offline`, which needs no API keys
+    #[arg(long)]
+    pub offline: bool,
+    /// Treat warnings as errors
+    #[arg(long)]
+    pub strict: bool,
     /// Start the MCP servers and list the tools they offer
     #[arg(long)]
     pub tools: bool,
+    /// Format of the result
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: TextOrJson,
+    /// Print errors only
+    #[arg(short, long)]
+    pub quiet: bool,
     #[command(flatten)]
     pub color: ColorArgs,
 }
@@ -148,6 +166,9 @@ pub struct InputArgs {
     /// Read the input from a file
     #[arg(long, value_name = "PATH")]
     pub input_file: Option<PathBuf>,
+    /// Send a file to every agent that uses the input: PNG, JPEG, WebP, GIF, PDF or text (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub attach: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -254,6 +275,23 @@ impl FormatChoice {
             Self::Auto if to_file || !io::stdout().is_terminal() => Format::Json,
             Self::Auto | Self::Text => Format::Text,
             Self::Json => Format::Json,
+        }
+    }
+}
+
+/// The values of `--output` of commands that print text unless JSON is requested.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    #[default]
+    Text,
+    Json,
+}
+
+impl From<TextOrJson> for Format {
+    fn from(choice: TextOrJson) -> Self {
+        match choice {
+            TextOrJson::Text => Self::Text,
+            TextOrJson::Json => Self::Json,
         }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod approval;
+pub mod attachment;
 pub mod cancel;
 pub mod chat;
 pub mod cli;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::chat::{Message, NativeTurn, ToolCall};
+use crate::chat::{Attachment, Message, NativeTurn, ToolCall};
 use crate::structured::Schema;
 
 /// One agent's exchange with its model.
@@ -67,6 +67,14 @@ impl Conversation {
             expected: None,
             next: Step::CallModel,
         }
+    }
+
+    /// These files go before the prompt.
+    pub fn attaching(mut self, files: Vec<Attachment>) -> Self {
+        if !files.is_empty() {
+            self.messages.insert(self.messages.len() - 1, Message::Files(files));
+        }
+        self
     }
 
     /// The answer has to fit this schema. Where it does not the model is told why, up to so many

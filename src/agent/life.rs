@@ -1,6 +1,7 @@
 //! The life of one agent: the loop over its conversation's steps, inside its time limit.
 
 use std::cell::LazyCell;
+use std::path::Path;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -10,6 +11,7 @@ use super::driver::{Driver, failed};
 use super::fallback::Models;
 use super::ledger::End;
 use super::run::{AgentRun, RunContext};
+use crate::attachment::{self, Attached, AttachmentError};
 use crate::chat::ToolSpec;
 use crate::report::{CancelKind, ErrorKind};
 use crate::template::{AnswerContext, Template, TemplateError, agent_context};
@@ -33,6 +35,20 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
     }
     driver.scope.cancel(CancelKind::AgentTimeout);
     work.await
+}
+
+/// Why an agent has no prompt.
+#[derive(Debug, thiserror::Error)]
+enum PromptError {
+    #[error("{0}")]
+    Template(#[from] TemplateError),
+    #[error("cannot attach {path}: {error}")]
+    Attachment { path: String, error: AttachmentError },
+}
+
+fn read_attachment(path: &Path) -> Result<Attached, PromptError> {
+    let path_text = || path.to_string_lossy().into_owned();
+    Attached::read(path).map_err(|error| PromptError::Attachment { path: path_text(), error })
 }
 
 impl Driver<'_> {
@@ -77,7 +93,7 @@ impl Driver<'_> {
         }
     }
 
-    fn open_conversation(&self) -> Result<Conversation, TemplateError> {
+    fn open_conversation(&self) -> Result<Conversation, PromptError> {
         let agent = self.run.plan;
         // One at a time: outputs can be long and are not held twice.
         let outputs = self.needed.iter().map(|needed| {
@@ -91,8 +107,13 @@ impl Driver<'_> {
         let mut system = agent.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
         system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
         let system = (!system.is_empty()).then(|| system.join("\n\n"));
+        let mut attached = agent.attached.clone();
+        for template in &agent.attach {
+            attached.push(read_attachment(&agent.base_dir.join(fill(template)?))?);
+        }
+        let (prompt, files) = attachment::with_prompt(attached, fill(&agent.prompt)?);
         let conversation =
-            Conversation::new(system, fill(&agent.prompt)?, agent.settings.max_turns);
+            Conversation::new(system, prompt, agent.settings.max_turns).attaching(files);
         Ok(match &agent.output_schema {
             Some(schema) => conversation.expecting(schema.clone(), agent.settings.retries),
             None => conversation,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, FormatChoice};
+use crate::cli::{Cli, FormatChoice, TextOrJson};
 use crate::config::faults::{Faults, InvalidReport};
 use crate::exit::ExitStatus;
 use crate::render::{self, Format, Screens};
@@ -49,6 +49,9 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
 fn requested_format() -> Option<Format> {
     let matches = Cli::command().ignore_errors(true).try_get_matches().ok()?;
     let (_, subcommand) = matches.subcommand()?;
+    if let Ok(choice) = subcommand.try_get_one::<TextOrJson>("output") {
+        return choice.filter(|choice| **choice == TextOrJson::Json).map(|_| Format::Json);
+    }
     let choice = subcommand.try_get_one::<FormatChoice>("output").ok()?;
     Some(choice.copied().unwrap_or_default().resolve(false))
 }

@@ -5,6 +5,7 @@ mod delivery;
 mod env_file;
 mod input;
 pub mod invalid;
+mod offers;
 mod reader;
 pub mod run;
 mod runtime;

@@ -1,5 +1,6 @@
 //! `crew run`, stage by stage: everything that can be wrong is found before anything is started.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -12,8 +13,9 @@ use super::reader;
 use super::runtime::runtime;
 use super::sink::Sink;
 use crate::approval::{Approval, Terminal};
+use crate::attachment::Attached;
 use crate::cancel::Cancellation;
-use crate::cli::{LimitArgs, RunArgs};
+use crate::cli::{InputArgs, LimitArgs, RunArgs};
 use crate::config::faults::Faults;
 use crate::engine;
 use crate::exit::{self, ExitStatus};
@@ -103,7 +105,8 @@ impl Prepared {
     fn new(args: &RunArgs, format: Format, screens: Screens) -> Result<Self, Faults> {
         input::check_argument(&args.input)?;
         let env = |name: &str| std::env::var(name).ok();
-        let plan = plan::load(args.file.config.as_deref(), &overrides(args), &env)?;
+        let overrides = Overrides { attached: attached(&args.input)?, ..overrides(args) };
+        let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
         let source = Source::choose(&args.input, plan.uses_input())?;
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
@@ -231,7 +234,19 @@ fn overrides(args: &RunArgs) -> Overrides {
             (_, true) => Some(OnFailure::Cancel),
             _ => None,
         },
+        attached: Vec::new(),
     }
+}
+
+/// Reads the files of `--attach`.
+fn attached(args: &InputArgs) -> Result<Vec<Attached>, Faults> {
+    let read = |path: &PathBuf| {
+        Attached::read(path).map_err(|error| {
+            let path = text::quoted(&path.to_string_lossy());
+            Faults::unplaced(None, format!("--attach: cannot attach {path}: {error}"), None)
+        })
+    };
+    args.attach.iter().map(read).collect()
 }
 
 /// Reads the input within the time limit of the run. If the run is stopped meanwhile, it continues

@@ -36,20 +36,28 @@ pub struct Fault {
     pub hint: Option<String>,
 }
 
+impl Fault {
+    pub fn unplaced(file: Option<String>, message: String, hint: Option<String>) -> Self {
+        Self { file, path: None, line: None, column: None, message, hint }
+    }
+}
+
 /// All faults, in the order of the files.
 #[derive(Debug)]
 pub struct Faults {
     /// The files' texts for display, with asterisks in place of possible secrets.
     pub sources: Vec<Source>,
     pub faults: Vec<Fault>,
+    /// What is no fault, but probably not intended.
+    pub warnings: Vec<Fault>,
 }
 
 impl Faults {
     /// A single fault without a place.
     pub fn unplaced(file: Option<PathBuf>, message: String, hint: Option<String>) -> Self {
         let file = file.map(|file| file.to_string_lossy().into_owned());
-        let fault = Fault { file, path: None, line: None, column: None, message, hint };
-        Self { sources: Vec::new(), faults: vec![fault] }
+        let fault = Fault::unplaced(file, message, hint);
+        Self { sources: Vec::new(), faults: vec![fault], warnings: Vec::new() }
     }
 }
 
@@ -83,6 +91,9 @@ pub struct FaultLog {
     comparisons: Cell<usize>,
     /// The paths of values that cannot be read. Later faults at these paths are dropped.
     broken: RefCell<HashSet<String>>,
+    warnings: RefCell<Vec<(Place, Fault)>>,
+    /// The variables that templates use. `None`: all, as in `{{ vars }}`.
+    used_variables: RefCell<HashSet<Option<String>>>,
 }
 
 impl FaultLog {
@@ -133,8 +144,7 @@ impl FaultLog {
 
     /// Logs a fault of the command line or the environment, which has no place in a file.
     pub fn unplaced(&self, message: impl Into<String>, hint: Option<String>) {
-        let message = message.into();
-        self.push(None, Fault { file: None, path: None, line: None, column: None, message, hint });
+        self.push(None, Fault::unplaced(None, message.into(), hint));
     }
 
     pub fn at(&self, path: Option<String>, place: Place, message: String, hint: Option<String>) {
@@ -142,6 +152,29 @@ impl FaultLog {
         let file = self.sources.file(file).map(|file| file.to_string_lossy().into_owned());
         let fault = Fault { file, path, line: Some(line), column: Some(column), message, hint };
         self.push(Some(place), fault);
+    }
+
+    /// Logs something that is no fault, but probably not intended.
+    pub fn warning(&self, path: &Path<'_>, message: impl Into<String>, hint: Option<String>) {
+        let place = self.sources.key_place(path);
+        let Place { file, line, column } = place;
+        let file = self.sources.file(file).map(|file| file.to_string_lossy().into_owned());
+        let mut warnings = self.warnings.borrow_mut();
+        if warnings.len() < MAX_FAULTS {
+            let (path, line, column) = (Some(path.to_string()), Some(line), Some(column));
+            let message = truncate(message.into(), MAX_TEXT);
+            warnings.push((place, Fault { file, path, line, column, message, hint }));
+        }
+    }
+
+    /// Remembers that a template uses a variable of `vars`, or all of them.
+    pub fn use_variable(&self, name: Option<&String>) {
+        self.used_variables.borrow_mut().insert(name.cloned());
+    }
+
+    pub fn is_variable_used(&self, name: &str) -> bool {
+        let used = self.used_variables.borrow();
+        used.contains(&None) || used.contains(&Some(name.to_owned()))
     }
 
     /// A place as people write it: `common.yaml:3:5`.
@@ -195,11 +228,12 @@ impl FaultLog {
         let left_out = self.left_out.get();
         if left_out > 0 {
             let message = format!("{left_out} more faults are not shown");
-            let fault =
-                Fault { file: None, path: None, line: None, column: None, message, hint: None };
-            faults.push(fault);
+            faults.push(Fault::unplaced(None, message, None));
         }
-        Faults { sources: self.sources.masked(), faults }
+        let mut warnings = self.warnings.into_inner();
+        warnings.sort_by_key(|(place, _)| *place);
+        let warnings = warnings.into_iter().map(|(_, warning)| warning).collect();
+        Faults { sources: self.sources.masked(), faults, warnings }
     }
 
     fn add(&self, path: &Path<'_>, place: Place, message: String, hint: Option<String>) {

@@ -184,6 +184,7 @@ pub struct AgentConfig {
     /// The whole system message.
     pub system: Option<String>,
     pub prompt: Option<String>,
+    pub attach: Option<Vec<String>>,
     pub tools: Option<Vec<String>>,
     pub needs: Option<Vec<String>>,
     /// A JSON Schema, or the path of a file with one.

@@ -80,7 +80,7 @@ impl ReadError {
                     hint: Some(hint.to_owned()),
                 };
                 let source = Source { file: file.to_owned(), text };
-                Faults { sources: vec![source], faults: vec![fault] }
+                Faults { sources: vec![source], faults: vec![fault], warnings: Vec::new() }
             }
         }
     }

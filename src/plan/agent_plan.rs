@@ -1,10 +1,12 @@
 //! The plan of one agent.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::mcp::McpGrant;
 use super::settings::AgentSettings;
 use super::tool_plan::ToolPlan;
+use crate::attachment::Attached;
 use crate::structured::Schema;
 use crate::template::Template;
 
@@ -19,6 +21,11 @@ pub struct AgentPlan {
     /// Those of role, goal, backstory and instructions that the file has, each with its heading.
     pub system: Vec<Template>,
     pub prompt: Template,
+    /// The paths of files for the first message, relative to `base_dir`.
+    pub attach: Vec<Template>,
+    pub base_dir: Arc<PathBuf>,
+    /// Files of the command line for the first message.
+    pub attached: Vec<Attached>,
     pub tools: Vec<Arc<ToolPlan>>,
     /// The tools of MCP servers that the agent gets as well.
     pub grants: Vec<McpGrant>,

@@ -1,6 +1,7 @@
 //! Checks agents: their models, messages and settings.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::agent_plan::{AgentPlan, ModelPlan};
@@ -97,6 +98,8 @@ pub struct AgentDraft {
     defaults: Defaults,
     system: Vec<Template>,
     prompt: Template,
+    attach: Vec<Template>,
+    base_dir: Arc<PathBuf>,
     output_schema: Option<Arc<Schema>>,
 }
 
@@ -117,12 +120,18 @@ impl AgentChecker<'_> {
             // Parses always.
             (None, None) => Template::parse(INPUT).unwrap_or_default(),
         };
+        let attach_path = path.key("attach");
+        let attach = config.attach.iter().flatten().enumerate();
+        let attach =
+            attach.map(|(at, file)| scope.template(file, &attach_path.index(at), self.log));
         AgentDraft {
             name: name.to_owned(),
             has_own_model: config.settings.model.is_some(),
             defaults,
             system: self.system(config, &scope, path),
             prompt,
+            attach: attach.collect(),
+            base_dir: check::base_dir(&attach_path, self.log),
             output_schema: self.structured.get(name).cloned().flatten(),
         }
     }
@@ -194,6 +203,9 @@ impl AgentDraft {
             fallbacks,
             system: self.system,
             prompt: self.prompt,
+            attach: self.attach,
+            base_dir: self.base_dir,
+            attached: Vec::new(),
             tools,
             grants,
             output_schema: self.output_schema,

@@ -68,7 +68,13 @@ impl Builder<'_> {
         let needs = needs_checker.needs();
         let drafts = self.drafts(&vars, &endpoints, &tools, &schemas);
         let selected = needs_checker.selected(&self.overrides.agents, &needs);
-        let (agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
+        let (mut agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
+        if !self.overrides.attached.is_empty() && !agents.iter().any(AgentPlan::uses_input) {
+            log.unplaced("--attach: no agent that runs uses the input".to_owned(), None);
+        }
+        for agent in agents.iter_mut().filter(|agent| agent.uses_input()) {
+            agent.attached.clone_from(&self.overrides.attached);
+        }
         let budget = match &crew.limits {
             Some(limits) => {
                 BudgetPlan::default().with(&limits.budget, &Path::Root.key("limits"), log)

@@ -14,8 +14,8 @@ impl CrewPlan {
 }
 
 impl AgentPlan {
-    fn uses_input(&self) -> bool {
-        let mut templates = self.system.iter().chain([&self.prompt]);
+    pub(super) fn uses_input(&self) -> bool {
+        let mut templates = self.system.iter().chain([&self.prompt]).chain(&self.attach);
         templates.any(uses_input) || self.tools.iter().any(|tool| tool.uses_input())
     }
 }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::build::Builder;
 use super::crew_plan::CrewPlan;
+use super::lint;
 use super::overrides::Overrides;
 use crate::config::expand::Env;
 use crate::config::faults::{FaultLog, Faults};
+use crate::config::file::CrewFile;
 use crate::config::{find, parse};
 use crate::vendor;
 
@@ -28,13 +30,44 @@ pub(crate) fn read(
     env: Env<'_>,
 ) -> Result<CrewPlan, Faults> {
     let mut log = FaultLog::default();
-    let parsed = parse::parse(&file, text, env, &vendor::key_variables(), &mut log);
-    let plan = parsed.map(|parsed| {
-        let builder = Builder { crew: &parsed.crew, keys: &parsed.keys, overrides, env, log: &log };
-        builder.plan(&file)
-    });
-    match plan {
-        Ok(plan) if log.is_empty() => Ok(plan),
-        _ => Err(log.finish()),
+    match build(&file, text, overrides, env, &mut log) {
+        Some((plan, _)) => Ok(plan),
+        None => Err(log.finish()),
     }
+}
+
+/// A file with its faults and warnings.
+#[derive(Debug)]
+pub struct Checked {
+    /// `None` for a file with faults.
+    pub plan: Option<CrewPlan>,
+    pub faults: Faults,
+}
+
+/// Checks a file, also for what is no fault. Warnings are found only in a file without faults.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn check(file: &Path, overrides: &Overrides, env: Env<'_>) -> Result<Checked, Faults> {
+    let text = find::read(file).map_err(|error| error.into_faults(file))?;
+    let mut log = FaultLog::default();
+    let plan = build(file, text, overrides, env, &mut log).map(|(plan, crew)| {
+        lint::warn(&crew, env, &log);
+        plan
+    });
+    Ok(Checked { plan, faults: log.finish() })
+}
+
+/// The plan of a file without faults, and the file.
+fn build(
+    file: &Path,
+    text: String,
+    overrides: &Overrides,
+    env: Env<'_>,
+    log: &mut FaultLog,
+) -> Option<(CrewPlan, CrewFile)> {
+    let parsed = parse::parse(file, text, env, &vendor::key_variables(), log).ok()?;
+    let builder = Builder { crew: &parsed.crew, keys: &parsed.keys, overrides, env, log };
+    let plan = builder.plan(file);
+    log.is_empty().then_some((plan, parsed.crew))
 }

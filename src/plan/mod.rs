@@ -8,9 +8,9 @@ pub use agent_plan::{AgentPlan, ModelPlan};
 pub use budget::BudgetPlan;
 pub use crew_plan::{CrewPlan, Limits, OnFailure};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
-pub use load::load;
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::read;
+pub use load::{Checked, check, load};
 pub use mcp::{McpAccess, McpGrant, McpServerPlan};
 pub use overrides::Overrides;
 pub use prices::{Price, Prices};
@@ -32,6 +32,7 @@ mod graph;
 pub mod hosts;
 mod http;
 mod input;
+mod lint;
 mod load;
 mod mcp;
 mod models;

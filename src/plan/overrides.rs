@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::crew_plan::OnFailure;
+use crate::attachment::Attached;
 
 /// Options of the command line that override the file.
 #[derive(Debug, Clone, Default)]
@@ -17,4 +18,6 @@ pub struct Overrides {
     pub timeout: Option<Duration>,
     pub max_parallel: Option<usize>,
     pub on_failure: Option<OnFailure>,
+    /// Files for the first message of every agent that uses `input`.
+    pub attached: Vec<Attached>,
 }

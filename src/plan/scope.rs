@@ -114,7 +114,12 @@ impl Scope<'_> {
                 [] => None,
                 _ => Some(("input is a text without attributes".to_owned(), None)),
             },
-            (_, "vars") => undefined_variable(self.vars().values(), rest, log),
+            (_, "vars") => {
+                if !rest.is_empty() || is_used_whole("vars", code) {
+                    log.use_variable(rest.first());
+                }
+                undefined_variable(self.vars().values(), rest, log)
+            }
             (Self::Agent { needed, agents, structured, .. }, "agents") => {
                 undefined_answer(needed, agents, structured, rest, log)
             }
@@ -304,6 +309,15 @@ fn undefined_part(
 fn code(source: &str) -> String {
     let code: Vec<&str> = template::pieces(source).iter().map(Piece::code).collect();
     code.join(" ")
+}
+
+/// Whether code uses a name other than in the forms `name.…` and `name["…"]`.
+fn is_used_whole(name: &str, code: &str) -> bool {
+    let in_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+    code.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + name.len()..]);
+        !before.ends_with(in_word) && !after.starts_with(in_word) && item(after).is_none()
+    })
 }
 
 /// All names in the code of the forms `ROOT["name"].attribute` and `ROOT.name["attribute"]`.

@@ -90,7 +90,7 @@ fn last_exchange(messages: &[Message]) -> (&str, Vec<(&ToolCall, &str)>) {
                 return (prompt, results);
             }
             Message::Tool { call, output } => results.push((call, output.as_str())),
-            Message::System(_) | Message::Assistant { .. } => {}
+            Message::System(_) | Message::Files(_) | Message::Assistant { .. } => {}
         }
     }
     results.reverse();

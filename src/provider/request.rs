@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::error::ProviderError;
-use crate::chat::{CacheMode, ChatReply, Effort, Message, TokenUsage, ToolSpec};
+use crate::chat::{Attachment, CacheMode, ChatReply, Effort, Message, TokenUsage, ToolSpec};
 use crate::plan::AgentSettings;
 use crate::structured::Schema;
 use crate::untrusted::Untrusted;
@@ -95,11 +95,14 @@ impl ChatRequest<'_> {
     const LONG_OUTPUT: u64 = 8192;
     /// Roughly right for English text.
     const BYTES_PER_TOKEN: usize = 4;
+    /// A large image has about 1,600 tokens.
+    const IMAGE_BYTES: usize = 1600 * Self::BYTES_PER_TOKEN;
 
     /// The tokens that the call will probably use.
     pub fn estimate(&self) -> TokenUsage {
         let message = |message: &Message| match message {
             Message::System(text) | Message::User(text) => text.len(),
+            Message::Files(files) => files.iter().map(Self::size_of).sum(),
             Message::Assistant { text, tool_calls, .. } => {
                 text.len() + tool_calls.iter().map(|call| call.arguments.len()).sum::<usize>()
             }
@@ -125,6 +128,11 @@ impl ChatRequest<'_> {
             output_tokens: self.max_output_tokens.map_or_else(unlimited, u64::from),
             ..estimate
         }
+    }
+
+    /// The bytes of a text with about as many tokens as the file.
+    fn size_of(file: &Attachment) -> usize {
+        if file.media_type.is_image() { Self::IMAGE_BYTES } else { file.url.len() / 8 }
     }
 
     /// The approximate number of tokens in a text of this size.

@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use super::words::{count, names};
 use super::{Look, fit};
 use crate::config::faults::{Fault, Faults};
+use crate::config::sources::Source;
 use crate::text::{inline, sanitize};
 
 /// Columns that are shown of a line of the file.
@@ -15,14 +16,47 @@ const MAX_LINE: usize = 160;
 
 /// Writes every fault with its place, its line and a hint, and the number of faults.
 pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    write_each(&faults.faults, &faults.sources, Level::ERROR, look, out)?;
+    let mut files: Vec<&str> =
+        faults.faults.iter().filter_map(|fault| fault.file.as_deref()).collect();
+    files.sort_unstable();
+    files.dedup();
+    if files.is_empty() {
+        return Ok(());
+    }
+    let number = count(faults.faults.len() as u64, "error", "errors");
+    writeln!(out, "{}: {number}; nothing ran", inline(&names(files, 3)))
+}
+
+/// Writes every warning in the same way.
+pub fn warnings(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    write_each(&faults.warnings, &faults.sources, Level::WARNING, look, out)
+}
+
+/// Writes that a file has no faults.
+pub fn valid(file: &str, warnings: usize, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    let warnings = match warnings as u64 {
+        0 => String::new(),
+        number => format!(", {}", count(number, "warning", "warnings")),
+    };
+    writeln!(out, "{}: ok{warnings}", inline(file))
+}
+
+fn write_each(
+    faults: &[Fault],
+    sources: &[Source],
+    level: Level<'static>,
+    look: Look,
+    out: &mut (impl Write + ?Sized),
+) -> io::Result<()> {
     let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(look.width).decor_style(DecorStyle::Ascii);
-    for fault in &faults.faults {
+    for fault in faults {
         let (title, hint) = (title(fault), fault.hint.as_deref().map(inline));
         let file = fault.file.as_deref().map(inline);
-        let line = fault.line.and_then(|line| line_of(faults, fault.file.as_deref()?, line));
+        let line = fault.line.and_then(|line| line_of(sources, fault.file.as_deref()?, line));
         let (shown, at) = line.map_or((String::new(), 0), |line| excerpt(line, fault.column));
-        let mut group = Group::with_title(Level::ERROR.primary_title(title.as_str()));
+        let mut group = Group::with_title(level.clone().primary_title(title.as_str()));
         if let (Some(file), Some(number), Some(_)) = (&file, fault.line, line) {
             let end = at + shown[at..].chars().next().map_or(0, char::len_utf8);
             let snippet = Snippet::source(shown.as_str())
@@ -36,19 +70,11 @@ pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> i
         }
         writeln!(out, "{}\n", renderer.render(&[group]))?;
     }
-    let mut files: Vec<&str> =
-        faults.faults.iter().filter_map(|fault| fault.file.as_deref()).collect();
-    files.sort_unstable();
-    files.dedup();
-    if files.is_empty() {
-        return Ok(());
-    }
-    let number = count(faults.faults.len() as u64, "error", "errors");
-    writeln!(out, "{}: {number}; nothing ran", inline(&names(files, 3)))
+    Ok(())
 }
 
-fn line_of<'a>(faults: &'a Faults, file: &str, line: usize) -> Option<&'a str> {
-    let source = faults.sources.iter().find(|source| source.file.to_string_lossy() == file)?;
+fn line_of<'a>(sources: &'a [Source], file: &str, line: usize) -> Option<&'a str> {
+    let source = sources.iter().find(|source| source.file.to_string_lossy() == file)?;
     source.text.lines().nth(line.checked_sub(1)?)
 }
 
@@ -82,7 +108,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::config::sources::Source;
 
     fn shown(source: &str, line: usize, column: usize, hint: Option<&str>) -> String {
         let fault = Fault {
@@ -94,7 +119,7 @@ mod tests {
             hint: hint.map(str::to_owned),
         };
         let source = Source { file: "agents.yaml".into(), text: source.into() };
-        let all = Faults { sources: vec![source], faults: vec![fault] };
+        let all = Faults { sources: vec![source], faults: vec![fault], warnings: vec![] };
         let mut out = Vec::new();
         faults(&all, Look { width: 80, ..Look::PLAIN }, &mut out).unwrap();
         String::from_utf8(out).unwrap()

@@ -6,6 +6,7 @@
 
 mod advice;
 mod agents;
+mod check;
 mod faults;
 mod fit;
 mod format;
@@ -26,7 +27,8 @@ mod timeline;
 mod verdict;
 pub(crate) mod words;
 
-pub use faults::faults;
+pub use check::{CheckReport, CheckedFile};
+pub use faults::{faults, valid, warnings};
 pub use format::Format;
 pub use json::json;
 pub use plan::{offers, plan};

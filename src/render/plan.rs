@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::paint::{BAD, paint};
-use super::table::{Column, Narrow, table};
+use super::table::{Column, Narrow, list, table};
 use super::words::{count, limit, yes_or_no};
 use super::{Look, fit, limits};
 use crate::plan::{
@@ -16,6 +16,8 @@ use crate::secret::Secrets;
 use crate::text::inline;
 use crate::tool::mcp::{Offer, OfferedTool};
 
+/// Columns of a terminal that is wide enough for tables.
+const MIN_TABLE: usize = 80;
 /// Columns of the command of a tool.
 const MAX_COMMAND: usize = 60;
 /// Columns of the permissions of a sandbox.
@@ -58,9 +60,6 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {
         writeln!(out, "\nstructured answers: {}", structured.join(" "))?;
-    }
-    for warning in plan.warnings() {
-        writeln!(out, "\nwarning: {}", inline(&warning))?;
     }
     writeln!(out)?;
     let mut label = "limits:";
@@ -220,7 +219,7 @@ fn request(http: &HttpPlan) -> String {
     format!("{} {}://{own}{others}", http.method, http.origin.scheme())
 }
 
-/// A table after an empty line, if it has any rows.
+/// A table after an empty line, if it has any rows. On a narrow terminal it is a list.
 fn section<const N: usize>(
     titles: [&'static str; N],
     rows: &[[String; N]],
@@ -232,6 +231,10 @@ fn section<const N: usize>(
     }
     writeln!(out)?;
     let columns = titles.map(|title| Column::text(title, Narrow::Wrap));
-    let lines = table(&columns, rows.len(), |row, column| (&rows[row][column]).into(), look.width);
+    let cell = |row: usize, column: usize| (&rows[row][column]).into();
+    let lines = match look.width < MIN_TABLE {
+        true => list(&columns, rows.len(), cell, look.width),
+        false => table(&columns, rows.len(), cell, look.width),
+    };
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }

@@ -67,18 +67,28 @@ pub fn table<'c>(
     }
     narrow(&mut shown, width);
     if total(&shown) > width && columns.iter().any(|column| column.narrow == Narrow::Wrap) {
-        let mut lines = Vec::new();
-        for row in 0..rows {
-            if row > 0 {
-                lines.push(String::new());
-            }
-            push_list(&mut lines, columns, |at| cell(row, at), width);
-        }
-        return lines;
+        return list(columns, rows, cell, width);
     }
     let mut lines = Vec::with_capacity(rows + 1);
     push_row(&mut lines, &shown, |at| columns[at].title.into());
     (0..rows).for_each(|row| push_row(&mut lines, &shown, |at| cell(row, at)));
+    lines
+}
+
+/// The rows as lists, with an empty line between them.
+pub fn list<'c>(
+    columns: &[Column],
+    rows: usize,
+    cell: impl Fn(usize, usize) -> Cow<'c, str>,
+    width: usize,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for row in 0..rows {
+        if row > 0 {
+            lines.push(String::new());
+        }
+        push_list(&mut lines, columns, |at| cell(row, at), width);
+    }
     lines
 }
 

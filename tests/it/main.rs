@@ -8,6 +8,7 @@ mod agents {
     mod engine;
     mod panic;
 }
+mod check;
 mod display;
 mod files {
     mod common;
@@ -25,6 +26,7 @@ mod mcp {
     mod tools;
 }
 mod models {
+    mod attachments;
     mod attempt;
     mod calls;
     mod endpoints;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::thinking::{Reasoning, Thinking};
-use crate::chat::{CacheMode, Message, ToolCall, ToolSpec};
+use crate::chat::{Attachment, CacheMode, Message, ToolCall, ToolSpec};
 use crate::provider::output_format::{has_references, is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
@@ -74,6 +74,13 @@ pub enum Block<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl>,
     },
+    Image {
+        source: Source<'a>,
+    },
+    Document {
+        source: Source<'a>,
+        title: &'a str,
+    },
     Thinking {
         thinking: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +101,14 @@ pub enum Block<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl>,
     },
+}
+
+/// The content of a file.
+#[derive(Serialize)]
+pub struct Source<'a> {
+    r#type: &'static str,
+    media_type: &'static str,
+    data: &'a str,
 }
 
 impl Block<'_> {
@@ -194,6 +209,9 @@ fn turns<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Turn<'a>> {
         let (role, mut content) = match message {
             Message::System(_) => continue,
             Message::User(prompt) => ("user", text(prompt).map(Part::Ours).into_iter().collect()),
+            Message::Files(files) => {
+                ("user", files.iter().map(|one| Part::Ours(file(one))).collect())
+            }
             Message::Tool { call, output } => {
                 ("user", vec![Part::Ours(result(ids.of(call), output))])
             }
@@ -221,6 +239,15 @@ fn turns<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Turn<'a>> {
 /// A text, unless it is blank: servers reject those.
 fn text(text: &str) -> Option<Block<'_>> {
     (!text.trim().is_empty()).then_some(Block::Text { text, cache_control: None })
+}
+
+fn file(file: &Attachment) -> Block<'_> {
+    let media_type = file.media_type.name();
+    let source = Source { r#type: "base64", media_type, data: file.data() };
+    match file.media_type.is_image() {
+        true => Block::Image { source },
+        false => Block::Document { source, title: &file.name },
+    }
 }
 
 pub fn thinking<'a>(thinking: &'a str, signature: Option<&'a str>) -> Block<'a> {

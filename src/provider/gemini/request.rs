@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::schema;
-use crate::chat::{Effort, Message, ToolCall, ToolSpec};
+use crate::chat::{Attachment, Effort, Message, ToolCall, ToolSpec};
 use crate::provider::effort::has_levels;
 use crate::provider::output_format::{has_references, is_object};
 use crate::provider::quirks::Quirks;
@@ -57,6 +57,10 @@ pub enum WirePart<'a> {
         text: &'a str,
     },
     #[serde(rename_all = "camelCase")]
+    File {
+        inline_data: InlineData<'a>,
+    },
+    #[serde(rename_all = "camelCase")]
     Call {
         function_call: WireCall<'a>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +70,13 @@ pub enum WirePart<'a> {
     Response {
         function_response: WireResponse<'a>,
     },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InlineData<'a> {
+    mime_type: &'static str,
+    data: &'a str,
 }
 
 #[derive(Serialize)]
@@ -195,6 +206,9 @@ fn contents<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Content<'a>> {
                 let part = Some(prompt).filter(|prompt| !prompt.trim().is_empty());
                 ("user", part.map(|prompt| Part::Ours(text(prompt))).into_iter().collect())
             }
+            Message::Files(files) => {
+                ("user", files.iter().map(|one| Part::Ours(file(one))).collect())
+            }
             Message::Tool { call, output } => {
                 ("user", vec![Part::Ours(response(call, output, is_native))])
             }
@@ -219,6 +233,11 @@ fn contents<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Content<'a>> {
 
 fn text(text: &str) -> WirePart<'_> {
     WirePart::Text { text }
+}
+
+fn file(file: &Attachment) -> WirePart<'_> {
+    let (mime_type, data) = (file.media_type.name(), file.data());
+    WirePart::File { inline_data: InlineData { mime_type, data } }
 }
 
 /// A turn of another server.

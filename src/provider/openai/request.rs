@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{Effort, Message, NativeTurn, ToolCall, ToolSpec};
+use crate::chat::{Attachment, Effort, Message, NativeTurn, ToolCall, ToolSpec};
 use crate::provider::output_format::{is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
@@ -55,13 +55,39 @@ struct StreamOptions {
 #[derive(Serialize)]
 struct WireMessage<'a> {
     role: &'static str,
-    content: Option<&'a str>,
+    content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(&'a str),
+    Parts(Vec<ContentPart<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ContentPart<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageUrl<'a> },
+    File { file: File<'a> },
+}
+
+#[derive(Serialize)]
+struct ImageUrl<'a> {
+    url: &'a str,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    filename: &'a str,
+    file_data: &'a str,
 }
 
 #[derive(Serialize)]
@@ -130,7 +156,7 @@ pub fn to_json(
     let (nested, flat) = if quirks.nested_effort { (effort, None) } else { (None, effort) };
     serde_json::to_vec(&Body {
         model: request.model,
-        messages: request.messages.iter().map(|one| message(one, model_ref)).collect(),
+        messages: messages(request.messages, model_ref),
         tools: request.tools.iter().map(tool).collect(),
         response_format: request.output_schema.and_then(|schema| response_format(schema.schema())),
         stream: true,
@@ -147,22 +173,46 @@ pub fn to_json(
     })
 }
 
+/// Files and the user's message after them become one message.
+fn messages<'a>(messages: &'a [Message], model_ref: &str) -> Vec<WireMessage<'a>> {
+    let mut wire: Vec<WireMessage<'a>> = Vec::new();
+    for one in messages {
+        let last = wire.last_mut().and_then(|last| last.content.as_mut());
+        match (one, last) {
+            (Message::User(text), Some(Content::Parts(parts))) => {
+                parts.push(ContentPart::Text { text });
+            }
+            _ => wire.push(message(one, model_ref)),
+        }
+    }
+    wire
+}
+
+fn file(file: &Attachment) -> ContentPart<'_> {
+    if file.media_type.is_image() {
+        return ContentPart::ImageUrl { image_url: ImageUrl { url: &file.url } };
+    }
+    ContentPart::File { file: File { filename: &file.name, file_data: &file.url } }
+}
+
 fn message<'a>(message: &'a Message, model_ref: &str) -> WireMessage<'a> {
-    let plain = |role, content| WireMessage {
+    let with = |role, content| WireMessage {
         role,
         content: Some(content),
         reasoning_content: None,
         tool_calls: Vec::new(),
         tool_call_id: None,
     };
+    let plain = |role, text| with(role, Content::Text(text));
     match message {
         Message::System(text) => plain("system", text),
         Message::User(text) => plain("user", text),
+        Message::Files(files) => with("user", Content::Parts(files.iter().map(file).collect())),
         Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => {
             plain("assistant", text)
         }
         Message::Assistant { text, tool_calls, native } => WireMessage {
-            content: Some(text.as_str()).filter(|text| !text.is_empty()),
+            content: Some(text.as_str()).filter(|text| !text.is_empty()).map(Content::Text),
             reasoning_content: reasoning(native.as_ref(), model_ref),
             tool_calls: tool_calls.iter().map(call).collect(),
             ..plain("assistant", text)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::chat::{Message, ToolCall, ToolSpec};
+use crate::chat::{Attachment, Message, ToolCall, ToolSpec};
 use crate::provider::output_format::{is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
@@ -45,8 +45,16 @@ struct Reasoning {
 #[serde(untagged)]
 enum Item<'a> {
     Message { role: &'static str, content: &'a str },
+    Files { role: &'static str, content: Vec<File<'a>> },
     Call(WireCall<'a>),
     Result(CallResult<'a>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum File<'a> {
+    InputImage { image_url: &'a str },
+    InputFile { filename: &'a str, file_data: &'a str },
 }
 
 #[derive(Serialize)]
@@ -121,6 +129,10 @@ fn items<'a>(message: &'a Message, model_ref: &str) -> Vec<Part<'a, Item<'a>>> {
     match message {
         Message::System(_) => Vec::new(),
         Message::User(text) => vec![Part::Ours(Item::Message { role: "user", content: text })],
+        Message::Files(files) => {
+            let content = files.iter().map(file).collect();
+            vec![Part::Ours(Item::Files { role: "user", content })]
+        }
         Message::Assistant { text, tool_calls, native } => {
             wire::native(native.as_ref(), text, model_ref, said).unwrap_or_else(|| {
                 said(text).into_iter().chain(tool_calls.iter().map(call)).map(Part::Ours).collect()
@@ -132,6 +144,13 @@ fn items<'a>(message: &'a Message, model_ref: &str) -> Vec<Part<'a, Item<'a>>> {
             output,
         }))],
     }
+}
+
+fn file(file: &Attachment) -> File<'_> {
+    if file.media_type.is_image() {
+        return File::InputImage { image_url: &file.url };
+    }
+    File::InputFile { filename: &file.name, file_data: &file.url }
 }
 
 /// A text of the model, unless it is empty.

@@ -26,6 +26,10 @@ impl Pty {
         Self::sized(24, 80)
     }
 
+    pub fn with_columns(columns: u16) -> Self {
+        Self::sized(24, columns)
+    }
+
     pub fn sized(rows: u16, columns: u16) -> Self {
         let size = winsize(rows, columns);
         let pty = openpty(Some(&size), None).unwrap();
@@ -52,7 +56,7 @@ impl Pty {
         })
     }
 
-    /// The terminal as stderr, for the progress display.
+    /// The terminal as stdout or stderr.
     pub fn as_stderr(&self) -> Stdio {
         self.line.try_clone().unwrap().into()
     }
