@@ -20,7 +20,7 @@ type Cell = fn(&AgentReport) -> Cow<'_, str>;
 const COLUMNS: [(Column, Cell); 8] = [
     (Column::text("agent", Narrow::Cut(MIN_NAME)), |agent| inline(&agent.name)),
     (Column::text("status", Narrow::Never), |agent| status_words(agent.status).into()),
-    (Column::text("model", Narrow::LeaveOut(3)), |agent| {
+    (Column::text("model", Narrow::LeaveOut(4)), |agent| {
         fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into()
     }),
     (Column::number("turns", Narrow::LeaveOut(6)), |agent| agent.turns.to_string().into()),
@@ -39,7 +39,7 @@ const COLUMNS: [(Column, Cell); 8] = [
 ];
 
 /// Only where an agent waited for another one.
-const TIMELINE: Column = Column::text("timeline", Narrow::LeaveOut(4));
+const TIMELINE: Column = Column::text("timeline", Narrow::LeaveOut(3));
 
 /// A table of the agents, none of its lines wider than `width` as long as name and status fit. With
 /// many agents, one line stands for those that succeeded.

@@ -6,13 +6,11 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use super::fit;
 use super::paint::{FAINT, PLAIN, STRONG, paint};
-use super::prose::{Span, wrap};
+use super::prose::{MAX_WIDTH, Span, wrap};
 use crate::text::{inline, sanitize};
 
 /// Bytes. A longer text is shown as it is.
 pub const MAX_MARKDOWN: usize = 256 * 1024;
-/// Columns that prose fills.
-const MAX_WIDTH: usize = 100;
 /// Lists and quotes within each other that are indented.
 const MAX_DEPTH: usize = 8;
 /// Columns of a list's or a quote's text at least.
@@ -99,6 +97,7 @@ impl Page {
             Event::Rule => {
                 let rule = "─".repeat(MAX_RULE.min(self.width));
                 self.block(&[paint(&rule, FAINT, self.colour)]);
+                self.gap = true;
             }
             Event::TaskListMarker(done) => self.push(if done { "[x] " } else { "[ ] " }, PLAIN),
             Event::Html(text) => {
@@ -117,6 +116,7 @@ impl Page {
             Tag::Heading { level, .. } => self.heading = Some(level as usize),
             Tag::BlockQuote(_) => {
                 self.flush();
+                self.end_gap();
                 let bar = paint(QUOTE, FAINT, self.colour);
                 self.margins.push(Margin { first: None, rest: bar });
             }
@@ -164,7 +164,8 @@ impl Page {
             TagEnd::CodeBlock => self.end_code(),
             TagEnd::List(_) => {
                 self.lists.pop();
-                self.gap = true;
+                // A list in a list is part of an item, and items follow each other.
+                self.gap |= self.lists.is_empty();
             }
             TagEnd::Item => {
                 self.flush();
@@ -262,11 +263,15 @@ impl Page {
         self.margins.iter().take(MAX_DEPTH).map(width).sum()
     }
 
-    /// Writes lines behind the margins.
-    fn block(&mut self, lines: &[String]) {
+    fn end_gap(&mut self) {
         if std::mem::take(&mut self.gap) && !self.out.is_empty() {
             self.line("", false);
         }
+    }
+
+    /// Writes lines behind the margins.
+    fn block(&mut self, lines: &[String]) {
+        self.end_gap();
         lines.iter().for_each(|line| self.line(line, true));
     }
 

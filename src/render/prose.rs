@@ -2,14 +2,24 @@
 
 use anstyle::Style;
 
-use super::fit;
 use super::paint::paint;
+use super::{Look, fit};
+
+/// Columns that prose fills.
+pub const MAX_WIDTH: usize = 100;
+const INDENT: &str = "  ";
 
 /// A piece of text in one style. A line end in it is kept.
 #[derive(Debug, Clone)]
 pub struct Span {
     pub text: String,
     pub style: Style,
+}
+
+impl Span {
+    pub fn new(text: impl Into<String>, style: Style) -> Self {
+        Self { text: text.into(), style }
+    }
 }
 
 /// The lines of the text, none wider than `room` unless a single word is.
@@ -32,6 +42,16 @@ pub fn wrap(spans: &[Span], room: usize, colour: bool) -> Vec<String> {
         lines.end_line();
     }
     lines.done
+}
+
+/// A sentence of crew's, with a label: on a terminal wrapped between words, each further line
+/// indented by two columns.
+pub fn sentence(spans: &[Span], look: Look) -> String {
+    if !look.wraps {
+        return spans.iter().map(|span| paint(&span.text, span.style, look.colour)).collect();
+    }
+    let room = look.width.min(MAX_WIDTH).saturating_sub(INDENT.len()).max(1);
+    wrap(spans, room, look.colour).join(&format!("\n{INDENT}"))
 }
 
 #[derive(Default)]

@@ -39,16 +39,14 @@ fn run() -> Report {
     let summary = AgentReport {
         started_ms: Some(901),
         duration_ms: 1239,
-        needs: vec!["disk".into()],
+        needs: vec!["disk".into(), "net".into()],
         ..answered("summary", "Free the journal first.")
     };
-    let mut report = report(vec![summary, disk, net]);
-    report.agents[2].needs = vec![];
-    report
+    report(vec![summary, disk, net])
 }
 
 fn shown(width: usize) -> String {
-    let look = Look { width, summary_follows: true, markdown: true, ..Look::PLAIN };
+    let look = Look { width, summary_follows: true, wraps: true, markdown: true, ..Look::PLAIN };
     let mut out = Vec::new();
     text(&run(), look, &mut out).unwrap();
     out.push(b'\n');
@@ -58,12 +56,16 @@ fn shown(width: usize) -> String {
 
 #[test]
 fn a_report_fits_its_terminal() {
+    let mut changed = String::new();
     for (width, expected) in [
         (40, include_str!("snapshots/40.txt")),
         (80, include_str!("snapshots/80.txt")),
         (120, include_str!("snapshots/120.txt")),
     ] {
         let text = shown(width);
-        assert!(text == expected, "{width}:\n{text}");
+        if text != expected {
+            changed.push_str(&format!("=== {width}\n{text}"));
+        }
     }
+    assert!(changed.is_empty(), "{changed}");
 }
