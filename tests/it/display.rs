@@ -44,7 +44,7 @@ fn start(crew: Crew, terminal: &Pty) -> Running {
 fn end(running: Running, terminal: &Pty) -> Ended {
     let ended = running.wait();
     wait_for("the last line of the summary", || {
-        terminal.shown().rsplit_once("crew ")?.1.contains(" succeeded").then_some(())
+        terminal.screen(60, 120).rsplit_once("crew team:")?.1.contains(" succeeded").then_some(())
     });
     ended
 }
