@@ -45,6 +45,17 @@ Exit status:
   1  an MCP server does not start or lacks a tool (only with --tools)
   2  the command line or a crew file is invalid";
 
+const RENDER_HELP: &str = "\
+Examples:
+  crew render -a summary -i \"my laptop is slow\"
+  crew render -a summary --from report.json      with the answers of an earlier run
+  crew render -o json | jq -r '.agents.summary.prompt'
+
+Exit status:
+  0  every agent was rendered
+  1  a template cannot be rendered
+  2  the command line, the crew file or the report is invalid";
+
 const SELFTEST_HELP: &str = "\
 Exit status:
   0  every guarantee held
@@ -66,6 +77,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the agents of a crew file on an input and report their answers
+    ///
+    /// Without INPUT, --input and --input-file, crew reads standard input if an agent that runs
+    /// uses the input.
     #[command(after_help = RUN_HELP)]
     Run(Box<RunArgs>),
     /// Validate crew files and show what would run
@@ -76,6 +90,13 @@ pub enum Command {
     /// --tools.
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
+    /// Show what each model would be asked, without a call
+    ///
+    /// Prints system message, prompt, tools and schema of each agent. Placeholders such as
+    /// `[input]` and `[answer of disk]` take the place of what is not known; --from takes the
+    /// input and the answers from a report. API keys need not be set.
+    #[command(after_help = RENDER_HELP)]
+    Render(RenderArgs),
     /// Verify crew's shutdown guarantees on this machine
     ///
     /// Runs crew against tools, MCP servers and model servers that misbehave in every known way.
@@ -128,6 +149,28 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RenderArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Show only these agents (repeatable, or comma-separated)
+    #[arg(short, long, value_name = "AGENT", value_delimiter = ',')]
+    pub agents: Vec<String>,
+    /// Override a variable from `vars` (repeatable)
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub vars: Vec<(String, String)>,
+    /// Take the answers of agents, and the input unless it is given, from a JSON report
+    #[arg(long, value_name = "REPORT")]
+    pub from: Option<PathBuf>,
+    /// Format of the result
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: TextOrJson,
+    #[command(flatten)]
+    pub color: ColorArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct SelftestArgs {
     /// Run only these cases (-o json lists their names)
     #[arg(value_name = "CASE")]
@@ -152,9 +195,6 @@ pub struct InputArgs {
     #[arg(value_name = "INPUT", conflicts_with_all = ["input", "input_file"])]
     pub argument: Option<String>,
     /// The input of the agents, `{{ input }}` in templates; `-` reads standard input
-    ///
-    /// Without INPUT, --input and --input-file, crew reads standard input if an agent that runs
-    /// uses the input.
     #[arg(
         short,
         long,

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crew::cli::{Cli, Command};
-use crew::commands::{check, invalid, run, selftest};
+use crew::commands::{check, invalid, render, run, selftest};
 use crew::{process, signal};
 
 fn main() -> ExitCode {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::check(&args),
+            Command::Render(args) => render::render(&args),
             Command::Selftest(args) => selftest::selftest(&args),
         },
         Err(error) => invalid::usage(&error),

@@ -152,7 +152,9 @@ impl Driver<'_> {
         };
         if !reply.tool_calls.is_empty() || !is_blank {
             let calls = reply.tool_calls.into_iter().map(|call| call.redact(secrets));
-            return Ok(Reply { has_text, tool_calls: calls.collect(), native: reply.native });
+            let is_cut = finish_reason.as_deref() == Some("length");
+            let (tool_calls, native) = (calls.collect(), reply.native);
+            return Ok(Reply { has_text, tool_calls, native, is_cut });
         }
         let finish = finish_reason.as_deref().unwrap_or("none");
         // The next answer would be cut in its reasoning as well.

@@ -16,6 +16,7 @@ pub struct Conversation {
     max_turns: u32,
     expected: Option<Expected>,
     next: Step,
+    is_cut: bool,
 }
 
 /// What a model answered. The text is in the agent's ledger.
@@ -24,6 +25,8 @@ pub struct Reply {
     pub has_text: bool,
     pub tool_calls: Vec<ToolCall>,
     pub native: Option<NativeTurn>,
+    /// The limit of output tokens ended the reply, perhaps inside its last tool call.
+    pub is_cut: bool,
 }
 
 /// What the answer has to fit, and how many more times the model may be told that it does not.
@@ -52,8 +55,8 @@ pub enum Ending {
     Data(Value),
     /// The last reply holds no value that fits, for this reason.
     Mismatch(String),
-    /// The model wanted to go on after its last turn.
-    OutOfTurns,
+    /// The model wanted to go on after its last turn. `is_cut`: its last reply was incomplete.
+    OutOfTurns { is_cut: bool },
 }
 
 impl Conversation {
@@ -66,7 +69,13 @@ impl Conversation {
             max_turns,
             expected: None,
             next: Step::CallModel,
+            is_cut: false,
         }
+    }
+
+    /// Whether the limit of output tokens ended the last reply.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// These files go before the prompt.
@@ -95,11 +104,12 @@ impl Conversation {
     /// a reply asks for tools decides, not its `finish_reason`: servers get that wrong.
     pub fn model_replied(&mut self, text: &str, reply: Reply) {
         self.turns += 1;
+        self.is_cut = reply.is_cut;
         self.next = if reply.tool_calls.is_empty() {
             self.answered(text, reply.native)
         } else if self.turns >= self.max_turns {
             // Nobody would read what the tools say.
-            Step::Done(Ending::OutOfTurns)
+            Step::Done(Ending::OutOfTurns { is_cut: reply.is_cut })
         } else {
             let tool_calls = reply.tool_calls.clone();
             let (text, native) = (text.to_owned(), reply.native);
@@ -194,7 +204,7 @@ mod tests {
     fn the_last_turn_runs_no_tools() {
         let mut conversation = Conversation::new(None, "p".into(), 1);
         conversation.model_replied("", reply(&["a"]));
-        assert_eq!(conversation.next(), Step::Done(Ending::OutOfTurns));
+        assert_eq!(conversation.next(), Step::Done(Ending::OutOfTurns { is_cut: false }));
     }
 
     fn expecting_a_number(max_turns: u32, corrections: u32) -> Conversation {

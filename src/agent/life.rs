@@ -1,8 +1,5 @@
 //! The life of one agent: the loop over its conversation's steps, inside its time limit.
 
-use std::cell::LazyCell;
-use std::path::Path;
-
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
@@ -10,11 +7,11 @@ use super::conversation::{Conversation, Ending, Step};
 use super::driver::{Driver, failed};
 use super::fallback::Models;
 use super::ledger::End;
+use super::opening::{Opening, OpeningError};
 use super::run::{AgentRun, RunContext};
-use crate::attachment::{self, Attached, AttachmentError};
 use crate::chat::ToolSpec;
 use crate::report::{CancelKind, ErrorKind};
-use crate::template::{AnswerContext, Template, TemplateError, agent_context};
+use crate::template::{AnswerContext, agent_context};
 
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 /// `needed` are the runs of the agents that it needs, which have ended.
@@ -35,20 +32,6 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
     }
     driver.scope.cancel(CancelKind::AgentTimeout);
     work.await
-}
-
-/// Why an agent has no prompt.
-#[derive(Debug, thiserror::Error)]
-enum PromptError {
-    #[error("{0}")]
-    Template(#[from] TemplateError),
-    #[error("cannot attach {path}: {error}")]
-    Attachment { path: String, error: AttachmentError },
-}
-
-fn read_attachment(path: &Path) -> Result<Attached, PromptError> {
-    let path_text = || path.to_string_lossy().into_owned();
-    Attached::read(path).map_err(|error| PromptError::Attachment { path: path_text(), error })
 }
 
 impl Driver<'_> {
@@ -80,10 +63,13 @@ impl Driver<'_> {
                         Err(end) => return end,
                     }
                 }
-                Step::CallTools(calls) => match self.call_tools(&tools, &calls).await {
-                    Ok(outputs) => conversation.tools_returned(outputs),
-                    Err(end) => return end,
-                },
+                Step::CallTools(calls) => {
+                    let is_cut = conversation.is_cut();
+                    match self.call_tools(&tools, &calls, is_cut).await {
+                        Ok(outputs) => conversation.tools_returned(outputs),
+                        Err(end) => return end,
+                    }
+                }
                 Step::Done(ending) => {
                     if let Err(end) = self.end(ending, &mut conversation, &mut models) {
                         return end;
@@ -93,7 +79,7 @@ impl Driver<'_> {
         }
     }
 
-    fn open_conversation(&self) -> Result<Conversation, PromptError> {
+    fn open_conversation(&self) -> Result<Conversation, OpeningError> {
         let agent = self.run.plan;
         // One at a time: outputs can be long and are not held twice.
         let outputs = self.needed.iter().map(|needed| {
@@ -102,16 +88,8 @@ impl Driver<'_> {
             (needed.plan.name.as_str(), AnswerContext::new(output, draft.report.data.as_ref()))
         });
         let input = self.context.input;
-        let values = LazyCell::new(|| agent_context(input, &self.context.plan.vars, outputs));
-        let fill = |template: &Template| template.fill(input, || values.clone());
-        let mut system = agent.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
-        system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
-        let system = (!system.is_empty()).then(|| system.join("\n\n"));
-        let mut attached = agent.attached.clone();
-        for template in &agent.attach {
-            attached.push(read_attachment(&agent.base_dir.join(fill(template)?))?);
-        }
-        let (prompt, files) = attachment::with_prompt(attached, fill(&agent.prompt)?);
+        let values = || agent_context(input, &self.context.plan.vars, outputs);
+        let Opening { system, prompt, files } = Opening::of(agent, input, values)?;
         let conversation =
             Conversation::new(system, prompt, agent.settings.max_turns).attaching(files);
         Ok(match &agent.output_schema {
@@ -139,10 +117,13 @@ impl Driver<'_> {
                 let message = format!("the answer cannot be used: {complaint}");
                 failed(ErrorKind::InvalidResponse, message)
             }
-            Ending::OutOfTurns => {
+            Ending::OutOfTurns { is_cut } => {
                 let turns = self.run.plan.settings.max_turns;
-                let message =
-                    format!("no answer after {turns} model calls: it asked for more tools");
+                let why = match is_cut {
+                    true => "max_output_tokens cut off its last tool call; raise it",
+                    false => "it asked for more tools",
+                };
+                let message = format!("no answer after {turns} model calls: {why}");
                 failed(ErrorKind::MaxTurns, message)
             }
         }

@@ -36,11 +36,12 @@ impl Driver<'_> {
         Ok(tools)
     }
 
-    /// All calls of one turn, side by side. Their outputs, in their order.
+    /// All calls of one turn, side by side. `is_cut`: the last one may be incomplete. Their outputs, in their order.
     pub(super) async fn call_tools(
         &self,
         tools: &[Arc<ToolPlan>],
         calls: &[ToolCall],
+        is_cut: bool,
     ) -> Result<Vec<String>, End> {
         if self.scope.is_cancelled() {
             return Err(self.stopped());
@@ -50,16 +51,20 @@ impl Driver<'_> {
         taken
             .and_then(|()| self.context.budget.take_tool_calls(count))
             .map_err(|what| failed(ErrorKind::Budget, what))?;
-        let reports = join_all(calls.iter().map(|call| self.call_tool(tools, call))).await;
+        let reports = calls.iter().enumerate().map(|(at, call)| {
+            let is_cut = is_cut && at + 1 == calls.len();
+            self.call_tool(tools, call, is_cut)
+        });
+        let reports = join_all(reports).await;
         if self.scope.is_cancelled() {
             return Err(self.stopped());
         }
         Ok(reports)
     }
 
-    async fn call_tool(&self, tools: &[Arc<ToolPlan>], call: &ToolCall) -> String {
+    async fn call_tool(&self, tools: &[Arc<ToolPlan>], call: &ToolCall, is_cut: bool) -> String {
         let started = self.context.started;
-        let checked = match tool::check(tools, call) {
+        let checked = match tool::check(tools, call, is_cut) {
             Ok(checked) => checked,
             Err(rejection) => {
                 let report = tool::rejected(tools, call, rejection, started);

@@ -39,7 +39,10 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
     if let Some(format) = requested_format() {
         let text = error.render().to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let hint = Some("see crew --help".to_owned());
+        let mut more = text.lines().skip(1).map(str::trim);
+        let advice =
+            more.find(|line| line.starts_with("[possible values") || line.starts_with("tip:"));
+        let hint = Some(advice.unwrap_or("see crew --help").to_owned());
         write(&Faults::unplaced(None, message.to_owned(), hint), format);
     }
     ExitStatus::Invalid
@@ -48,8 +51,10 @@ pub fn usage(error: &clap::Error) -> ExitStatus {
 /// The format that a faulty command line asks for, as far as clap can read it.
 fn requested_format() -> Option<Format> {
     let matches = Cli::command().ignore_errors(true).try_get_matches().ok()?;
-    let (_, subcommand) = matches.subcommand()?;
-    if let Ok(choice) = subcommand.try_get_one::<TextOrJson>("output") {
+    let (name, subcommand) = matches.subcommand()?;
+    // An option that clap has not reached has any type, so the name of the command decides.
+    if name == "check" {
+        let choice = subcommand.try_get_one::<TextOrJson>("output").ok()?;
         return choice.filter(|choice| **choice == TextOrJson::Json).map(|_| Format::Json);
     }
     let choice = subcommand.try_get_one::<FormatChoice>("output").ok()?;

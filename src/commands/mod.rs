@@ -7,6 +7,7 @@ mod input;
 pub mod invalid;
 mod offers;
 mod reader;
+pub mod render;
 pub mod run;
 mod runtime;
 pub mod selftest;

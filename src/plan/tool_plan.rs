@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::http::HttpPlan;
 use super::sandbox::SandboxPlan;
 use crate::chat::ToolSpec;
-use crate::structured::Schema;
+use crate::structured::Parameters;
 use crate::template::Template;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct ToolPlan {
     /// The tool as the model sees it, with the schema of all arguments.
     pub spec: ToolSpec,
     /// The check of a call's arguments.
-    pub schema: Arc<Schema>,
+    pub parameters: Arc<Parameters>,
     /// `None`: the agent's `tool_timeout`.
     pub timeout: Option<Duration>,
     /// Bytes.

@@ -17,7 +17,7 @@ use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::ToolConfig;
 use crate::config::place::Path;
-use crate::structured::{Schema, SchemaFault};
+use crate::structured::{Parameters, Schema, SchemaFault};
 use crate::template::{Template, Vars};
 use crate::text::quoted;
 
@@ -55,14 +55,14 @@ impl ToolChecker<'_> {
         let max_output = config.max_output.as_ref();
         let max_output = max_output
             .and_then(|text| check::size(text, OUTPUT_BOUNDS, &path.key("max_output"), log));
-        let schema = schema?;
+        let parameters = Parameters::new(schema?);
         Some(ToolPlan {
             spec: ToolSpec {
                 name: name.to_owned(),
                 description: config.description.clone().unwrap_or_default(),
-                parameters: schema.shared(),
+                parameters: parameters.shown(),
             },
-            schema: Arc::new(schema),
+            parameters: Arc::new(parameters),
             timeout,
             max_output: max_output.unwrap_or(DEFAULT_MAX_OUTPUT),
             confirm: config.confirm.unwrap_or(false),

@@ -102,13 +102,13 @@ pub fn fragments(fragments: &[Fragment<'_>]) {
     let mut calls = Calls::default();
     let (mut counted, mut sent) = (0, String::new());
     for &(index, id, name, arguments) in fragments {
-        match calls.add(CallFragment { index, id, name, arguments }) {
+        match calls.add(CallFragment { index, id, name, arguments: arguments.into() }) {
             Ok(kept) => counted += kept,
             Err(_) => return,
         }
         sent.push_str(arguments);
     }
-    let whole = calls.into_calls();
+    let whole = calls.into_calls(false);
     assert!(whole.len() <= MAX_CALLS && whole.len() <= fragments.len());
     let ids: HashSet<&str> = whole.iter().map(|call| call.id.as_str()).collect();
     assert_eq!(ids.len(), whole.len(), "{whole:?}");
@@ -136,10 +136,10 @@ pub fn arguments(arguments: &str, cuts: &[usize]) {
         for (at, piece) in pieces.iter().enumerate() {
             let text = std::str::from_utf8(piece).expect("cut between characters");
             let name = if at == 0 { "df" } else { "" };
-            let piece = CallFragment { index: Some(0), id: "", name, arguments: text };
+            let piece = CallFragment { index: Some(0), id: "", name, arguments: text.into() };
             calls.add(piece).expect("one call");
         }
-        calls.into_calls()
+        calls.into_calls(false)
     };
     let whole = assemble(&[arguments.as_bytes()]);
     assert_eq!(whole.len(), 1);

@@ -1,12 +1,15 @@
 //! The answer of any API, built as it arrives: counted against `max_answer`, its text passed on.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::calls::{CallFragment, Calls, TooManyCalls};
 use super::request::{ChatDelta, OnDelta};
 use super::server_error::ServerError;
+use super::thoughts::Thoughts;
 use crate::chat::{ChatReply, NativeTurn, RequestedCall, TokenUsage, ToolCall};
 use crate::report::ErrorKind;
+use crate::text::json::{self, Halves, Joiner, Piece};
 use crate::untrusted::Untrusted;
 
 /// The part of an unusable body that is kept to be quoted.
@@ -98,6 +101,8 @@ pub struct AnswerBuilder {
     limit: usize,
     /// Bytes counted against the limit.
     spent: usize,
+    joiner: Joiner,
+    thoughts: Thoughts,
     /// Bytes of text passed on. The caller keeps the text.
     emitted: usize,
     calls: Calls,
@@ -148,14 +153,36 @@ impl AnswerBuilder {
     }
 
     /// Passes the text on. If it exceeds the limit, as much as fits.
-    pub fn add_text(&mut self, text: &str, on_delta: OnDelta<'_>) -> Result<(), BodyError> {
+    pub fn add_text<'t>(
+        &mut self,
+        piece: impl Into<Piece<'t>>,
+        on_delta: OnDelta<'_>,
+    ) -> Result<(), BodyError> {
+        let mut text = self.joiner.join(piece.into());
+        let length = text.len();
         let room = self.limit.saturating_sub(self.spent);
-        let fitting = &text[..text.floor_char_boundary(room)];
-        if !fitting.is_empty() {
-            self.emitted += fitting.len();
-            on_delta(ChatDelta::Text(fitting));
+        if length > room {
+            let end = text.floor_char_boundary(room);
+            text.to_mut().truncate(end);
         }
-        self.spend(text.len())
+        let answer = self.thoughts.remove(text);
+        self.emit(&answer, on_delta);
+        self.spend(length)
+    }
+
+    /// Passes on what was held back until more text would follow.
+    pub fn end_text(&mut self, on_delta: OnDelta<'_>) {
+        let half = self.joiner.finish().map(String::from).unwrap_or_default();
+        let mut rest = self.thoughts.remove(half.into()).into_owned();
+        rest.push_str(&self.thoughts.end());
+        self.emit(&rest, on_delta);
+    }
+
+    fn emit(&mut self, text: &str, on_delta: OnDelta<'_>) {
+        if !text.is_empty() {
+            self.emitted += text.len();
+            on_delta(ChatDelta::Text(text));
+        }
     }
 
     pub fn add_call(&mut self, fragment: CallFragment<'_>) -> Result<(), BodyError> {
@@ -198,7 +225,9 @@ impl AnswerBuilder {
         if !self.has_answer {
             return Err(BodyError::NoAnswer(self.unrecognized));
         }
-        let tool_calls = self.calls.into_calls();
+        let is_cut = finish_reason.as_deref() == Some("length");
+        let mut tool_calls = self.calls.into_calls(is_cut);
+        tool_calls.iter_mut().for_each(|call| tidy(&mut call.arguments));
         Ok(ChatReply {
             has_text: self.emitted > 0,
             native: native(&tool_calls),
@@ -207,6 +236,15 @@ impl AnswerBuilder {
             usage: self.usage,
         })
     }
+}
+
+/// Makes arguments JSON that servers accept. What is not JSON remains as it is.
+fn tidy(arguments: &mut String) {
+    let tidied = match json::tidy(arguments.as_bytes(), Halves::Replace) {
+        Ok(Cow::Owned(tidied)) => tidied,
+        _ => return,
+    };
+    *arguments = tidied;
 }
 
 /// The start of bytes that could not be used.

@@ -9,6 +9,7 @@ use super::request::OnDelta;
 use super::server_error::ServerError;
 use super::sse::{Decoder, Flow, Item};
 use crate::chat::{ChatReply, NativeTurn};
+use crate::text::json::{self, Halves};
 
 /// JSON may write one byte as six (`\u0000`), and has keys around the text.
 const ESCAPE_FACTOR: usize = 6;
@@ -70,7 +71,11 @@ impl BodyDecoder {
         match &mut self.form {
             Form::Events(decoder) => {
                 let flow = decoder.push(bytes, |item| events.read(item, on_delta));
-                progress(flow.map_err(|_| BodyError::EventTooLarge)?)
+                let progress = progress(flow.map_err(|_| BodyError::EventTooLarge)?)?;
+                if progress == Progress::Complete {
+                    events.answer.end_text(on_delta);
+                }
+                Ok(progress)
             }
             Form::Json(body) if body.len() + bytes.len() > self.limit => {
                 Err(BodyError::EventTooLarge)
@@ -85,6 +90,12 @@ impl BodyDecoder {
 
     /// Takes the end of the body.
     pub fn end(&mut self, on_delta: OnDelta<'_>) -> Result<(), BodyError> {
+        let ended = self.end_form(on_delta);
+        self.events.answer.end_text(on_delta);
+        ended
+    }
+
+    fn end_form(&mut self, on_delta: OnDelta<'_>) -> Result<(), BodyError> {
         let events = &mut self.events;
         let ended = match &mut self.form {
             Form::Unknown(_) => Err(BodyError::Ended),
@@ -193,6 +204,9 @@ impl EventReader {
 
     /// Reads the data of one event, or a whole response.
     fn read_json(&mut self, json: &[u8], on_delta: OnDelta<'_>) -> Result<Progress, BodyError> {
+        let tidied = json::tidy(json, Halves::KeepAtEnds);
+        let tidied = tidied.map_err(|_| BodyError::Unreadable(excerpt(json)))?;
+        let json = tidied.as_bytes();
         // serde would read a list as a struct, by the order of its fields.
         if json.trim_ascii_start().starts_with(b"[") {
             let error = ServerError::from_body(json);

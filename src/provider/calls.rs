@@ -7,17 +7,18 @@
 use std::collections::HashSet;
 
 use crate::chat::ToolCall;
+use crate::text::json::{Joiner, Piece};
 
 /// The limit of tool calls in one turn. Models make far fewer.
 pub const MAX_CALLS: usize = 128;
 
 /// One fragment. A field that the server left out is empty.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct CallFragment<'a> {
     pub index: Option<u64>,
     pub id: &'a str,
     pub name: &'a str,
-    pub arguments: &'a str,
+    pub arguments: Piece<'a>,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +30,7 @@ struct PartialCall {
     id: String,
     name: String,
     arguments: String,
+    joiner: Joiner,
     end: JsonEnd,
 }
 
@@ -46,7 +48,7 @@ impl Calls {
         if fragment.id.is_empty() && fragment.name.is_empty() && fragment.arguments.is_empty() {
             return Ok(0);
         }
-        let at = match self.find(fragment) {
+        let at = match self.find(&fragment) {
             Some(at) => at,
             None if self.0.len() == MAX_CALLS => return Err(TooManyCalls),
             None => {
@@ -58,7 +60,7 @@ impl Calls {
     }
 
     /// The position of the call that the fragment continues; `None` if it starts one.
-    fn find(&self, fragment: CallFragment<'_>) -> Option<usize> {
+    fn find(&self, fragment: &CallFragment<'_>) -> Option<usize> {
         let fits = |call: &&PartialCall| fragment.index.is_none() || call.index == fragment.index;
         let same_id =
             |call: &&PartialCall| !fragment.id.is_empty() && call.id == fragment.id && fits(call);
@@ -69,10 +71,12 @@ impl Calls {
         call.continues_with(fragment).then_some(at)
     }
 
-    /// The calls, in the order in which they began.
-    pub fn into_calls(self) -> Vec<ToolCall> {
+    /// The calls, in the order in which they began. `is_cut`: a limit ended the answer, perhaps
+    /// inside the last call.
+    pub fn into_calls(self, is_cut: bool) -> Vec<ToolCall> {
         let mut ids = HashSet::new();
         let mut calls = Vec::with_capacity(self.0.len());
+        let last = self.0.len().saturating_sub(1);
         for (at, call) in self.0.into_iter().enumerate() {
             let mut id = call.id;
             // Results are matched to calls by id, so each call needs its own.
@@ -82,7 +86,10 @@ impl Calls {
             while !ids.insert(id.clone()) {
                 id = format!("{id}_{}", at + 1);
             }
+            let is_cut = is_cut && at == last && !call.end.reached;
             let arguments = match call.arguments.trim() {
+                // Not what the model meant to write.
+                _ if is_cut => call.arguments,
                 "" | "null" => "{}".to_owned(),
                 _ => call.arguments,
             };
@@ -93,13 +100,13 @@ impl Calls {
 }
 
 impl PartialCall {
-    fn continues_with(&self, fragment: CallFragment<'_>) -> bool {
+    fn continues_with(&self, fragment: &CallFragment<'_>) -> bool {
         // Every call starts with its name.
         if fragment.name.is_empty() {
             return true;
         }
         let another_id = !fragment.id.is_empty() && !self.id.is_empty() && fragment.id != self.id;
-        let after_the_end = self.end.reached && !fragment.arguments.trim().is_empty();
+        let after_the_end = self.end.reached && !fragment.arguments.is_blank();
         // A name comes in fragments only where an index connects them.
         let another_name = fragment.name != self.name
             && !self.name.is_empty()
@@ -115,8 +122,9 @@ impl PartialCall {
         if self.name != fragment.name {
             self.name.push_str(fragment.name);
         }
-        self.arguments.push_str(fragment.arguments);
-        self.end.push(fragment.arguments);
+        let arguments = self.joiner.join(fragment.arguments);
+        self.arguments.push_str(&arguments);
+        self.end.push(&arguments);
         self.id.len() + self.name.len() + self.arguments.len() - before
     }
 }
@@ -164,9 +172,15 @@ mod tests {
     fn assemble(pieces: &[Row<'_>]) -> Vec<(String, String, String)> {
         let mut calls = Calls::default();
         for &(index, id, name, arguments) in pieces {
-            assert!(calls.add(CallFragment { index, id, name, arguments }).is_ok());
+            assert!(
+                calls.add(CallFragment { index, id, name, arguments: arguments.into() }).is_ok()
+            );
         }
-        calls.into_calls().into_iter().map(|call| (call.id, call.name, call.arguments)).collect()
+        calls
+            .into_calls(false)
+            .into_iter()
+            .map(|call| (call.id, call.name, call.arguments))
+            .collect()
     }
 
     #[test]

@@ -45,11 +45,13 @@ pub struct PostError {
     pub error: ProviderError,
     /// The quirks of the server that the error revealed.
     pub quirks: Quirks,
+    /// The server's words about a request that it rejects. May contain secrets.
+    pub words: Option<String>,
 }
 
 impl From<ProviderError> for PostError {
     fn from(error: ProviderError) -> Self {
-        Self { error, quirks: Quirks::default() }
+        Self { error, quirks: Quirks::default(), words: None }
     }
 }
 
@@ -227,7 +229,9 @@ impl Endpoint {
             effect,
             ..self.error(verdict.kind, message)
         };
-        PostError { error: rejection, quirks: error.quirks(verdict) }
+        let quirks = error.quirks(verdict);
+        let words = error.message.filter(|_| verdict.kind == ErrorKind::BadRequest);
+        PostError { error: rejection, quirks, words }
     }
 
     /// crew follows no redirect: a redirected POST loses its body or sends the key elsewhere.

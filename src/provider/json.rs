@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::text::json::Piece;
+
 const MAX_PARTS: usize = 128;
 /// More tokens than any call has, but the sum over ten million calls does not overflow.
 const MAX_NUMBER: u64 = 1 << 40;
@@ -65,9 +67,6 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Capped<T, N>
 }
 
 #[derive(Deserialize)]
-struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Deserialize)]
 struct Part<'a> {
     #[serde(borrow)]
     text: Raw<'a>,
@@ -78,7 +77,7 @@ struct Part<'a> {
 pub fn text(raw: Raw<'_>) -> serde_json::Result<Cow<'_, str>> {
     let Some(raw) = raw.map(RawValue::get) else { return Ok(Cow::Borrowed("")) };
     match raw.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<Borrowed<'_>>(raw).map(|text| text.0),
+        Some(b'"') => Piece::decode(raw).map(Piece::whole),
         Some(b'[') => {
             let parts = serde_json::from_str::<Capped<Part<'_>, MAX_PARTS>>(raw)?;
             let mut joined = String::new();
@@ -94,11 +93,19 @@ pub fn text(raw: Raw<'_>) -> serde_json::Result<Cow<'_, str>> {
     }
 }
 
-/// The arguments of a call: usually a string that contains JSON; some servers send the object.
-pub fn arguments(raw: Raw<'_>) -> serde_json::Result<Cow<'_, str>> {
+/// A text that arrives in pieces, which may cut a character in two.
+pub fn piece(raw: Raw<'_>) -> serde_json::Result<Piece<'_>> {
     match raw.map(RawValue::get) {
-        Some(object) if object.starts_with(['{', '[']) => Ok(Cow::Borrowed(object)),
-        _ => text(raw),
+        Some(string) if string.starts_with('"') => Piece::decode(string),
+        _ => text(raw).map(Piece::from),
+    }
+}
+
+/// The arguments of a call: usually a string that contains JSON; some servers send the object.
+pub fn arguments(raw: Raw<'_>) -> serde_json::Result<Piece<'_>> {
+    match raw.map(RawValue::get) {
+        Some(object) if object.starts_with(['{', '[']) => Ok(object.into()),
+        _ => piece(raw),
     }
 }
 

@@ -28,6 +28,9 @@ mod server_error;
 pub(crate) mod sse;
 #[cfg(test)]
 mod testing;
+mod thoughts;
+mod tool_limits;
+mod turn_quirks;
 mod wire;
 
 #[cfg(any(test, fuzzing))]

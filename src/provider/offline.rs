@@ -16,6 +16,8 @@ use crate::report::ErrorKind;
 use crate::structured::Schema;
 use crate::untrusted::Untrusted;
 
+pub use sample::value as sample;
+
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Offline;
 

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::effort::Efforts;
 use super::request::ChatRequest;
+use super::turn_quirks::TurnQuirks;
 use crate::plan::ProviderPlan;
 use crate::vendor::{self, Api, Vendor};
 
@@ -27,6 +28,8 @@ pub struct Quirks {
     pub no_cache_marks: bool,
     /// The efforts that the model may accept.
     pub efforts: Efforts,
+    /// What the server demands of turns and tools.
+    pub turns: TurnQuirks,
 }
 
 /// Words of rejections of an output format.
@@ -68,6 +71,7 @@ impl Quirks {
             responses_api,
             no_cache_marks: mentions("cache_control"),
             efforts: efforts.unwrap_or_default(),
+            turns: TurnQuirks::in_words(&words),
         }
     }
 
@@ -87,6 +91,7 @@ impl Quirks {
                 Some(_) => self.efforts.and(other.efforts),
                 None => self.efforts,
             },
+            turns: self.turns.and(other.turns),
         }
     }
 }

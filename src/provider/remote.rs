@@ -16,6 +16,7 @@ use super::fit::fit;
 use super::protocol::Progress;
 use super::quirks::{LearnedQuirks, Quirks};
 use super::request::{ChatDelta, ChatRequest, OnDelta, Provider};
+use super::tool_limits::{LearnedToolLimits, ToolLimits};
 use crate::chat::ChatReply;
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
@@ -30,6 +31,7 @@ pub struct Remote {
     /// Whether a request with tools may ask for an output format.
     formats_beside_tools: bool,
     quirks: LearnedQuirks,
+    tools: LearnedToolLimits,
 }
 
 impl Remote {
@@ -40,6 +42,7 @@ impl Remote {
             may_switch_api: plan.api == Api::OpenAi && !plan.api_is_given,
             formats_beside_tools: plan.vendor.is_some_and(|vendor| vendor.formats_beside_tools),
             quirks: LearnedQuirks::new(plan),
+            tools: LearnedToolLimits::default(),
         }
     }
 
@@ -75,25 +78,37 @@ impl Remote {
         on_delta: OnDelta<'_>,
     ) -> Result<(Body, Api), ProviderError> {
         let mut quirks = self.quirks.of(request.model);
+        let mut tools = self.tools.of(request.model);
         loop {
-            let written = self.write(request, quirks)?;
+            let written = self.write(request, quirks, &tools)?;
             let url = (protocol_for(written.api).url)(self.endpoint.base_url(), request.model);
             let on_sent = || on_delta(ChatDelta::Sent);
             let body = written.body.clone();
             let failed = match self.endpoint.post(url, body, request.idle_timeout, on_sent).await {
                 Ok(body) => {
                     self.quirks.keep(request.model, quirks);
+                    self.tools.keep(request.model, tools);
                     let notes = written.notes.into_iter().map(Untrusted::new);
                     notes.for_each(|note| on_delta(ChatDelta::Note(&note)));
                     return Ok((body, written.api));
                 }
                 Err(failed) => failed,
             };
+            let words = failed.words.as_deref().unwrap_or_default();
+            let shown = self.endpoint.secrets().quote(words);
+            // The other form of all tools is tried before one is left out.
+            let has_other_form = self.api == Api::Gemini && !quirks.turns.no_json_schema;
+            if !(has_other_form && failed.quirks.turns.no_json_schema)
+                && let Some(limits) = tools.learn(words, &shown, request.tools)
+            {
+                tools = limits;
+                continue;
+            }
             let mut learned = failed.quirks;
             learned.responses_api &= self.may_switch_api;
             let next = quirks.and(learned, request);
             // Not every API has another form for it.
-            if self.write(request, next)?.body == written.body {
+            if self.write(request, next, &tools)?.body == written.body {
                 return Err(failed.error);
             }
             quirks = next;
@@ -104,15 +119,19 @@ impl Remote {
         &self,
         request: &ChatRequest<'_>,
         quirks: Quirks,
+        tools: &ToolLimits,
     ) -> Result<WrittenRequest, ProviderError> {
         let api = if quirks.responses_api { Api::OpenAiResponses } else { self.api };
         let protocol = protocol_for(api);
         let may_format = request.tools.is_empty() || self.formats_beside_tools;
         let output_schema =
             request.output_schema.filter(|_| may_format && !quirks.no_output_format);
-        let request = &ChatRequest { output_schema, ..request.clone() };
+        let accepted = tools.select(request.tools);
+        let fitting = &ChatRequest { output_schema, tools: &accepted, ..request.clone() };
         let model = format!("{}/{}", self.endpoint.name(), request.model);
-        let (request, notes) = fit(request, &model, api, protocol, quirks);
+        let (fitted, mut notes) = fit(fitting, &model, api, protocol, quirks);
+        notes.extend(tools.notes(request.tools, &model));
+        let request = fitted;
         let body = (protocol.request)(&request, &self.model_ref(&request, api), quirks);
         let body = match request.extra_body {
             Some(extra) => body.and_then(|body| extra_body::merge(&body, extra)),

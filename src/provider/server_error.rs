@@ -15,6 +15,7 @@ use crate::report::ErrorKind;
 use crate::report::ErrorKind::{
     Auth, BadRequest, ContextLength, InvalidResponse, Network, Overloaded, RateLimited,
 };
+use crate::text::json;
 
 /// The part of an error's body that is read. Parsed JSON takes many times the memory of its text.
 const MAX_BODY: usize = 64 * 1024;
@@ -225,7 +226,7 @@ impl ServerError {
 }
 
 fn parse(json: &[u8]) -> Option<Value> {
-    if json.len() > MAX_BODY { None } else { serde_json::from_slice(json).ok() }
+    if json.len() > MAX_BODY { None } else { json::value(json).ok() }
 }
 
 fn http_status(number: u64) -> Option<u16> {

@@ -1,6 +1,7 @@
 //! Names, arguments and turns in the form that servers of every API accept.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -51,6 +52,24 @@ pub fn arguments(text: &str) -> &str {
     let is_object =
         text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
     if is_object { text } else { "{}" }
+}
+
+/// An id of nine letters and digits. Equal ids stay equal.
+pub fn short_id(id: &str) -> Cow<'_, str> {
+    const LENGTH: usize = 9;
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    if id.len() == LENGTH && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Cow::Borrowed(id);
+    }
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let mut rest = hasher.finish();
+    let digit = |_| {
+        let digit = DIGITS[usize::try_from(rest % 62).unwrap_or_default()];
+        rest /= 62;
+        char::from(digit)
+    };
+    (0..LENGTH).map(digit).collect()
 }
 
 /// The name with at most 64 letters, digits, `_` and `-`.

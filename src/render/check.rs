@@ -81,7 +81,7 @@ impl CheckedServer {
 
 impl CheckedTool {
     fn new(tool: OfferedTool, secrets: &Secrets) -> Self {
-        let (parameters, error) = match tool.schema {
+        let (parameters, error) = match tool.parameters {
             Ok(schema) => (Some(secrets.redact_value(schema.schema().clone())), None),
             Err(error) => (None, Some(secrets.redact(error))),
         };

@@ -58,19 +58,32 @@ fn write_each(
         let (shown, at) = line.map_or((String::new(), 0), |line| excerpt(line, fault.column));
         let mut group = Group::with_title(level.clone().primary_title(title.as_str()));
         if let (Some(file), Some(number), Some(_)) = (&file, fault.line, line) {
-            let end = at + shown[at..].chars().next().map_or(0, char::len_utf8);
+            let end = at + word_length(&shown[at..]);
             let snippet = Snippet::source(shown.as_str())
                 .line_start(number)
                 .path(file.as_ref())
                 .annotation(AnnotationKind::Primary.span(at..end));
             group = group.element(snippet);
         }
-        if let Some(hint) = &hint {
+        if let (Some(hint), Some(_)) = (&hint, line) {
             group = group.element(Level::HELP.message(hint.as_ref()));
         }
-        writeln!(out, "{}\n", renderer.render(&[group]))?;
+        writeln!(out, "{}", renderer.render(&[group]))?;
+        if let (Some(hint), None) = (&hint, line) {
+            // By itself: below the title alone it would get a margin without a line of the file.
+            let help = Group::with_title(Level::HELP.primary_title(hint.as_ref()));
+            writeln!(out, "{}", renderer.render(&[help]))?;
+        }
+        writeln!(out)?;
     }
     Ok(())
+}
+
+/// The bytes of the word at the start of a text, or of its first character.
+fn word_length(text: &str) -> usize {
+    let is_in_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    let first = text.chars().next().map_or(0, char::len_utf8);
+    text.find(|c| !is_in_word(c)).unwrap_or(text.len()).max(first)
 }
 
 fn line_of<'a>(sources: &'a [Source], file: &str, line: usize) -> Option<&'a str> {

@@ -6,6 +6,7 @@
 
 mod advice;
 mod agents;
+mod asked;
 mod check;
 mod faults;
 mod fit;
@@ -27,6 +28,7 @@ mod timeline;
 mod verdict;
 pub(crate) mod words;
 
+pub use asked::{RenderReport, RenderedAgent, rendered};
 pub use check::{CheckReport, CheckedFile};
 pub use faults::{faults, valid, warnings};
 pub use format::Format;

@@ -4,7 +4,7 @@ use jsonschema::ValidationError;
 use serde_json::{Map, Value};
 
 use super::meter;
-use crate::text::truncate;
+use crate::text::{quoted, truncate};
 
 /// Characters of a message. The validator's messages repeat values of any length.
 pub const MAX_MESSAGE: usize = 300;
@@ -16,6 +16,8 @@ const MAX_PATTERNS: usize = 32;
 const MAX_STEPS: usize = 1_000_000;
 /// More faults than these are one mistake repeated.
 const MAX_FAULTS: usize = 20;
+
+const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
 /// Keywords whose value is a schema, or a list of them.
 pub const PARTS: [&str; 15] = [
@@ -60,6 +62,13 @@ impl From<&ValidationError<'_>> for SchemaFault {
         let pointer = error.instance_path().to_string();
         let keys = pointer.split('/').skip(1);
         let place = keys.map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
+        let place: Vec<String> = place;
+        if place.last().is_some_and(|key| key == "type")
+            && let Some(name) = error.instance().as_str()
+        {
+            let message = format!("{} is not a type of JSON Schema", quoted(name));
+            return Self { place, message, hint: Some(format!("known: {}", TYPES.join(", "))) };
+        }
         let message = format!(
             "this is not a valid JSON Schema: {}",
             truncate(error.to_string(), MAX_MESSAGE)

@@ -5,15 +5,19 @@
 //! they are used. A schema may refer to itself, and then the validator's work can double with each
 //! level of a value; [`meter`] counts that work beforehand.
 
+mod arguments;
 mod extract;
 mod faults;
 mod meter;
+mod parameters;
 mod patterns;
 mod schema;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod types;
 
 pub use faults::SchemaFault;
+pub use parameters::Parameters;
 pub use patterns::MAX_SERVER_PATTERNS;
 pub use schema::Schema;

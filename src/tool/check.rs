@@ -8,6 +8,10 @@ use crate::chat::ToolCall;
 use crate::plan::{ToolKind, ToolPlan};
 use crate::text::json;
 
+/// The reason for the rejection of a call that is not complete.
+const CUT: &str = "the limit of output tokens (max_output_tokens) cut off this call before its \
+                   arguments were complete; call again with shorter arguments";
+
 /// A call of a known tool with valid arguments.
 #[derive(Debug)]
 pub struct CheckedCall {
@@ -26,32 +30,40 @@ pub struct Rejection {
     pub message: String,
 }
 
-/// Finds the tool and checks the arguments against its schema. Nothing runs.
+/// Finds the tool and checks the arguments against its schema. Nothing runs. `is_cut`: the limit of
+/// output tokens ended the answer, perhaps inside this call.
 ///
 /// # Errors
 /// The tool is unknown or out of reach with `--offline`, or the arguments are invalid.
-pub fn check(tools: &[Arc<ToolPlan>], call: &ToolCall) -> Result<CheckedCall, Rejection> {
+pub fn check(
+    tools: &[Arc<ToolPlan>],
+    call: &ToolCall,
+    is_cut: bool,
+) -> Result<CheckedCall, Rejection> {
     let reject = |arguments: Value, message: String| Err(Rejection { arguments, message });
     let parsed = match call.arguments.trim() {
-        "" => Ok(Value::Object(Map::new())),
+        "" if !is_cut => Ok(Value::Object(Map::new())),
         text => json::value(text.as_bytes()),
     };
-    let mut arguments: Value = match parsed {
-        Ok(arguments) => arguments,
+    let written: Value = match parsed {
+        Ok(written) => written,
         Err(error) => {
-            let message = format!("the arguments cannot be read: {error}");
+            let message = match is_cut {
+                true => CUT.to_owned(),
+                false => format!("the arguments cannot be read: {error}"),
+            };
             return reject(Value::String(call.arguments.clone()), message);
         }
     };
     let Some(tool) = find(tools, call) else {
-        return reject(arguments, unknown_tool(tools));
+        return reject(written, unknown_tool(tools));
     };
-    if let Some(arguments) = arguments.as_object_mut() {
-        fill_in_defaults(&tool.spec.parameters, arguments);
-    }
-    if let Err(why) = tool.schema.fit(&arguments) {
-        return reject(arguments, format!("the arguments do not match the schema: {why}"));
-    }
+    let arguments = match tool.parameters.accept(&written) {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            return reject(written, format!("the arguments do not match the schema: {why}"));
+        }
+    };
     if is_out_of_reach(tool) {
         return reject(arguments, "--offline".to_owned());
     }
@@ -73,14 +85,5 @@ fn unknown_tool(tools: &[Arc<ToolPlan>]) -> String {
     match names.as_slice() {
         [] => "there is no such tool: this agent has no tools".to_owned(),
         names => format!("there is no such tool; available tools: {}", names.join(", ")),
-    }
-}
-
-fn fill_in_defaults(schema: &Value, arguments: &mut Map<String, Value>) {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    for (name, property) in properties {
-        if let Some(default) = property.get("default") {
-            arguments.entry(name.clone()).or_insert_with(|| default.clone());
-        }
     }
 }

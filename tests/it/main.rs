@@ -29,6 +29,7 @@ mod models {
     mod attachments;
     mod attempt;
     mod calls;
+    mod demands;
     mod endpoints;
     mod fallback;
     mod protocols;
@@ -36,8 +37,10 @@ mod models {
     mod proxies;
     mod rate;
     mod settings;
+    mod wire;
 }
 mod output;
+mod render;
 mod secrets;
 mod structured {
     mod answers;

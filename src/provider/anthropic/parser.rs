@@ -11,6 +11,7 @@ use crate::provider::json::{self, Raw, is_given, number};
 use crate::provider::protocol::{ChunkParser, Progress};
 use crate::provider::request::OnDelta;
 use crate::provider::server_error::ServerError;
+use crate::text::json::Piece;
 
 #[derive(Debug, Default)]
 pub struct AnthropicParser {
@@ -152,7 +153,7 @@ impl AnthropicParser {
         let content = match &*json::text(block.r#type)? {
             "text" => {
                 let start = answer.emitted();
-                answer.add_text(&json::text(block.text)?, on_delta)?;
+                answer.add_text(json::piece(block.text)?, on_delta)?;
                 Content::Text(start..answer.emitted())
             }
             "thinking" => {
@@ -177,13 +178,14 @@ impl AnthropicParser {
                 }
                 // Empty at the start of a streamed call, whose arguments follow in fragments.
                 let input = json::arguments(block.input.filter(|input| is_given(Some(input))))?;
+                let is_whole = !input.is_empty();
                 answer.add_call(CallFragment {
                     index: Some(number),
                     id: &id,
                     name: &json::text(block.name)?,
-                    arguments: &input,
+                    arguments: input,
                 })?;
-                Content::Call { number, is_whole: !input.is_empty() }
+                Content::Call { number, is_whole }
             }
             _ => Content::Other,
         };
@@ -207,7 +209,7 @@ impl AnthropicParser {
     ) -> Result<(), BodyError> {
         let kind = json::text(delta.r#type)?;
         if kind == "text_delta" {
-            return self.add_text(index, &json::text(delta.text)?, answer, on_delta);
+            return self.add_text(index, json::piece(delta.text)?, answer, on_delta);
         }
         let Some(kept) = self.blocks.iter_mut().rev().find(|kept| kept.index == index) else {
             return Ok(());
@@ -226,7 +228,7 @@ impl AnthropicParser {
             ("input_json_delta", Content::Call { number, is_whole: false }) => {
                 answer.add_call(CallFragment {
                     index: Some(*number),
-                    arguments: &json::text(delta.partial_json)?,
+                    arguments: json::piece(delta.partial_json)?,
                     ..CallFragment::default()
                 })?;
             }
@@ -239,7 +241,7 @@ impl AnthropicParser {
     fn add_text(
         &mut self,
         index: Option<u64>,
-        text: &str,
+        text: Piece<'_>,
         answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
     ) -> Result<(), BodyError> {

@@ -99,12 +99,12 @@ impl GeminiParser {
             self.call(&call, answer)?;
             return self.keep(raw, answer);
         }
-        let text = json::text(part.text)?;
+        let text = json::piece(part.text)?;
         let start = answer.emitted();
         if part.thought.is_some_and(|thought| thought.get() == "true") {
-            answer.spend(text.len())?;
+            answer.spend(text.whole().len())?;
         } else {
-            answer.add_text(&text, on_delta)?;
+            answer.add_text(text, on_delta)?;
         }
         let end = answer.emitted();
         if is_given(part.thought_signature) {
@@ -133,7 +133,7 @@ impl GeminiParser {
             index: Some(self.calls),
             id: &id,
             name: &json::text(call.name)?,
-            arguments: &json::arguments(call.args)?,
+            arguments: json::arguments(call.args)?,
         })?;
         Ok(())
     }

@@ -105,9 +105,13 @@ struct WireTools<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Declaration<'a> {
     name: &'a str,
     description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters_json_schema: Option<Value>,
+    /// In place of `parameters_json_schema`, for servers that do not know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<Value>,
 }
@@ -159,9 +163,10 @@ fn thinking(model: &str, effort: Effort) -> ThinkingConfig {
 pub fn to_json(
     request: &ChatRequest<'_>,
     model_ref: &str,
-    _quirks: Quirks,
+    quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
-    let function_declarations: Vec<_> = request.tools.iter().map(declaration).collect();
+    let function_declarations: Vec<_> =
+        request.tools.iter().map(|tool| declaration(tool, quirks)).collect();
     let tools = (!function_declarations.is_empty()).then_some(WireTools { function_declarations });
     let system = wire::system(request.messages);
     let wanted = request.output_schema.map(Schema::schema);
@@ -184,12 +189,18 @@ pub fn to_json(
     })
 }
 
-fn declaration(tool: &ToolSpec) -> Declaration<'_> {
+fn declaration(tool: &ToolSpec, quirks: Quirks) -> Declaration<'_> {
+    let parameters = schema::of(&tool.parameters);
+    let (json_schema, parameters) = match quirks.turns.no_json_schema {
+        true => (None, parameters),
+        false => (parameters.map(|_| schema::json_schema(&tool.parameters)), None),
+    };
     Declaration {
         name: &tool.name,
         // The API demands one.
         description: if tool.description.is_empty() { &tool.name } else { &tool.description },
-        parameters: schema::of(&tool.parameters),
+        parameters_json_schema: json_schema,
+        parameters,
     }
 }
 

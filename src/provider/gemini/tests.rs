@@ -205,7 +205,8 @@ fn a_plain_question() {
             "tools": [{"functionDeclarations": [
                 {"name": "now", "description": "now"},
                 {"name": "df", "description": "df",
-                    "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+                    "parametersJsonSchema":
+                        {"type": "object", "properties": {"n": {"type": "integer"}}}},
             ]}],
             "generationConfig": {"temperature": 0.5, "maxOutputTokens": 9},
         })
@@ -266,15 +267,24 @@ fn schemas() {
         assert_eq!(found.get("additionalProperties"), None);
         found["properties"]["a"].clone()
     };
+    let any = || {
+        json!({"anyOf": [
+            {"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "object"},
+            {"type": "array", "items": {"type": "string"}},
+        ]})
+    };
     for (property, expected) in [
-        (json!({}), json!({"type": "string"})),
-        (json!(true), json!({"type": "string"})),
+        (json!({}), any()),
+        (json!(true), any()),
         (
             json!({"type": "string", "default": "/", "examples": ["x"], "format": "uri", "minLength": 1}),
             json!({"type": "string", "minLength": 1}),
         ),
         (json!({"const": "x"}), json!({"type": "string", "enum": ["x"], "format": "enum"})),
-        (json!({"type": "integer", "enum": [1, 2]}), json!({"type": "integer"})),
+        (
+            json!({"type": "integer", "enum": [1, 2]}),
+            json!({"type": "integer", "description": "One of: [1,2]"}),
+        ),
         (
             json!({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 9, "multipleOf": 2}),
             json!({"type": "integer", "minimum": 1, "maximum": 8}),
@@ -300,16 +310,13 @@ fn schemas() {
             json!({"anyOf": [{"type": "integer"},
                 {"type": "string", "enum": ["x"], "format": "enum"}]}),
         ),
-        (
-            json!({"type": "array", "uniqueItems": true}),
-            json!({"type": "array", "items": {"type": "string"}}),
-        ),
+        (json!({"type": "array", "uniqueItems": true}), json!({"type": "array", "items": any()})),
         (
             json!({"items": {"$ref": "#/$defs/d"}}),
             json!({"type": "array", "items": {"type": "boolean"}}),
         ),
-        (json!({"$ref": "#/$defs/loop"}), json!({"type": "string"})),
-        (json!({"$ref": "http://h"}), json!({"type": "string"})),
+        (json!({"$ref": "#/$defs/loop"}), any()),
+        (json!({"$ref": "http://h"}), any()),
     ] {
         assert_eq!(reduced(property.clone()), expected, "{property}");
     }

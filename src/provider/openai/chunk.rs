@@ -50,6 +50,8 @@ pub struct Delta<'a> {
     #[serde(borrow)]
     pub reasoning_content: Raw<'a>,
     #[serde(borrow)]
+    pub reasoning_details: Raw<'a>,
+    #[serde(borrow)]
     pub tool_calls: Option<Capped<Fragment<'a>, MAX_CALLS>>,
 }
 
@@ -62,6 +64,9 @@ pub struct Fragment<'a> {
     pub id: Raw<'a>,
     #[serde(borrow)]
     pub function: Option<Function<'a>>,
+    /// What the server wants back with the call.
+    #[serde(borrow)]
+    pub extra_content: Raw<'a>,
 }
 
 #[derive(Default, Deserialize)]

@@ -2,6 +2,7 @@
 //! run themselves serve it, each with deviations.
 
 mod chunk;
+mod kept;
 mod parser;
 mod request;
 #[cfg(test)]

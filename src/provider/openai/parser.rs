@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::chunk::{self, Chunk, Delta};
+use super::kept::Kept;
 use crate::chat::{NativePart, ToolCall};
 use crate::provider::answer::{AnswerBuilder, BodyError, Cause};
 use crate::provider::calls::CallFragment;
@@ -13,9 +14,7 @@ use crate::provider::server_error::ServerError;
 
 #[derive(Debug, Default)]
 pub struct OpenAiParser {
-    /// The `reasoning_content` so far. Servers that use this name expect it back with the calls it
-    /// led to.
-    reasoning: String,
+    kept: Kept,
 }
 
 impl ChunkParser for OpenAiParser {
@@ -60,10 +59,7 @@ impl ChunkParser for OpenAiParser {
     }
 
     fn native(&self, calls: &[ToolCall]) -> Vec<NativePart> {
-        if self.reasoning.is_empty() || calls.is_empty() {
-            return Vec::new();
-        }
-        vec![NativePart::Json(serde_json::Value::from(self.reasoning.as_str()).to_string())]
+        self.kept.native(calls).into_iter().collect()
     }
 }
 
@@ -75,11 +71,10 @@ impl OpenAiParser {
         on_delta: OnDelta<'_>,
     ) -> Result<(), BodyError> {
         answer.spend(json::text(delta.reasoning)?.len())?;
-        let reasoning = json::text(delta.reasoning_content)?;
-        answer.spend(reasoning.len())?;
-        self.reasoning.push_str(&reasoning);
+        answer.spend(self.kept.add_reasoning(delta.reasoning_content)?)?;
+        answer.spend(self.kept.add_details(delta.reasoning_details))?;
         for text in [delta.content, delta.refusal] {
-            answer.add_text(&json::text(text)?, on_delta)?;
+            answer.add_text(json::piece(text)?, on_delta)?;
         }
         if json::is_given(delta.refusal) {
             answer.withhold(Cause::ModelRefused, "refusal");
@@ -90,11 +85,14 @@ impl OpenAiParser {
         }
         for fragment in &fragments.items {
             let function = fragment.function.as_ref();
+            let id = json::text(fragment.id)?;
+            let index = json::number(fragment.index);
+            answer.spend(self.kept.add_extra(index, &id, fragment.extra_content))?;
             answer.add_call(CallFragment {
-                index: json::number(fragment.index),
-                id: &json::text(fragment.id)?,
+                index,
+                id: &id,
                 name: &json::text(function.and_then(|f| f.name))?,
-                arguments: &json::arguments(function.and_then(|f| f.arguments))?,
+                arguments: json::arguments(function.and_then(|f| f.arguments))?,
             })?;
         }
         Ok(())

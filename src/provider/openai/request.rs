@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::chat::{Attachment, Effort, Message, NativeTurn, ToolCall, ToolSpec};
+use super::kept;
+use crate::chat::{Attachment, Effort, Message, ToolCall, ToolSpec};
 use crate::provider::output_format::{is_object, is_strict};
 use crate::provider::quirks::Quirks;
 use crate::provider::request::ChatRequest;
-use crate::provider::wire::{self, Part};
+use crate::provider::turn_quirks::TurnQuirks;
+use crate::provider::wire;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -58,10 +60,12 @@ struct WireMessage<'a> {
     content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_details: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<WireCall<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -92,9 +96,11 @@ struct File<'a> {
 
 #[derive(Serialize)]
 struct WireCall<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     r#type: &'static str,
     function: WireFunction<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_content: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -136,15 +142,6 @@ fn response_format(schema: &Value) -> Option<ResponseFormat<'_>> {
     is_object(schema).then_some(ResponseFormat { r#type: "json_schema", json_schema })
 }
 
-/// The model's own reasoning, for a server that expects it back with the calls it led to.
-fn reasoning<'a>(turn: Option<&'a NativeTurn>, model_ref: &str) -> Option<&'a RawValue> {
-    let parts = wire::native(turn, "", model_ref, |_| None::<()>)?;
-    parts.into_iter().find_map(|part| match part {
-        Part::Native(json) => Some(json),
-        Part::Ours(()) => None,
-    })
-}
-
 /// The body of a request to the model that `model_ref` names as `provider/model`.
 pub fn to_json(
     request: &ChatRequest<'_>,
@@ -156,7 +153,7 @@ pub fn to_json(
     let (nested, flat) = if quirks.nested_effort { (effort, None) } else { (None, effort) };
     serde_json::to_vec(&Body {
         model: request.model,
-        messages: messages(request.messages, model_ref),
+        messages: messages(request.messages, model_ref, quirks.turns),
         tools: request.tools.iter().map(tool).collect(),
         response_format: request.output_schema.and_then(|schema| response_format(schema.schema())),
         stream: true,
@@ -174,7 +171,11 @@ pub fn to_json(
 }
 
 /// Files and the user's message after them become one message.
-fn messages<'a>(messages: &'a [Message], model_ref: &str) -> Vec<WireMessage<'a>> {
+fn messages<'a>(
+    messages: &'a [Message],
+    model_ref: &str,
+    quirks: TurnQuirks,
+) -> Vec<WireMessage<'a>> {
     let mut wire: Vec<WireMessage<'a>> = Vec::new();
     for one in messages {
         let last = wire.last_mut().and_then(|last| last.content.as_mut());
@@ -182,7 +183,7 @@ fn messages<'a>(messages: &'a [Message], model_ref: &str) -> Vec<WireMessage<'a>
             (Message::User(text), Some(Content::Parts(parts))) => {
                 parts.push(ContentPart::Text { text });
             }
-            _ => wire.push(message(one, model_ref)),
+            _ => wire.push(message(one, model_ref, quirks)),
         }
     }
     wire
@@ -195,11 +196,12 @@ fn file(file: &Attachment) -> ContentPart<'_> {
     ContentPart::File { file: File { filename: &file.name, file_data: &file.url } }
 }
 
-fn message<'a>(message: &'a Message, model_ref: &str) -> WireMessage<'a> {
+fn message<'a>(message: &'a Message, model_ref: &str, quirks: TurnQuirks) -> WireMessage<'a> {
     let with = |role, content| WireMessage {
         role,
         content: Some(content),
         reasoning_content: None,
+        reasoning_details: None,
         tool_calls: Vec::new(),
         tool_call_id: None,
     };
@@ -208,25 +210,39 @@ fn message<'a>(message: &'a Message, model_ref: &str) -> WireMessage<'a> {
         Message::System(text) => plain("system", text),
         Message::User(text) => plain("user", text),
         Message::Files(files) => with("user", Content::Parts(files.iter().map(file).collect())),
-        Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => {
-            plain("assistant", text)
-        }
-        Message::Assistant { text, tool_calls, native } => WireMessage {
-            content: Some(text.as_str()).filter(|text| !text.is_empty()).map(Content::Text),
-            reasoning_content: reasoning(native.as_ref(), model_ref),
-            tool_calls: tool_calls.iter().map(call).collect(),
+        Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => WireMessage {
+            reasoning_content: kept::demanded(None, quirks),
             ..plain("assistant", text)
         },
+        Message::Assistant { text, tool_calls, native } => {
+            let fields = kept::fields(native.as_ref(), model_ref);
+            let extra = |call: &ToolCall| fields.extra_content.get(call.id.as_str()).copied();
+            WireMessage {
+                content: Some(text.as_str()).filter(|text| !text.is_empty()).map(Content::Text),
+                reasoning_content: kept::demanded(fields.reasoning_content, quirks),
+                reasoning_details: fields.reasoning_details,
+                tool_calls: tool_calls.iter().map(|one| call(one, extra(one), quirks)).collect(),
+                ..plain("assistant", text)
+            }
+        }
         Message::Tool { call, output } => {
-            WireMessage { tool_call_id: Some(&call.id), ..plain("tool", output) }
+            WireMessage { tool_call_id: Some(id(call, quirks)), ..plain("tool", output) }
         }
     }
 }
 
-fn call(call: &ToolCall) -> WireCall<'_> {
+fn id(call: &ToolCall, quirks: TurnQuirks) -> Cow<'_, str> {
+    if quirks.short_ids { wire::short_id(&call.id) } else { Cow::Borrowed(&call.id) }
+}
+
+fn call<'a>(
+    call: &'a ToolCall,
+    extra_content: Option<&'a RawValue>,
+    quirks: TurnQuirks,
+) -> WireCall<'a> {
     let arguments = wire::arguments(&call.arguments);
     let function = WireFunction { name: wire::function_name(&call.name), arguments };
-    WireCall { id: &call.id, r#type: "function", function }
+    WireCall { id: id(call, quirks), r#type: "function", function, extra_content }
 }
 
 fn tool(tool: &ToolSpec) -> WireTool<'_> {
@@ -242,7 +258,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::chat::NativePart;
+    use crate::chat::{NativePart, NativeTurn};
     use crate::provider::testing::{MODEL_REF, request};
 
     fn body(request: &ChatRequest<'_>, host: &str) -> Value {
@@ -323,7 +339,7 @@ mod tests {
     fn reasoning_is_sent_back_to_its_own_model_only() {
         let calls = || vec![ToolCall { id: "a".into(), name: "df".into(), arguments: "{}".into() }];
         let turn = |model_ref: &str| {
-            let parts = [NativePart::Json("\"hm\"".to_owned())].into();
+            let parts = [NativePart::Json(r#"{"reasoning_content":"hm"}"#.to_owned())].into();
             let native = NativeTurn { model_ref: model_ref.into(), parts };
             Message::Assistant { text: String::new(), tool_calls: calls(), native: Some(native) }
         };

@@ -12,6 +12,7 @@ use crate::provider::json::{self, is_given, number};
 use crate::provider::protocol::{ChunkParser, Progress};
 use crate::provider::request::OnDelta;
 use crate::provider::server_error::ServerError;
+use crate::text::json::Piece;
 
 #[derive(Debug, Default)]
 pub struct ResponsesParser {
@@ -39,7 +40,7 @@ impl ChunkParser for ResponsesParser {
         match &*kind {
             "response.output_text.delta" => {
                 self.begin(index)?;
-                answer.add_text(&json::text(event.delta)?, on_delta)?;
+                answer.add_text(json::piece(event.delta)?, on_delta)?;
             }
             "response.refusal.delta" => {
                 self.begin(index)?;
@@ -50,7 +51,7 @@ impl ChunkParser for ResponsesParser {
             }
             "response.function_call_arguments.delta" => {
                 self.begin(index)?;
-                let arguments = &json::text(event.delta)?;
+                let arguments = json::piece(event.delta)?;
                 answer.add_call(CallFragment { index, arguments, ..CallFragment::default() })?;
             }
             "response.output_item.added" => self.announced(index, event.item, answer)?,
@@ -105,7 +106,7 @@ impl ResponsesParser {
         let Some(item) = json::object::<Item<'_>>(item) else { return Ok(()) };
         if json::text(item.r#type)? == "function_call" {
             let (id, name) = (&json::text(item.call_id)?, &json::text(item.name)?);
-            answer.add_call(CallFragment { index, id, name, arguments: "" })?;
+            answer.add_call(CallFragment { index, id, name, ..CallFragment::default() })?;
         }
         Ok(())
     }
@@ -136,7 +137,7 @@ impl ResponsesParser {
                     index,
                     id: &json::text(item.call_id)?,
                     name: &json::text(item.name)?,
-                    arguments: if is_new { &arguments } else { "" },
+                    arguments: if is_new { arguments } else { Piece::default() },
                 })?;
                 self.keep_raw(raw, answer)
             }
@@ -201,7 +202,7 @@ fn message(
     on_delta: OnDelta<'_>,
 ) -> Result<(), BodyError> {
     for content in event::items::<Content<'_>>(item.content)?.items {
-        answer.add_text(&json::text(content.text)?, on_delta)?;
+        answer.add_text(json::piece(content.text)?, on_delta)?;
         if is_given(content.refusal) {
             refuse(&json::text(content.refusal)?, answer, on_delta)?;
         }

@@ -44,6 +44,11 @@ impl<'a> Piece<'a> {
         Ok(Self { start, text: text.into(), end })
     }
 
+    /// Whether there is no more than white space.
+    pub fn is_blank(&self) -> bool {
+        self.text.trim().is_empty() && self.start.is_none() && self.end.is_none()
+    }
+
     /// The text, with U+FFFD for a half.
     pub fn whole(self) -> Cow<'a, str> {
         let mut joiner = Joiner::default();
@@ -54,7 +59,7 @@ impl<'a> Piece<'a> {
         text
     }
 
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.text.is_empty() && self.start.is_none() && self.end.is_none()
     }
 }

@@ -51,8 +51,8 @@ impl GrantedTools {
                 continue;
             }
             let label = format!("{}.{}", server.name, tool.name);
-            let schema = match &tool.schema {
-                Ok(schema) => schema.clone(),
+            let parameters = match &tool.parameters {
+                Ok(parameters) => parameters.clone(),
                 Err(why) if grant.is_exact() => {
                     let fault = format!("cannot use MCP tool {label}: {why}");
                     return Err(excerpt(&fault).text.into());
@@ -67,9 +67,9 @@ impl GrantedTools {
                 spec: ToolSpec {
                     name: names::unique(&server.name, &tool.name, &mut self.taken_names),
                     description: tool.description.clone(),
-                    parameters: schema.shared(),
+                    parameters: parameters.shown(),
                 },
-                schema,
+                parameters,
                 timeout: server.timeout,
                 max_output: server.max_output,
                 confirm: server.confirm,

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::task::yield_now;
 
 use super::failure::{Phase, ServerFailure};
-use crate::structured::{MAX_SERVER_PATTERNS, Schema};
+use crate::structured::{MAX_SERVER_PATTERNS, Parameters, Schema, SchemaFault};
 
 /// Tools of one server. No model could choose among more.
 const MAX_TOOLS: usize = 1000;
@@ -20,6 +20,9 @@ const MAX_PAGES: usize = 1000;
 const MAX_BYTES: usize = 4 << 20;
 /// Bytes of a tool's name. The protocol recommends fewer.
 const MAX_NAME: usize = 256;
+/// Drafts that allow what later ones reject.
+const OLD_DRAFTS: [&str; 2] =
+    ["http://json-schema.org/draft-07/schema#", "http://json-schema.org/draft-04/schema#"];
 /// Bytes of a tool's description.
 const MAX_DESCRIPTION: usize = 16 << 10;
 
@@ -45,8 +48,8 @@ pub struct OfferedTool {
     pub read_only: Option<bool>,
     /// The server's hint that the tool may destroy something. Not verified.
     pub destructive: Option<bool>,
-    /// The schema of the arguments, or why the tool cannot be used.
-    pub schema: Result<Arc<Schema>, String>,
+    /// The parameters, or why the tool cannot be used.
+    pub parameters: Result<Arc<Parameters>, String>,
 }
 
 /// Lists all tools of a server.
@@ -98,12 +101,12 @@ impl Listing {
             ListedTool::Valid(tool) => offered(*tool, &mut self.patterns_left),
             ListedTool::Invalid(tool) => tool,
         };
-        let schema = tool.schema.as_ref().ok();
+        let parameters = tool.parameters.as_ref().ok();
         self.bytes += tool.name.len() + tool.description.len();
-        self.bytes += schema.map_or(0, |schema| schema.schema().to_string().len());
+        self.bytes += parameters.map_or(0, |it| it.shown().to_string().len());
         if tool.name.len() > MAX_NAME {
             tool.name.truncate(tool.name.floor_char_boundary(MAX_NAME));
-            tool.schema = Err(format!("its name is longer than {MAX_NAME} bytes"));
+            tool.parameters = Err(format!("its name is longer than {MAX_NAME} bytes"));
         }
         // A second tool of the same name could not be called.
         if self.names.insert(tool.name.clone()) {
@@ -173,7 +176,7 @@ fn listed(tool: &Value) -> Option<ListedTool> {
         description: String::new(),
         read_only: None,
         destructive: None,
-        schema: Err(fault.to_owned()),
+        parameters: Err(fault.to_owned()),
     }))
 }
 
@@ -186,7 +189,7 @@ fn offered(tool: Tool, patterns_left: &mut usize) -> OfferedTool {
         description,
         read_only: hints.read_only_hint,
         destructive: hints.destructive_hint,
-        schema: checked(object_schema((*tool.input_schema).clone()), patterns_left),
+        parameters: checked(object_schema((*tool.input_schema).clone()), patterns_left),
     }
 }
 
@@ -197,14 +200,37 @@ fn object_schema(mut schema: Map<String, Value>) -> Value {
     Value::Object(schema)
 }
 
-fn checked(schema: Value, patterns_left: &mut usize) -> Result<Arc<Schema>, String> {
-    if schema.get("type").and_then(Value::as_str) != Some("object") {
+fn checked(schema: Value, patterns_left: &mut usize) -> Result<Arc<Parameters>, String> {
+    let is_object = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
+        kind => kind.is_some_and(|kind| kind == "object"),
+    };
+    if !is_object {
         return Err("its inputSchema does not describe an object".to_owned());
     }
-    Schema::from_server(schema, patterns_left).map(Arc::new).map_err(|faults| {
+    let checked = in_some_draft(schema, patterns_left);
+    checked.map(|schema| Arc::new(Parameters::new(schema))).map_err(|faults| {
         let fault = faults.into_iter().next().map(|fault| fault.message).unwrap_or_default();
         format!("its inputSchema cannot be used: {fault}")
     })
+}
+
+/// Checks a schema. Servers do not say which draft they mean, so invalid schemas are tried as one of
+/// an old draft.
+fn in_some_draft(schema: Value, patterns_left: &mut usize) -> Result<Schema, Vec<SchemaFault>> {
+    let names_draft = schema.get("$schema").is_some();
+    let faults = match Schema::from_server(schema.clone(), patterns_left) {
+        Err(faults) if !names_draft => faults,
+        checked => return checked,
+    };
+    for draft in OLD_DRAFTS {
+        let mut schema = schema.clone();
+        schema["$schema"] = draft.into();
+        if let Ok(schema) = Schema::from_server(schema, patterns_left) {
+            return Ok(schema);
+        }
+    }
+    Err(faults)
 }
 
 #[cfg(test)]
@@ -222,7 +248,7 @@ mod tests {
 
     fn usable(schema: Value) -> Result<Value, String> {
         let tool = list_one(json!({"name": "t", "inputSchema": schema})).pop().unwrap();
-        tool.schema.map(|schema| schema.schema().clone())
+        tool.parameters.map(|it| it.schema().clone())
     }
 
     #[test]
@@ -269,6 +295,6 @@ mod tests {
             let tool = json!({"name": format!("a{number}"), "inputSchema": schema});
             listing.add(listed(&tool).unwrap()).unwrap();
         }
-        assert!(listing.tools.iter().all(|tool| tool.schema.is_ok()));
+        assert!(listing.tools.iter().all(|tool| tool.parameters.is_ok()));
     }
 }

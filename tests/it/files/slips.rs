@@ -1,6 +1,7 @@
 //! Mistakes of new users, and the advice they get.
 
 use indoc::indoc;
+use serde_json::Value;
 
 use crate::support::crew::Crew;
 use crate::support::faults::{expect, expect_in};
@@ -103,4 +104,22 @@ fn only_values_of_secret_keys_are_masked() {
     let stderr = Crew::check(yaml).run_as_is().stderr;
     assert!(stderr.contains("promt: visible"), "{stderr}");
     assert!(!stderr.contains("hidden-"), "{stderr}");
+}
+
+#[test]
+fn a_word_is_underlined_and_advice_without_a_line_has_no_margin() {
+    let yaml = "agents: {a: {model: offline, output_schema: {type: strng}}}\n";
+    let stderr = Crew::new(yaml).args(&["-a", "zzz"]).run().stderr;
+    assert!(stderr.contains(" ^^^^^\n"), "{stderr}");
+    assert!(stderr.contains("\"strng\" is not a type of JSON Schema"), "{stderr}");
+    assert!(stderr.contains("no agent \"zzz\"\nhelp: known: a\n"), "{stderr}");
+}
+
+#[test]
+fn a_wrong_value_of_an_option_lists_the_possible_ones() {
+    let ended = Crew::new("agents: {}").args(&["-o", "yaml"]).run();
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(report["errors"][0]["hint"].as_str().unwrap().contains("text, json"), "{report:#}");
+    let ended = Crew::new("agents: {}").args(&["--max-parallel", "0"]).run();
+    assert!(ended.stderr.contains("a whole number of 1 or more"), "{}", ended.stderr);
 }

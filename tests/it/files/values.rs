@@ -286,7 +286,7 @@ fn tools() {
             "tools.t.parameters.LD_PRELOAD 8:7 .. has a meaning for the shell",
             "tools.t.parameters.MINE 9:7 .. has a meaning for the shell",
             "tools.t.parameters.a-b 10:7 .. name of a parameter",
-            "tools.t.parameters.bad.type 11:19 .. not a valid JSON Schema",
+            "tools.t.parameters.bad.type 11:19 .. not a type of JSON Schema",
             "tools.t.parameters.off.default 12:37 .. does not fit",
             "tools.t.parameters.nil 13:7 .. expected a JSON Schema",
         ],
@@ -398,7 +398,7 @@ fn models_and_providers() {
         &[
             "providers.openai.base_url 3:12 .. built in",
             "providers.bare 4:3 .. no base_url",
-            "providers.odd.api 6:10 .. expected openai or anthropic or gemini .. did you mean \"openai\"?",
+            "providers.odd.api 6:10 .. expected openai or openai-responses or anthropic or gemini .. did you mean \"openai\"?",
             "providers.odd.base_url 7:15 .. expected a URL",
             r#"providers.odd.headers["a b"] 8:15 .. not a header name"#,
             "providers.odd.headers.host 8:23 .. crew sets the header",

@@ -1,0 +1,60 @@
+//! The messages that begin the conversation of an agent with its model.
+
+use std::cell::LazyCell;
+use std::path::Path;
+
+use minijinja::Value;
+
+use crate::attachment::{self, Attached, AttachmentError};
+use crate::chat::Attachment;
+use crate::plan::AgentPlan;
+use crate::template::{Template, TemplateError};
+
+/// What a model is asked first.
+#[derive(Debug)]
+pub struct Opening {
+    /// The whole system message, with the description of a structured answer.
+    pub system: Option<String>,
+    /// The prompt with the texts that are attached.
+    pub prompt: String,
+    pub files: Vec<Attachment>,
+}
+
+/// Why an agent has no prompt.
+#[derive(Debug, thiserror::Error)]
+pub enum OpeningError {
+    #[error("{0}")]
+    Template(#[from] TemplateError),
+    #[error("cannot attach {path}: {error}")]
+    Attachment { path: String, error: AttachmentError },
+}
+
+impl Opening {
+    /// Renders the templates of an agent and reads its attachments. `values` is called only if a
+    /// template needs it.
+    ///
+    /// # Errors
+    /// A template cannot be rendered, or a file cannot be attached.
+    pub fn of(
+        agent: &AgentPlan,
+        input: &str,
+        values: impl FnOnce() -> Value,
+    ) -> Result<Self, OpeningError> {
+        let values = LazyCell::new(values);
+        let fill = |template: &Template| template.fill(input, || values.clone());
+        let mut system = agent.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
+        system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
+        let system = (!system.is_empty()).then(|| system.join("\n\n"));
+        let mut attached = agent.attached.clone();
+        for template in &agent.attach {
+            attached.push(read(&agent.base_dir.join(fill(template)?))?);
+        }
+        let (prompt, files) = attachment::with_prompt(attached, fill(&agent.prompt)?);
+        Ok(Self { system, prompt, files })
+    }
+}
+
+fn read(path: &Path) -> Result<Attached, OpeningError> {
+    let path_text = || path.to_string_lossy().into_owned();
+    Attached::read(path).map_err(|error| OpeningError::Attachment { path: path_text(), error })
+}

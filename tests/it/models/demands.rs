@@ -1,0 +1,159 @@
+//! What a server demands or rejects by rules of its own is learned from its refusal, once.
+
+use crate::support::api::Api;
+use crate::support::crew::Crew;
+use crate::support::mock_model::{ModelServer, Request};
+use crate::support::script::{self, Script};
+use indoc::formatdoc;
+use serde_json::{Value, json};
+
+/// Two agents, one after the other, with the same model and two tools.
+fn crew(api: Api, server: &ModelServer) -> Crew {
+    Crew::new(formatdoc! {"
+        providers:
+          p: {{api: {}, base_url: '{}'}}
+        tools:
+          good_one: {{command: [echo, x], parameters: {{n: {{type: integer, default: 0}}}}}}
+          odd_one: {{command: [echo, y], parameters: {{day: {{type: string, format: date, default: d}}}}}}
+        agents:
+          a: {{model: p/m, tools: [good_one, odd_one]}}
+          b: {{model: p/m, tools: [good_one, odd_one], needs: [a]}}
+    ", api.name(), api.base_url(server)})
+}
+
+fn refusals(server: &ModelServer, is_refused: impl Fn(&Request) -> bool) -> usize {
+    server.requests().iter().filter(|request| is_refused(request)).count()
+}
+
+#[test]
+fn one_refused_tool_is_left_out_in_every_protocol() {
+    let is_refused = |request: &Request| request.body.to_string().contains("odd_one");
+    for api in Api::ALL {
+        for words in [
+            "Invalid schema for function 'odd_one': 'date' is not a valid format.",
+            match api {
+                Api::OpenAi | Api::Responses => "tools[1].function.parameters: invalid schema",
+                Api::Anthropic => "tools.1.custom.input_schema: JSON schema is invalid",
+                Api::Gemini => "tools[0].function_declarations[1].parameters is invalid",
+            },
+        ] {
+            let server = ModelServer::start(move |request| match is_refused(request) {
+                true => api.error(400, "invalid_request_error", words),
+                false => api.text("fine"),
+            });
+            let report = crew(api, &server).run().report(0);
+            for agent in ["a", "b"] {
+                assert_eq!(report["agents"][agent]["output"], "fine", "{api:?}: {words}");
+                let notes = report["agents"][agent]["notes"].to_string();
+                assert!(notes.contains("tool odd_one was left out: p/m rejects it"), "{notes}");
+            }
+            assert_eq!(refusals(&server, is_refused), 1, "{api:?}: it is learned once");
+            assert!(server.requests().iter().all(|one| one.body.to_string().contains("good_one")));
+        }
+    }
+}
+
+#[test]
+fn a_server_gets_as_many_tools_as_it_takes() {
+    let server = ModelServer::start(|request| match request.body["tools"].as_array() {
+        Some(tools) if tools.len() > 1 => script::error(
+            400,
+            "Invalid 'tools': array too long. Expected an array with maximum length 1, but got an \
+             array with length 2 instead.",
+        ),
+        _ => script::text("fine"),
+    });
+    let report = crew(Api::OpenAi, &server).run().report(0);
+    let notes = report["agents"]["b"]["notes"].to_string();
+    assert!(notes.contains("the last 1 of 2 tools were left out: p/m takes 1 at most"), "{notes}");
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn a_refusal_that_is_not_about_one_tool_fails() {
+    let refused = script::error(400, "the schemas of good_one and odd_one are invalid");
+    let server = ModelServer::always(refused);
+    let report = crew(Api::OpenAi, &server).run().report(1);
+    assert_eq!(report["agents"]["a"]["error"]["kind"], "bad_request");
+    assert_eq!(server.requests().len(), 1);
+}
+
+/// A server that demands something of the turns with calls: the agents call a tool once each.
+fn demanding(words: &'static str, is_accepted: fn(&Value) -> bool) -> ModelServer {
+    ModelServer::start(move |request| {
+        let messages = request.body["messages"].as_array().cloned().unwrap_or_default();
+        let has_result = messages.iter().any(|message| message["role"] == "tool");
+        match messages.iter().all(is_accepted) {
+            false => script::error(400, words),
+            true if has_result => script::text("fine"),
+            true => calling(),
+        }
+    })
+}
+
+fn calling() -> Script {
+    script::stream()
+        .call(json!({"index": 0, "id": "call_Zk4l3nlnrrJhaPTLP8xhu3uw", "type": "function",
+            "function": {"name": "good_one", "arguments": "{}"}}))
+        .finish("tool_calls")
+        .done()
+}
+
+#[test]
+fn ids_and_reasoning_take_the_form_that_a_server_demands() {
+    for (words, is_accepted) in [
+        (
+            "Tool call id was call_Z but must be a-z, A-Z, 0-9, with a length of 9.",
+            (|message: &Value| {
+                let ids = [&message["tool_call_id"], &message["tool_calls"][0]["id"]];
+                ids.iter()
+                    .filter_map(|id| id.as_str())
+                    .all(|id| id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+            }) as fn(&Value) -> bool,
+        ),
+        (
+            "Invalid 'messages[1].tool_calls[0].id': string too long. Expected a string with \
+             maximum length 20.",
+            |message| message["tool_call_id"].as_str().is_none_or(|id| id.len() <= 20),
+        ),
+        (
+            "thinking is enabled but reasoning_content is missing in assistant tool call message",
+            |message| {
+                message["role"] != "assistant"
+                    || message["reasoning_content"].as_str().is_some_and(|text| !text.is_empty())
+            },
+        ),
+        (
+            "The `reasoning_content` in the thinking mode must be passed back to the API.",
+            |message| message["role"] != "assistant" || !message["reasoning_content"].is_null(),
+        ),
+    ] {
+        let server = demanding(words, is_accepted);
+        let report = crew(Api::OpenAi, &server).run().report(0);
+        assert_eq!(report["agents"]["b"]["output"], "fine");
+        // Two turns of each agent, and one refusal.
+        assert_eq!(server.requests().len(), 5, "{words}");
+        let last = server.requests()[4].body["messages"].clone();
+        let (call, result) = (&last[1]["tool_calls"][0]["id"], &last[2]["tool_call_id"]);
+        assert_eq!(call, result, "{words}");
+    }
+}
+
+#[test]
+fn an_older_gemini_server_gets_the_older_form() {
+    let api = Api::Gemini;
+    let is_refused = |request: &Request| request.body.to_string().contains("parametersJsonSchema");
+    for words in [
+        "Unknown name \"parametersJsonSchema\" at 'tools[0].function_declarations'",
+        "Request contains an invalid argument.",
+    ] {
+        let server = ModelServer::start(move |request| match is_refused(request) {
+            true => api.error(400, "INVALID_ARGUMENT", words),
+            false => api.text("fine"),
+        });
+        crew(api, &server).run().report(0);
+        assert_eq!(refusals(&server, is_refused), 1, "{words}");
+        let declared = &server.requests()[1].body["tools"][0]["functionDeclarations"][0];
+        assert_eq!(declared["parameters"]["properties"]["n"]["type"], "integer");
+    }
+}

@@ -1,0 +1,172 @@
+//! What servers and models write, as it really arrives: bytes, reasoning in the text, cut calls.
+
+use crate::support::api::Api;
+use crate::support::crew::Crew;
+use crate::support::mock_model::ModelServer;
+use crate::support::script::{Script, head, pieces};
+use indoc::formatdoc;
+use serde_json::{Value, json};
+
+fn crew(api: Api, server: &ModelServer, agent: &str) -> Crew {
+    Crew::new(formatdoc! {"
+        providers:
+          mock: {{api: {}, base_url: '{}'}}
+        tools:
+          echo:
+            command: [printf, '%s', '{{{{ text }}}}']
+            parameters: {{text: {{type: string}}}}
+        agents:
+          a: {{model: mock/m, tools: [echo], retries: 0{agent}}}
+    ", api.name(), api.base_url(server)})
+}
+
+/// The output of an agent whose server sends these bytes once.
+fn output(api: Api, bytes: Vec<u8>) -> String {
+    let server = ModelServer::sequence(vec![pieces(&[bytes])]);
+    let report = crew(api, &server, "").run().report(0);
+    report["agents"]["a"]["output"].as_str().unwrap().to_owned()
+}
+
+/// The bytes of a response, with each of these parts replaced.
+fn with(script: &Script, parts: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = script.sent();
+    for (part, by) in parts {
+        let part = part.as_bytes();
+        let mut replaced = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at..].starts_with(part) {
+                replaced.extend_from_slice(by);
+                at += part.len();
+            } else {
+                replaced.push(bytes[at]);
+                at += 1;
+            }
+        }
+        bytes = replaced;
+    }
+    bytes
+}
+
+#[test]
+fn what_is_not_json_is_read_in_every_protocol() {
+    for api in Api::ALL {
+        let answer = api.text("a @ b");
+        for (by, expected) in [
+            (&b"\xff"[..], "a \u{fffd} b"),
+            (b"\xf0\x9f", "a \u{fffd} b"),
+            (br"\udc9d", "a \u{fffd} b"),
+            (br"\ud83d", "a \u{fffd} b"),
+            (b"\t", "a \t b"),
+            (b"\x01\\n", "a \u{1}\n b"),
+            (br"\ud83d\ude00", "a \u{1f600} b"),
+        ] {
+            assert_eq!(output(api, with(&answer, &[("@", by)])), expected, "{api:?} {by:?}");
+        }
+        for by in [
+            &br#""index":7,"index":0"#[..],
+            br#""index":0,"score":NaN"#,
+            br#""scores":[-Infinity,{"a":1,"a":NaN}],"index":0"#,
+        ] {
+            let bytes = with(&answer, &[("\"index\":0", by)]);
+            assert_eq!(output(api, bytes), "a @ b", "{api:?}");
+        }
+    }
+}
+
+#[test]
+fn a_character_cut_in_two_is_joined_in_every_protocol() {
+    for api in Api::ALL {
+        let halves = api.more(api.begin("a @1"), "@2 b@1");
+        let answer = api.end(halves, "stop", [10, 0, 5, 0]);
+        let bytes = with(&answer, &[("@1", br"\ud83d"), ("@2", br"\ude00")]);
+        assert_eq!(output(api, bytes), "a \u{1f600} b\u{fffd}", "{api:?}");
+    }
+}
+
+#[test]
+fn reasoning_in_the_text_is_not_output() {
+    for api in Api::ALL {
+        for (texts, expected) in [
+            (&["<thi", "nk>\nA sum.</th", "ink>\n\nIt is 4.", " Sure."][..], "It is 4. Sure."),
+            (&["[THINK]A sum.", "[/THINK]", "It is 4."], "It is 4."),
+            (
+                &["\n<think></think>", "<think>x</think> It is <think>4</think>."],
+                "It is <think>4</think>.",
+            ),
+            (&["Use <think>", " tags.</think>"], "Use <think> tags.</think>"),
+            (&["<", "b>bold</b>"], "<b>bold</b>"),
+        ] {
+            let script = texts.iter().fold(api.begin(""), |script, text| api.more(script, text));
+            let answer = api.end(script, "stop", [10, 0, 5, 0]);
+            assert_eq!(output(api, answer.sent()), expected, "{api:?}");
+        }
+        // Reasoning alone is no answer, and does not reach the model again.
+        let thought = api.text("<think>I wonder");
+        let server = ModelServer::always(thought);
+        let report = crew(api, &server, "").run().report(1);
+        let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
+        assert!(message.contains("answered nothing"), "{message}");
+        assert_eq!(report["agents"]["a"]["output"], Value::Null);
+    }
+    let api = Api::OpenAi;
+    let call =
+        api.calls(api.begin("<think>hm</think>Let me see."), &[("echo", &json!({"text": "x"}))]);
+    let turn = api.end(call, "tool_calls", [10, 0, 5, 0]);
+    let server = ModelServer::sequence(vec![turn, api.text("done")]);
+    crew(api, &server, "").run().report(0);
+    assert_eq!(api.own_turn(&server.requests()[1])["content"], "Let me see.");
+}
+
+/// An answer that the limit of output tokens ends inside the arguments of a call.
+fn cut_call(api: Api, arguments: &str) -> Script {
+    let call = match api {
+        Api::Anthropic => api
+            .begin("")
+            .named(&json!({"type": "content_block_start", "index": 1,
+                "content_block": {"type": "tool_use", "id": "c", "name": "echo", "input": {}}}))
+            .named(&json!({"type": "content_block_delta", "index": 1,
+                "delta": {"type": "input_json_delta", "partial_json": arguments}})),
+        _ => api.begin("").call(json!({"index": 0, "id": "c", "type": "function",
+            "function": {"name": "echo", "arguments": arguments}})),
+    };
+    api.end(call, "length", [10, 0, 5, 0])
+}
+
+#[test]
+fn a_call_that_the_limit_of_tokens_cuts_is_explained() {
+    for api in [Api::OpenAi, Api::Anthropic] {
+        for arguments in ["{\"text\": \"a long lo", "", "{"] {
+            let server = ModelServer::always(cut_call(api, arguments));
+            let more = ", max_turns: 3, max_output_tokens: 50";
+            let report = crew(api, &server, more).run().report(1);
+            let agent = &report["agents"]["a"];
+            let (_, told) = api.results(&server.requests()[1])[0].clone();
+            assert!(told.contains("max_output_tokens") && told.contains("shorter"), "{told}");
+            let call = &agent["tool_calls"][0];
+            assert_eq!(call["status"], "rejected", "{api:?} {arguments:?}: {call:#}");
+            assert_eq!(agent["error"]["kind"], "max_turns");
+            let message = agent["error"]["message"].as_str().unwrap();
+            assert!(message.contains("max_output_tokens cut off"), "{message}");
+        }
+        // A whole call at the limit runs, and a model may do better when it is told.
+        let whole = cut_call(api, "{\"text\": \"x\"}");
+        let cut = cut_call(api, "{\"te");
+        let server = ModelServer::sequence(vec![cut, whole, api.text("done")]);
+        let report = crew(api, &server, "").run().report(0);
+        let calls = report["agents"]["a"]["tool_calls"].as_array().unwrap();
+        assert_eq!((&calls[0]["status"], &calls[1]["output"]), (&json!("rejected"), &json!("x")));
+    }
+}
+
+#[test]
+fn an_error_that_is_not_json_is_read() {
+    for api in Api::ALL {
+        let body = api.error_body(400, "invalid", "bad @ input").to_string();
+        let body = body.replace('@', "\\udcff");
+        let script = head(400, &[("content-type", "application/json")]).raw(body);
+        let report = crew(api, &ModelServer::always(script), "").run().report(1);
+        let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
+        assert!(message.contains("bad \u{fffd} input"), "{message}");
+    }
+}
