@@ -92,8 +92,8 @@ impl Page {
                 None => self.push(&text, self.style()),
             },
             Event::Code(text) => self.push(&text, CODE),
-            Event::SoftBreak => self.push(" ", PLAIN),
-            Event::HardBreak => self.push("\n", PLAIN),
+            // As chats show it: models break lines where they mean it.
+            Event::SoftBreak | Event::HardBreak => self.push("\n", PLAIN),
             Event::Rule => {
                 let rule = "─".repeat(MAX_RULE.min(self.width));
                 self.block(&[paint(&rule, FAINT, self.colour)]);

@@ -9,6 +9,7 @@ use super::json::json;
 use super::markdown::{MAX_MARKDOWN, markdown};
 use super::paint::{BAD, FAINT, Line, PLAIN, STRONG, WARN, paint};
 use super::{Look, fit, words};
+use crate::plan::ModelPlan;
 use crate::report::{AgentReport, AgentStatus, Report, ToolCallReport, ToolStatus};
 use crate::text::{inline, sanitize};
 
@@ -84,12 +85,17 @@ fn answer(agent: &AgentReport, look: Look) -> io::Result<Cow<'_, str>> {
             Ok(String::from_utf8_lossy(&formatted).into_owned().into())
         }
         _ => Ok(match agent.output.as_deref() {
-            Some(text) if look.markdown && text.len() <= MAX_MARKDOWN => {
+            Some(text) if look.markdown && is_markdown(agent, text) => {
                 markdown(text, look.width, look.colour).into()
             }
             text => text.map(sanitize).unwrap_or_default(),
         }),
     }
+}
+
+/// The answers of `offline` are the outputs of tools, whose lines mean something.
+fn is_markdown(agent: &AgentReport, text: &str) -> bool {
+    agent.model != ModelPlan::Offline.label() && text.len() <= MAX_MARKDOWN
 }
 
 fn heading(agent: &AgentReport, look: Look) -> String {

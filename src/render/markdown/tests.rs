@@ -31,8 +31,8 @@ fn every_kind_of_block_has_its_form() {
 
 It is full, since the journal has grown
 without bound; see the manual
-(https://x.test/a). A second line of the
-same paragraph.
+(https://x.test/a).
+A second line of the same paragraph.
 
 1. Run journalctl
    - first --rotate
