@@ -186,8 +186,33 @@ pub struct TokenUsage {
     pub output_tokens: u64,
     /// The part of `input_tokens` from the server's cache.
     pub cached_input_tokens: u64,
+    /// The part of `input_tokens` that was written to the server's cache.
+    pub cache_write_tokens: u64,
     /// The part of `output_tokens` for reasoning, if the server counts it separately.
     pub reasoning_tokens: u64,
+}
+
+impl TokenUsage {
+    /// These counts of a call, then later ones of the same call. A later zero means that the server
+    /// has not counted, and input never shrinks within a call.
+    pub fn then(self, later: Self) -> Self {
+        let output_tokens = match later.output_tokens {
+            0 => self.output_tokens,
+            counted => counted,
+        };
+        Self {
+            input_tokens: self.input_tokens.max(later.input_tokens),
+            output_tokens,
+            cached_input_tokens: self.cached_input_tokens.max(later.cached_input_tokens),
+            cache_write_tokens: self.cache_write_tokens.max(later.cache_write_tokens),
+            reasoning_tokens: self.reasoning_tokens.max(later.reasoning_tokens),
+        }
+    }
+
+    /// Input and output.
+    pub fn total(self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

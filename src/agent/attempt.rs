@@ -13,7 +13,7 @@ use super::ledger::End;
 use super::recorder::{CallRecorder, Outcome};
 use crate::chat::{ChatReply, TokenUsage, ToolSpec};
 use crate::plan::ModelPlan;
-use crate::provider::governor::{Governor, Permit};
+use crate::provider::governor::{Governor, Permit, Wanted};
 use crate::provider::{ChatDelta, ChatRequest, Effect, ProviderError};
 use crate::report::{ErrorKind, Event, LiveAnswer, millis};
 use crate::untrusted::Untrusted;
@@ -25,6 +25,8 @@ const SHORT_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Call<'a> {
     pub turn: u32,
     pub model: &'a ModelPlan,
+    /// Another model of the agent's list has failed.
+    pub is_fallback: bool,
     pub conversation: &'a Conversation,
     pub tools: &'a [ToolSpec],
 }
@@ -73,7 +75,7 @@ impl Driver<'_> {
         let most = governor.map(|_| request.at_most(estimate, longest)).unwrap_or_default();
         let reserved = self.reserve_budget(Amount::of(most, price)).await?;
         let permit = match governor {
-            Some(governor) => Some(self.admit(governor, model, estimate).await?),
+            Some(governor) => Some(self.admit(governor, call, model, estimate).await?),
             None => None,
         };
         let ledger = &self.run.ledger;
@@ -105,7 +107,7 @@ impl Driver<'_> {
         for reservation in reserved {
             reservation.settle(Amount::of(used, price));
         }
-        let has_text = recorder.finish(model, outcome);
+        let has_text = recorder.finish(used, outcome);
         let usage = ledger.open().report.usage;
         self.emit(Event::Tokens { agent: self.run.id, usage });
         match result {
@@ -195,12 +197,14 @@ impl Driver<'_> {
     async fn admit<'g>(
         &self,
         governor: &'g Governor,
+        call: &Call<'_>,
         model: &str,
         estimate: TokenUsage,
     ) -> Result<Permit<'g>, CallError> {
-        let tokens = estimate.input_tokens + estimate.output_tokens;
-        let admission = governor.admit(model, tokens, self.deadline);
-        let reason = || (governor.reason().unwrap_or("calls before this one"), governor.pause());
+        let wanted = Wanted { model, tokens: estimate.total(), is_fallback: call.is_fallback };
+        let admission = governor.admit(wanted, self.deadline);
+        let what = || governor.reason(model).unwrap_or("calls before this one");
+        let reason = || (what(), governor.pause(model));
         let admitted = self.queue(admission, reason).await?;
         admitted.map_err(|error| FailedCall { error, has_text: false }.into())
     }

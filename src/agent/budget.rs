@@ -25,7 +25,7 @@ impl Amount {
     pub fn of(tokens: TokenUsage, price: Option<Price>) -> Self {
         Self {
             calls: 1,
-            tokens: tokens.input_tokens.saturating_add(tokens.output_tokens),
+            tokens: tokens.total(),
             cost: price.map_or(0.0, |price| cost(tokens, price)),
         }
     }
@@ -34,9 +34,11 @@ impl Amount {
 /// In the unit of the prices.
 pub fn cost(tokens: TokenUsage, price: Price) -> f64 {
     let cached = tokens.cached_input_tokens.min(tokens.input_tokens);
-    let fresh = tokens.input_tokens - cached;
+    let written = tokens.cache_write_tokens.min(tokens.input_tokens - cached);
+    let fresh = tokens.input_tokens - cached - written;
     let millionths = fresh as f64 * price.input
         + cached as f64 * price.cached_input
+        + written as f64 * price.cache_write
         + tokens.output_tokens as f64 * price.output;
     millionths / 1e6
 }

@@ -9,11 +9,13 @@ use crate::report::{Event, FailedModel};
 pub(super) struct Models<'a> {
     pub current: &'a ModelPlan,
     others: std::slice::Iter<'a, ModelPlan>,
+    /// The current one is not the first of the list.
+    pub is_fallback: bool,
 }
 
 impl<'a> Models<'a> {
     pub fn of(plan: &'a AgentPlan) -> Self {
-        Self { current: &plan.model, others: plan.fallbacks.iter() }
+        Self { current: &plan.model, others: plan.fallbacks.iter(), is_fallback: false }
     }
 }
 
@@ -30,6 +32,7 @@ impl Driver<'_> {
     ) -> Result<(), End> {
         let Some(next) = models.others.next() else { return Err(End::Failed(failure)) };
         let from = std::mem::replace(&mut models.current, next).label().to_owned();
+        models.is_fallback = true;
         let to = next.label().to_owned();
         let secrets = &self.context.services.secrets;
         let error = failure.redact(secrets);

@@ -11,8 +11,9 @@ use super::driver::Driver;
 use super::fallback::Models;
 use super::ledger::{End, Failure};
 use crate::chat::ToolSpec;
+use crate::plan::ModelPlan;
+use crate::provider::ProviderError;
 use crate::provider::governor::Governor;
-use crate::provider::{Effect, ProviderError};
 use crate::report::Event;
 use crate::untrusted::Untrusted;
 
@@ -31,7 +32,8 @@ impl Driver<'_> {
     ) -> Result<Reply, End> {
         let turn = self.run.ledger.open().report.turns + 1;
         loop {
-            let call = Call { turn, model: models.current, conversation, tools };
+            let (model, is_fallback) = (models.current, models.is_fallback);
+            let call = Call { turn, model, is_fallback, conversation, tools };
             match self.call_with_retries(&call).await {
                 Ok(reply) => return Ok(reply),
                 Err(CallError::Agent(end)) => return Err(end),
@@ -43,24 +45,41 @@ impl Driver<'_> {
     }
 
     async fn call_with_retries(&self, call: &Call<'_>) -> Result<Reply, CallError> {
-        let mut retries =
-            Retries::new(self.run.plan.settings.retries, self.context.governor(call.model));
+        let mut retries = Retries::new(self, call.model);
+        let (began, calls_before) = (Instant::now(), self.model_calls());
+        let mut has_text = false;
         loop {
             let mut failed = match self.attempt(call).await {
                 Err(CallError::Call(failed)) => failed,
                 end => return end,
             };
-            let Some(delay) = retries.next(&failed.error) else { return Err(failed.into()) };
-            if Instant::now() + delay >= self.deadline {
+            // The text of an attempt stays until there is newer text.
+            has_text |= failed.has_text;
+            failed.has_text = has_text;
+            let delay = retries.next(&failed.error);
+            if let Some(delay) = delay.filter(|delay| Instant::now() + *delay < self.deadline) {
+                self.pause(delay, &failed.error).await?;
+                continue;
+            }
+            let message = &mut failed.error.message;
+            let attempts = self.model_calls() - calls_before;
+            if attempts > 1 {
+                let took = began.elapsed().as_secs_f64();
+                message.push_str(&format!(" (after {attempts} attempts in {took:.1}s)"));
+            }
+            if let Some(delay) = delay {
                 let wait = delay.as_secs_f64();
-                failed.error.message.push_str(&format!(
+                message.push_str(&format!(
                     " (not tried again: the next attempt is due in {wait:.1}s, after the time \
                      limit)"
                 ));
-                return Err(failed.into());
             }
-            self.pause(delay, &failed.error).await?;
+            return Err(failed.into());
         }
+    }
+
+    fn model_calls(&self) -> u64 {
+        self.run.ledger.open().report.usage.model_calls
     }
 
     /// Reports that the model is about to be called again because its answer did not fit.
@@ -70,8 +89,8 @@ impl Driver<'_> {
 
     async fn pause(&self, delay: Duration, error: &ProviderError) -> Result<(), End> {
         self.report_retry(delay, error.message.clone());
-        if error.effect == Effect::Pause {
-            // The endpoint is paused for all: the call waits in its queue.
+        if error.effect.is_pause() {
+            // The model is paused for all agents: the call waits in its queue.
             return Ok(());
         }
         tokio::select! {
@@ -96,20 +115,25 @@ impl Driver<'_> {
 struct Retries<'a> {
     delays: ExponentialBackoff,
     governor: Option<&'a Governor>,
-    /// How many calls the endpoint had answered by the attempt before.
+    /// The model's name at its provider.
+    model: &'a str,
+    /// How many calls the model had answered by the attempt before.
     answered: u64,
 }
 
 impl<'a> Retries<'a> {
-    fn new(max_retries: u32, governor: Option<&'a Governor>) -> Self {
+    fn new(driver: &'a Driver<'_>, model: &'a ModelPlan) -> Self {
+        let max_retries = driver.run.plan.settings.retries;
+        let governor = driver.context.governor(model);
+        let (_, model) = driver.context.provider(model);
         let delays = ExponentialBuilder::default()
             .with_min_delay(FIRST_RETRY_DELAY)
             .with_max_delay(MAX_RETRY_DELAY)
             .with_max_times(max_retries as usize)
             .with_jitter()
             .build();
-        let answered = governor.map(Governor::answered).unwrap_or_default();
-        Self { delays, governor, answered }
+        let answered = governor.map(|governor| governor.answered(model)).unwrap_or_default();
+        Self { delays, governor, model, answered }
     }
 
     /// How long to wait before the next attempt; `None` if there is none.
@@ -117,16 +141,16 @@ impl<'a> Retries<'a> {
         if !error.retryable {
             return None;
         }
-        let Some(governor) = self.governor.filter(|_| error.effect == Effect::Pause) else {
+        let Some(governor) = self.governor.filter(|_| error.effect.is_pause()) else {
             return self.delays.next().map(|delay| error.retry_after.unwrap_or(delay));
         };
-        // A rejection by a server that answers others is no failed attempt: this agent's turn will
+        // A rejection of a model that answers others is no failed attempt: this agent's turn will
         // come, or its time limit.
-        let answered = governor.answered();
+        let answered = governor.answered(self.model);
         let answers_others = answered > self.answered;
         self.answered = answered;
         let may_go_on = answers_others || self.delays.next().is_some();
-        may_go_on.then(|| governor.pause())
+        may_go_on.then(|| governor.pause(self.model))
     }
 }
 

@@ -10,6 +10,9 @@ use crate::report::{ErrorKind, Usage};
 use crate::secret::Secrets;
 use crate::untrusted::Untrusted;
 
+/// No text has so few tokens that each is longer than this on average: such a count is none.
+const MAX_BYTES_PER_TOKEN: usize = 16;
+
 /// How a model call ended.
 #[derive(Clone, Copy)]
 pub(super) enum Outcome<'a> {
@@ -17,6 +20,17 @@ pub(super) enum Outcome<'a> {
     Failed(&'a ProviderError),
     /// It was dropped because its agent or the run was stopped.
     Dropped,
+}
+
+impl Outcome<'_> {
+    /// Whether the server ended its answer: then it has counted all of it.
+    fn is_end_of_answer(self) -> bool {
+        match self {
+            Self::Answered => true,
+            Self::Failed(error) => error.finish_reason.is_some(),
+            Self::Dropped => false,
+        }
+    }
 }
 
 /// Enters text and tokens of one call as they arrive.
@@ -27,10 +41,13 @@ pub(super) struct CallRecorder<'a> {
     price: Option<Price>,
     /// The agent's usage before the call.
     before: Usage,
+    was_sent: bool,
     has_answered: bool,
     /// Bytes of text so far.
     text: usize,
-    /// The server's last count of the call's tokens.
+    /// Bytes of text, reasoning and tool calls so far.
+    written: usize,
+    /// The server's count of the call's tokens.
     counted: Option<TokenUsage>,
 }
 
@@ -49,23 +66,34 @@ impl<'a> CallRecorder<'a> {
             usage.model_calls += 1;
             *usage
         };
-        Self { ledger, secrets, permit, price, before, has_answered: false, text: 0, counted: None }
+        Self {
+            ledger,
+            secrets,
+            permit,
+            price,
+            before,
+            was_sent: false,
+            has_answered: false,
+            text: 0,
+            written: 0,
+            counted: None,
+        }
     }
 
     pub fn record(&mut self, delta: ChatDelta<'_>) {
-        if let Some(permit) = &self.permit {
-            if matches!(delta, ChatDelta::Sent) {
-                permit.sent();
-            } else if !self.has_answered {
-                permit.accept();
-                self.has_answered = true;
-            }
-        }
         match delta {
-            ChatDelta::Sent => {}
-            ChatDelta::Note(note) => self.note(note),
+            ChatDelta::Sent => {
+                self.was_sent = true;
+                self.permit.iter().for_each(Permit::sent);
+                return;
+            }
+            ChatDelta::Note(note) => return self.note(note),
             ChatDelta::Text(text) => self.keep_text(text),
+            ChatDelta::Written(bytes) => self.written = bytes,
             ChatDelta::Usage(tokens) => self.count(tokens),
+        }
+        if !std::mem::replace(&mut self.has_answered, true) {
+            self.permit.iter().for_each(Permit::accept);
         }
     }
 
@@ -87,46 +115,73 @@ impl<'a> CallRecorder<'a> {
             output.clear();
         }
         self.text += text.len();
+        self.written = self.written.max(self.text);
         output.push_str(text);
     }
 
     fn count(&mut self, tokens: TokenUsage) {
         self.counted = Some(tokens);
+        self.enter(tokens);
+    }
+
+    /// Enters the call's tokens in the agent's usage.
+    fn enter(&self, tokens: TokenUsage) {
         let (usage, before) = (&mut self.ledger.open().report.usage, self.before);
         usage.input_tokens = before.input_tokens + tokens.input_tokens;
         usage.output_tokens = before.output_tokens + tokens.output_tokens;
         usage.cached_input_tokens = before.cached_input_tokens + tokens.cached_input_tokens;
+        usage.cache_write_tokens = before.cache_write_tokens + tokens.cache_write_tokens;
         usage.reasoning_tokens = before.reasoning_tokens + tokens.reasoning_tokens;
+        let estimated = tokens.total().saturating_sub(self.counted.unwrap_or_default().total());
+        usage.estimated_tokens = before.estimated_tokens + estimated;
         let cost = before.cost.zip(self.price);
         usage.cost = cost.map(|(before, price)| before + budget::cost(tokens, price));
     }
 
-    /// The tokens that the call took: as its server counted them, or else an estimate of what it
-    /// must have read and written.
+    /// The tokens that the call took: as its server counted them, and an estimate of what the
+    /// server did not count. So an incomplete count never extends a budget.
     pub fn used(&self, estimate: TokenUsage, outcome: Outcome<'_>) -> TokenUsage {
-        if let Some(counted) = self.counted {
+        let counted = self.counted.unwrap_or_default();
+        let was_rejected = match outcome {
+            Outcome::Answered => false,
+            Outcome::Failed(error) => self.written == 0 && error.kind != ErrorKind::Timeout,
+            Outcome::Dropped => !self.was_sent,
+        };
+        if was_rejected {
             return counted;
         }
-        match outcome {
-            // The call was rejected, or never arrived.
-            Outcome::Failed(error) if self.text == 0 && error.kind != ErrorKind::Timeout => {
-                TokenUsage::default()
-            }
-            _ => TokenUsage { output_tokens: ChatRequest::tokens_in(self.text), ..estimate },
+        let written = ChatRequest::tokens_in(self.written);
+        // Of an answer that was cut off, servers have counted the beginning at most.
+        let is_plausible = counted.output_tokens >= (self.text / MAX_BYTES_PER_TOKEN).max(1) as u64;
+        let is_final = outcome.is_end_of_answer() && is_plausible;
+        TokenUsage {
+            input_tokens: match counted.input_tokens {
+                0 => estimate.input_tokens,
+                counted => counted,
+            },
+            output_tokens: match is_final {
+                true => counted.output_tokens,
+                false => counted.output_tokens.max(written),
+            },
+            ..counted
         }
     }
 
-    /// Ends the recording of a call of `model`. Returns whether the call brought any text.
-    pub fn finish(self, model: &str, outcome: Outcome<'_>) -> bool {
-        let tokens = self.counted.map(|counted| counted.input_tokens + counted.output_tokens);
+    /// Ends the recording of a call that took this many tokens. Returns whether it brought any text.
+    pub fn finish(self, used: TokenUsage, outcome: Outcome<'_>) -> bool {
+        let is_answered = matches!(outcome, Outcome::Answered);
+        // The server's own numbers stand, even zeros, where it reported any with its whole answer.
+        let is_counted = outcome.is_end_of_answer() && self.counted.is_some();
+        if self.permit.is_some() && !is_counted {
+            self.enter(used);
+        }
+        if self.permit.is_some() && is_answered && self.counted.is_none() {
+            self.ledger.open().report.usage.cost = None;
+        }
+        let tokens = Some(used.total()).filter(|tokens| *tokens > 0);
         match (self.permit, outcome) {
-            (Some(permit), Outcome::Answered) => {
-                if tokens.is_none() {
-                    self.ledger.open().report.usage.cost = None;
-                }
-                permit.end(model, None, tokens);
-            }
-            (Some(permit), Outcome::Failed(error)) => permit.end(model, Some(error), tokens),
+            (Some(permit), Outcome::Answered) => permit.end(None, tokens),
+            (Some(permit), Outcome::Failed(error)) => permit.end(Some(error), tokens),
             // A dropped permit says that its call was dropped.
             (_, Outcome::Dropped) | (None, _) => {}
         }

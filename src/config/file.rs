@@ -58,6 +58,7 @@ pub struct PriceConfig {
     pub input: Option<f64>,
     pub output: Option<f64>,
     pub cached_input: Option<f64>,
+    pub cache_write: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

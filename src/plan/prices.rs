@@ -14,6 +14,7 @@ pub struct Price {
     pub input: f64,
     pub output: f64,
     pub cached_input: f64,
+    pub cache_write: f64,
 }
 
 /// Prices by pattern of the model, in the order of the file.
@@ -36,7 +37,8 @@ impl Prices {
             let input = amount("input", config.input).unwrap_or_default();
             let output = amount("output", config.output).unwrap_or_default();
             let cached_input = amount("cached_input", config.cached_input).unwrap_or(input);
-            let price = Price { input, output, cached_input };
+            let cache_write = amount("cache_write", config.cache_write).unwrap_or(input);
+            let price = Price { input, output, cached_input, cache_write };
             (pattern.clone(), price)
         };
         Self(Entries::of(given).iter().map(price).collect())
@@ -49,7 +51,7 @@ impl Prices {
     /// The price of a model, from the first pattern that fits its label. `offline` is free.
     pub fn of(&self, model: &ModelPlan) -> Option<Price> {
         if *model == ModelPlan::Offline {
-            let free = Price { input: 0.0, output: 0.0, cached_input: 0.0 };
+            let free = Price { input: 0.0, output: 0.0, cached_input: 0.0, cache_write: 0.0 };
             return (!self.0.is_empty()).then_some(free);
         }
         let found = self.0.iter().find(|(pattern, _)| glob::matches(pattern, model.label()));

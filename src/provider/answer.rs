@@ -1,14 +1,13 @@
 //! The answer of any API, built as it arrives: counted against `max_answer`, its text passed on.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use super::calls::{CallFragment, Calls, TooManyCalls};
+use super::finish::{self, Cause, End};
 use super::request::{ChatDelta, OnDelta};
 use super::server_error::ServerError;
 use super::thoughts::Thoughts;
 use crate::chat::{ChatReply, NativeTurn, RequestedCall, TokenUsage, ToolCall};
-use crate::report::ErrorKind;
 use crate::text::json::{self, Halves, Joiner, Piece};
 use crate::untrusted::Untrusted;
 
@@ -61,41 +60,6 @@ pub struct Withheld {
     pub finish_reason: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    PromptBlocked,
-    AnswerBlocked,
-    ModelRefused,
-    /// The same request may be answered another time.
-    Aborted,
-    /// Another attempt would end the same way.
-    AbortedForGood,
-}
-
-impl Cause {
-    pub fn kind(self) -> ErrorKind {
-        match self {
-            Self::PromptBlocked => ErrorKind::BadRequest,
-            _ => ErrorKind::InvalidResponse,
-        }
-    }
-
-    pub fn is_retryable(self) -> bool {
-        self == Self::Aborted
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PromptBlocked => "the server blocked the prompt",
-            Self::AnswerBlocked => "the server blocked the answer",
-            Self::ModelRefused => "the model refused to answer",
-            Self::Aborted | Self::AbortedForGood => "the server aborted the answer",
-        })
-    }
-}
-
 #[derive(Debug, Default)]
 pub struct AnswerBuilder {
     limit: usize,
@@ -106,7 +70,10 @@ pub struct AnswerBuilder {
     /// Bytes of text passed on. The caller keeps the text.
     emitted: usize,
     calls: Calls,
+    /// In OpenAI's terms, if it has one for it.
     finish_reason: Option<String>,
+    /// The server's own reason, if crew does not know it.
+    unknown_end: Option<String>,
     /// Why the answer is withheld, and the server's words.
     withheld: Option<(Cause, String)>,
     usage: TokenUsage,
@@ -196,16 +163,47 @@ impl AnswerBuilder {
         if self.spent > self.limit { Err(BodyError::AnswerTooLarge) } else { Ok(()) }
     }
 
+    /// A note on the end of the answer, if crew does not know the server's reason for it.
+    pub fn unknown_end(&self) -> Option<Untrusted> {
+        let reason = self.unknown_end.as_ref()?;
+        Some(format!("the server ended the answer for an unknown reason: {reason}").into())
+    }
+
+    /// Bytes of text, reasoning and tool calls so far.
+    pub fn written(&self) -> usize {
+        self.spent
+    }
+
     /// Reports the tokens of the call so far.
     pub fn count(&mut self, usage: TokenUsage, on_delta: OnDelta<'_>) {
+        let usage = self.usage.then(usage);
         if usage != self.usage {
             self.usage = usage;
             on_delta(ChatDelta::Usage(usage));
         }
     }
 
-    pub fn finish(&mut self, reason: &str) {
-        self.finish_reason = Some(reason.chars().take(MAX_FINISH_REASON).collect());
+    /// Takes the reason for which the server ended the answer. `key` is the API's name for it, and
+    /// `message` what else the server says about it, if anything.
+    pub fn finish(&mut self, key: &str, reason: &str, message: &str) {
+        if reason.is_empty() {
+            return;
+        }
+        let short: String = reason.chars().take(MAX_FINISH_REASON).collect();
+        let lower = short.to_lowercase();
+        let (finish_reason, cause) = match finish::end_of(&lower) {
+            End::Meant(finish_reason) => (Some(finish_reason), None),
+            End::Withheld(cause, finish_reason) => (finish_reason, Some(cause)),
+            End::Unknown => {
+                self.unknown_end = Some(short.clone());
+                (None, None)
+            }
+        };
+        self.finish_reason = Some(finish_reason.map_or(lower, str::to_owned));
+        if let Some(cause) = cause {
+            let message = if message.is_empty() { "" } else { &format!(": {message}") };
+            self.withhold(cause, format!("{key}: {short}{message}"));
+        }
     }
 
     /// Notes that the answer is withheld. The rest of the body may still report tokens.

@@ -10,6 +10,7 @@ use super::server_error::ServerError;
 use super::sse::{Decoder, Flow, Item};
 use crate::chat::{ChatReply, NativeTurn};
 use crate::text::json::{self, Halves};
+use crate::untrusted::Untrusted;
 
 /// JSON may write one byte as six (`\u0000`), and has keys around the text.
 const ESCAPE_FACTOR: usize = 6;
@@ -47,6 +48,16 @@ impl BodyDecoder {
     /// Whether any text or call has arrived. Reasoning does not count.
     pub fn has_begun(&self) -> bool {
         self.events.answer.has_begun()
+    }
+
+    /// A note on the end of the answer, if crew does not know the server's reason for it.
+    pub fn unknown_end(&self) -> Option<Untrusted> {
+        self.events.answer.unknown_end()
+    }
+
+    /// Bytes of text, reasoning and tool calls so far.
+    pub fn written(&self) -> usize {
+        self.events.answer.written()
     }
 
     /// Whether the answer is complete, whatever may still follow.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::body::{Body, NoPiece};
 use super::error::{Effect, ProviderError};
 use super::quirks::Quirks;
-use super::retry_after::{rate_limit_reset, retry_after};
+use super::retry_after::{names_account, rate_limit_reset, retry_after};
 use super::server_error::ServerError;
 use crate::net::{self, CONNECT_TIMEOUT};
 use crate::plan::ProviderPlan;
@@ -93,6 +93,7 @@ impl Endpoint {
     pub async fn post(
         &self,
         url: Url,
+        model: &str,
         body: Vec<u8>,
         idle: Duration,
         on_sent: impl FnOnce(),
@@ -123,7 +124,7 @@ impl Endpoint {
             Ok(Ok(response)) if response.status().is_redirection() => {
                 Err(self.redirect(&url, &response).into())
             }
-            Ok(Ok(response)) => Err(self.rejection(&url, response, idle).await),
+            Ok(Ok(response)) => Err(self.rejection(&url, model, response, idle).await),
         }
     }
 
@@ -140,19 +141,23 @@ impl Endpoint {
     }
 
     /// The error for one that the server reported inside a success.
-    pub fn reported(&self, error: &ServerError) -> ProviderError {
+    ///
+    /// `has_begun`: the server had accepted the request and begun to answer it, so an error that it
+    /// does not explain may not happen again.
+    pub fn reported(&self, error: &ServerError, model: &str, has_begun: bool) -> ProviderError {
         let verdict = error.verdict(None);
-        let words = self.words(error);
+        let effect = error.effect(None, verdict, model);
+        let words = self.words(error, effect, model);
+        let is_unexplained = verdict.kind == ErrorKind::InvalidResponse;
         ProviderError {
-            retryable: verdict.retryable,
+            retryable: verdict.retryable || (is_unexplained && has_begun),
             retry_after: error.retry_after,
-            effect: error.effect(None, verdict),
+            effect,
             ..self.error(verdict.kind, format_args!("the server reported an error: {words}"))
         }
     }
 
-    /// The error for a response that did not arrive, or not to its end. `retryable` assumes that
-    /// nothing of an answer arrived.
+    /// The error for a response that did not arrive, or not to its end.
     pub fn lost(&self, cause: NoPiece) -> ProviderError {
         let host = self.host_port();
         match cause {
@@ -194,11 +199,18 @@ impl Endpoint {
     }
 
     /// The error for a response that is neither a success nor a redirect.
-    async fn rejection(&self, url: &Url, mut response: Response, idle: Duration) -> PostError {
+    async fn rejection(
+        &self,
+        url: &Url,
+        model: &str,
+        mut response: Response,
+        idle: Duration,
+    ) -> PostError {
         let status = response.status();
         let (headers, now) = (response.headers(), Timestamp::now());
         let wait = retry_after(headers, now);
         let reset = rate_limit_reset(headers, now);
+        let is_of_account = names_account(headers);
         let mut bytes = Vec::new();
         let read = async {
             while let Ok(Some(piece)) = response.chunk().await {
@@ -213,15 +225,17 @@ impl Endpoint {
         let _ = timeout(idle, read).await;
         let error = ServerError::from_body(&bytes);
         let verdict = error.verdict(Some(status.as_u16()));
-        let effect = match error.effect(Some(status.as_u16()), verdict) {
+        let effect = match error.effect(Some(status.as_u16()), verdict, model) {
             // Too busy, but with an end in sight.
             Effect::Call if status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some() => {
-                Effect::Pause
+                Effect::PauseEndpoint
             }
+            Effect::PauseModel if is_of_account => Effect::PauseEndpoint,
             effect => effect,
         };
-        let reset = reset.filter(|_| effect == Effect::Pause);
-        let (words, advice) = (self.words(&error), self.advice(url, verdict.kind, status));
+        let reset = reset.filter(|_| effect.is_pause());
+        let words = self.words(&error, effect, model);
+        let advice = self.advice(url, verdict.kind, status);
         let message = format_args!("HTTP {}: {words}{advice}", StatusLine(status));
         let rejection = ProviderError {
             retryable: verdict.retryable,
@@ -257,9 +271,14 @@ impl Endpoint {
         )
     }
 
-    /// The server's message, fit for an error.
-    fn words(&self, error: &ServerError) -> String {
-        self.secrets.quote(error.message.as_deref().unwrap_or("no message"))
+    /// The server's message, fit for an error. If other calls get the same error, it names the model.
+    fn words(&self, error: &ServerError, effect: Effect, model: &str) -> String {
+        let words = self.secrets.quote(error.message.as_deref().unwrap_or("no message"));
+        match effect {
+            Effect::Call => words,
+            _ if words.contains(model) => words,
+            _ => format!("{words} (model {model})"),
+        }
     }
 
     /// Advice, if the cause is clear.

@@ -13,7 +13,7 @@ pub struct ProviderError {
     pub scope: Option<Scope>,
     /// It holds the server's own words.
     pub message: Untrusted,
-    /// Another attempt may succeed, and nothing of an answer had arrived.
+    /// Another attempt may succeed.
     pub retryable: bool,
     /// How long the server asked to wait.
     pub retry_after: Option<Duration>,
@@ -28,10 +28,22 @@ pub enum Effect {
     /// Nothing.
     #[default]
     Call,
+    /// The model accepts no calls for now. If another model waits already, it is the endpoint that
+    /// accepts none.
+    PauseModel,
     /// The endpoint accepts no calls for now.
-    Pause,
+    PauseEndpoint,
     /// No call to this model will succeed.
-    Model,
+    StopModel,
+    /// The key or the account may not use this model. If the same holds for another model, no call
+    /// to the endpoint will succeed.
+    DenyModel,
     /// No call to this endpoint with this key will succeed.
-    Endpoint,
+    StopEndpoint,
+}
+
+impl Effect {
+    pub fn is_pause(self) -> bool {
+        matches!(self, Self::PauseModel | Self::PauseEndpoint)
+    }
 }

@@ -26,6 +26,8 @@ pub fn fit<'a>(
     if !has("seed") && fitted.seed.take().is_some() {
         notes.push(format!("seed was left out: the {api} API does not have it"));
     }
+    let rejected = quirks.rejected.leave_out(&mut fitted).into_iter();
+    notes.extend(rejected.map(|name| format!("{name} was left out: {model_ref} rejects it")));
     if quirks.no_cache_marks {
         fitted.cache = CacheMode::Off;
     }

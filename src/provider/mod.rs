@@ -11,6 +11,7 @@ mod effort;
 mod endpoint;
 mod error;
 mod extra_body;
+mod finish;
 mod fit;
 mod gemini;
 pub mod governor;
@@ -25,6 +26,7 @@ mod request;
 mod responses;
 mod retry_after;
 mod server_error;
+mod settings;
 pub(crate) mod sse;
 #[cfg(test)]
 mod testing;

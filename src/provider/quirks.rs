@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use super::effort::Efforts;
 use super::request::ChatRequest;
+use super::settings::RejectedSettings;
 use super::turn_quirks::TurnQuirks;
 use crate::plan::ProviderPlan;
 use crate::vendor::{self, Api, Vendor};
@@ -22,6 +23,8 @@ pub struct Quirks {
     pub nested_effort: bool,
     /// The server rejects output formats, so only the messages ask for a structured answer.
     pub no_output_format: bool,
+    /// The settings that the model rejects.
+    pub rejected: RejectedSettings,
     /// The server serves the model by the Responses API only.
     pub responses_api: bool,
     /// The server rejects marks for its cache.
@@ -68,6 +71,7 @@ impl Quirks {
             max_completion_tokens: mentions("max_completion_tokens"),
             nested_effort: false,
             no_output_format: OUTPUT_FORMATS.iter().any(|name| mentions(name)),
+            rejected: RejectedSettings::in_words(&words),
             responses_api,
             no_cache_marks: mentions("cache_control"),
             efforts: efforts.unwrap_or_default(),
@@ -85,6 +89,7 @@ impl Quirks {
                 || (has_limit && other.max_completion_tokens),
             nested_effort: self.nested_effort,
             no_output_format: self.no_output_format || (has_schema && other.no_output_format),
+            rejected: self.rejected.and(other.rejected, request),
             responses_api: self.responses_api || other.responses_api,
             no_cache_marks: self.no_cache_marks || other.no_cache_marks,
             efforts: match request.effort {

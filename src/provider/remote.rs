@@ -55,13 +55,13 @@ impl Remote {
         let mut decoder = BodyDecoder::new(request.max_answer, (protocol_for(api).parser)());
         let read = self.read(body, &mut decoder, on_delta).await;
         let has_begun = decoder.has_begun();
+        if let Some(note) = decoder.unknown_end() {
+            on_delta(ChatDelta::Note(&note));
+        }
         let reply = read.and_then(|()| Ok(decoder.into_reply(&self.model_ref(&request, api))?));
-        reply.map_err(|failure| {
-            let error = match failure {
-                Failure::Lost(error) => error,
-                Failure::Body(error) => self.body_error(error, api, request.max_answer),
-            };
-            ProviderError { retryable: error.retryable && !has_begun, ..error }
+        reply.map_err(|failure| match failure {
+            Failure::Lost(error) => error,
+            Failure::Body(error) => self.body_error(error, api, &request, has_begun),
         })
     }
 
@@ -83,8 +83,8 @@ impl Remote {
             let written = self.write(request, quirks, &tools)?;
             let url = (protocol_for(written.api).url)(self.endpoint.base_url(), request.model);
             let on_sent = || on_delta(ChatDelta::Sent);
-            let body = written.body.clone();
-            let failed = match self.endpoint.post(url, body, request.idle_timeout, on_sent).await {
+            let (model, idle, body) = (request.model, request.idle_timeout, written.body.clone());
+            let failed = match self.endpoint.post(url, model, body, idle, on_sent).await {
                 Ok(body) => {
                     self.quirks.keep(request.model, quirks);
                     self.tools.keep(request.model, tools);
@@ -153,7 +153,12 @@ impl Remote {
         loop {
             match body.next().await {
                 Ok(Some(piece)) => {
-                    if decoder.push(piece.as_ref(), on_delta)? == Progress::Complete {
+                    let written = decoder.written();
+                    let progress = decoder.push(piece.as_ref(), on_delta);
+                    if decoder.written() > written {
+                        on_delta(ChatDelta::Written(decoder.written()));
+                    }
+                    if progress? == Progress::Complete {
                         body.release();
                         return Ok(());
                     }
@@ -166,10 +171,16 @@ impl Remote {
         }
     }
 
-    fn body_error(&self, error: BodyError, api: Api, max_answer: usize) -> ProviderError {
+    fn body_error(
+        &self,
+        error: BodyError,
+        api: Api,
+        request: &ChatRequest<'_>,
+        has_begun: bool,
+    ) -> ProviderError {
         let invalid = |message: String| self.endpoint.error(ErrorKind::InvalidResponse, message);
         let quoted = |bytes: &[u8]| self.endpoint.secrets().quote_bytes(bytes);
-        let max_answer = size(max_answer);
+        let max_answer = size(request.max_answer);
         match error {
             BodyError::AnswerTooLarge => {
                 invalid(format!("the answer is larger than max_answer ({max_answer})"))
@@ -193,7 +204,7 @@ impl Remote {
             BodyError::NoAnswer(start) => {
                 invalid(format!("the response contains no answer: {}", quoted(&start)))
             }
-            BodyError::Server(error) => self.endpoint.reported(&error),
+            BodyError::Server(error) => self.endpoint.reported(&error, request.model, has_begun),
             BodyError::Withheld(withheld) => {
                 let words = self.endpoint.secrets().quote(&withheld.words);
                 let message = format_args!("{} ({words})", withheld.cause);

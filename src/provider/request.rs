@@ -32,6 +32,8 @@ pub enum ChatDelta<'a> {
     /// The whole request has been sent. The first delta, if there is a server at all.
     Sent,
     Text(&'a str),
+    /// Bytes of text, reasoning and tool calls so far.
+    Written(usize),
     /// Something of the request that the server does not take as the file has it. The same note may
     /// come with every call.
     Note(&'a Untrusted),

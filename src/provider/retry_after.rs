@@ -1,4 +1,5 @@
-//! How long a server asks to wait: `retry-after`, or when its rate limits reset.
+//! How long a server asks to wait: `retry-after`, when its rate limits reset, or what its message
+//! states.
 
 use std::time::Duration;
 
@@ -40,6 +41,61 @@ pub fn rate_limit_reset(headers: &HeaderMap, now: Timestamp) -> Option<Duration>
         first = Some(first.map_or(wait, |first: Duration| first.min(wait)));
     }
     used_up.or(first).map(|wait| wait.min(MAX_WAIT))
+}
+
+/// Whether the headers say that the limit is one of the account, the key or the address, and so holds
+/// for all models. `x-ratelimit-type` is GitHub's, such as `UserConcurrentRequests`, whose limits
+/// of a model are named `UserByModelByMinute`.
+pub fn names_account(headers: &HeaderMap) -> bool {
+    let scope = ["x-ratelimit-scope", "ratelimit-scope", "x-ratelimit-type"];
+    let scope = scope.iter().find_map(|name| text(headers, name)).unwrap_or_default();
+    let scope = scope.to_ascii_lowercase();
+    let is_global = text(headers, "x-ratelimit-global") == Some("true");
+    let names = ["account", "organization", "workspace", "project", "user", "key", "ip", "global"];
+    is_global || (!scope.contains("model") && names.iter().any(|name| scope.contains(name)))
+}
+
+/// The wait that a text states, as in `Please try again in 1m3.5s` or `retry after 20 seconds`.
+pub fn stated_wait(text: &str) -> Option<Duration> {
+    const PHRASES: [&str; 8] = [
+        "try again in",
+        "try again after",
+        "retry in",
+        "retry after",
+        "retrying in",
+        "retrying after",
+        "resets in",
+        "wait",
+    ];
+    let text = text.to_ascii_lowercase();
+    let after = |phrase: &&str| text.split_once(*phrase).map(|(_, rest)| rest);
+    PHRASES.iter().filter_map(after).find_map(leading_duration).map(|wait| wait.min(MAX_WAIT))
+}
+
+/// A duration within the first words of a text: `1m3.5s`, `20 seconds`, `about 2 minutes`.
+fn leading_duration(text: &str) -> Option<Duration> {
+    const MAX_WORDS_BEFORE: usize = 12;
+    let start = text.find(|c: char| c.is_ascii_digit()).filter(|at| *at <= MAX_WORDS_BEFORE)?;
+    let mut rest = &text[start..];
+    let mut wait = None;
+    while rest.starts_with(|c: char| c.is_ascii_digit()) {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, unit) = rest.split_at(end);
+        let unit = unit.trim_start();
+        let end = unit.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(unit.len());
+        let seconds_each = match &unit[..end] {
+            "ms" | "millisecond" | "milliseconds" => 0.001,
+            "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+            "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+            "h" | "hr" | "hrs" | "hour" | "hours" => 3600.0,
+            _ => break,
+        };
+        let number: f64 = number.trim_end_matches('.').parse().ok()?;
+        let part = Duration::try_from_secs_f64(number * seconds_each).unwrap_or(MAX_WAIT);
+        wait = Some(wait.unwrap_or(Duration::ZERO).saturating_add(part));
+        rest = unit[end..].trim_start();
+    }
+    wait
 }
 
 /// A number of seconds that is not negative. One too large for a duration is [`Duration::MAX`].
@@ -108,6 +164,45 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(found(&[("x-ratelimit-reset-tokens", text)]), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_stated_wait() {
+        for (text, ms) in [
+            ("Rate limit reached for m on TPM. Please try again in 3.2s.", Some(3200)),
+            ("Please try again in 460ms. Visit https://x/y", Some(460)),
+            ("Please try again in 1m2.5s.", Some(62_500)),
+            ("Please retry in 34.074824224s.", Some(34_074)),
+            ("Please retry after 2 seconds.", Some(2000)),
+            ("Please wait 20 seconds before retrying.", Some(20_000)),
+            ("Try again after about 2 minutes", Some(120_000)),
+            ("try again in 7 hours", Some(3_600_000)),
+            ("Limit 90 per 60s exceeded", None),
+            ("try again in a moment, within the limit of 3 s", None),
+            ("please try again in 5 model updates", None),
+            ("try again later", None),
+            ("retry in 1e999s", None),
+            ("retry in 9999999999999999999999s", Some(3_600_000)),
+            ("", None),
+        ] {
+            let wait = stated_wait(text).map(|wait| wait.as_millis());
+            assert_eq!(wait, ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_name_the_scope_of_a_limit() {
+        for (name, value, of_account) in [
+            ("x-ratelimit-type", "UserConcurrentRequests", true),
+            ("x-ratelimit-type", "UserByModelByMinute", false),
+            ("x-ratelimit-scope", "organization", true),
+            ("x-ratelimit-global", "true", true),
+            ("x-ratelimit-reset", "key", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            assert_eq!(names_account(&headers), of_account, "{name}: {value}");
         }
     }
 

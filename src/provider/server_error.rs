@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::Effect;
 use super::quirks::Quirks;
-use super::retry_after::{MAX_WAIT, seconds};
+use super::retry_after::{MAX_WAIT, seconds, stated_wait};
 use crate::report::ErrorKind;
 use crate::report::ErrorKind::{
     Auth, BadRequest, ContextLength, InvalidResponse, Network, Overloaded, RateLimited,
@@ -30,11 +30,20 @@ pub struct ServerError {
     codes: String,
     /// The number given as `code` or `status` in the body.
     status: Option<u16>,
+    /// The setting that the error is about.
+    param: Option<String>,
+    /// The error shows what the model wrote: the model's mistake, not the request's.
+    shows_generation: bool,
 }
 
 /// Messages about a wrong key with status 400.
 const WRONG_KEY: [&str; 4] =
     ["api key not valid", "api key expired", "invalid api key", "incorrect api key"];
+
+/// Codes of a mistake in what the model wrote, which the server rejects as if it were the request's:
+/// the next attempt usually works.
+const MODEL_MISTAKES: [&str; 4] =
+    ["tool_use_failed", "json_validate_failed", "output_parse_failed", "malformed_function_call"];
 
 /// Messages about a used-up balance, of servers without a code for it.
 const USED_UP: [&str; 2] = ["credit balance is too low", "reached your specified api usage limits"];
@@ -64,9 +73,15 @@ impl ServerError {
     pub fn from_body(body: &[u8]) -> Self {
         let Some(value) = parse(body) else {
             let body = String::from_utf8_lossy(&body[..body.len().min(MAX_BODY)]);
-            return Self { message: text_of(&body), ..Self::default() };
+            let message = text_of(&body);
+            let retry_after = message.as_deref().and_then(stated_wait);
+            return Self { message, retry_after, ..Self::default() };
         };
-        let value = match &value {
+        Self::from_value(&value)
+    }
+
+    fn from_value(value: &Value) -> Self {
+        let value = match value {
             Value::Array(items) => items.first().unwrap_or(&Value::Null),
             other => other,
         };
@@ -106,8 +121,34 @@ impl ServerError {
                 _ => {}
             }
         }
+        found.param = error.get("param").and_then(Value::as_str).map(str::to_owned);
+        found.shows_generation = error.get("failed_generation").is_some();
         found.take_details(error.get("details"));
+        found.take_cause(error);
+        found.retry_after =
+            found.retry_after.or_else(|| found.message.as_deref().and_then(stated_wait));
         found
+    }
+
+    /// Adds the error of the server behind a gateway: OpenRouter's `metadata.raw`, which is JSON or
+    /// text, or Azure's `innererror`.
+    fn take_cause(&mut self, error: &Value) {
+        let raw = error.pointer("/metadata/raw").or_else(|| error.get("innererror"));
+        let cause = match raw {
+            Some(Value::String(text)) => Self::from_body(text.as_bytes()),
+            Some(object @ Value::Object(_)) => Self::from_value(object),
+            _ => return,
+        };
+        self.codes.push_str(&cause.codes);
+        self.retry_after = self.retry_after.or(cause.retry_after);
+        let Some(words) = cause.message else { return };
+        let by = error.pointer("/metadata/provider_name").and_then(Value::as_str);
+        let by = by.map(|name| format!(" ({name})")).unwrap_or_default();
+        match &mut self.message {
+            Some(message) if message.contains(&words) => {}
+            Some(message) => message.push_str(&format!(": {words}{by}")),
+            None => self.message = Some(words + &by),
+        }
     }
 
     /// Reads Google's details of a limit: how long to wait, and whether it is a daily one.
@@ -120,11 +161,12 @@ impl ServerError {
             let violations = detail.get("violations").and_then(Value::as_array);
             for quota in violations.into_iter().flatten().filter_map(|one| one.get("quotaId")) {
                 let quota = quota.as_str().unwrap_or_default();
-                if quota.contains("PerDay") {
-                    let is_of_model = quota.contains("PerModel");
-                    let code = if is_of_model { "model_quota " } else { "insufficient_quota " };
-                    self.codes.push_str(code);
-                }
+                self.codes.push_str(match (quota.contains("PerDay"), quota.contains("PerModel")) {
+                    (true, true) => "model_quota ",
+                    (true, false) => "insufficient_quota ",
+                    (false, true) => "",
+                    (false, false) => "account_limit ",
+                });
             }
         }
     }
@@ -148,6 +190,9 @@ impl ServerError {
         if is_rejection && self.says(&WRONG_KEY) {
             return verdict(Auth, false);
         }
+        if is_rejection && (self.shows_generation || self.has_code(&MODEL_MISTAKES)) {
+            return verdict(InvalidResponse, true);
+        }
         match status {
             Some(status) => verdict_of(status),
             None => self.verdict_by_code(),
@@ -168,34 +213,81 @@ impl ServerError {
             verdict_of(status)
         } else if self.has_code(&["invalid", "not_found", "bad_request", "unsupported"]) {
             verdict(BadRequest, false)
+        } else if self.says(&["overloaded", "try again", "internal server error", "unavailable"]) {
+            verdict(Overloaded, true)
         } else {
             verdict(InvalidResponse, false)
         }
     }
 
-    /// The consequence of the error for other calls. `status` as for [`Self::verdict`].
-    pub fn effect(&self, status: Option<u16>, verdict: Verdict) -> Effect {
+    /// What the error of a call to this model means for other calls. `status` as for
+    /// [`Self::verdict`].
+    pub fn effect(&self, status: Option<u16>, verdict: Verdict, model: &str) -> Effect {
         let about_content = self.says(&["moderation", "flagged"]);
         let of_model = self.has_code(&["model_quota"]) && !self.has_code(&["insufficient_quota"]);
         let about_model = status == Some(404) || self.has_code(&["model_not_found"]);
         match (verdict.kind, verdict.retryable) {
-            (RateLimited, true) => Effect::Pause,
-            (Overloaded, true) if status == Some(529) => Effect::Pause,
-            (Overloaded, true) if self.has_code(&["overloaded_error"]) => Effect::Pause,
-            (RateLimited, false) if of_model => Effect::Model,
-            (Auth | BadRequest, false) if about_model => Effect::Model,
+            (RateLimited, true) if self.is_about_account(model) => Effect::PauseEndpoint,
+            (RateLimited, true) => Effect::PauseModel,
+            (Overloaded, true) if status == Some(529) => Effect::PauseEndpoint,
+            (Overloaded, true) if self.has_code(&["overloaded_error"]) => Effect::PauseEndpoint,
+            (RateLimited, false) if of_model => Effect::StopModel,
+            (Auth | BadRequest, false) if about_model => Effect::StopModel,
             (Auth, false) if about_content => Effect::Call,
-            (Auth | RateLimited, false) => Effect::Endpoint,
+            // Gateways restrict keys by model, and credit may do for a cheaper one.
+            (Auth | RateLimited, false) => {
+                let status = status.filter(|status| *status != 400).or(self.status);
+                let is_denied = matches!(status, Some(402 | 403))
+                    || (status.is_none() && self.has_code(&["permission"]));
+                match is_denied || self.names_model(model) {
+                    true => Effect::DenyModel,
+                    false => Effect::StopEndpoint,
+                }
+            }
             _ => Effect::Call,
         }
     }
 
+    /// Whether a rate limit is one of the account or the key and so holds for all models.
+    fn is_about_account(&self, model: &str) -> bool {
+        const ACCOUNT: [&str; 8] = [
+            "organization",
+            "account",
+            "workspace",
+            "project",
+            "all models",
+            "api key",
+            "your key",
+            "this key",
+        ];
+        self.has_code(&["account_limit"]) || (self.says(&ACCOUNT) && !self.names_model(model))
+    }
+
+    /// Whether the message names the model or speaks of one.
+    fn names_model(&self, model: &str) -> bool {
+        let Some(message) = &self.message else { return false };
+        let message = message.to_lowercase();
+        let own = model.rsplit('/').next().unwrap_or_default().to_lowercase();
+        let is_word = |name: &str| {
+            !name.is_empty()
+                && message.match_indices(name).any(|(at, _)| {
+                    let around = [
+                        message[..at].chars().next_back(),
+                        message[at + name.len()..].chars().next(),
+                    ];
+                    around.iter().flatten().all(|c| !c.is_alphanumeric())
+                })
+        };
+        is_word(&own) || is_word("model")
+    }
+
     /// The quirks of the server that the error reveals.
     pub fn quirks(&self, verdict: Verdict) -> Quirks {
-        match &self.message {
-            Some(message) if verdict.kind == BadRequest => Quirks::in_words(message),
-            _ => Quirks::default(),
+        if verdict.kind != BadRequest {
+            return Quirks::default();
         }
+        let words = [&self.message, &self.param].map(|words| words.as_deref().unwrap_or_default());
+        Quirks::in_words(&words.join(" "))
     }
 
     fn is_about_context(&self) -> bool {

@@ -102,10 +102,12 @@ pub fn limit(limit: Duration) -> String {
     }
 }
 
-/// `7.2k in, 194 out`, or `None` if no server reported any tokens.
+/// `7.2k in, 194 out`, with `~` before it if some of them are estimated, or `None` without any.
 pub fn tokens(usage: &Usage) -> Option<String> {
     let (read, written) = (usage.input_tokens, usage.output_tokens);
-    (read > 0 || written > 0).then(|| format!("{} in, {} out", short(read), short(written)))
+    let about = if usage.estimated_tokens > 0 { "~" } else { "" };
+    let tokens = || format!("{about}{} in, {} out", short(read), short(written));
+    (read > 0 || written > 0).then(tokens)
 }
 
 /// `812`, `7.2k`, `1.3M`; rounded down.

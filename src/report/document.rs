@@ -163,8 +163,14 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Of `input_tokens`, those read from a server's cache.
     pub cached_input_tokens: u64,
+    /// Of `input_tokens`, those written to a server's cache.
+    pub cache_write_tokens: u64,
     /// Of `output_tokens`, those of reasoning, where a server counts them apart.
     pub reasoning_tokens: u64,
+    /// Of `input_tokens` and `output_tokens`, those that crew estimated: calls whose server did not
+    /// report them, mostly because they were cut off.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub estimated_tokens: u64,
     pub tool_calls: u64,
     /// In the unit of the file's prices; only where the price of every call is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,7 +189,9 @@ impl std::ops::AddAssign for Usage {
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
         self.cached_input_tokens =
             self.cached_input_tokens.saturating_add(other.cached_input_tokens);
+        self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
         self.reasoning_tokens = self.reasoning_tokens.saturating_add(other.reasoning_tokens);
+        self.estimated_tokens = self.estimated_tokens.saturating_add(other.estimated_tokens);
         self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
     }
 }

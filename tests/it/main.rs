@@ -29,13 +29,17 @@ mod models {
     mod attachments;
     mod attempt;
     mod calls;
+    mod counts;
     mod demands;
     mod endpoints;
+    mod ends;
     mod fallback;
     mod protocols;
     mod provider;
     mod proxies;
     mod rate;
+    mod refusals;
+    mod repeats;
     mod settings;
     mod wire;
 }

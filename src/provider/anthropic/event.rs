@@ -128,13 +128,15 @@ impl Counts {
             (&mut self.output, usage.output_tokens),
             (&mut self.thinking, details.thinking_tokens),
         ] {
-            *count = number(reported).unwrap_or(*count);
+            // A later zero means that this event does not count them.
+            *count = number(reported).filter(|reported| *reported > 0).unwrap_or(*count);
         }
         let cached = self.cache_written.saturating_add(self.cache_read);
         Some(TokenUsage {
             input_tokens: self.input.saturating_add(cached),
             output_tokens: self.output,
             cached_input_tokens: self.cache_read,
+            cache_write_tokens: self.cache_written,
             reasoning_tokens: self.thinking,
         })
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::event::{self, Block, Counts, Delta, Event, MAX_BLOCKS, Start};
 use super::request;
 use crate::chat::{NativePart, ToolCall};
-use crate::provider::answer::{AnswerBuilder, BodyError, Cause};
+use crate::provider::answer::{AnswerBuilder, BodyError};
 use crate::provider::calls::CallFragment;
 use crate::provider::json::{self, Raw, is_given, number};
 use crate::provider::protocol::{ChunkParser, Progress};
@@ -97,7 +97,8 @@ impl ChunkParser for AnthropicParser {
             "message_delta" => {
                 self.count(event.usage, answer, on_delta);
                 let delta: Option<Delta<'_>> = json::object(event.delta);
-                finish(&json::text(delta.and_then(|delta| delta.stop_reason))?, answer);
+                let reason = json::text(delta.and_then(|delta| delta.stop_reason))?;
+                answer.finish("stop_reason", &reason, "");
             }
             "message_stop" => return Ok(Progress::Complete),
             "message" => self.whole(&event, answer, on_delta)?,
@@ -139,7 +140,7 @@ impl AnthropicParser {
         for (at, block) in blocks.items.iter().enumerate() {
             self.begin(Some(at as u64), block, answer, on_delta)?;
         }
-        finish(&json::text(event.stop_reason)?, answer);
+        answer.finish("stop_reason", &json::text(event.stop_reason)?, "");
         Ok(())
     }
 
@@ -262,19 +263,5 @@ impl AnthropicParser {
         if let Some(usage) = self.counts.update(usage) {
             answer.count(usage, on_delta);
         }
-    }
-}
-
-fn finish(reason: &str, answer: &mut AnswerBuilder) {
-    match reason {
-        "" => {}
-        "end_turn" | "stop_sequence" => answer.finish("stop"),
-        "max_tokens" | "model_context_window_exceeded" => answer.finish("length"),
-        "tool_use" => answer.finish("tool_calls"),
-        "refusal" => {
-            answer.finish("content_filter");
-            answer.withhold(Cause::ModelRefused, "stop_reason: refusal");
-        }
-        other => answer.finish(other),
     }
 }

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::ANTHROPIC;
 use super::event::MAX_BLOCKS;
 use crate::chat::{ChatReply, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec};
-use crate::provider::answer::{BodyError, Cause, Withheld};
+use crate::provider::answer::{BodyError, Withheld};
 use crate::provider::calls::MAX_CALLS;
+use crate::provider::finish::Cause;
 use crate::provider::request::ChatRequest;
 use crate::provider::testing::{self, Emitted, MODEL_REF, request};
 
@@ -49,6 +50,7 @@ fn a_text_and_its_tokens() {
         input_tokens: 175,
         output_tokens: 15,
         cached_input_tokens: 50,
+        cache_write_tokens: 100,
         reasoning_tokens: 7,
     };
     assert_eq!((emitted.usage, reply.usage), (expected, expected));
@@ -62,10 +64,21 @@ fn stop_reasons() {
         ("max_tokens", "length"),
         ("model_context_window_exceeded", "length"),
         ("tool_use", "tool_calls"),
-        ("pause_turn", "pause_turn"),
+        ("tired", "tired"),
     ] {
         let (reply, _) = read(&[START, TEXT, HI, &stopped(reason), STOP]);
         assert_eq!(testing::finish_reason(&reply.unwrap_or_default()), Some(expected));
+    }
+    for reason in ["pause_turn", "error"] {
+        let (reply, _) = read(&[START, TEXT, HI, &stopped(reason), STOP]);
+        let withheld = match reply {
+            Err(BodyError::Withheld(withheld)) => withheld,
+            other => panic!("{reason}: {other:?}"),
+        };
+        assert_eq!(
+            (withheld.cause, &*withheld.words),
+            (Cause::Aborted, &*format!("stop_reason: {reason}"))
+        );
     }
     let (reply, emitted) = read(&[START, TEXT, HI, &stopped("refusal"), STOP]);
     assert!(matches!(

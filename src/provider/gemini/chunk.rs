@@ -105,6 +105,7 @@ pub fn usage(raw: Raw<'_>) -> Option<TokenUsage> {
             .saturating_add(count(counts.tool_use_prompt_token_count)),
         output_tokens: count(counts.candidates_token_count).saturating_add(reasoning),
         cached_input_tokens: count(counts.cached_content_token_count),
+        cache_write_tokens: 0,
         reasoning_tokens: reasoning,
     })
 }

@@ -7,8 +7,9 @@ use super::chunk::{
 };
 use super::request;
 use crate::chat::{NativePart, ToolCall};
-use crate::provider::answer::{AnswerBuilder, BodyError, Cause};
+use crate::provider::answer::{AnswerBuilder, BodyError};
 use crate::provider::calls::CallFragment;
+use crate::provider::finish::Cause;
 use crate::provider::json::{self, is_given, number};
 use crate::provider::protocol::{ChunkParser, Progress};
 use crate::provider::request::OnDelta;
@@ -54,7 +55,10 @@ impl ChunkParser for GeminiParser {
                 self.content(content, answer, on_delta)?;
             }
             let reason = json::text(candidate.finish_reason)?;
-            finish(&reason, &json::text(candidate.finish_message)?, answer);
+            if reason != "FINISH_REASON_UNSPECIFIED" {
+                let message = json::text(candidate.finish_message)?;
+                answer.finish("finishReason", &reason, &message);
+            }
         }
         Ok(Progress::More)
     }
@@ -149,47 +153,10 @@ fn blocked(feedback: &PromptFeedback<'_>, answer: &mut AnswerBuilder) -> Result<
     let reason = json::text(feedback.block_reason)?;
     if !matches!(&*reason, "" | "BLOCK_REASON_UNSPECIFIED") {
         let message = json::text(feedback.block_reason_message)?;
-        answer.finish("content_filter");
-        answer.withhold(Cause::PromptBlocked, words("blockReason", &reason, &message));
+        let message = if message.is_empty() { "" } else { &format!(": {message}") };
+        let words = format!("blockReason: {reason}{message}");
+        answer.withhold(Cause::PromptBlocked, words);
+        answer.finish("blockReason", "content_filter", "");
     }
     Ok(())
-}
-
-fn finish(reason: &str, message: &str, answer: &mut AnswerBuilder) {
-    let lower = reason.to_ascii_lowercase();
-    let (finish_reason, cause) = match reason {
-        "" | "FINISH_REASON_UNSPECIFIED" => return,
-        "STOP" => ("stop", None),
-        "MAX_TOKENS" => ("length", None),
-        "SAFETY"
-        | "RECITATION"
-        | "LANGUAGE"
-        | "BLOCKLIST"
-        | "PROHIBITED_CONTENT"
-        | "SPII"
-        | "IMAGE_SAFETY"
-        | "IMAGE_PROHIBITED_CONTENT"
-        | "IMAGE_RECITATION"
-        | "MODEL_ARMOR" => ("content_filter", Some(Cause::AnswerBlocked)),
-        "MISSING_THOUGHT_SIGNATURE" => (&*lower, Some(Cause::AbortedForGood)),
-        // Mistakes of the model, which it may not repeat.
-        "MALFORMED_FUNCTION_CALL"
-        | "UNEXPECTED_TOOL_CALL"
-        | "TOO_MANY_TOOL_CALLS"
-        | "MALFORMED_RESPONSE"
-        | "OTHER" => (&*lower, Some(Cause::Aborted)),
-        _ => (&*lower, None),
-    };
-    answer.finish(finish_reason);
-    if let Some(cause) = cause {
-        answer.withhold(cause, words("finishReason", reason, message));
-    }
-}
-
-fn words(key: &str, reason: &str, message: &str) -> String {
-    if message.is_empty() {
-        format!("{key}: {reason}")
-    } else {
-        format!("{key}: {reason}: {message}")
-    }
 }

@@ -46,6 +46,7 @@ fn a_text_and_its_tokens() {
         input_tokens: 12,
         output_tokens: 8,
         cached_input_tokens: 4,
+        cache_write_tokens: 0,
         reasoning_tokens: 5,
     };
     assert_eq!((emitted.usage, reply.usage), (expected, expected));

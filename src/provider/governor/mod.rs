@@ -1,6 +1,9 @@
 //! When a call to an endpoint may start: one governor for each endpoint and key decides for all
 //! agents together, and ends calls that cannot succeed before they are made.
 
+mod admission;
+#[cfg(test)]
+mod model_tests;
 mod queue;
 mod quota;
 mod state;
@@ -8,4 +11,4 @@ mod state;
 mod tests;
 mod window;
 
-pub use queue::{Governor, Permit, of};
+pub use admission::{Governor, Permit, Wanted, of};

@@ -9,7 +9,7 @@ use futures::future::{FutureExt as _, join, join_all};
 use reqwest::header::{HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::queue::{Governor, of};
+use super::admission::{Governor, Permit, Wanted, of};
 use super::state::{Admission, State};
 use crate::plan::{ProviderPlan, RateLimits};
 use crate::provider::error::{Effect, ProviderError};
@@ -17,14 +17,24 @@ use crate::report::ErrorKind;
 use crate::untrusted::Untrusted;
 use crate::vendor::Api;
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 const RTT: Duration = Duration::from_millis(20);
 
-fn governor(limits: RateLimits) -> Governor {
-    Governor::new(State::new(limits))
+pub(super) fn governor(limits: RateLimits) -> Governor {
+    Governor::new(limits)
 }
 
-fn error(effect: Effect, retry_after: Option<Duration>) -> ProviderError {
+/// A call of a model of an agent's own choice.
+pub(super) async fn admit<'a>(
+    governor: &'a Governor,
+    model: &str,
+    tokens: u64,
+    deadline: Instant,
+) -> Result<Permit<'a>, ProviderError> {
+    governor.admit(Wanted { model, tokens, is_fallback: false }, deadline).await
+}
+
+pub(super) fn error(effect: Effect, retry_after: Option<Duration>) -> ProviderError {
     ProviderError {
         kind: ErrorKind::RateLimited,
         scope: None,
@@ -69,13 +79,13 @@ impl<'a> Server<'a> {
     /// An agent that makes one call, until it is answered.
     async fn serve(&self) {
         loop {
-            let permit = self.governor.admit("m", 0, Instant::now() + HOUR).await.unwrap();
+            let permit = admit(self.governor, "m", 0, Instant::now() + HOUR).await.unwrap();
             self.started.borrow_mut().push(Instant::now());
             permit.sent();
             if self.open.get() >= self.most.get() {
                 sleep(self.busy).await;
                 self.rejected.borrow_mut().push(Instant::now());
-                permit.end("m", Some(&error(Effect::Pause, self.wait)), Some(0));
+                permit.end(Some(&error(Effect::PauseModel, self.wait)), Some(0));
                 continue;
             }
             self.open.set(self.open.get() + 1);
@@ -86,7 +96,7 @@ impl<'a> Server<'a> {
             } // A short answer comes whole.
             sleep(self.takes).await;
             self.open.set(self.open.get() - 1);
-            permit.end("m", None, Some(0));
+            permit.end(None, Some(0));
             return;
         }
     }
@@ -157,17 +167,17 @@ async fn a_server_that_accepts_all_calls_gets_all_soon() {
     assert_eq!((seen.is_err(), server.peak.get()), (true, 1000));
 
     // Silent calls count as accepted: these never get an answer.
-    let silent = Governor::new(State::new(RateLimits::default()));
+    let silent = Governor::new(RateLimits::default());
     let started = Cell::new(0);
     let call = || async {
-        let permit = silent.admit("m", 0, Instant::now() + HOUR).await.unwrap();
+        let permit = admit(&silent, "m", 0, Instant::now() + HOUR).await.unwrap();
         permit.sent();
         started.set(started.get() + 1);
         std::future::pending::<()>().await;
     };
     let all = join_all((0..1000).map(|_| call()));
     assert!(timeout(Duration::from_secs(2), all).await.is_err());
-    assert_eq!((started.get(), silent.reason()), (1000, None));
+    assert_eq!((started.get(), silent.reason("m")), (1000, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,31 +226,31 @@ async fn tokens_per_minute_are_never_exceeded() {
     let governor = governor(RateLimits { tokens_per_minute: Some(1000), ..RateLimits::default() });
     let begun = Instant::now();
     let later = begun + HOUR;
-    let admit = |tokens| governor.admit("m", tokens, later);
+    let admit = |tokens| admit(&governor, "m", tokens, later);
     let first = admit(900).await.unwrap();
     assert!(admit(900).now_or_never().is_none());
     // It used less than estimated.
-    first.end("m", None, Some(100));
-    admit(900).await.unwrap().end("m", None, Some(900));
+    first.end(None, Some(100));
+    admit(900).await.unwrap().end(None, Some(900));
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    admit(500).await.unwrap().end("m", None, None);
+    admit(500).await.unwrap().end(None, None);
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
     // A call beyond the limit gets a minute of its own.
-    admit(5000).await.unwrap().end("m", None, None);
+    admit(5000).await.unwrap().end(None, None);
     assert_eq!(begun.elapsed(), Duration::from_secs(120));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_error_that_every_call_would_get_ends_the_queue() {
     let one = RateLimits { max_concurrency: Some(1), ..RateLimits::default() };
-    for (effect, other_goes_on) in [(Effect::Endpoint, false), (Effect::Model, true)] {
+    for (effect, other_goes_on) in [(Effect::StopEndpoint, false), (Effect::StopModel, true)] {
         let governor = governor(one);
         let later = Instant::now() + HOUR;
-        let first = governor.admit("m", 0, later).await.unwrap();
-        let wait = |model| governor.admit(model, 0, later);
+        let first = admit(&governor, "m", 0, later).await.unwrap();
+        let wait = |model| admit(&governor, model, 0, later);
         let waiting = join_all(["other", "m", "m"].map(wait));
         let begun = Instant::now();
-        let fail = async { first.end("m", Some(&error(effect, None)), None) };
+        let fail = async { first.end(Some(&error(effect, None)), None) };
         // The other model's permit is dropped with the result, for the next in the queue.
         let (ended, ()) = join(
             waiting.map(|ended| ended.into_iter().map(|one| one.map(drop)).collect::<Vec<_>>()),
@@ -259,9 +269,9 @@ async fn an_error_that_every_call_would_get_ends_the_queue() {
 async fn a_call_that_leaves_the_queue_does_not_block_it() {
     let governor = governor(RateLimits { max_concurrency: Some(1), ..RateLimits::default() });
     let later = Instant::now() + HOUR;
-    let first = governor.admit("m", 0, later).await.unwrap();
+    let first = admit(&governor, "m", 0, later).await.unwrap();
     let (mut second, mut third) =
-        (Box::pin(governor.admit("m", 0, later)), Box::pin(governor.admit("m", 0, later)));
+        (Box::pin(admit(&governor, "m", 0, later)), Box::pin(admit(&governor, "m", 0, later)));
     assert!(second.as_mut().now_or_never().is_none() && third.as_mut().now_or_never().is_none());
     drop(second);
     // Dropped as well, not ended: its agent was cancelled.
@@ -273,10 +283,10 @@ async fn a_call_that_leaves_the_queue_does_not_block_it() {
 async fn a_pause_beyond_the_deadline_fails_the_call_at_once() {
     let governor = governor(RateLimits { max_concurrency: Some(1), ..RateLimits::default() });
     let begun = Instant::now();
-    let first = governor.admit("m", 0, begun + HOUR).await.unwrap();
-    let short = || governor.admit("m", 0, begun + Duration::from_secs(10));
+    let first = admit(&governor, "m", 0, begun + HOUR).await.unwrap();
+    let short = || admit(&governor, "m", 0, begun + Duration::from_secs(10));
     let reject = async {
-        first.end("m", Some(&error(Effect::Pause, Some(Duration::from_secs(30)))), None);
+        first.end(Some(&error(Effect::PauseModel, Some(Duration::from_secs(30)))), None);
     };
     let (one, other, ()) = futures::join!(short(), short(), reject);
     for ended in [one, other] {
@@ -284,7 +294,7 @@ async fn a_pause_beyond_the_deadline_fails_the_call_at_once() {
         assert!(error.message.contains("not tried again") && !error.retryable, "{error:?}");
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    governor.admit("m", 0, begun + HOUR).await.unwrap();
+    admit(&governor, "m", 0, begun + HOUR).await.unwrap();
     assert_eq!(begun.elapsed(), Duration::from_secs(30));
 }
 
@@ -294,9 +304,9 @@ async fn the_pause_doubles_while_a_server_only_rejects() {
     let begun = Instant::now();
     for pause in [250, 500, 1000, 2000, 4000] {
         let asked = Instant::now();
-        let permit = governor.admit("m", 0, begun + HOUR).await.unwrap();
-        permit.end("m", Some(&error(Effect::Pause, None)), None);
-        assert_eq!(governor.pause(), Duration::from_millis(pause), "{:?}", asked - begun);
+        let permit = admit(&governor, "m", 0, begun + HOUR).await.unwrap();
+        permit.end(Some(&error(Effect::PauseModel, None)), None);
+        assert_eq!(governor.pause("m"), Duration::from_millis(pause), "{:?}", asked - begun);
     }
 }
 
@@ -325,9 +335,9 @@ fn providers_with_the_same_address_and_key_share_a_governor() {
     let same = |one: usize, other: usize| Arc::ptr_eq(&found[one], &found[other]);
     assert!(same(0, 3) && !same(0, 1) && !same(0, 2) && !same(2, 4));
     assert_eq!(found.len(), plans.len());
-    assert_eq!(found[0].reason(), None);
-    let first = found[0].admit("m", 0, Instant::now() + HOUR).now_or_never();
-    assert!(first.is_some_and(|permit| permit.is_ok() && found[3].reason().is_some()));
+    assert_eq!(found[0].reason("m"), None);
+    let first = admit(&found[0], "m", 0, Instant::now() + HOUR).now_or_never();
+    assert!(first.is_some_and(|permit| permit.is_ok() && found[3].reason("m").is_some()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,9 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::chat::TokenUsage;
 use crate::provider::calls::MAX_CALLS;
-use crate::provider::json::{Capped, Raw, number, object};
+use crate::provider::json::{Capped, Raw};
 
 #[derive(Deserialize)]
 pub struct Chunk<'a> {
@@ -75,44 +74,4 @@ pub struct Function<'a> {
     pub name: Raw<'a>,
     #[serde(borrow)]
     pub arguments: Raw<'a>,
-}
-
-#[derive(Deserialize)]
-struct UsageCounts<'a> {
-    #[serde(borrow)]
-    prompt_tokens: Raw<'a>,
-    #[serde(borrow)]
-    completion_tokens: Raw<'a>,
-    #[serde(borrow)]
-    input_tokens: Raw<'a>,
-    #[serde(borrow)]
-    output_tokens: Raw<'a>,
-    #[serde(borrow)]
-    prompt_tokens_details: Raw<'a>,
-    #[serde(borrow)]
-    completion_tokens_details: Raw<'a>,
-}
-
-#[derive(Default, Deserialize)]
-struct UsageDetails<'a> {
-    #[serde(borrow)]
-    cached_tokens: Raw<'a>,
-    #[serde(borrow)]
-    reasoning_tokens: Raw<'a>,
-}
-
-/// The token counts; `None` if there are none.
-pub fn usage(raw: Raw<'_>) -> Option<TokenUsage> {
-    let counts: UsageCounts<'_> = object(raw)?;
-    let input = number(counts.prompt_tokens.or(counts.input_tokens));
-    let output = number(counts.completion_tokens.or(counts.output_tokens));
-    let details = |raw| object::<UsageDetails<'_>>(raw).unwrap_or_default();
-    (input.is_some() || output.is_some()).then(|| TokenUsage {
-        input_tokens: input.unwrap_or_default(),
-        output_tokens: output.unwrap_or_default(),
-        cached_input_tokens: number(details(counts.prompt_tokens_details).cached_tokens)
-            .unwrap_or_default(),
-        reasoning_tokens: number(details(counts.completion_tokens_details).reasoning_tokens)
-            .unwrap_or_default(),
-    })
 }

@@ -7,6 +7,7 @@ mod parser;
 mod request;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 
 use super::protocol::{Protocol, below};
 

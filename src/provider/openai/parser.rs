@@ -2,11 +2,13 @@
 
 use serde_json::value::RawValue;
 
-use super::chunk::{self, Chunk, Delta};
+use super::chunk::{Chunk, Delta};
 use super::kept::Kept;
+use super::usage;
 use crate::chat::{NativePart, ToolCall};
-use crate::provider::answer::{AnswerBuilder, BodyError, Cause};
+use crate::provider::answer::{AnswerBuilder, BodyError};
 use crate::provider::calls::CallFragment;
+use crate::provider::finish::Cause;
 use crate::provider::json;
 use crate::provider::protocol::{ChunkParser, Progress};
 use crate::provider::request::OnDelta;
@@ -53,7 +55,7 @@ impl ChunkParser for OpenAiParser {
                 self.add(&message, answer, on_delta)?;
             }
             count(answer, choice.usage, on_delta);
-            finish(answer, &json::text(choice.finish_reason)?);
+            answer.finish("finish_reason", &json::text(choice.finish_reason)?, "");
         }
         Ok(Progress::More)
     }
@@ -99,20 +101,8 @@ impl OpenAiParser {
     }
 }
 
-fn count(answer: &mut AnswerBuilder, usage: Option<&RawValue>, on_delta: OnDelta<'_>) {
-    if let Some(usage) = chunk::usage(usage) {
+fn count(answer: &mut AnswerBuilder, raw: Option<&RawValue>, on_delta: OnDelta<'_>) {
+    if let Some(usage) = usage::usage(raw) {
         answer.count(usage, on_delta);
-    }
-}
-
-fn finish(answer: &mut AnswerBuilder, reason: &str) {
-    match reason {
-        "" => {}
-        "error" => answer.withhold(Cause::AbortedForGood, "finish_reason: error"),
-        "content_filter" => {
-            answer.finish(reason);
-            answer.withhold(Cause::AnswerBlocked, "finish_reason: content_filter");
-        }
-        reason => answer.finish(reason),
     }
 }

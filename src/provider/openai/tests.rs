@@ -22,6 +22,7 @@ fn tokens_of_reasoning_and_of_the_cache() {
         input_tokens: 9,
         output_tokens: 8,
         cached_input_tokens: 5,
+        cache_write_tokens: 0,
         reasoning_tokens: 6,
     };
     assert_eq!(emitted.usage, expected);

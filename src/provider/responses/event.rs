@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::chat::TokenUsage;
-use crate::provider::json::{Capped, Raw, number, object};
+use crate::provider::json::{Capped, Raw};
 
 /// The limit of items in one answer. Models write far fewer.
 pub const MAX_ITEMS: usize = 1024;
@@ -85,37 +84,4 @@ pub fn items<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> serde_json::Result<Capped<
         Some(list) => serde_json::from_str(list),
         None => Ok(Capped { items: Vec::new(), more: false }),
     }
-}
-
-#[derive(Deserialize)]
-struct Usage<'a> {
-    #[serde(borrow)]
-    input_tokens: Raw<'a>,
-    #[serde(borrow)]
-    input_tokens_details: Raw<'a>,
-    #[serde(borrow)]
-    output_tokens: Raw<'a>,
-    #[serde(borrow)]
-    output_tokens_details: Raw<'a>,
-}
-
-#[derive(Default, Deserialize)]
-struct Details<'a> {
-    #[serde(borrow)]
-    cached_tokens: Raw<'a>,
-    #[serde(borrow)]
-    reasoning_tokens: Raw<'a>,
-}
-
-/// The token counts; `None` if there are none.
-pub fn usage(raw: Raw<'_>) -> Option<TokenUsage> {
-    let counts: Usage<'_> = object(raw)?;
-    let count = |raw| number(raw).unwrap_or_default();
-    let details = |raw| object::<Details<'_>>(raw).unwrap_or_default();
-    Some(TokenUsage {
-        input_tokens: count(counts.input_tokens),
-        output_tokens: count(counts.output_tokens),
-        cached_input_tokens: count(details(counts.input_tokens_details).cached_tokens),
-        reasoning_tokens: count(details(counts.output_tokens_details).reasoning_tokens),
-    })
 }

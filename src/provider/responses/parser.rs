@@ -6,9 +6,11 @@ use serde_json::value::RawValue;
 
 use super::event::{self, Content, Event, Incomplete, Item, MAX_ITEMS, Response};
 use crate::chat::{NativePart, ToolCall};
-use crate::provider::answer::{AnswerBuilder, BodyError, Cause};
+use crate::provider::answer::{AnswerBuilder, BodyError};
 use crate::provider::calls::CallFragment;
+use crate::provider::finish::Cause;
 use crate::provider::json::{self, is_given, number};
+use crate::provider::openai::usage;
 use crate::provider::protocol::{ChunkParser, Progress};
 use crate::provider::request::OnDelta;
 use crate::provider::server_error::ServerError;
@@ -179,7 +181,7 @@ impl ResponsesParser {
         answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
     ) -> Result<(), BodyError> {
-        if let Some(usage) = event::usage(response.usage) {
+        if let Some(usage) = usage::usage(response.usage) {
             answer.count(usage, on_delta);
         }
         if let Some(error) = response.error.filter(|error| is_given(Some(error))) {
@@ -219,20 +221,16 @@ fn finish(response: &Response<'_>, answer: &mut AnswerBuilder) -> Result<(), Bod
     let incomplete: Option<Incomplete<'_>> = json::object(response.incomplete_details);
     let reason = json::text(incomplete.and_then(|incomplete| incomplete.reason))?;
     match (&*json::text(response.status)?, &*reason) {
-        (_, "max_output_tokens") => answer.finish("length"),
-        (_, "content_filter") => {
-            answer.finish("content_filter");
-            answer.withhold(Cause::AnswerBlocked, "incomplete: content_filter");
-        }
-        ("completed" | "", "") if answer.has_calls() => answer.finish("tool_calls"),
-        ("completed" | "", "") => answer.finish("stop"),
+        (_, "max_output_tokens" | "content_filter") => answer.finish("incomplete", &reason, ""),
+        ("completed" | "", "") if answer.has_calls() => answer.finish("status", "tool_calls", ""),
+        ("completed" | "", "") => answer.finish("status", "stop", ""),
         (status, "") => {
-            answer.finish(status);
             answer.withhold(Cause::Aborted, format!("status: {status}"));
+            answer.finish("status", status, "");
         }
         (_, reason) => {
-            answer.finish(reason);
             answer.withhold(Cause::Aborted, format!("incomplete: {reason}"));
+            answer.finish("incomplete", reason, "");
         }
     }
     Ok(())

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::RESPONSES;
 use crate::chat::{ChatReply, Effort, Message, TokenUsage, ToolCall, ToolSpec};
-use crate::provider::answer::{BodyError, Cause, Withheld};
+use crate::provider::answer::{BodyError, Withheld};
+use crate::provider::finish::Cause;
 use crate::provider::request::ChatRequest;
 use crate::provider::testing::{self, Emitted, request};
 
@@ -79,6 +80,7 @@ fn a_text_and_its_tokens() {
         input_tokens: 75,
         output_tokens: 1186,
         cached_input_tokens: 32,
+        cache_write_tokens: 0,
         reasoning_tokens: 1024,
     };
     assert_eq!((emitted.usage, reply.usage, reply.native), (expected, expected, None));

@@ -1,6 +1,9 @@
 //! Errors of real servers and their meaning.
 
+use serde_json::json;
+
 use super::*;
+use crate::provider::settings::RejectedSettings;
 
 type Row<'a> = (Option<u16>, &'a str, ErrorKind, bool);
 
@@ -103,17 +106,18 @@ fn errors_of_anthropic_and_google() {
 }
 
 #[test]
-fn a_daily_quota_stops_one_model_or_the_whole_endpoint() {
+fn a_quota_of_google_is_one_of_a_model_or_of_the_project() {
     for (quotas, effect) in [
-        (&["RequestsPerDayPerProjectPerModel-FreeTier"][..], Effect::Model),
-        (&["RequestsPerDayPerProjectPerModel", "RequestsPerDayPerProject"], Effect::Endpoint),
-        (&["RequestsPerMinutePerProjectPerModel"], Effect::Pause),
+        (&["RequestsPerDayPerProjectPerModel-FreeTier"][..], Effect::StopModel),
+        (&["RequestsPerDayPerProjectPerModel", "RequestsPerDayPerProject"], Effect::StopEndpoint),
+        (&["RequestsPerMinutePerProjectPerModel"], Effect::PauseModel),
+        (&["RequestsPerMinutePerProject"], Effect::PauseEndpoint),
     ] {
         let violations: Vec<_> =
             quotas.iter().map(|quota| serde_json::json!({"quotaId": quota})).collect();
         let body = serde_json::json!({"error": {"details": [{"violations": violations}]}});
         let error = ServerError::from_body(body.to_string().as_bytes());
-        assert_eq!(error.effect(Some(429), error.verdict(Some(429))), effect, "{quotas:?}");
+        assert_eq!(error.effect(Some(429), error.verdict(Some(429)), "m"), effect, "{quotas:?}");
     }
 }
 
@@ -154,4 +158,106 @@ fn waits_in_the_body() {
         let found = ServerError::from_body(body.as_bytes()).retry_after;
         assert_eq!(found, wait.map(Duration::from_millis), "{delay}");
     }
+}
+
+#[test]
+fn a_rejection_is_about_the_call_the_model_or_the_endpoint() {
+    use Effect::{Call, DenyModel, PauseEndpoint, PauseModel, StopEndpoint, StopModel};
+    let error = |message: &str| json!({"error": {"message": message}});
+    let typed = |kind: &str| json!({"error": {"message": "no", "type": kind}});
+    for (status, body, effect) in [
+        (Some(401), error("invalid key"), StopEndpoint),
+        (Some(401), error("this key may not use acme/big-1"), DenyModel),
+        (Some(401), error("this key may not use BIG-1."), DenyModel),
+        (Some(401), error("no access to the model"), DenyModel),
+        (Some(401), error("big-10 is fine, your key is not"), StopEndpoint),
+        (Some(400), error("API key not valid"), StopEndpoint),
+        (Some(402), error("no credit"), DenyModel),
+        (Some(403), error("no"), DenyModel),
+        (Some(403), error("your prompt was flagged"), Call),
+        (Some(404), error("no"), StopModel),
+        (None, typed("permission_error"), DenyModel),
+        (None, typed("authentication_error"), StopEndpoint),
+        (None, json!({"error": {"message": "no", "code": 402}}), DenyModel),
+        (Some(429), json!({"error": {"code": "insufficient_quota"}}), StopEndpoint),
+        (Some(429), error("slow down"), PauseModel),
+        (Some(429), error("limit of your organization reached"), PauseEndpoint),
+        (Some(429), error("limit of big-1 in organization x reached"), PauseModel),
+        (None, typed("rate_limit_error"), PauseModel),
+        (Some(529), typed("overloaded_error"), PauseEndpoint),
+        (None, typed("overloaded_error"), PauseEndpoint),
+        (Some(500), error("no"), Call),
+    ] {
+        let error = ServerError::from_body(body.to_string().as_bytes());
+        let found = error.effect(status, error.verdict(status), "acme/big-1");
+        assert_eq!(found, effect, "{status:?} {body}");
+    }
+}
+
+#[test]
+fn mistakes_of_the_model_may_be_retried() {
+    for error in [
+        json!({"message": "no", "code": "tool_use_failed"}),
+        json!({"message": "no", "code": "json_validate_failed"}),
+        json!({"message": "no", "code": "output_parse_failed"}),
+        json!({"message": "no", "type": "invalid_request_error", "failed_generation": "{"}),
+    ] {
+        let error = ServerError::from_body(json!({"error": error}).to_string().as_bytes());
+        for status in [Some(400), Some(422), None] {
+            let found = error.verdict(status);
+            assert_eq!(found, verdict(ErrorKind::InvalidResponse, true), "{error:?}");
+            assert_eq!(error.quirks(found), Quirks::default());
+        }
+    }
+}
+
+#[test]
+fn the_cause_behind_a_gateway_is_shown_and_judged() {
+    let raw = json!({"error": {"message": "too long", "code": "context_length_exceeded"}});
+    let metadata = |raw: Value| json!({"metadata": {"raw": raw, "provider_name": "Up"}});
+    for (mut error, message) in [
+        (metadata(raw.to_string().into()), "Provider returned error: too long (Up)"),
+        (metadata(raw.clone()), "Provider returned error: too long (Up)"),
+        (
+            json!({"innererror": {"message": "too long", "code": "context_window"}}),
+            "Provider returned error: too long",
+        ),
+        (metadata("plain words".into()), "Provider returned error: plain words (Up)"),
+        (metadata(Value::Null), "Provider returned error"),
+        (metadata("Provider returned error".into()), "Provider returned error"),
+    ] {
+        error["message"] = "Provider returned error".into();
+        let found = ServerError::from_body(json!({"error": error}).to_string().as_bytes());
+        assert_eq!(found.message.as_deref(), Some(message));
+        let is_long = message.contains("too long");
+        assert_eq!(found.verdict(Some(400)).kind == ErrorKind::ContextLength, is_long);
+    }
+    // However deep causes are nested, reading them ends.
+    let nested = (0..12).fold(
+        Value::from("x"),
+        |raw, _| json!({"error": {"message": "m", "metadata": {"raw": raw.to_string()}}}),
+    );
+    assert!(ServerError::from_body(nested.to_string().as_bytes()).message.is_some());
+}
+
+#[test]
+fn a_wait_that_only_the_message_states() {
+    for body in [
+        json!({"error": {"message": "Please try again in 3.2s.", "code": "rate_limit"}})
+            .to_string(),
+        json!({"message": "Rate limited. Retry after 3.2 seconds"}).to_string(),
+        "too many requests: please wait 3200 ms".to_owned(),
+    ] {
+        let error = ServerError::from_body(body.as_bytes());
+        assert_eq!(error.retry_after, Some(Duration::from_millis(3200)), "{body}");
+    }
+}
+
+#[test]
+fn the_parameter_of_a_rejection_reveals_a_quirk() {
+    let body = json!({"error": {"message": "unsupported value", "param": "temperature"}});
+    let error = ServerError::from_body(body.to_string().as_bytes());
+    let found = error.quirks(error.verdict(Some(400))).rejected;
+    assert_eq!(found, RejectedSettings::in_words("temperature"));
+    assert_ne!(found, RejectedSettings::default());
 }

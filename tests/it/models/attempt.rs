@@ -83,6 +83,7 @@ async fn retryable_failures() {
     use ErrorKind::{Auth, BadRequest, InvalidResponse, Network, Overloaded, RateLimited};
     let part = || stream().text("part");
     let failed = json!({"error": {"message": "no", "type": "server_error"}});
+    let unexplained = json!({"error": {"message": "no"}});
     let quota = json!({"error": {"message": "no", "code": "insufficient_quota"}});
     let fragment = json!({"index": 0, "id": "a", "function": {"name": "df", "arguments": "{"}});
     let wait = |ms| Some(Duration::from_millis(ms));
@@ -115,13 +116,16 @@ async fn retryable_failures() {
             true,
             None,
         ),
-        ("cut after text", part().cut(), Network, false, None),
-        ("cut after a call's start", stream().call(fragment).cut(), Network, false, None),
+        ("cut after text", part().cut(), Network, true, None),
+        ("cut after a call's start", stream().call(fragment).cut(), Network, true, None),
         ("ended before a delta", stream(), Network, true, None),
-        ("ended after text", part(), Network, false, None),
+        ("ended after text", part(), Network, true, None),
         ("error as the body", json_body(200, &failed), Overloaded, true, None),
         ("error event first", stream().event(&failed), Overloaded, true, None),
-        ("error event after text", part().event(&failed), Overloaded, false, None),
+        ("error event after text", part().event(&failed), Overloaded, true, None),
+        ("unexplained error after text", part().event(&unexplained), InvalidResponse, true, None),
+        ("unexplained error first", stream().event(&unexplained), InvalidResponse, false, None),
+        ("aborted", part().finish("abort").done(), InvalidResponse, true, None),
         ("garbage", stream().raw("data: {oops}\n\n"), InvalidResponse, false, None),
     ] {
         let server = ModelServer::always(script);

@@ -30,6 +30,9 @@ fn transient_failures_are_retried() {
         ("500", script::error(500, "x")),
         ("503", script::error(503, "x")),
         ("a stream that breaks before its first delta", stream().cut()),
+        ("a stream that breaks after its first delta", stream().text("so far").cut()),
+        ("a stream that is reset after its first delta", stream().text("so far").reset()),
+        ("a stream that ends without an end of its answer", stream().text("so far")),
         ("a connection that is reset", script::Script::default().reset()),
     ];
     for (name, first) in cases {
@@ -48,10 +51,10 @@ fn permanent_failures_are_not_retried() {
         ("400", script::error(400, "x")),
         ("401", script::error(401, "x")),
         ("404", script::error(404, "x")),
-        ("a stream that breaks after its first delta", stream().text("so far").cut()),
+        ("a stream that is silent after its first delta", stream().text("so far").stall()),
     ] {
         let server = ModelServer::always(script);
-        crew(&server, "").run().report(1);
+        crew(&server, ", idle_timeout: 300ms").run().report(1);
         assert_eq!(server.requests().len(), 1, "{name}");
     }
 }

@@ -82,14 +82,17 @@ fn a_rejected_key_names_its_source() {
 
 #[test]
 fn withheld_answers_fail_with_the_vendors_reason() {
-    let gemini = |reason: &str| Api::Gemini.end(Api::Gemini.begin("so far"), reason, [9, 0, 1, 0]);
+    let gemini = |reason: &str| Api::Gemini.end(Api::Gemini.begin("so far"), reason, [12, 0, 1, 0]);
     let prompt = script::stream().event(&json!({
         "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
-        "usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 9}}));
-    let refusal = Api::Anthropic.end(Api::Anthropic.begin("so far"), "refusal", [9, 0, 1, 0]);
-    let filtered = Api::OpenAi.end(Api::OpenAi.begin("so far"), "content_filter", [9, 0, 1, 0]);
-    let declined =
-        Api::OpenAi.end(script::stream().delta(json!({"refusal": "so far"})), "stop", [9, 0, 1, 0]);
+        "usageMetadata": {"promptTokenCount": 12, "totalTokenCount": 12}}));
+    let refusal = Api::Anthropic.end(Api::Anthropic.begin("so far"), "refusal", [12, 0, 1, 0]);
+    let filtered = Api::OpenAi.end(Api::OpenAi.begin("so far"), "content_filter", [12, 0, 1, 0]);
+    let declined = Api::OpenAi.end(
+        script::stream().delta(json!({"refusal": "so far"})),
+        "stop",
+        [12, 0, 1, 0],
+    );
     let filter = "content_filter";
     for (api, script, kind, word, finish, has_text) in [
         (Api::Gemini, gemini("SAFETY"), "invalid_response", "SAFETY", filter, true),
@@ -112,7 +115,7 @@ fn withheld_answers_fail_with_the_vendors_reason() {
         assert_eq!(agent["finish_reason"], finish, "{word}");
         assert!(agent["error"]["message"].as_str().unwrap().contains(word), "{agent:#}");
         assert_eq!(agent["output"] == "so far", has_text, "{word}");
-        assert_eq!(agent["usage"]["input_tokens"], 9, "{word}: what was paid for is counted");
+        assert_eq!(agent["usage"]["input_tokens"], 12, "{word}: what was paid for is counted");
     }
 }
 

@@ -46,7 +46,7 @@ fn the_next_model_answers_if_the_first_fails() {
         ),
         ("silence", script::hang(), "timeout", 1, None),
         ("silence in mid-stream", stream().text("so far").stall(), "timeout", 1, Some("so far")),
-        ("a stream that breaks", stream().text("so far").cut(), "network", 1, Some("so far")),
+        ("a stream that breaks", stream().text("so far").cut(), "network", 2, Some("so far")),
     ] {
         let server = server(first);
         let ended = crew(&server, ", idle_timeout: 300ms").run();

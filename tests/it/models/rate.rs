@@ -63,7 +63,7 @@ fn two_hundred_agents_share_a_server_that_accepts_twenty_calls() {
 }
 
 #[test]
-fn one_rejection_pauses_all_calls_to_the_endpoint() {
+fn one_rejection_pauses_all_calls_of_the_model() {
     let refused = AtomicBool::new(false);
     let server = ModelServer::start(move |_| {
         if refused.swap(true, Ordering::Relaxed) {
@@ -78,7 +78,7 @@ fn one_rejection_pauses_all_calls_to_the_endpoint() {
         agents:
           a: {model: mock/m}
           b: {model: offline, tools: [wait]}
-          c: {model: twin/other, needs: [b]}
+          c: {model: twin/m, needs: [b]}
     "};
     crew(&server, yaml).run().report(0);
     let requests = server.requests();
@@ -136,9 +136,14 @@ fn a_rejected_key_is_not_used_again() {
             + "  twin: {model: twin/other}\n";
         let ended = crew(&server, &yaml).run();
         let report = ended.report(1);
-        assert!(server.requests().len() <= 5, "{name}: {}", server.requests().len());
+        // The 402 and the 403 may be about the model, so the other one is asked as well.
+        let most = if matches!(name, "402" | "403") { 6 } else { 5 };
+        assert!(server.requests().len() <= most, "{name}: {}", server.requests().len());
         let errors = all(&report, "error");
         assert!(errors.iter().all(|error| error["kind"] == kind), "{name}: {errors:#?}");
+        if most > 5 {
+            continue;
+        }
         let message = report["agents"]["twin"]["error"]["message"].as_str().unwrap();
         assert!(message.contains("skipped: an earlier call failed with mock: HTTP"), "{message}");
         assert_eq!(report["agents"]["twin"]["usage"]["model_calls"], 0, "{name}");

@@ -1,0 +1,169 @@
+//! The scope of a rejection: one call, one model, or the whole endpoint, in every protocol.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::api::{self, Api};
+use crate::support::crew::Crew;
+use crate::support::mock_model::{ModelServer, Request};
+use crate::support::script::{self, Script};
+use indoc::formatdoc;
+use serde_json::{Value, json};
+
+/// A crew of these agents that goes on if one of them fails.
+fn crew(api: Api, server: &ModelServer, agents: &str) -> Crew {
+    let yaml = formatdoc! {"
+        providers:
+          mock: {{api: {}, base_url: '${{URL}}'}}
+        limits: {{on_failure: continue}}
+        tools:
+          wait: {{description: x, shell: sleep 0.2}}
+        agents:
+        {agents}
+    ", api.name()};
+    Crew::new(&yaml).env("URL", &api.base_url(server))
+}
+
+/// The model that a request is for; Gemini's protocol names it in the path.
+fn model(request: &Request) -> String {
+    let in_path = request.path.split("/models/").nth(1).and_then(|rest| rest.split(':').next());
+    in_path.unwrap_or_else(|| request.model()).to_owned()
+}
+
+fn asked(server: &ModelServer) -> Vec<String> {
+    server.requests().iter().map(model).collect()
+}
+
+/// Rejects these models and answers for all others.
+fn rejecting(api: Api, models: &'static [&'static str], rejection: Script) -> ModelServer {
+    ModelServer::start(move |request| match models.contains(&&*model(request)) {
+        true => rejection.clone(),
+        false => api.text("answered"),
+    })
+}
+
+fn message(report: &Value, agent: &str) -> String {
+    report["agents"][agent]["error"]["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_denied_model_leaves_the_others_alone() {
+    for api in Api::ALL {
+        for rejection in [
+            api.error(401, "no_access", "this key has no access to denied"),
+            api.error(402, "no_credit", "not enough credit for so many tokens"),
+            api.error(403, "no_access", "no"),
+        ] {
+            let server = rejecting(api, &["denied"], rejection);
+            let agents = [
+                "  a: {model: mock/denied}",
+                "  b: {model: mock/denied, needs: [c]}",
+                "  c: {model: [mock/denied, mock/other]}",
+                "  d: {model: mock/third, needs: [c]}",
+            ];
+            let report = crew(api, &server, &agents.join("\n")).run().report(1);
+            assert_eq!(report["agents"]["c"]["output"], "answered", "{api:?}");
+            assert_eq!(report["agents"]["d"]["output"], "answered", "{api:?}");
+            for agent in ["a", "b"] {
+                assert!(message(&report, agent).contains("denied"), "{report:#}");
+            }
+            assert!(message(&report, "b").starts_with("skipped: an earlier call failed with"));
+            assert_eq!(report["agents"]["b"]["usage"]["model_calls"], 0);
+        }
+    }
+}
+
+#[test]
+fn a_second_denied_model_stops_the_endpoint_but_no_list() {
+    for api in Api::ALL {
+        let server = rejecting(api, &["one", "two"], api.error(403, "no_access", "no"));
+        let agents = [
+            "  a: {model: mock/one}",
+            "  b: {model: mock/two, needs: []}",
+            "  listed: {model: [mock/one, mock/two, mock/three]}",
+            "  c: {model: mock/four, needs: [listed]}",
+        ];
+        let report = crew(api, &server, &agents.join("\n")).run().report(1);
+        assert_eq!(report["agents"]["listed"]["output"], "answered", "{api:?}: {report:#}");
+        assert!(message(&report, "c").starts_with("skipped: "), "{report:#}");
+        assert!(!asked(&server).contains(&"four".to_owned()), "{api:?}");
+    }
+}
+
+#[test]
+fn a_rejected_key_stops_the_endpoint_but_no_list() {
+    for api in Api::ALL {
+        let server = rejecting(api, &["one"], api.error(401, "invalid_api_key", "invalid key"));
+        let agents = "  a: {model: mock/one}\n  b: {model: [mock/one, mock/two]}\n  \
+                      c: {model: mock/three, needs: [b]}";
+        let report = crew(api, &server, agents).run().report(1);
+        assert_eq!(report["agents"]["b"]["output"], "answered", "{api:?}");
+        assert!(message(&report, "c").contains("(model one)"), "{report:#}");
+        assert!(!asked(&server).contains(&"three".to_owned()), "{api:?}");
+    }
+}
+
+/// Rejects the first call of each model in the list with this script.
+fn rejecting_once(api: Api, models: &'static [&'static str], rejection: Script) -> ModelServer {
+    let seen: Vec<AtomicBool> = models.iter().map(|_| AtomicBool::new(false)).collect();
+    ModelServer::start(move |request| {
+        let at = models.iter().position(|one| *one == model(request));
+        match at.is_some_and(|at| !seen[at].swap(true, Ordering::Relaxed)) {
+            true => rejection.clone(),
+            false => api.text("answered"),
+        }
+    })
+}
+
+/// How long after the first request the last one for this model arrived.
+fn wait_of(server: &ModelServer, name: &str) -> Duration {
+    let requests = server.requests();
+    let last = requests.iter().rev().find(|request| model(request) == name).unwrap();
+    last.arrived - requests[0].arrived
+}
+
+const PAUSE: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_rate_limit_of_one_model_pauses_that_model() {
+    for api in Api::ALL {
+        let server =
+            rejecting_once(api, &["busy"], api::retry_after(api, 429, "rate_limit_error", "2"));
+        let agents = "  a: {model: mock/busy}\n  b: {model: offline, tools: [wait]}\n  \
+                      c: {model: mock/calm, needs: [b]}\n  d: {model: mock/busy, needs: [b]}";
+        crew(api, &server, agents).run().report(0);
+        assert!(wait_of(&server, "busy") >= PAUSE, "{api:?}");
+        assert!(wait_of(&server, "calm") < PAUSE, "{api:?}");
+        assert_eq!(server.requests().len(), 4, "{api:?}: d waits as well");
+    }
+}
+
+#[test]
+fn a_second_limited_model_or_a_limit_of_the_account_pauses_the_endpoint() {
+    let headers = [("retry-after", "2"), ("x-ratelimit-scope", "organization")];
+    let said = json!({"error": {"message": "limit of your organization, try again in 2s"}});
+    for (name, models, rejection) in [
+        ("two models", &["busy", "other"][..], script::retry_after(429, "2")),
+        ("words", &["busy"], script::json_body(429, &said)),
+        ("headers", &["busy"], script::whole(429, &headers, "")),
+    ] {
+        let server = rejecting_once(Api::OpenAi, models, rejection);
+        let agents = "  a: {model: mock/busy}\n  b: {model: offline, tools: [wait]}\n  \
+                      x: {model: mock/other}\n  c: {model: mock/calm, needs: [b]}";
+        crew(Api::OpenAi, &server, agents).run().report(0);
+        assert!(wait_of(&server, "calm") >= PAUSE, "{name}");
+    }
+}
+
+#[test]
+fn the_next_model_of_a_list_does_not_wait_for_the_first() {
+    for api in Api::ALL {
+        let rejection = api::retry_after(api, 429, "rate_limit_error", "3000");
+        let server = rejecting(api, &["busy"], rejection);
+        let report = crew(api, &server, "  a: {model: [mock/busy, mock/calm]}").run().report(0);
+        assert_eq!(report["agents"]["a"]["output"], "answered", "{api:?}");
+        assert_eq!(asked(&server), ["busy", "calm"], "{api:?}");
+        let error = report["agents"]["a"]["fallbacks"][0]["error"]["message"].as_str().unwrap();
+        assert!(error.contains("(model busy)") && error.contains("not tried again"), "{error}");
+    }
+}
