@@ -5,7 +5,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -16,19 +16,27 @@ use tokio::time::{Instant, timeout};
 use crate::agent::{self, AgentRun, Budget, End, Failure, RunContext};
 use crate::cancel::Cancellation;
 use crate::exit;
-use crate::plan::{CrewPlan, Limits, OnFailure};
+use crate::plan::{CrewPlan, Limits, Need, OnFailure};
 use crate::report::{
     AgentReport, AgentRunId, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
     EventSink, Report, SCHEMA_VERSION, Usage, millis,
 };
 use crate::services::{STOP_MARGIN, Services};
 use crate::untrusted::Untrusted;
+use instances::Instances;
+
+mod instances;
+mod result;
 
 /// A run: its agents, what they share, and what holds them together.
 struct Run<'a> {
     context: RunContext<'a>,
     /// One for each agent, in the plan's order.
     agents: Vec<AgentRun<'a>>,
+    /// Of each agent, in the same order.
+    instances: Vec<Instances<'a>>,
+    /// The id of the next instance.
+    next_id: AtomicUsize,
     /// For `max_parallel`.
     places: Semaphore,
 }
@@ -60,7 +68,11 @@ pub async fn run(
             http_calls_cancelled: AtomicU64::new(0),
             budget: Budget::of_run(plan.budget),
         },
-        agents: agents.map(|(id, agent)| AgentRun::new(AgentRunId(id), agent)).collect(),
+        agents: agents
+            .map(|(id, agent)| AgentRun::new(AgentRunId(id), agent, cancel.clone()))
+            .collect(),
+        instances: plan.agents.iter().map(|_| Instances::default()).collect(),
+        next_id: AtomicUsize::new(plan.agents.len()),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),
     };
     let cleanup_took = run.join().await;
@@ -73,7 +85,8 @@ pub fn settle(report: &mut Report, closing: Cleanup) {
     report.duration_ms += closing.duration_ms;
     report.cleanup += closing;
     let reason = report.reason.as_ref().map(|reason| reason.kind);
-    let (status, exit) = exit::verdict(reason, &report.agents, &report.cleanup.survivors);
+    let (status, exit) =
+        exit::verdict(reason, &report.agents, report.fail_if.as_ref(), &report.cleanup.survivors);
     report.status = status;
     report.exit_code = exit.code();
 }
@@ -114,36 +127,72 @@ impl<'a> Run<'a> {
     /// One agent from waiting for its needs to its closed ledger. Every ending is `Ok`: an `Err`
     /// would make the join drop the others.
     async fn one(&self, agent: &AgentRun<'a>) -> Result<(), Infallible> {
-        let RunContext { plan, events, cancel, started, .. } = &self.context;
+        let needed = self.needed(agent);
         let life = async {
-            let needed = self.needed(agent);
-            let _place = match self.place(&needed).await {
-                Ok(place) => place,
-                Err(end) => return end,
-            };
-            agent.ledger.open().report.started_ms = Some(millis(started.elapsed()));
-            events(Event::AgentStarted { agent: agent.id });
-            agent::run(agent, &needed, &self.context).await
+            if let Err(end) = self.ready(agent, &needed).await {
+                return end;
+            }
+            match &agent.plan.for_each {
+                Some(plan) => self.for_each(agent, plan, &needed).await,
+                None => {
+                    let _place = match self.place().await {
+                        Ok(place) => place,
+                        Err(end) => return end,
+                    };
+                    self.work(agent, &needed).await
+                }
+            }
         };
-        let end = AssertUnwindSafe(life).catch_unwind().await.unwrap_or_else(|panic| {
+        let end = self.caught(life).await;
+        self.collect(agent);
+        self.finish(agent, end);
+        let status = agent.ledger.open().report.status;
+        let failed = matches!(status, AgentStatus::Failed | AgentStatus::TimedOut);
+        let plan = &self.context.plan;
+        if failed && plan.limits.on_failure == OnFailure::Cancel && !agent.plan.needed_when_done {
+            self.context.cancel.cancel(CancelReason::agent_failed(&agent.plan.name));
+        }
+        // It fails only for an agent that had ended before, and each is run once.
+        let _ = agent.ended.set(());
+        Ok(())
+    }
+
+    /// An agent, or an instance, that has a place: its condition, then its work.
+    async fn work(&self, agent: &AgentRun<'a>, needed: &[&AgentRun<'a>]) -> End {
+        let RunContext { events, started, .. } = &self.context;
+        if let Some(when) = &agent.plan.when {
+            match when.holds(agent::values(agent, needed, &self.context)) {
+                Ok(true) => {}
+                Ok(false) => return End::Skipped(CancelKind::When.into()),
+                Err(error) => {
+                    let message = format!("when: {error}");
+                    return End::Failed(Failure::new(ErrorKind::Template, message));
+                }
+            }
+        }
+        agent.ledger.open().report.started_ms = Some(millis(started.elapsed()));
+        events(Event::AgentStarted { agent: agent.id });
+        agent::run(agent, needed, &self.context).await
+    }
+
+    /// The end of some work; a panic in it is a failure.
+    async fn caught(&self, work: impl Future<Output = End>) -> End {
+        AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
             let message = format!("internal error (please report it): {}", panic_text(&*panic));
             End::Failed(Failure::new(ErrorKind::Internal, Untrusted::new(message)))
-        });
+        })
+    }
+
+    /// Closes the ledger of an agent or an instance and reports its end.
+    fn finish(&self, agent: &AgentRun<'_>, end: End) {
         self.close(agent, end);
         let report = &agent.ledger.open().report;
-        let failed = matches!(report.status, AgentStatus::Failed | AgentStatus::TimedOut);
-        events(Event::AgentFinished {
+        (self.context.events)(Event::AgentFinished {
             agent: agent.id,
             status: report.status,
             duration: Duration::from_millis(report.duration_ms),
             message: report.error.as_ref().map(|error| error.message.clone()),
         });
-        if failed && plan.limits.on_failure == OnFailure::Cancel {
-            cancel.cancel(CancelReason::agent_failed(&agent.plan.name));
-        }
-        // It fails only for an agent that had ended before, and each is run once.
-        let _ = agent.ended.set(());
-        Ok(())
     }
 
     fn close(&self, agent: &AgentRun<'_>, end: End) {
@@ -153,24 +202,41 @@ impl<'a> Run<'a> {
 
     /// The runs of the agents that this one needs.
     fn needed(&self, agent: &AgentRun<'_>) -> Vec<&AgentRun<'a>> {
-        agent.plan.needs.iter().map(|&needed| &self.agents[needed]).collect()
+        agent.plan.needs.iter().map(|need| &self.agents[need.agent]).collect()
     }
 
-    /// Waits until an agent may start: its needs have succeeded and there is a place for it.
-    async fn place(&self, needed: &[&AgentRun<'_>]) -> Result<SemaphorePermit<'_>, End> {
-        let ready = async {
-            join_all(needed.iter().map(|needed| needed.ended.wait())).await;
-            if let Some(reason) = needed.iter().find_map(|needed| obstacle(needed)) {
-                return Err(End::Skipped(reason));
-            }
-            self.places.acquire().await.map_err(|_closed| self.stopped())
-        };
+    fn instances(&self, agent: &AgentRun<'_>) -> &Instances<'a> {
+        &self.instances[agent.id.0]
+    }
+
+    fn next_id(&self) -> AgentRunId {
+        AgentRunId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Waits until the needs of an agent have ended as it wants them to.
+    async fn ready(&self, agent: &AgentRun<'_>, needed: &[&AgentRun<'_>]) -> Result<(), End> {
+        let ended = join_all(needed.iter().map(|needed| needed.ended.wait()));
+        tokio::select! {
+            biased;
+            _all = ended => {}
+            () = self.context.cancel.cancelled() => return Err(self.stopped()),
+        }
+        let needs = agent.plan.needs.iter().zip(needed).filter(|(need, _)| !need.done);
+        match needs.map(|(_, needed)| *needed).find_map(obstacle) {
+            Some(reason) => Err(End::Skipped(reason)),
+            // From the moment of a stop on nothing starts, however ready it is.
+            None if self.context.cancel.is_cancelled() => Err(self.stopped()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until there is a place for an agent.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, End> {
         let place = tokio::select! {
             biased;
-            place = ready => place?,
+            place = self.places.acquire() => place.map_err(|_closed| self.stopped())?,
             () = self.context.cancel.cancelled() => return Err(self.stopped()),
         };
-        // From the moment of a stop on nothing starts, however ready it is.
         if self.context.cancel.is_cancelled() { Err(self.stopped()) } else { Ok(place) }
     }
 
@@ -183,18 +249,24 @@ impl<'a> Run<'a> {
     fn report(self, clock: jiff::Timestamp, cleanup_took: Duration) -> Report {
         // An agent that was dropped could not close its ledger.
         for agent in self.agents.iter().filter(|agent| agent.ended.get().is_none()) {
+            self.collect(agent);
             self.close(agent, self.stopped());
         }
         let Self { context, agents, .. } = self;
-        let name = |&agent: &usize| context.plan.agents[agent].name.clone();
+        let name = |need: &Need| context.plan.agents[need.agent].name.clone();
         let report = |agent: AgentRun<'_>| AgentReport {
             needs: agent.plan.needs.iter().map(name).collect(),
             ..agent.ledger.into_report()
         };
         let agents: Vec<AgentReport> = agents.into_iter().map(report).collect();
-        let reason = context.cancel.reason();
+        let mut reason = context.cancel.reason();
+        let fail_if = result::fail_if(context.plan, context.input, &agents, reason.is_none());
+        if fail_if.as_ref().is_some_and(|found| found.holds == Some(true) || found.error.is_some())
+        {
+            reason = Some(CancelKind::FailIf.into());
+        }
         let kind = reason.as_ref().map(|reason| reason.kind);
-        let (status, exit) = exit::verdict(kind, &agents, &[]);
+        let (status, exit) = exit::verdict(kind, &agents, fail_if.as_ref(), &[]);
         let mut usage = Usage::default();
         agents.iter().for_each(|agent| usage += agent.usage);
         Report {
@@ -207,6 +279,9 @@ impl<'a> Run<'a> {
             started_at: format!("{clock:.3}"),
             duration_ms: millis(context.started.elapsed()),
             input: context.input.to_owned(),
+            answer: result::answer(context.plan, &agents),
+            answer_of: context.plan.output.map(|agent| context.plan.agents[agent].name.clone()),
+            fail_if,
             usage,
             agents,
             cleanup: Cleanup {
@@ -230,7 +305,13 @@ fn obstacle(needed: &AgentRun<'_>) -> Option<CancelReason> {
             Some(CancelReason::agent_failed(&report.name))
         }
         // The first cause, not the last link of the chain.
-        AgentStatus::Cancelled | AgentStatus::Skipped => report.reason.clone(),
+        AgentStatus::Cancelled | AgentStatus::Skipped => {
+            let mut reason = report.reason.clone()?;
+            if reason.kind == CancelKind::When {
+                reason.agent.get_or_insert_with(|| report.name.as_str().into());
+            }
+            Some(reason)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
 
-use crate::report::{AgentReport, AgentStatus, CancelKind, Report, RunStatus, Survivor};
+use crate::report::{AgentReport, CancelKind, FailIfReport, Report, RunStatus, Survivor};
 
 /// A shell's own rule: 128 and the signal's number.
 const SIGNALLED: u8 = 128;
@@ -12,7 +12,7 @@ const SIGNALLED: u8 = 128;
 /// How crew ends. Two different endings share the number 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// Every agent succeeded.
+    /// Every agent succeeded, or was skipped by a condition.
     Success,
     /// An agent failed, timed out, or was skipped or cancelled because another one did.
     Failure,
@@ -22,6 +22,8 @@ pub enum ExitStatus {
     Unreported,
     /// The run ended, but crew could not kill every process of its tools.
     Survivors,
+    /// Every agent ended well, but the crew's `fail_if` holds.
+    FailIf,
     /// The run reached its own time limit.
     TimedOut,
     Signalled(Signal),
@@ -31,7 +33,7 @@ impl ExitStatus {
     /// The status of a run whose report was written.
     pub fn of(report: &Report) -> Self {
         let reason = report.reason.as_ref().map(|reason| reason.kind);
-        verdict(reason, &report.agents, &report.cleanup.survivors).1
+        verdict(reason, &report.agents, report.fail_if.as_ref(), &report.cleanup.survivors).1
     }
 
     pub fn code(self) -> u8 {
@@ -40,6 +42,7 @@ impl ExitStatus {
             Self::Failure => 1,
             Self::Invalid => 2,
             Self::Unreported | Self::Survivors => 3,
+            Self::FailIf => 4,
             Self::TimedOut => 124,
             Self::Signalled(signal) => SIGNALLED + signal as u8,
         }
@@ -56,10 +59,12 @@ impl ExitStatus {
 }
 
 /// The status of a run for its report and for crew itself. A survivor takes precedence over a
-/// signal, a signal over the run's timeout, and that over the failure of an agent.
+/// signal, a signal over the run's timeout, and that over the failure of an agent. A `fail_if` that
+/// cannot be evaluated is a failure.
 pub fn verdict(
     reason: Option<CancelKind>,
     agents: &[AgentReport],
+    fail_if: Option<&FailIfReport>,
     survivors: &[Survivor],
 ) -> (RunStatus, ExitStatus) {
     let (status, exit) = match reason {
@@ -68,9 +73,11 @@ pub fn verdict(
         }
         Some(CancelKind::Timeout) => (RunStatus::TimedOut, ExitStatus::TimedOut),
         Some(CancelKind::OutputClosed) => (RunStatus::Cancelled, ExitStatus::Failure),
-        _ if agents.iter().all(|agent| agent.status == AgentStatus::Succeeded) => {
-            (RunStatus::Succeeded, ExitStatus::Success)
-        }
+        _ if agents.iter().all(AgentReport::ended_well) => match fail_if {
+            Some(FailIfReport { holds: Some(true), .. }) => (RunStatus::Failed, ExitStatus::FailIf),
+            Some(FailIfReport { error: Some(_), .. }) => (RunStatus::Failed, ExitStatus::Failure),
+            _ => (RunStatus::Succeeded, ExitStatus::Success),
+        },
         _ => (RunStatus::Failed, ExitStatus::Failure),
     };
     (status, if survivors.is_empty() { exit } else { ExitStatus::Survivors })
@@ -84,7 +91,9 @@ pub fn signal_of(kind: CancelKind) -> Option<Signal> {
         CancelKind::Terminated => Some(Signal::SIGTERM),
         CancelKind::ToolTimeout
         | CancelKind::AgentTimeout
+        | CancelKind::When
         | CancelKind::AgentFailed
+        | CancelKind::FailIf
         | CancelKind::OutputClosed
         | CancelKind::Timeout => None,
     }
@@ -113,10 +122,10 @@ mod tests {
             (Some(CancelKind::Interrupted), RunStatus::Cancelled, 130),
             (Some(CancelKind::Terminated), RunStatus::Cancelled, 143),
         ] {
-            let found = verdict(reason, &[], &[]);
+            let found = verdict(reason, &[], None, &[]);
             assert_eq!((found.0, found.1.code()), (status, code));
             let survivor = Survivor { pid: 7, command: "undying".into() };
-            assert_eq!(verdict(reason, &[], &[survivor]), (status, ExitStatus::Survivors));
+            assert_eq!(verdict(reason, &[], None, &[survivor]), (status, ExitStatus::Survivors));
         }
         assert_eq!(ExitStatus::Survivors.code(), 3);
         assert!(CancelKind::AgentFailed < CancelKind::Timeout);

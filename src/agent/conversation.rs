@@ -15,6 +15,9 @@ pub struct Conversation {
     turns: u32,
     max_turns: u32,
     expected: Option<Expected>,
+    /// The last answer, if it is to be checked.
+    answer: Option<(String, Option<NativeTurn>)>,
+    is_checked: bool,
     next: Step,
     is_cut: bool,
 }
@@ -68,9 +71,16 @@ impl Conversation {
             turns: 0,
             max_turns,
             expected: None,
+            answer: None,
+            is_checked: false,
             next: Step::CallModel,
             is_cut: false,
         }
+    }
+
+    /// Answers may be rejected.
+    pub fn checked(self) -> Self {
+        Self { is_checked: true, ..self }
     }
 
     /// Whether the limit of output tokens ended the last reply.
@@ -119,6 +129,9 @@ impl Conversation {
     }
 
     fn answered(&mut self, text: &str, native: Option<NativeTurn>) -> Step {
+        if self.is_checked {
+            self.answer = Some((text.to_owned(), native.clone()));
+        }
         let Some(expected) = &mut self.expected else { return Step::Done(Ending::Answer) };
         let complaint = match expected.schema.read(text) {
             Ok(value) => return Step::Done(Ending::Data(value)),
@@ -136,6 +149,18 @@ impl Conversation {
         self.messages.push(Message::Assistant { text, tool_calls, native });
         self.messages.push(Message::User(correction));
         Step::CallModelAgain(complaint)
+    }
+
+    /// The model is to answer once more, since its answer was rejected. False if there is no turn
+    /// left for it.
+    pub fn answer_rejected(&mut self, feedback: String) -> bool {
+        let may_go_on = self.turns < self.max_turns;
+        if let (true, Some((text, native))) = (may_go_on, self.answer.take()) {
+            self.messages.push(Message::Assistant { text, tool_calls: Vec::new(), native });
+            self.messages.push(Message::User(feedback));
+            self.next = Step::CallModel;
+        }
+        may_go_on
     }
 
     /// Another model is to answer in place of the last, and may be corrected as often as that one.

@@ -2,7 +2,7 @@
 
 use super::driver::Driver;
 use super::ledger::{End, Failure};
-use crate::plan::{AgentPlan, ModelPlan};
+use crate::plan::{ModelPlan, ModelWork};
 use crate::report::{Event, FailedModel};
 
 /// Once a model has failed, the agent stays with the next one, also in its later turns.
@@ -14,8 +14,8 @@ pub(super) struct Models<'a> {
 }
 
 impl<'a> Models<'a> {
-    pub fn of(plan: &'a AgentPlan) -> Self {
-        Self { current: &plan.model, others: plan.fallbacks.iter(), is_fallback: false }
+    pub fn of(work: &'a ModelWork) -> Self {
+        Self { current: &work.model, others: work.fallbacks.iter(), is_fallback: false }
     }
 }
 

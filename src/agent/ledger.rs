@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::plan::AgentPlan;
+use crate::plan::{AgentPlan, Parse, Work};
 use crate::report::{
-    AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, ErrorKind, Scope, Usage, millis,
+    AgentError, AgentKind, AgentReport, AgentStatus, CancelKind, CancelReason, ErrorKind, Scope,
+    millis,
 };
 use crate::secret::Secrets;
 use crate::untrusted::Untrusted;
@@ -20,7 +21,7 @@ pub enum End {
     Succeeded,
     Failed(Failure),
     Stopped(CancelReason),
-    /// An agent that it needs did not succeed, for this reason.
+    /// Its condition is false, or an agent that it needs did not succeed, for this reason.
     Skipped(CancelReason),
 }
 
@@ -59,33 +60,30 @@ pub struct Draft {
 
 impl Ledger {
     pub fn new(agent: &AgentPlan) -> Self {
-        let report = AgentReport {
-            name: agent.name.clone(),
-            status: AgentStatus::Cancelled,
-            output: None,
-            partial: false,
-            data: agent.output_schema.as_ref().map(|_| Value::Null),
-            error: None,
-            reason: None,
-            model: agent.model.label().to_owned(),
-            fallbacks: Vec::new(),
-            finish_reason: None,
-            needs: Vec::new(),
-            started_ms: None,
-            duration_ms: 0,
-            turns: 0,
-            retries: 0,
-            queued_ms: 0,
-            usage: Usage::default(),
-            tool_calls: Vec::new(),
-            notes: Vec::new(),
+        let (kind, model) = match &agent.work {
+            Work::Model(work) => (AgentKind::Model, work.model.label().to_owned()),
+            Work::Step(_) => (AgentKind::Step, String::new()),
         };
+        let mut report = AgentReport::new(agent.name.clone(), kind, model);
+        let has_data = match agent.step() {
+            Some(step) => step.parse != Parse::Text,
+            None => agent.output_schema.is_some(),
+        };
+        report.data = has_data.then_some(Value::Null);
         Self(Mutex::new(Draft { report, output: None }))
     }
 
     /// The draft. It is used also after a panic elsewhere, which does not make it wrong.
     pub fn open(&self) -> MutexGuard<'_, Draft> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the report of an agent that has ended.
+    pub fn take_report(&self) -> AgentReport {
+        let mut draft = self.open();
+        let AgentReport { name, kind, .. } = &draft.report;
+        let empty = AgentReport::new(name.clone(), *kind, String::new());
+        std::mem::replace(&mut draft.report, empty)
     }
 
     pub fn into_report(self) -> AgentReport {

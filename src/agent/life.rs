@@ -3,15 +3,17 @@
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
+use super::check::Checked;
 use super::conversation::{Conversation, Ending, Step};
 use super::driver::{Driver, failed};
 use super::fallback::Models;
 use super::ledger::End;
 use super::opening::{Opening, OpeningError};
 use super::run::{AgentRun, RunContext};
+use super::values::values;
 use crate::chat::ToolSpec;
+use crate::plan::{ModelWork, Work};
 use crate::report::{CancelKind, ErrorKind};
-use crate::template::{AnswerContext, agent_context};
 
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 /// `needed` are the runs of the agents that it needs, which have ended.
@@ -21,7 +23,7 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
         run,
         needed,
         context,
-        scope: context.cancel.child(),
+        scope: run.scope.child(),
         budget: Budget::of_agent(run.plan.settings.budget),
         deadline: own_deadline.min(context.deadline),
     };
@@ -36,12 +38,19 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
 
 impl Driver<'_> {
     async fn drive(&self) -> End {
-        let mut conversation = match self.open_conversation() {
+        match &self.run.plan.work {
+            Work::Model(work) => self.converse(work).await,
+            Work::Step(step) => self.run_step(step).await,
+        }
+    }
+
+    async fn converse(&self, work: &ModelWork) -> End {
+        let mut conversation = match self.open_conversation(work) {
             Ok(conversation) => conversation,
             Err(error) => return failed(ErrorKind::Template, error.to_string()),
         };
-        let mut models = Models::of(self.run.plan);
-        let tools = match self.equip().await {
+        let (mut models, mut checked) = (Models::of(work), Checked::default());
+        let tools = match self.equip(work).await {
             Ok(tools) => tools,
             Err(end) => return end,
         };
@@ -71,6 +80,11 @@ impl Driver<'_> {
                     }
                 }
                 Step::Done(ending) => {
+                    match self.is_accepted(work, &ending, &mut checked, &mut conversation).await {
+                        Ok(true) => {}
+                        Ok(false) => continue,
+                        Err(end) => return end,
+                    }
                     if let Err(end) = self.end(ending, &mut conversation, &mut models) {
                         return end;
                     }
@@ -79,23 +93,41 @@ impl Driver<'_> {
         }
     }
 
-    fn open_conversation(&self) -> Result<Conversation, OpeningError> {
+    fn open_conversation(&self, work: &ModelWork) -> Result<Conversation, OpeningError> {
         let agent = self.run.plan;
-        // One at a time: outputs can be long and are not held twice.
-        let outputs = self.needed.iter().map(|needed| {
-            let draft = needed.ledger.open();
-            let output = draft.report.output.as_deref().unwrap_or_default();
-            (needed.plan.name.as_str(), AnswerContext::new(output, draft.report.data.as_ref()))
-        });
         let input = self.context.input;
-        let values = || agent_context(input, &self.context.plan.vars, outputs);
-        let Opening { system, prompt, files } = Opening::of(agent, input, values)?;
-        let conversation =
+        let values = || values(self.run, self.needed, self.context);
+        let Opening { system, prompt, files } = Opening::of(agent, work, input, values)?;
+        let mut conversation =
             Conversation::new(system, prompt, agent.settings.max_turns).attaching(files);
+        if work.check.is_some() {
+            conversation = conversation.checked();
+        }
         Ok(match &agent.output_schema {
             Some(schema) => conversation.expecting(schema.clone(), agent.settings.retries),
             None => conversation,
         })
+    }
+
+    /// Whether the agent's check accepts an answer; `false`: the model is to answer again.
+    async fn is_accepted(
+        &self,
+        work: &ModelWork,
+        ending: &Ending,
+        checked: &mut Checked,
+        conversation: &mut Conversation,
+    ) -> Result<bool, End> {
+        let Some(check) = &work.check else { return Ok(true) };
+        let answer = match ending {
+            Ending::Answer => {
+                let draft = self.run.ledger.open();
+                let text = draft.output.as_ref().map(|text| text.to_its_source());
+                text.unwrap_or_default().to_owned()
+            }
+            Ending::Data(value) => value.to_string(),
+            Ending::Mismatch(_) | Ending::OutOfTurns { .. } => return Ok(true),
+        };
+        self.check_answer(check, answer, checked, conversation).await
     }
 
     fn conclude(&self, ending: Ending) -> End {

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod budget;
+mod check;
 mod conversation;
 mod driver;
 mod fallback;
@@ -14,10 +15,13 @@ mod model;
 mod opening;
 mod recorder;
 mod run;
+mod step;
 mod tools;
+mod values;
 
 pub use budget::Budget;
 pub use ledger::{End, Failure, Ledger};
 pub use life::run;
 pub use opening::{Opening, OpeningError};
 pub use run::{AgentRun, RunContext};
+pub use values::values;

@@ -100,7 +100,7 @@ impl Driver<'_> {
         }
     }
 
-    fn report_retry(&self, delay: Duration, why: Untrusted) {
+    pub(super) fn report_retry(&self, delay: Duration, why: Untrusted) {
         let attempt = {
             let report = &mut self.run.ledger.open().report;
             report.retries += 1;

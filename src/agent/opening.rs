@@ -7,7 +7,7 @@ use minijinja::Value;
 
 use crate::attachment::{self, Attached, AttachmentError};
 use crate::chat::Attachment;
-use crate::plan::AgentPlan;
+use crate::plan::{AgentPlan, ModelWork};
 use crate::template::{Template, TemplateError};
 
 /// What a model is asked first.
@@ -37,19 +37,20 @@ impl Opening {
     /// A template cannot be rendered, or a file cannot be attached.
     pub fn of(
         agent: &AgentPlan,
+        work: &ModelWork,
         input: &str,
         values: impl FnOnce() -> Value,
     ) -> Result<Self, OpeningError> {
         let values = LazyCell::new(values);
         let fill = |template: &Template| template.fill(input, || values.clone());
-        let mut system = agent.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
+        let mut system = work.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
         system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
         let system = (!system.is_empty()).then(|| system.join("\n\n"));
-        let mut attached = agent.attached.clone();
-        for template in &agent.attach {
-            attached.push(read(&agent.base_dir.join(fill(template)?))?);
+        let mut attached = work.attached.clone();
+        for template in &work.attach {
+            attached.push(read(&work.base_dir.join(fill(template)?))?);
         }
-        let (prompt, files) = attachment::with_prompt(attached, fill(&agent.prompt)?);
+        let (prompt, files) = attachment::with_prompt(attached, fill(&work.prompt)?);
         Ok(Self { system, prompt, files })
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use minijinja::Value;
 use tokio::sync::SetOnce;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::provider::offline::Offline;
 use crate::report::{AgentRunId, EventSink};
 use crate::services::Services;
 
-/// One agent at work in one run.
+/// One agent at work in one run, or one instance of an agent with `for_each`.
 #[derive(Debug)]
 pub struct AgentRun<'a> {
     /// What its events bear.
@@ -26,11 +27,21 @@ pub struct AgentRun<'a> {
     pub ledger: Ledger,
     /// Set when the agent has ended and its ledger is closed.
     pub ended: SetOnce<()>,
+    /// Stops it together with others.
+    pub scope: Cancellation,
+    /// What the templates of an instance see. `None`: what the agents it needs have answered.
+    pub values: Option<Value>,
 }
 
 impl<'a> AgentRun<'a> {
-    pub fn new(id: AgentRunId, plan: &'a AgentPlan) -> Self {
-        Self { id, plan, ledger: Ledger::new(plan), ended: SetOnce::new() }
+    pub fn new(id: AgentRunId, plan: &'a AgentPlan, scope: Cancellation) -> Self {
+        let ledger = Ledger::new(plan);
+        Self { id, plan, ledger, ended: SetOnce::new(), scope, values: None }
+    }
+
+    /// The agent's name; that of an instance is followed by its key in brackets.
+    pub fn name(&self) -> String {
+        self.ledger.open().report.name.clone()
     }
 }
 

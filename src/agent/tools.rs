@@ -10,23 +10,23 @@ use super::driver::{Driver, failed};
 use super::ledger::End;
 use crate::approval::{Decision, Question};
 use crate::chat::ToolCall;
-use crate::plan::ToolPlan;
+use crate::plan::{ModelWork, ToolPlan};
 use crate::report::{ErrorKind, Event, ToolCallReport};
 use crate::tool::{self, CheckedCall, ToolContext};
 
 impl Driver<'_> {
     /// The agent's tools: those of the file, and those of the MCP servers it uses, which are started
     /// if they do not run yet.
-    pub(super) async fn equip(&self) -> Result<Vec<Arc<ToolPlan>>, End> {
-        let mut tools = self.run.plan.tools.clone();
-        if self.run.plan.grants.is_empty() {
+    pub(super) async fn equip(&self, work: &ModelWork) -> Result<Vec<Arc<ToolPlan>>, End> {
+        let mut tools = work.tools.clone();
+        if work.grants.is_empty() {
             return Ok(tools);
         }
         let names = tools.iter().map(|tool| tool.spec.name.clone()).collect();
         let equipped = tokio::select! {
             biased;
             () = self.scope.cancelled() => return Err(self.stopped()),
-            equipped = self.context.services.servers.equip(&self.run.plan.grants, names) => equipped,
+            equipped = self.context.services.servers.equip(&work.grants, names) => equipped,
         };
         let equipment = equipped.map_err(|message| failed(ErrorKind::Tool, message))?;
         let secrets = &self.context.services.secrets;
@@ -103,7 +103,8 @@ impl Driver<'_> {
         tool: &str,
         arguments: &Value,
     ) -> Result<(), ToolCallReport> {
-        let question = Question { agent: &self.run.plan.name, tool, arguments };
+        let agent = self.run.name();
+        let question = Question { agent: &agent, tool, arguments };
         let decision = tokio::select! {
             biased;
             () = self.scope.cancelled() => None,

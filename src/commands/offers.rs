@@ -36,7 +36,7 @@ async fn offer(servers: &Servers, plan: &CrewPlan, server: usize) -> Offer {
     if faults.is_empty() {
         for agent in &plan.agents {
             let grants: Vec<_> =
-                agent.grants.iter().filter(|grant| grant.server == server).cloned().collect();
+                agent.grants().iter().filter(|grant| grant.server == server).cloned().collect();
             match servers.equip(&grants, Default::default()).await {
                 Ok(equipment) => faults.extend(equipment.notes),
                 Err(fault) => {

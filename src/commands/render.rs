@@ -15,11 +15,11 @@ use crate::cli::{InputArgs, RenderArgs};
 use crate::config::faults::Faults;
 use crate::config::find;
 use crate::exit::{self, ExitStatus};
-use crate::plan::{self, AgentPlan, CrewPlan, Overrides};
+use crate::plan::{self, AgentPlan, CrewPlan, ModelWork, Overrides};
 use crate::provider::offline;
 use crate::render::{self, Format, RenderReport, RenderedAgent, Screens};
 use crate::secret;
-use crate::template::{AnswerContext, agent_context};
+use crate::template::{AnswerContext, agent_context, extended};
 
 /// Bytes of a report that is read.
 const MAX_REPORT: u64 = 256 << 20;
@@ -62,7 +62,9 @@ fn rendered(args: &RenderArgs, cancel: &Cancellation) -> Result<RenderReport, Fa
     let renderer = Renderer { plan: &plan, input: &input, report: report.as_ref() };
     let is_wanted =
         |agent: &&AgentPlan| args.agents.is_empty() || args.agents.contains(&agent.name);
-    let agents = plan.agents.iter().filter(is_wanted).map(|agent| renderer.agent(agent));
+    // A step asks no model.
+    let agents = plan.agents.iter().filter(is_wanted);
+    let agents = agents.filter_map(|agent| Some(renderer.agent(agent, agent.model_work()?)));
     Ok(RenderReport::new(&plan, &input, agents.collect()))
 }
 
@@ -111,10 +113,17 @@ struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    fn agent(&self, agent: &AgentPlan) -> RenderedAgent {
-        let answers = agent.needs.iter().map(|&needed| self.answer(&self.plan.agents[needed]));
-        let opening =
-            Opening::of(agent, self.input, || agent_context(self.input, &self.plan.vars, answers));
+    fn agent(&self, agent: &AgentPlan, work: &ModelWork) -> RenderedAgent {
+        let needed = agent.needs.iter().map(|need| &self.plan.agents[need.agent]);
+        let answers = needed.map(|needed| self.answer(needed));
+        let values = || {
+            let values = agent_context(self.input, &self.plan.vars, answers);
+            // An item is known only during a run.
+            let item =
+                agent.for_each.as_ref().map(|_| [("item", "[item]".into()), ("index", 0.into())]);
+            extended(&values, item.into_iter().flatten())
+        };
+        let opening = Opening::of(agent, work, self.input, values);
         RenderedAgent::new(self.plan, agent, opening)
     }
 

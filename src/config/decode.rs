@@ -91,7 +91,10 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
 
     /// A key without a value differs from a missing key: the inner type reports what it expects.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
-        visitor.visit_some(self)
+        match (self.node, self.text) {
+            (Node::Null, Expected::EnvValue) => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -101,8 +104,13 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
     ) -> Result<V::Value, Never> {
         let named = Self { text: Expected::text_of(name), ..self };
         match (named.text, named.node) {
-            (Expected::Models, Node::List(_)) => named.deserialize_seq(visitor),
-            (Expected::Models, _) => named.deserialize_string(visitor),
+            (Expected::Models | Expected::Items, Node::List(_)) => named.deserialize_seq(visitor),
+            (Expected::Needs | Expected::Env, Node::Map(_)) => named.deserialize_map(visitor),
+            (Expected::Needs | Expected::Env, _) => named.deserialize_seq(visitor),
+            (Expected::Condition, Node::Bool(_)) => named.deserialize_bool(visitor),
+            (Expected::Models | Expected::Condition | Expected::Items, _) => {
+                named.deserialize_string(visitor)
+            }
             _ => visitor.visit_newtype_struct(named),
         }
     }
@@ -175,7 +183,10 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
             Node::List(items) => items,
             Node::Null => &[],
             _ => {
-                self.wrong(Expected::List);
+                self.wrong(match self.text {
+                    Expected::Needs | Expected::Env => self.text,
+                    _ => Expected::List,
+                });
                 &[]
             }
         };
@@ -392,6 +403,7 @@ mod tests {
     fn a_flattened_struct_repeats_no_fault() {
         let (limits, faults) = limits("[1]");
         assert!(limits.timeout.is_none() && limits.budget.max_tokens.is_none());
-        assert_eq!(faults, ["1: expected a mapping, found a list | "]);
+        let hint = "write name: {…} for each entry, without dashes";
+        assert_eq!(faults, [format!("1: expected a mapping, found a list | {hint}")]);
     }
 }

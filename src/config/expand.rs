@@ -31,7 +31,7 @@ pub struct Expansion<'a> {
 }
 
 impl Expansion<'_> {
-    /// Expands every text below the node, except `tools.*.shell`: there the shell expands `${…}`.
+    /// Expands every text below the node, except shell lines: there the shell expands `${…}`.
     pub fn apply(&self, node: &mut Node, path: &Path<'_>) {
         match node {
             Node::Text { text, expanded } if text.contains("${") => {
@@ -157,17 +157,22 @@ impl Kind {
     fn of(path: &Path<'_>) -> Self {
         use Segment::Key;
         match path.segments()[..] {
-            [Key("tools"), Key(_), Key("shell")] => Self::Shell,
-            [Key("tools"), Key(_), Key("http"), Key("headers"), ..] => Self::ToolHeader,
-            [Key("tools"), Key(_), Key("command"), _]
-            | [Key("tools"), Key(_), Key("http"), Key("url" | "query" | "body"), ..] => {
-                Self::ToolCall
-            }
-            [Key("tools"), Key(_), Key("cwd")]
+            [Key("tools" | "agents"), Key(_), Key("shell")]
+            | [Key("agents"), Key(_), Key("check"), Key("shell")] => Self::Shell,
+            [Key("tools" | "agents"), Key(_), Key("http"), Key("headers"), ..] => Self::ToolHeader,
+            [Key("tools" | "agents"), Key(_), Key("command"), _]
+            | [Key("tools" | "agents"), Key(_), Key("http"), Key("url" | "query" | "body"), ..]
+            | [Key("agents"), Key(_), Key("env"), Key(_)]
+            | [Key("agents"), Key(_), Key("check"), Key("command" | "env"), _] => Self::ToolCall,
+            [Key("tools" | "agents"), Key(_), Key("cwd")]
+            | [Key("agents"), Key(_), Key("check"), Key("cwd")]
             | [
                 Key("agents"),
                 Key(_),
-                Key("prompt" | "system" | "role" | "goal" | "backstory" | "instructions"),
+                Key(
+                    "prompt" | "system" | "role" | "goal" | "backstory" | "instructions" | "stdin"
+                    | "key",
+                ),
             ]
             | [Key("defaults"), Key("prompt" | "instructions")] => Self::Template,
             [Key("providers"), Key(_), Key("headers"), Key(_)] => Self::Header,

@@ -14,6 +14,16 @@ pub enum Expected {
     Size,
     /// `ModelTexts`: a text or a list of texts.
     Models,
+    /// `NeedsConfig`: a list of texts or a mapping.
+    Needs,
+    /// `EnvConfig`: a list of texts or a mapping.
+    Env,
+    /// `ConditionText`: a text or a boolean.
+    Condition,
+    /// `ItemsConfig`: a list of any values or a text.
+    Items,
+    /// `EnvValue`: a text or nothing.
+    EnvValue,
     Boolean,
     WholeNumber,
     Number,
@@ -29,6 +39,11 @@ impl Expected {
             "DurationText" => Self::Duration,
             "SizeText" => Self::Size,
             "ModelTexts" => Self::Models,
+            "NeedsConfig" => Self::Needs,
+            "EnvConfig" => Self::Env,
+            "ConditionText" => Self::Condition,
+            "ItemsConfig" => Self::Items,
+            "EnvValue" => Self::EnvValue,
             _ => Self::Text,
         }
     }
@@ -61,6 +76,11 @@ impl fmt::Display for Expected {
             Self::Duration => "a duration such as 30s",
             Self::Size => "a size such as 64KiB",
             Self::Models => "a model such as openai/gpt-4o-mini, or a list of them",
+            Self::Needs => "a list of agents, or a mapping from agent to succeeded or done",
+            Self::Env => "a list of variables, or a mapping from variable to value",
+            Self::Condition => "an expression, or true or false",
+            Self::Items => "a list, or an expression that yields one",
+            Self::EnvValue => "a text, or nothing to pass the variable on",
             Self::Boolean => "true or false",
             Self::WholeNumber => "a whole number, not negative",
             Self::Number => "a number",

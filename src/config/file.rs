@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::flow::{ConditionText, EnvConfig, ItemsConfig, NeedsConfig, ParseConfig};
 use crate::chat::{CacheMode, Effort};
 use crate::vendor::Api;
 
@@ -29,6 +30,9 @@ pub struct CrewFile {
     pub tools: Option<Entries<ToolConfig>>,
     pub mcp_servers: Option<Entries<McpServerConfig>>,
     pub agents: Option<Entries<AgentConfig>>,
+    /// The agent whose answer is the crew's.
+    pub output: Option<String>,
+    pub fail_if: Option<ConditionText>,
     /// The values of variables at places for secrets.
     #[serde(skip)]
     pub secrets: Vec<SecretString>,
@@ -187,11 +191,42 @@ pub struct AgentConfig {
     pub prompt: Option<String>,
     pub attach: Option<Vec<String>>,
     pub tools: Option<Vec<String>>,
-    pub needs: Option<Vec<String>>,
+    pub needs: Option<NeedsConfig>,
+    pub when: Option<ConditionText>,
+    pub for_each: Option<ItemsConfig>,
+    pub key: Option<String>,
+    pub max_items: Option<u64>,
+    pub max_parallel: Option<u64>,
+    pub on_failure: Option<OnFailureConfig>,
+    pub check: Option<CheckConfig>,
+    pub command: Option<Vec<String>>,
+    pub shell: Option<String>,
+    pub http: Option<HttpConfig>,
+    pub stdin: Option<String>,
+    pub cwd: Option<String>,
+    pub env: Option<EnvConfig>,
+    pub parse: Option<ParseConfig>,
+    pub ok_exit_codes: Option<Vec<u64>>,
+    pub max_output: Option<SizeText>,
+    pub sandbox: Option<SandboxConfig>,
+    pub confirm: Option<bool>,
     /// A JSON Schema, or the path of a file with one.
     pub output_schema: Option<Value>,
     #[serde(rename = "<flattened>")]
     pub settings: SettingsConfig,
+}
+
+/// A program that decides whether an answer is good.
+#[derive(Debug, Default, Deserialize)]
+pub struct CheckConfig {
+    pub command: Option<Vec<String>>,
+    pub shell: Option<String>,
+    pub timeout: Option<DurationText>,
+    pub cwd: Option<String>,
+    pub env: Option<EnvConfig>,
+    pub max_output: Option<SizeText>,
+    pub sandbox: Option<SandboxConfig>,
+    pub attempts: Option<u64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -10,6 +10,7 @@ mod expected;
 pub mod faults;
 pub mod file;
 pub mod find;
+pub mod flow;
 pub mod include;
 pub mod node;
 pub mod parse;

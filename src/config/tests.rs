@@ -30,7 +30,7 @@ fn values_equal_those_of_the_usual_parser() -> Result<(), TestCaseError> {
     for source in [
         include_str!("../../agents.example.yaml"),
         "a: &x {b: [1, ~], c: &y 0x1F}\nd: *x\ne: *y\n? f\n: *x\n",
-        "a: &x {b: 1}\nc: {<<: *x, d: 2}\na: twice\n",
+        "a: &x {b: 1}\nc: {<<: *x, d: 2}\n",
         "&k key: 1\nother: *k\n",
         "a: |\n  b\n\n  c\n\nd: >-\n  e\n  f\n\n  g\nh: |+\n  i\n\n",
         "a: 'it''s'\nb: \"x\\n\\u263a\\\n  y\"\nc: d\n  e\n\n  f\n",

@@ -1,21 +1,26 @@
 //! Checks agents: their models, messages and settings.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::agent_plan::{AgentPlan, ModelPlan};
+use super::agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
+use super::facts::Agents;
+use super::flow::{self, ForEachPlan};
 use super::mcp::McpGrant;
-use super::scope::{Scope, Structured};
+use super::scope::Scope;
 use super::settings::AgentSettings;
+use super::step::{self, StepChecker};
+use super::step_plan::{CheckPlan, StepPlan};
 use super::tool_plan::ToolPlan;
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, ModelTexts, SettingsConfig};
+use crate::config::flow::NeedsConfig;
 use crate::config::place::Path;
 use crate::structured::Schema;
-use crate::template::{INPUT, Template, Vars};
+use crate::template::{Expression, INPUT, Template, Vars};
 use crate::text::quoted;
 
 /// The path of the options that all agents have in common.
@@ -83,9 +88,11 @@ pub struct AgentChecker<'a> {
     pub vars: &'a Vars,
     pub defaults: &'a Defaults,
     pub endpoints: &'a Endpoints,
-    /// The names of all agents of the file.
-    pub names: &'a HashSet<&'a str>,
-    pub structured: &'a Structured<'a>,
+    /// All agents of the file.
+    pub agents: &'a Agents<'a>,
+    pub steps: StepChecker<'a>,
+    /// The schemas of structured answers; `None` for a schema with faults.
+    pub schemas: &'a HashMap<&'a str, Option<Arc<Schema>>>,
     pub log: &'a FaultLog,
 }
 
@@ -96,43 +103,73 @@ pub struct AgentDraft {
     /// Whether the agent itself chooses its model.
     pub has_own_model: bool,
     defaults: Defaults,
-    system: Vec<Template>,
-    prompt: Template,
-    attach: Vec<Template>,
-    base_dir: Arc<PathBuf>,
+    work: DraftWork,
+    when: Option<Expression>,
+    for_each: Option<ForEachPlan>,
     output_schema: Option<Arc<Schema>>,
+}
+
+#[derive(Debug)]
+enum DraftWork {
+    Model {
+        system: Vec<Template>,
+        prompt: Template,
+        attach: Vec<Template>,
+        base_dir: Arc<PathBuf>,
+        check: Option<CheckPlan>,
+    },
+    /// `None`: its fault has been logged.
+    Step(Option<StepPlan>),
 }
 
 impl AgentChecker<'_> {
     pub fn draft(&self, name: &str, config: &AgentConfig, path: &Path<'_>) -> AgentDraft {
         check::name(name, "an agent", path, self.log);
-        let needed: Vec<&str> = config.needs.iter().flatten().map(String::as_str).collect();
-        let scope = Scope::Agent {
-            vars: self.vars,
-            needed: &needed,
-            agents: self.names,
-            structured: self.structured,
+        let needed: Vec<&str> = config.needs.iter().flat_map(NeedsConfig::names).collect();
+        let scope =
+            |more| Scope::Agent { vars: self.vars, needed: &needed, agents: self.agents, more };
+        let [item, index] = flow::INSTANCE;
+        let (own, with_output): (&[&str], &[&str]) = match config.for_each {
+            Some(_) => (&[item, index], &[item, index, "output"]),
+            None => (&[], &["output"]),
         };
-        let defaults = self.defaults.with(&config.settings, path, self.endpoints, self.log);
-        let prompt = match (&config.prompt, &self.defaults.prompt) {
+        let (plain, own, with_output) = (scope(&[]), scope(own), scope(with_output));
+        let work = if step::is_step(config) {
+            DraftWork::Step(self.steps.step(name, config, &own, path))
+        } else {
+            step::only_keys_of_models(config, path, self.log);
+            let check = config.check.as_ref();
+            DraftWork::Model {
+                system: self.system(config, &own, path),
+                prompt: self.prompt(config, &own, path),
+                attach: self.attach(config, &own, &path.key("attach")),
+                base_dir: check::base_dir(&path.key("attach"), self.log),
+                check: check
+                    .and_then(|check| self.steps.check(check, &with_output, &path.key("check"))),
+            }
+        };
+        AgentDraft {
+            name: name.to_owned(),
+            has_own_model: config.settings.model.is_some(),
+            defaults: self.defaults.with(&config.settings, path, self.endpoints, self.log),
+            work,
+            when: flow::condition(config.when.as_ref(), &own, &path.key("when"), self.log),
+            for_each: flow::for_each(config, &plain, &own, path, self.log),
+            output_schema: self.schemas.get(name).cloned().flatten(),
+        }
+    }
+
+    fn attach(&self, config: &AgentConfig, scope: &Scope<'_>, path: &Path<'_>) -> Vec<Template> {
+        let files = config.attach.iter().flatten().enumerate();
+        files.map(|(at, file)| scope.template(file, &path.index(at), self.log)).collect()
+    }
+
+    fn prompt(&self, config: &AgentConfig, scope: &Scope<'_>, path: &Path<'_>) -> Template {
+        match (&config.prompt, &self.defaults.prompt) {
             (Some(prompt), _) => scope.template(prompt, &path.key("prompt"), self.log),
             (None, Some(prompt)) => scope.template(prompt, &DEFAULTS.key("prompt"), self.log),
             // Parses always.
             (None, None) => Template::parse(INPUT).unwrap_or_default(),
-        };
-        let attach_path = path.key("attach");
-        let attach = config.attach.iter().flatten().enumerate();
-        let attach =
-            attach.map(|(at, file)| scope.template(file, &attach_path.index(at), self.log));
-        AgentDraft {
-            name: name.to_owned(),
-            has_own_model: config.settings.model.is_some(),
-            defaults,
-            system: self.system(config, &scope, path),
-            prompt,
-            attach: attach.collect(),
-            base_dir: check::base_dir(&attach_path, self.log),
-            output_schema: self.structured.get(name).cloned().flatten(),
         }
     }
 
@@ -188,28 +225,47 @@ impl AgentDraft {
         }
     }
 
+    /// Whether it has no model because it is a step.
+    pub fn is_step(&self) -> bool {
+        matches!(self.work, DraftWork::Step(_))
+    }
+
+    /// The plan of an agent with these models, the first of which is asked first. `None` for a step
+    /// with a fault.
     pub fn into_plan(
         self,
-        needs: Vec<usize>,
-        model: ModelPlan,
-        fallbacks: Vec<ModelPlan>,
+        needs: Vec<Need>,
+        models: Vec<ModelPlan>,
         tools: Vec<Arc<ToolPlan>>,
         grants: Vec<McpGrant>,
-    ) -> AgentPlan {
-        AgentPlan {
+    ) -> Option<AgentPlan> {
+        let mut models = models.into_iter();
+        let work = match self.work {
+            DraftWork::Model { system, prompt, attach, base_dir, check } => {
+                Work::Model(Box::new(ModelWork {
+                    model: models.next().unwrap_or(ModelPlan::Offline),
+                    fallbacks: models.collect(),
+                    system,
+                    prompt,
+                    attach,
+                    base_dir,
+                    attached: Vec::new(),
+                    tools,
+                    grants,
+                    check,
+                }))
+            }
+            DraftWork::Step(step) => Work::Step(Box::new(step?)),
+        };
+        Some(AgentPlan {
             name: self.name,
             needs,
-            model,
-            fallbacks,
-            system: self.system,
-            prompt: self.prompt,
-            attach: self.attach,
-            base_dir: self.base_dir,
-            attached: Vec::new(),
-            tools,
-            grants,
+            needed_when_done: false,
+            when: self.when,
+            for_each: self.for_each,
+            work,
             output_schema: self.output_schema,
             settings: self.defaults.settings,
-        }
+        })
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::agent_plan::{AgentPlan, ModelPlan};
+use super::agent_plan::{AgentPlan, Need, Work};
 use super::agents::{AgentChecker, AgentDraft, DEFAULTS, Defaults};
 use super::budget::BudgetPlan;
 use super::check::{self, Origin};
@@ -23,14 +23,13 @@ use super::output_schema::OutputSchemas;
 use super::overrides::Overrides;
 use super::prices::Prices;
 use super::provider::ProviderPlan;
+use super::step::StepChecker;
 use super::tool_index::ToolIndex;
 use super::tool_plan::ToolPlan;
 use super::tools::ToolChecker;
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
-use crate::config::file::{
-    AgentConfig, CrewFile, Entries, LimitsConfig, OnFailureConfig, ToolConfig,
-};
+use crate::config::file::{AgentConfig, CrewFile, Entries, LimitsConfig, ToolConfig};
 use crate::config::place::Path;
 use crate::template::Vars;
 use crate::text::quoted;
@@ -51,36 +50,37 @@ pub struct Builder<'a> {
 impl Builder<'_> {
     pub fn plan(&self, file: &FilePath) -> CrewPlan {
         let (crew, log) = (self.crew, self.log);
-        if let Some(version) = crew.version.filter(|version| *version != 1) {
-            let message = format!("this version of crew reads files of version 1, not {version}");
-            log.value(&Path::Root.key("version"), message, Some("write version: 1".to_owned()));
-        }
+        self.check_version();
         let vars = Arc::new(Vars::new(Value::Object(self.vars())));
         let endpoints = Endpoints::check(crew.providers.as_ref(), log);
-        let tools = self.tools(&vars);
-        let names = tools.keys().copied().collect();
         let offline = self.overrides.offline;
+        let checker = ToolChecker { vars: &vars, keys: self.keys, offline, log };
+        let tools = self.tools(&checker);
+        let names = tools.keys().copied().collect();
         let mcp_servers =
             McpChecker { tools: &names, offline, log }.servers(crew.mcp_servers.as_ref());
         let tools = ToolIndex { tools, servers: &mcp_servers, log };
-        let schemas = OutputSchemas::default();
         let needs_checker = NeedsChecker { agents: self.agents(), log };
         let needs = needs_checker.needs();
-        let drafts = self.drafts(&vars, &endpoints, &tools, &schemas);
+        let schemas = self.schemas(&OutputSchemas::default());
+        let facts = self.facts(&schemas);
+        let defaults = self.defaults(&endpoints);
+        let agent_checker = AgentChecker {
+            vars: &vars,
+            defaults: &defaults,
+            endpoints: &endpoints,
+            agents: &facts,
+            steps: StepChecker { tools: &checker },
+            schemas: &schemas,
+            log,
+        };
+        let drafts = self.drafts(&agent_checker, &tools);
         let selected = needs_checker.selected(&self.overrides.agents, &needs);
         let (mut agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
-        if !self.overrides.attached.is_empty() && !agents.iter().any(AgentPlan::uses_input) {
-            log.unplaced("--attach: no agent that runs uses the input".to_owned(), None);
-        }
-        for agent in agents.iter_mut().filter(|agent| agent.uses_input()) {
-            agent.attached.clone_from(&self.overrides.attached);
-        }
-        let budget = match &crew.limits {
-            Some(limits) => {
-                BudgetPlan::default().with(&limits.budget, &Path::Root.key("limits"), log)
-            }
-            None => BudgetPlan::default(),
-        };
+        self.attach(&mut agents);
+        let (output, fail_if) = self.result(&agents, &vars, &facts);
+        let secrets = self.secrets(&agents);
+        let budget = self.budget();
         let prices = Prices::check(crew.prices.as_ref(), log);
         prices.check_cover(&agents, budget, log);
         let stem = || file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -95,9 +95,41 @@ impl Builder<'_> {
             prices,
             agents,
             providers,
+            output,
+            fail_if,
             mcp_servers,
-            secrets: crew.secrets.clone(),
+            secrets,
         }
+    }
+
+    /// Attaches the files of the command line to the agents that use the input.
+    fn attach(&self, agents: &mut [AgentPlan]) {
+        let attached = &self.overrides.attached;
+        if !attached.is_empty() && !agents.iter().any(AgentPlan::uses_input) {
+            self.log.unplaced("--attach: no agent that runs uses the input".to_owned(), None);
+        }
+        for agent in agents.iter_mut().filter(|agent| agent.uses_input()) {
+            if let Work::Model(work) = &mut agent.work {
+                work.attached.clone_from(attached);
+            }
+        }
+    }
+
+    fn check_version(&self) {
+        if let Some(version) = self.crew.version.filter(|version| *version != 1) {
+            let message = format!("this version of crew reads files of version 1, not {version}");
+            let hint = Some("write version: 1".to_owned());
+            self.log.value(&Path::Root.key("version"), message, hint);
+        }
+    }
+
+    /// The budget of the whole run.
+    fn budget(&self) -> BudgetPlan {
+        let path = Path::Root.key("limits");
+        let limits = self.crew.limits.as_ref();
+        let budget =
+            limits.map(|limits| BudgetPlan::default().with(&limits.budget, &path, self.log));
+        budget.unwrap_or_default()
     }
 
     fn vars(&self) -> Map<String, Value> {
@@ -132,10 +164,7 @@ impl Builder<'_> {
         let max_parallel = limits
             .max_parallel
             .and_then(|value| check::whole(&value, 1..=1_000_000, &path.key("max_parallel"), log));
-        let on_failure = match limits.on_failure {
-            Some(OnFailureConfig::Continue) => OnFailure::Continue,
-            Some(OnFailureConfig::Cancel) | None => OnFailure::Cancel,
-        };
+        let on_failure = limits.on_failure.map_or(OnFailure::Cancel, OnFailure::from);
         Limits {
             timeout: given.timeout.or(timeout).unwrap_or(DEFAULT_TIMEOUT),
             grace: grace.unwrap_or(DEFAULT_GRACE),
@@ -145,9 +174,7 @@ impl Builder<'_> {
     }
 
     /// The tools by name. `None` for a tool with faults.
-    fn tools(&self, vars: &Vars) -> HashMap<&str, Option<Arc<ToolPlan>>> {
-        let offline = self.overrides.offline;
-        let checker = ToolChecker { vars, keys: self.keys, offline, log: self.log };
+    fn tools(&self, checker: &ToolChecker<'_>) -> HashMap<&str, Option<Arc<ToolPlan>>> {
         let root = Path::Root.key("tools");
         let tool = |(name, config): &'_ (String, ToolConfig)| {
             checker.tool(name, config, &root.key(name)).map(Arc::new)
@@ -159,28 +186,13 @@ impl Builder<'_> {
     }
 
     /// All agents of the file.
-    fn drafts(
-        &self,
-        vars: &Vars,
-        endpoints: &Endpoints,
-        tools: &ToolIndex<'_>,
-        schemas: &OutputSchemas,
-    ) -> Vec<AgentDraft> {
+    fn drafts(&self, checker: &AgentChecker<'_>, tools: &ToolIndex<'_>) -> Vec<AgentDraft> {
         let (log, root) = (self.log, Path::Root.key("agents"));
         let agents = self.agents();
         if agents.is_empty() && !log.is_broken(&Path::Root) {
             let hint = "write at least one: agents: {helper: {model: offline}}".to_owned();
             log.key(&root, "the file has no agents", Some(hint));
         }
-        let names: HashSet<&str> = agents.iter().map(|(name, _)| name.as_str()).collect();
-        let structured = agents.iter().filter_map(|(name, config)| {
-            let path = root.key(name);
-            let schema = config.output_schema.as_ref()?;
-            Some((name.as_str(), schemas.check(schema, &path.key("output_schema"), log)))
-        });
-        let structured = &structured.collect();
-        let defaults = &self.defaults(endpoints);
-        let checker = AgentChecker { vars, defaults, endpoints, names: &names, structured, log };
         let draft = |(name, config): &(String, AgentConfig)| {
             let path = root.key(name);
             let (listed, list) = self.tools_of(config, &path);
@@ -201,7 +213,7 @@ impl Builder<'_> {
     fn assemble(
         &self,
         drafts: Vec<AgentDraft>,
-        needs: &[Vec<usize>],
+        needs: &[Vec<Need>],
         selected: &[usize],
         tools: &ToolIndex<'_>,
         endpoints: &Endpoints,
@@ -224,16 +236,25 @@ impl Builder<'_> {
                 ModelOrigin::Defaults
             };
             let models = match &override_model {
+                _ if draft.is_step() => Vec::new(),
                 Some(model) => vec![model.clone()],
                 None => draft.models(self.log),
             };
-            let mut models = models.into_iter().map(|model| providers.model(model, &origin));
-            let model = models.next().unwrap_or(ModelPlan::Offline);
-            let fallbacks = models.collect();
+            let models = models.into_iter().map(|model| providers.model(model, &origin)).collect();
             let (listed, _) = self.tools_of(config, &Path::Root);
             let (tools, grants) = tools.of(listed);
-            let needs = needs.iter().filter_map(|need| new_indices.get(need).copied()).collect();
-            agents.push(draft.into_plan(needs, model, fallbacks, tools, grants));
+            let needs = needs.iter();
+            let needs = needs
+                .filter_map(|need| Some(Need { agent: *new_indices.get(&need.agent)?, ..*need }))
+                .collect();
+            agents.extend(draft.into_plan(needs, models, tools, grants));
+        }
+        let done = agents.iter().flat_map(|agent| &agent.needs).filter(|need| need.done);
+        let done: Vec<usize> = done.map(|need| need.agent).collect();
+        for agent in done {
+            if let Some(agent) = agents.get_mut(agent) {
+                agent.needed_when_done = true;
+            }
         }
         (agents, providers.into_plans())
     }
@@ -262,7 +283,7 @@ impl Builder<'_> {
         Some(model.unwrap_or(ModelName::Offline))
     }
 
-    fn agents(&self) -> &[(String, AgentConfig)] {
+    pub(super) fn agents(&self) -> &[(String, AgentConfig)] {
         Entries::of(self.crew.agents.as_ref())
     }
 }

@@ -14,7 +14,7 @@ use super::mcp::{McpAccess, McpServerPlan};
 use super::prices::Prices;
 use super::provider::ProviderPlan;
 use super::tool_plan::{ToolKind, ToolPlan};
-use crate::template::Vars;
+use crate::template::{Expression, Vars};
 
 #[derive(Debug)]
 pub struct CrewPlan {
@@ -34,6 +34,10 @@ pub struct CrewPlan {
     pub agents: Vec<AgentPlan>,
     /// The providers that the agents use, each once.
     pub providers: Vec<ProviderPlan>,
+    /// The agent whose answer is the crew's.
+    pub output: Option<usize>,
+    /// The run fails if this is true, although every agent ended well.
+    pub fail_if: Option<Expression>,
     /// All MCP servers of the file.
     pub mcp_servers: Vec<Arc<McpServerPlan>>,
     /// The values of variables at places for secrets.
@@ -61,13 +65,14 @@ impl CrewPlan {
     /// The tools that the agents use, each once, in the order of their first use.
     pub fn tools(&self) -> Vec<&ToolPlan> {
         let mut seen = HashSet::new();
-        let all = self.agents.iter().flat_map(|agent| &agent.tools);
+        let all = self.agents.iter().flat_map(AgentPlan::tools);
         all.filter(|tool| seen.insert(tool.spec.name.as_str())).map(AsRef::as_ref).collect()
     }
 
-    /// Whether a tool call may need approval.
+    /// Whether a tool call or a step may need approval.
     pub fn needs_approval(&self) -> bool {
-        self.agents.iter().flat_map(|agent| &agent.tools).any(|tool| tool.confirm)
+        self.agents.iter().flat_map(AgentPlan::tools).any(|tool| tool.confirm)
+            || self.agents.iter().filter_map(AgentPlan::step).any(|step| step.confirm)
             || self.mcp_servers.iter().any(|server| server.confirm)
     }
 
@@ -88,13 +93,19 @@ impl CrewPlan {
         let sentence = |(kind, name, lacking)| {
             format!("the sandbox of {kind} {name} is not fully enforced: {lacking}")
         };
-        tools.chain(servers).map(sentence).collect()
+        let agents = self.agents.iter().flat_map(|agent| {
+            let programs = agent.programs();
+            let lacking = programs.filter_map(|program| program.sandbox.as_ref()?.lacking.as_ref());
+            lacking.map(|lacking| ("agent", &agent.name, lacking))
+        });
+        tools.chain(servers).chain(agents).map(sentence).collect()
     }
 
     /// The indices of the agents in order of start. Agents of one wave need only agents of earlier
     /// ones.
     pub fn waves(&self) -> Vec<Vec<usize>> {
-        let needs: Vec<Vec<usize>> = self.agents.iter().map(|agent| agent.needs.clone()).collect();
+        let needs = |agent: &AgentPlan| agent.needs.iter().map(|need| need.agent).collect();
+        let needs: Vec<Vec<usize>> = self.agents.iter().map(needs).collect();
         graph::waves(&needs)
     }
 }

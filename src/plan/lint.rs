@@ -25,6 +25,17 @@ pub fn warn(crew: &CrewFile, env: Env<'_>, log: &FaultLog) {
             linter.program(program, &tools.key(name).key("command").index(0));
         }
     }
+    let agents = Path::Root.key("agents");
+    for (name, agent) in Entries::of(crew.agents.as_ref()) {
+        let path = agents.key(name);
+        if let Some(program) = agent.command.iter().flatten().next() {
+            linter.program(program, &path.key("command").index(0));
+        }
+        let check = agent.check.as_ref().and_then(|check| check.command.as_ref());
+        if let Some(program) = check.into_iter().flatten().next() {
+            linter.program(program, &path.key("check").key("command").index(0));
+        }
+    }
     let servers = Path::Root.key("mcp_servers");
     for (name, server) in Entries::of(crew.mcp_servers.as_ref()) {
         if let Some(command) = &server.command {

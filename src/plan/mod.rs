@@ -4,9 +4,10 @@
 //! outside the file can still be wrong.
 
 pub use crate::config::faults::Faults;
-pub use agent_plan::{AgentPlan, ModelPlan};
+pub use agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
 pub use budget::BudgetPlan;
 pub use crew_plan::{CrewPlan, Limits, OnFailure};
+pub use flow::{ForEachPlan, Items};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::read;
@@ -17,6 +18,7 @@ pub use prices::{Price, Prices};
 pub use provider::{ProviderPlan, RateLimits};
 pub use sandbox::SandboxPlan;
 pub use settings::AgentSettings;
+pub use step_plan::{CheckPlan, Parse, StepKind, StepPlan};
 pub use tool_plan::{McpToolPlan, ProcessPlan, ToolCommand, ToolKind, ToolPlan};
 
 mod agent_plan;
@@ -24,9 +26,12 @@ mod agents;
 mod budget;
 mod build;
 mod check;
+mod condition;
 mod crew_plan;
 mod declared;
 mod endpoint;
+mod facts;
+mod flow;
 mod glob;
 mod graph;
 pub mod hosts;
@@ -42,10 +47,13 @@ mod overrides;
 mod prices;
 mod provider;
 mod rate;
+mod result;
 mod sandbox;
 mod scope;
 mod secrets;
 mod settings;
+mod step;
+mod step_plan;
 #[cfg(test)]
 mod tests;
 mod tool_index;

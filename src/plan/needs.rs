@@ -1,10 +1,12 @@
 //! The agents that others need, and the selection of agents to run.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use super::agent_plan::Need;
 use super::{check, graph};
 use crate::config::faults::FaultLog;
 use crate::config::file::AgentConfig;
+use crate::config::flow::{NeedConfig, NeedsConfig};
 use crate::config::place::Path;
 use crate::text::quoted;
 
@@ -14,8 +16,8 @@ pub struct NeedsChecker<'a> {
 }
 
 impl NeedsChecker<'_> {
-    /// The indices of the agents that each agent needs.
-    pub fn needs(&self) -> Vec<Vec<usize>> {
+    /// The agents that each agent needs.
+    pub fn needs(&self) -> Vec<Vec<Need>> {
         let index: HashMap<&str, usize> =
             self.agents.iter().enumerate().map(|(at, (name, _))| (name.as_str(), at)).collect();
         let root = Path::Root.key("agents");
@@ -23,7 +25,7 @@ impl NeedsChecker<'_> {
             self.of_agent(name, config, &root.key(name), &index)
         };
         let needs: Vec<_> = self.agents.iter().map(of_agent).collect();
-        self.check_cycles(&needs);
+        self.check_cycles(&indices(&needs));
         needs
     }
 
@@ -33,24 +35,26 @@ impl NeedsChecker<'_> {
         config: &AgentConfig,
         path: &Path<'_>,
         index: &HashMap<&str, usize>,
-    ) -> Vec<usize> {
+    ) -> Vec<Need> {
         let path = path.key("needs");
-        let mut needs = Vec::new();
-        let mut seen = HashSet::new();
-        for (at, need) in config.needs.iter().flatten().enumerate() {
-            let path = path.index(at);
+        let mut needs: Vec<Need> = Vec::new();
+        let Some(config) = &config.needs else { return needs };
+        for (at, (need, condition)) in config.needs.iter().enumerate() {
+            let place = if config.is_list { path.index(at) } else { path.key(need) };
+            let note = |message, hint| match config.is_list {
+                true => self.log.value(&place, message, hint),
+                false => self.log.key(&place, message, hint),
+            };
             if need == name {
-                let message = format!("agent {name:?} needs itself");
-                self.log.value(&path, message, Some("remove it".to_owned()));
-            } else if let Some(&found) = index.get(need.as_str()) {
-                if seen.insert(found) {
-                    needs.push(found);
+                note(format!("agent {name:?} needs itself"), Some("remove it".to_owned()));
+            } else if let Some(&agent) = index.get(need.as_str()) {
+                if needs.iter().any(|need| need.agent == agent) {
+                    note(format!("{need} is listed twice"), None);
                 } else {
-                    self.log.value(&path, format!("{need} is listed twice"), None);
+                    needs.push(Need { agent, done: *condition == NeedConfig::Done });
                 }
             } else {
-                let message = format!("there is no agent {}", quoted(need));
-                self.log.value(&path, message, self.similar(need));
+                note(format!("there is no agent {}", quoted(need)), self.similar(need));
             }
         }
         needs
@@ -64,17 +68,21 @@ impl NeedsChecker<'_> {
             let hint = Some("remove one of them from the needs of another".to_owned());
             let next = rest.first().map(|&next| self.name(next));
             let listed = self.agents.get(*first).and_then(|(_, config)| config.needs.as_ref());
-            let at = listed
-                .and_then(|listed| listed.iter().position(|need| Some(need.as_str()) == next));
+            let at = listed.and_then(|listed| listed.names().position(|need| Some(need) == next));
             let agents = Path::Root.key("agents");
             let agent = agents.key(self.name(*first));
             let needs = agent.key("needs");
-            self.log.value(&needs.index(at.unwrap_or(0)), message, hint);
+            match (listed, next) {
+                (Some(NeedsConfig { is_list: false, .. }), Some(next)) => {
+                    self.log.key(&needs.key(next), message, hint);
+                }
+                _ => self.log.value(&needs.index(at.unwrap_or(0)), message, hint),
+            }
         }
     }
 
     /// The agents to run, in the order of the file: the wanted ones and those they need.
-    pub fn selected(&self, wanted: &[String], needs: &[Vec<usize>]) -> Vec<usize> {
+    pub fn selected(&self, wanted: &[String], needs: &[Vec<Need>]) -> Vec<usize> {
         if wanted.is_empty() {
             return (0..self.agents.len()).collect();
         }
@@ -88,7 +96,7 @@ impl NeedsChecker<'_> {
                 }
             }
         }
-        graph::closure(needs, &found)
+        graph::closure(&indices(needs), &found)
     }
 
     /// A hint with the most similar name or with all names.
@@ -103,4 +111,9 @@ impl NeedsChecker<'_> {
     fn name(&self, agent: usize) -> &str {
         self.agents.get(agent).map(|(name, _)| name.as_str()).unwrap_or_default()
     }
+}
+
+/// The indices of the agents that each agent needs.
+fn indices(needs: &[Vec<Need>]) -> Vec<Vec<usize>> {
+    needs.iter().map(|needs| needs.iter().map(|need| need.agent).collect()).collect()
 }

@@ -1,25 +1,24 @@
 //! Checks the names that a template uses, before anything runs.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::facts::{Agents, undefined_answer};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
-use crate::structured::Schema;
-use crate::template::{self, AnswerContext, Piece, Template, Vars, agent_context, tool_context};
-
-/// The agents with structured answers, with their schemas if these have no faults.
-pub type Structured<'a> = HashMap<&'a str, Option<Arc<Schema>>>;
+use crate::template::{
+    self, AnswerContext, Expression, Piece, Template, Vars, agent_context, tool_context,
+};
 
 /// The names that a template can use.
 pub enum Scope<'a> {
     Agent {
         vars: &'a Vars,
         needed: &'a [&'a str],
-        agents: &'a HashSet<&'a str>,
-        structured: &'a Structured<'a>,
+        agents: &'a Agents<'a>,
+        /// Names that are defined besides, such as `item`.
+        more: &'a [&'a str],
     },
     Tool(&'a ToolScope<'a>),
 }
@@ -42,6 +41,11 @@ impl<'a> ToolScope<'a> {
 impl Scope<'_> {
     /// Parses a template of the file and logs its faults.
     pub fn template(&self, source: &str, path: &Path<'_>, log: &FaultLog) -> Template {
+        self.checked(source, path, log).0
+    }
+
+    /// The template, and whether it has no fault.
+    fn checked(&self, source: &str, path: &Path<'_>, log: &FaultLog) -> (Template, bool) {
         let template = match Template::parse(source) {
             Ok(template) => template,
             Err(error) => {
@@ -51,11 +55,11 @@ impl Scope<'_> {
                 let message = format!("invalid template: {}", error.message);
                 log.line(path, error.line.unwrap_or(1), message, hint);
                 log.mark_broken(path);
-                return Template::default();
+                return (Template::default(), false);
             }
         };
         if template.is_literal() {
-            return template;
+            return (template, true);
         }
         let mut sound = true;
         let code = code(source);
@@ -68,8 +72,25 @@ impl Scope<'_> {
         if sound && let Err(error) = template.try_out(self.stand_ins()) {
             let message = format!("the template cannot be rendered: {}", error.message);
             log.line(path, error.line.unwrap_or(1), message, None);
+            sound = false;
         }
-        template
+        (template, sound)
+    }
+
+    /// Parses an expression of the file; `None` if it has a fault, which is logged.
+    pub fn expression(&self, text: &str, path: &Path<'_>, log: &FaultLog) -> Option<Expression> {
+        if log.is_broken(path) {
+            return None;
+        }
+        let expression = match Expression::parse(text) {
+            Ok(expression) => expression,
+            Err(error) => {
+                log.broken(path, format!("invalid expression: {error}"), None);
+                return None;
+            }
+        };
+        let (_, is_sound) = self.checked(&expression.as_template(), path, log);
+        is_sound.then_some(expression)
     }
 
     /// The names that the template uses, also in brackets: `agents["my-agent"]` as
@@ -120,9 +141,10 @@ impl Scope<'_> {
                 }
                 undefined_variable(self.vars().values(), rest, log)
             }
-            (Self::Agent { needed, agents, structured, .. }, "agents") => {
-                undefined_answer(needed, agents, structured, rest, log)
+            (Self::Agent { needed, agents, .. }, "agents") => {
+                undefined_answer(needed, agents, rest, log)
             }
+            (Self::Agent { more, .. }, root) if more.contains(&root) => None,
             (_, root) if Template::is_global(root) => None,
             (_, root) => {
                 let known = self.known();
@@ -134,7 +156,7 @@ impl Scope<'_> {
         }
     }
 
-    fn vars(&self) -> &Vars {
+    pub(super) fn vars(&self) -> &Vars {
         match self {
             Self::Agent { vars, .. } => vars,
             Self::Tool(tool) => tool.vars,
@@ -144,7 +166,7 @@ impl Scope<'_> {
     /// The names that a template can begin with.
     fn known(&self) -> Vec<&str> {
         match self {
-            Self::Agent { .. } => vec!["input", "vars", "agents"],
+            Self::Agent { more, .. } => [&["input", "vars", "agents"], *more].concat(),
             Self::Tool(tool) => {
                 let mut known: Vec<&str> = tool.parameters.iter().copied().collect();
                 known.sort_unstable();
@@ -167,7 +189,7 @@ impl Scope<'_> {
         let found = match root {
             "agents" => {
                 let Self::Agent { agents, .. } = self else { return None };
-                agents.iter().copied().filter(begins).max_by_key(|name| name.len())
+                agents.keys().copied().filter(begins).max_by_key(|name| name.len())
             }
             "vars" => self
                 .vars()
@@ -200,11 +222,10 @@ impl Scope<'_> {
 
     fn stand_ins(&self) -> minijinja::Value {
         match self {
-            Self::Agent { vars, needed, .. } => agent_context(
-                "",
-                vars,
-                needed.iter().map(|name| (*name, AnswerContext::new("", None))),
-            ),
+            Self::Agent { vars, needed, .. } => {
+                let answers = needed.iter().map(|name| (*name, AnswerContext::new("", None)));
+                agent_context("", vars, answers)
+            }
             Self::Tool(tool) => tool.stand_ins.clone(),
         }
     }
@@ -232,75 +253,6 @@ fn undefined_variable(
         };
         shown = format!("{shown}.{part}");
         value = next;
-    }
-    None
-}
-
-fn undefined_answer(
-    needed: &[&str],
-    agents: &HashSet<&str>,
-    structured: &Structured<'_>,
-    rest: &[String],
-    log: &FaultLog,
-) -> Option<(String, Option<String>)> {
-    let (name, rest) = rest.split_first()?;
-    if !needed.contains(&name.as_str()) {
-        if agents.contains(name.as_str()) {
-            let message = format!("the answer of agent {name:?} is not available here");
-            return Some((message, Some(format!("add {name} to this agent's needs"))));
-        }
-        let mut sorted: Vec<&str> = agents.iter().copied().collect();
-        sorted.sort_unstable();
-        return Some((format!("there is no agent {name:?}"), log.nearest(name, sorted)));
-    }
-    match rest {
-        [] => None,
-        [output] if output == "output" => None,
-        [output, ..] if output == "output" => {
-            Some((format!("agents.{name}.output is a text without attributes"), None))
-        }
-        [data, parts @ ..] if data == "data" && structured.contains_key(name.as_str()) => {
-            let schema = structured.get(name.as_str())?.as_ref()?;
-            undefined_part(schema.schema(), parts, format!("agents.{name}.data"), log)
-        }
-        [data, ..] if data == "data" => {
-            let message = format!("agents.{name} has no data: agent {name:?} has no output_schema");
-            let hint = format!("give it an output_schema, or write agents.{name}.output");
-            Some((message, Some(hint)))
-        }
-        [other, ..] => {
-            let message = format!("agents.{name} has no {other:?}");
-            let data = if structured.contains_key(name.as_str()) { " or .data" } else { "" };
-            Some((message, Some(format!("write agents.{name}.output{data}"))))
-        }
-    }
-}
-
-/// Checks names in structured data, as far as the schema determines them.
-fn undefined_part(
-    mut schema: &Value,
-    parts: &[String],
-    mut shown: String,
-    log: &FaultLog,
-) -> Option<(String, Option<String>)> {
-    for part in parts {
-        match schema.get("type").and_then(Value::as_str)? {
-            "object" if schema.get("$ref").is_none() => {}
-            "string" | "integer" | "number" | "boolean" | "null" => {
-                return Some((format!("{shown} is a single value without {part:?}"), None));
-            }
-            _ => return None,
-        }
-        let properties = schema.get("properties").and_then(Value::as_object);
-        shown = format!("{shown}.{part}");
-        let Some(inner) = properties.and_then(|properties| properties.get(part)) else {
-            let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
-                && schema.get("patternProperties").is_none();
-            let names = properties.into_iter().flatten().map(|(name, _)| name.as_str());
-            let hint = is_closed.then(|| log.nearest(part, names));
-            return hint.map(|hint| (format!("{shown} is not in the output_schema"), hint));
-        };
-        schema = inner;
     }
     None
 }

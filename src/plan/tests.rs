@@ -47,8 +47,9 @@ fn every_setting_has_a_default() {
         (10, 3, 1 << 20)
     );
     assert_eq!((agent.settings.temperature, agent.settings.max_output_tokens), (None, None));
-    assert_eq!(agent.prompt.source(), "{{ input }}");
-    assert!(agent.system.is_empty() && plan.providers.is_empty());
+    let work = agent.model_work().unwrap();
+    assert_eq!(work.prompt.source(), "{{ input }}");
+    assert!(work.system.is_empty() && plan.providers.is_empty());
 }
 
 #[test]
@@ -68,11 +69,17 @@ agents:
         (file.agents[0].settings.max_turns, file.agents[0].settings.temperature),
         (7, Some(1.0))
     );
-    let ModelPlan::Remote { provider: 0, model, label } = &file.agents[0].model else { panic!() };
+    let ModelPlan::Remote { provider: 0, model, label } =
+        &file.agents[0].model_work().unwrap().model
+    else {
+        panic!()
+    };
     assert_eq!((model.as_str(), label.as_str()), ("a/b:c", "openai/a/b:c"));
     assert_eq!(file.providers[1].base_url.as_str(), "http://127.0.0.1:9/v1");
     assert_eq!(file.providers[0].headers["authorization"], "Bearer sk-test");
     let system: Vec<String> = file.agents[1]
+        .model_work()
+        .unwrap()
         .system
         .iter()
         .map(|part| part.render(agent_context("", &file.vars, [])).unwrap())
@@ -90,7 +97,7 @@ agents:
     };
     let plan = plan_with(source, &overrides).unwrap();
     assert_eq!(plan.agents.len(), 1);
-    assert_eq!(plan.agents[0].model, ModelPlan::Offline);
+    assert_eq!(plan.agents[0].model_work().unwrap().model, ModelPlan::Offline);
     assert_eq!(plan.vars.values()["x"], "{{ input }}");
     assert_eq!(plan.limits.timeout, Duration::from_secs(9));
     assert_eq!((plan.limits.max_parallel, plan.limits.on_failure), (Some(1), OnFailure::Cancel));
@@ -106,7 +113,7 @@ agents: {a: {}, b: {needs: [a]}, c: {}, d: {needs: [c, b]}}
     let chosen = plan_with(source, &overrides).unwrap();
     let names: Vec<&str> = chosen.agents.iter().map(|agent| agent.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
-    assert_eq!(chosen.agents[1].needs, [0]);
+    assert_eq!(chosen.agents[1].needs, [Need { agent: 0, done: false }]);
     assert_eq!(plan(source).waves(), [vec![0, 2], vec![1], vec![3]]);
 }
 
@@ -130,7 +137,7 @@ tools:
 agents: {a: {model: offline, tools: [t]}}
 ",
     );
-    let tool = &plan.agents[0].tools[0];
+    let tool = &plan.agents[0].tools()[0];
     let schema = serde_json::json!({
         "type": "object",
         "properties": {"a": {"type": "string"}, "n": {"type": "integer", "default": 3}},

@@ -65,6 +65,8 @@ pub struct ProcessPlan {
     pub base_dir: Arc<PathBuf>,
     /// The names of environment variables passed on in addition to the usual ones.
     pub env: Vec<String>,
+    /// Environment variables with values.
+    pub set_env: Vec<(String, Template)>,
     /// `None`: the program has the rights of its user.
     pub sandbox: Option<SandboxPlan>,
 }

@@ -116,18 +116,24 @@ impl ToolChecker<'_> {
         let checker = SandboxChecker { base_dir: &base_dir, log };
         let sandbox = config.sandbox.as_ref();
         let sandbox = sandbox.map(|sandbox| checker.sandbox(sandbox, &path.key("sandbox")));
-        let command = self.command(config, scope, path)?;
-        Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env, sandbox }))
+        let hint = "arguments are environment variables: write \"$name\"";
+        let (command, shell) = (config.command.as_deref(), config.shell.as_deref());
+        let command = self.command(command, shell, hint, scope, path)?;
+        let set_env = Vec::new();
+        Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env, set_env, sandbox }))
     }
 
-    fn command(
+    /// The command or the shell line; `hint` says how values reach the latter.
+    pub fn command(
         &self,
-        config: &ToolConfig,
+        command: Option<&[String]>,
+        shell: Option<&str>,
+        hint: &str,
         scope: &Scope<'_>,
         path: &Path<'_>,
     ) -> Option<ToolCommand> {
         let log = self.log;
-        match (&config.command, &config.shell) {
+        match (command, shell) {
             (Some(command), _) => {
                 let path = path.key("command");
                 if command.is_empty() {
@@ -149,12 +155,11 @@ impl ToolChecker<'_> {
                     log.value(&path, "the shell line is empty", Some(HINT.to_owned()));
                 }
                 if shell.contains("{{") {
-                    let hint = "arguments are environment variables: write \"$name\"";
                     let message = "templates do not work in a shell line";
                     log.value(&path, message, Some(hint.to_owned()));
                 }
                 check::no_nul(shell, &path, log);
-                Some(ToolCommand::Shell(shell.clone()))
+                Some(ToolCommand::Shell(shell.to_owned()))
             }
             (None, None) => None,
         }
@@ -178,7 +183,13 @@ impl ToolChecker<'_> {
         }
     }
 
-    fn cwd(&self, text: &str, base_dir: &FilePath, scope: &Scope<'_>, path: &Path<'_>) -> Template {
+    pub fn cwd(
+        &self,
+        text: &str,
+        base_dir: &FilePath,
+        scope: &Scope<'_>,
+        path: &Path<'_>,
+    ) -> Template {
         check::no_nul(text, path, self.log);
         let template = scope.template(text, path, self.log);
         // The result of a template is known only when the tool is called.

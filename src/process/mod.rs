@@ -54,7 +54,7 @@ pub use process_table::{children, is_alive, parent};
 pub use process_tree::{Survivor, descendants, survivors};
 pub use processes::{CleanupOutcome, Processes};
 pub use protocol::Invocation;
-pub use run_processes::{Finished, RunProcesses, ServerProcess, signal_name};
+pub use run_processes::{Finished, RunProcesses, ServerProcess, Streams, signal_name};
 pub use sandbox::Sandbox;
 pub use sys::adopt_orphans;
 pub use tool_process::ToolProcess;

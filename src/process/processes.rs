@@ -4,7 +4,7 @@
 //! grace, its cancellation, its counts) is in [`RunProcesses`](crate::process::RunProcesses).
 
 use std::collections::BTreeSet;
-use std::io::{self, PipeReader};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use nix::unistd::{Pid, getpid};
 use tokio::net::UnixStream;
-use tokio::net::unix::pipe;
 
 use crate::process::guardian::{Guardian, GuardianExit};
 use crate::process::kill_loop::kill_children_until_gone;
@@ -21,7 +20,7 @@ use crate::process::live_pids::LivePids;
 use crate::process::process_table::{self, GROUPS_ONLY};
 use crate::process::process_tree::{Survivor, survivors};
 use crate::process::protocol::Invocation;
-use crate::process::tool_process::ToolProcess;
+use crate::process::tool_process::{Captured, ToolProcess};
 
 /// How long the guardian may take to end once its socket is closed.
 const GUARDIAN_EXIT: Duration = Duration::from_millis(100);
@@ -63,8 +62,7 @@ impl Processes {
         }
     }
 
-    /// Starts a process with these standard streams. Keeps up to `max_captured` bytes of what
-    /// arrives through `captured`.
+    /// Starts a process with these standard streams. Keeps what arrives through `captured`.
     ///
     /// # Errors
     /// There are too few descriptors, or the guardian could not be started.
@@ -72,15 +70,13 @@ impl Processes {
         &self,
         invocation: Invocation,
         streams: [OwnedFd; 3],
-        captured: PipeReader,
-        max_captured: usize,
+        captured: Captured,
     ) -> io::Result<ToolProcess> {
         let (control, reaper_end) = StdUnixStream::pair()?;
         control.set_nonblocking(true)?;
         self.hand_over(&reaper_end, &streams)?;
-        let captured = pipe::Receiver::from_owned_fd(captured.into())?;
         let control = UnixStream::from_std(control)?;
-        ToolProcess::new(control, invocation, captured, max_captured, self.live.clone())
+        ToolProcess::new(control, invocation, captured, self.live.clone())
     }
 
     /// Passes a tool's descriptors to the guardian. Starts one if there is none or it has died.

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::cancel::Cancellation;
 use crate::process::processes::Processes;
 use crate::process::protocol::Invocation;
-use crate::process::tool_process::{EndCounts, LEFTOVER_EXIT, ToolProcess};
+use crate::process::tool_process::{Captured, EndCounts, Input, LEFTOVER_EXIT, ToolProcess};
 use crate::text::Excerpt;
 
 /// How long crew still reads the output of a tool that has ended. A process that holds the pipe
@@ -29,9 +29,23 @@ pub struct Finished<Reason> {
     /// The exit status of the tool's first process; `None` if its reaper was killed.
     pub status: Option<ExitStatus>,
     pub output: Excerpt,
+    /// Empty unless it is kept apart.
+    pub stderr: Excerpt,
     /// It left processes behind. crew is stopping them.
     pub leaked: bool,
     pub stopped_by: Option<Reason>,
+}
+
+/// What a tool reads and what is kept of its output.
+#[derive(Debug)]
+pub struct Streams {
+    /// `None`: nothing.
+    pub stdin: Option<Vec<u8>>,
+    /// Bytes of output that are kept.
+    pub max_output: usize,
+    /// Bytes of stderr that are kept apart. Then an output of more than `max_output` ends the tool.
+    /// `None`: stderr is part of the output.
+    pub max_stderr: Option<usize>,
 }
 
 /// A running server, with pipes to its standard input and output.
@@ -82,45 +96,62 @@ impl Processes {
 }
 
 impl RunProcesses {
-    /// Runs a tool until it ends or `stop` completes, then until it is gone, which takes at most
-    /// the grace and half a second. Keeps `max_output` bytes of its output. Dropping the future
-    /// kills the tool.
+    /// Runs a tool until it ends, `stop` completes, or its output is too long, then until it is gone,
+    /// which takes at most the grace and half a second. Dropping the future kills the tool.
     ///
     /// # Errors
     /// The process could not be started.
     pub async fn run<Reason>(
         &self,
         invocation: Invocation,
-        max_output: usize,
+        streams: Streams,
         stop: impl Future<Output = Reason>,
     ) -> io::Result<Finished<Reason>> {
-        let mut tool = self.start(invocation, max_output)?;
+        let mut tool = self.start(invocation, streams)?;
         let stopped_by = tokio::select! {
             biased;
             ended = tool.ended() => { ended?; None }
             reason = stop => Some(reason),
         };
-        let leaked = if stopped_by.is_some() {
+        let leaked = if stopped_by.is_some() || (tool.status().is_none() && tool.is_over()) {
             self.stop(&mut tool).await;
             false
         } else {
             let _held_open = timeout(DRAIN, tool.drained()).await;
             timeout(LEFTOVER_EXIT, tool.gone()).await.is_err()
         };
-        let (status, output) = (tool.status(), tool.take_output());
+        let (status, output, stderr) = (tool.status(), tool.take_output(), tool.take_stderr());
         if leaked {
             let (grace, cancel, counts) = (self.grace, self.cancel.clone(), self.counts.clone());
             self.leftovers.spawn(async move { counts.add(tool.stop(grace, &cancel).await) });
         }
-        Ok(Finished { status, output, leaked, stopped_by })
+        Ok(Finished { status, output, stderr, leaked, stopped_by })
     }
 
-    /// stdin is empty. stdout and stderr share one pipe, which keeps their order.
-    fn start(&self, invocation: Invocation, max_output: usize) -> io::Result<ToolProcess> {
+    fn start(&self, invocation: Invocation, streams: Streams) -> io::Result<ToolProcess> {
         let (reader, writer) = io::pipe()?;
-        let stdin = File::open("/dev/null")?.into();
-        let stderr = writer.try_clone()?.into();
-        self.processes.launch(invocation, [stdin, writer.into(), stderr], reader, max_output)
+        let reader = Some(pipe::Receiver::from_owned_fd(reader.into())?);
+        let (stdin, input) = match streams.stdin {
+            None => (File::open("/dev/null")?.into(), None),
+            Some(bytes) => {
+                let (stdin, to_tool) = io::pipe()?;
+                let pipe = pipe::Sender::from_owned_fd(to_tool.into())?;
+                (stdin.into(), Some(Input { pipe, bytes, written: 0 }))
+            }
+        };
+        let Some(max_stderr) = streams.max_stderr else {
+            // One pipe keeps the order of stdout and stderr.
+            let stderr = writer.try_clone()?.into();
+            let output = Captured::new(reader, streams.max_output);
+            let tool = self.processes.launch(invocation, [stdin, writer.into(), stderr], output)?;
+            return Ok(tool.with_streams(Captured::new(None, 0), input));
+        };
+        let (errors, stderr) = io::pipe()?;
+        let errors = Some(pipe::Receiver::from_owned_fd(errors.into())?);
+        let output = Captured::strict(reader, streams.max_output);
+        let streams = [stdin, writer.into(), stderr.into()];
+        let tool = self.processes.launch(invocation, streams, output)?;
+        Ok(tool.with_streams(Captured::new(errors, max_stderr), input))
     }
 
     /// Starts a server with pipes to its standard input and output. Keeps `max_stderr` bytes of its
@@ -133,8 +164,10 @@ impl RunProcesses {
         let (from_server, stdout) = io::pipe()?;
         let (reader, stderr) = io::pipe()?;
         let streams = [stdin.into(), stdout.into(), stderr.into()];
+        let reader = pipe::Receiver::from_owned_fd(reader.into())?;
+        let captured = Captured::new(Some(reader), max_stderr);
         Ok(ServerProcess {
-            process: self.processes.launch(invocation, streams, reader, max_stderr)?,
+            process: self.processes.launch(invocation, streams, captured)?,
             stdin: pipe::Sender::from_owned_fd(to_server.into())?,
             stdout: pipe::Receiver::from_owned_fd(from_server.into())?,
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::task::yield_now;
@@ -48,19 +48,89 @@ pub struct ToolProcess {
     /// The exit status of the leader.
     status: Option<ExitStatus>,
     ends: EndCounts,
+    output: Captured,
+    /// stderr, if it is kept apart.
+    stderr: Captured,
+    stdin: Option<Input>,
+}
+
+/// What arrives through a pipe.
+#[derive(Debug)]
+pub struct Captured {
     /// `None` at its end.
-    pipe: Option<pipe::Receiver>,
-    output: HeadTail,
+    pub pipe: Option<pipe::Receiver>,
+    pub bytes: HeadTail,
+    /// What goes over the limit ends the tool.
+    pub is_strict: bool,
+}
+
+impl Captured {
+    /// Keeps head and tail within the limit.
+    pub fn new(pipe: Option<pipe::Receiver>, limit: usize) -> Self {
+        Self { pipe, bytes: HeadTail::new(limit), is_strict: false }
+    }
+
+    /// Keeps the head. What goes over the limit ends the tool.
+    pub fn strict(pipe: Option<pipe::Receiver>, limit: usize) -> Self {
+        Self { pipe, bytes: HeadTail::head(limit), is_strict: true }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_strict && self.bytes.is_over()
+    }
+
+    fn take(&mut self) -> Excerpt {
+        std::mem::replace(&mut self.bytes, HeadTail::new(0)).finish()
+    }
+
+    /// Reads the next piece; never completes after the end of the pipe. Cancel safe.
+    async fn read(&mut self) {
+        let Some(receiver) = &mut self.pipe else { return std::future::pending().await };
+        let mut buffer = [0; 8 * 1024];
+        match receiver.read(&mut buffer).await {
+            Ok(0) | Err(_) => self.pipe = None,
+            Ok(length) => {
+                self.bytes.push(&buffer[..length]);
+                // A tool that never stops writing must not starve the other futures.
+                yield_now().await;
+            }
+        }
+    }
+}
+
+/// What a tool can read from its standard input.
+#[derive(Debug)]
+pub struct Input {
+    pub pipe: pipe::Sender,
+    pub bytes: Vec<u8>,
+    pub written: usize,
+}
+
+/// Writes the next piece and closes the pipe after the last. Never completes without one. Cancel
+/// safe.
+async fn write(input: &mut Option<Input>) {
+    let Some(Input { pipe, bytes, written }) = input else {
+        return std::future::pending().await;
+    };
+    match pipe.write(&bytes[*written..]).await {
+        // A tool that does not read its input may have no use for it.
+        Ok(0) | Err(_) => *input = None,
+        Ok(length) => {
+            *written += length;
+            if *written == bytes.len() {
+                *input = None;
+            }
+            yield_now().await;
+        }
+    }
 }
 
 impl ToolProcess {
-    /// `control` leads to a reaper that waits for the order to start. Keeps `max_output` bytes of
-    /// what arrives through `pipe`.
+    /// `control` leads to a reaper that waits for the order to start.
     pub fn new(
         control: UnixStream,
         invocation: Invocation,
-        pipe: pipe::Receiver,
-        max_output: usize,
+        output: Captured,
         live: LivePids,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -73,9 +143,15 @@ impl ToolProcess {
             live,
             status: None,
             ends: EndCounts::default(),
-            pipe: Some(pipe),
-            output: HeadTail::new(max_output),
+            output,
+            stderr: Captured::new(None, 0),
+            stdin: None,
         })
+    }
+
+    /// Keeps stderr apart from stdout, and writes the input, if there is any.
+    pub fn with_streams(self, stderr: Captured, stdin: Option<Input>) -> Self {
+        Self { stderr, stdin, ..self }
     }
 
     /// The exit status of the tool's first process, once it has been reported.
@@ -83,12 +159,13 @@ impl ToolProcess {
         self.status
     }
 
-    /// Completes when the tool's first process has ended. Reads output meanwhile. Cancel safe.
+    /// Completes when the tool's first process has ended, or its output exceeds a strict limit. Reads
+    /// output meanwhile. Cancel safe.
     ///
     /// # Errors
     /// The tool could not be started.
     pub async fn ended(&mut self) -> io::Result<()> {
-        while self.status.is_none() && self.control.is_some() {
+        while self.status.is_none() && self.control.is_some() && !self.is_over() {
             if let Some(Notice::CouldNotStart { error }) = self.next_notice().await {
                 return Err(io::Error::from_raw_os_error(error));
             }
@@ -98,9 +175,17 @@ impl ToolProcess {
 
     /// Completes when no process holds the output open. Cancel safe.
     pub async fn drained(&mut self) {
-        while self.pipe.is_some() {
-            read(&mut self.pipe, &mut self.output).await;
+        while self.output.pipe.is_some() || self.stderr.pipe.is_some() {
+            tokio::select! {
+                () = self.output.read() => {}
+                () = self.stderr.read() => {}
+            }
         }
+    }
+
+    /// Whether the output exceeds a strict limit.
+    pub fn is_over(&self) -> bool {
+        self.output.is_over()
     }
 
     /// Completes when the reaper has gone, and with it every process of the tool. Reads output
@@ -152,7 +237,7 @@ impl ToolProcess {
     }
 
     /// Sends pending orders and reads output until the reaper sends a notice; `None` if the reaper
-    /// has gone. Cancel safe.
+    /// has gone or the output exceeds a strict limit. Cancel safe.
     async fn next_notice(&mut self) -> Option<Notice> {
         loop {
             if let Some(notice) = take(&mut self.received) {
@@ -170,10 +255,15 @@ impl ToolProcess {
                     true
                 }
                 ready = control.readable() => ready.is_ok() && receive(control, &mut self.received),
-                () = read(&mut self.pipe, &mut self.output) => true,
+                () = self.output.read() => true,
+                () = self.stderr.read() => true,
+                () = write(&mut self.stdin) => true,
             };
             if !is_open && !self.received.contains(&b'\n') {
                 self.control = None;
+            }
+            if self.is_over() {
+                return None;
             }
         }
     }
@@ -196,7 +286,12 @@ impl ToolProcess {
 
     /// Takes the output that has been read so far.
     pub fn take_output(&mut self) -> Excerpt {
-        std::mem::replace(&mut self.output, HeadTail::new(0)).finish()
+        self.output.take()
+    }
+
+    /// Takes what has been read so far of a stderr that is kept apart.
+    pub fn take_stderr(&mut self) -> Excerpt {
+        self.stderr.take()
     }
 }
 
@@ -216,19 +311,5 @@ fn receive(control: &UnixStream, received: &mut Vec<u8>) -> bool {
     match control.try_read_buf(received) {
         Ok(length) => length > 0,
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-    }
-}
-
-/// Reads the next piece of output; never completes after the end of the pipe. Cancel safe.
-async fn read(pipe: &mut Option<pipe::Receiver>, output: &mut HeadTail) {
-    let Some(receiver) = pipe else { return std::future::pending().await };
-    let mut buffer = [0; 8 * 1024];
-    match receiver.read(&mut buffer).await {
-        Ok(0) | Err(_) => *pipe = None,
-        Ok(length) => {
-            output.push(&buffer[..length]);
-            // A tool that never stops writing must not starve the other futures.
-            yield_now().await;
-        }
     }
 }

@@ -90,12 +90,17 @@ fn check_plan(plan: &CrewPlan) {
         let outputs = agent
             .needs
             .iter()
-            .map(|&need| (plan.agents[need].name.as_str(), AnswerContext::new("92%", None)));
+            .map(|need| (plan.agents[need.agent].name.as_str(), AnswerContext::new("92%", None)));
         let context = crate::template::agent_context("slow", &plan.vars, outputs);
-        for template in agent.system.iter().chain([&agent.prompt]) {
-            template::rendered(template, context.clone());
+        if let Some(work) = agent.model_work() {
+            for template in work.system.iter().chain([&work.prompt]) {
+                template::rendered(template, context.clone());
+            }
         }
-        for tool in &agent.tools {
+        if let Some(when) = &agent.when {
+            let _ = when.holds(context.clone());
+        }
+        for tool in agent.tools() {
             assert!((1 << 10..=64 << 20).contains(&tool.max_output));
             let arguments = serde_json::Map::new();
             let context = crate::template::tool_context("slow", &plan.vars, &arguments);

@@ -69,6 +69,14 @@ fn other(kind: ErrorKind) -> &'static str {
         ErrorKind::Budget => "raise the limit named in the message",
         ErrorKind::Tool => "run the tool's command by hand to find the cause",
         ErrorKind::Template => "fix the template named in the message",
+        ErrorKind::Step => "run the step's command by hand to see what it lacks",
+        ErrorKind::ForEach => {
+            "see the errors of the instances; give for_each a list of at most `max_items`"
+        }
+        ErrorKind::Check => "run the check by hand with an answer on its standard input",
+        ErrorKind::Unverified => {
+            "read what the check printed, then change the prompt, the check, or its `attempts`"
+        }
         ErrorKind::Internal => "this is a bug in crew; please report it",
         // Handled by `advice`.
         ErrorKind::Auth | ErrorKind::Network | ErrorKind::Timeout => "run again",

@@ -6,7 +6,7 @@ use super::paint::{FAINT, GOOD, paint};
 use super::table::{Column, Narrow, table};
 use super::timeline::{has_waited, timeline};
 use super::{fit, words};
-use crate::report::{AgentReport, AgentStatus};
+use crate::report::{AgentKind, AgentReport, AgentStatus};
 use crate::text::inline;
 
 /// Columns of a longer model are cut: the start tells models apart.
@@ -20,8 +20,9 @@ type Cell = fn(&AgentReport) -> Cow<'_, str>;
 const COLUMNS: [(Column, Cell); 8] = [
     (Column::text("agent", Narrow::Cut(MIN_NAME)), |agent| inline(&agent.name)),
     (Column::text("status", Narrow::Never), |agent| status_words(agent.status).into()),
-    (Column::text("model", Narrow::LeaveOut(4)), |agent| {
-        fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into()
+    (Column::text("model", Narrow::LeaveOut(4)), |agent| match agent.kind {
+        AgentKind::Model => fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into(),
+        AgentKind::Step => "step".into(),
     }),
     (Column::number("turns", Narrow::LeaveOut(6)), |agent| agent.turns.to_string().into()),
     (Column::number("tools", Narrow::LeaveOut(5)), |agent| {
@@ -41,12 +42,13 @@ const COLUMNS: [(Column, Cell); 8] = [
 /// Only where an agent waited for another one.
 const TIMELINE: Column = Column::text("timeline", Narrow::LeaveOut(3));
 
-/// A table of the agents, none of its lines wider than `width` as long as name and status fit. With
-/// many agents, one line stands for those that succeeded.
+/// A table of the agents and their instances, none of its lines wider than `width` as long as name
+/// and status fit. With many of them, one line stands for those that succeeded.
 pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String> {
-    let folds = agents.len() > MAX_ROWS;
+    let all: Vec<&AgentReport> = agents.iter().flat_map(AgentReport::with_instances).collect();
+    let folds = all.len() > MAX_ROWS;
     let (folded, shown): (Vec<_>, Vec<_>) =
-        agents.iter().partition(|agent| folds && agent.status == AgentStatus::Succeeded);
+        all.into_iter().partition(|agent| folds && agent.status == AgentStatus::Succeeded);
     let mut columns = COLUMNS.map(|(column, _)| column).to_vec();
     if has_waited(agents) {
         columns.push(TIMELINE);

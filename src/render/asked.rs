@@ -106,7 +106,7 @@ impl RenderedAgent {
             Ok(Opening { system, prompt, files }) => (system, Some(prompt), files, None),
             Err(error) => (None, None, Vec::new(), Some(error.to_string())),
         };
-        let grants = agent.grants.iter();
+        let grants = agent.grants().iter();
         let schema = agent.output_schema.as_ref().map(|schema| schema.schema().clone());
         Self {
             name: agent.name.clone(),
@@ -130,7 +130,7 @@ fn tools(agent: &AgentPlan, secrets: &Secrets) -> Vec<RenderedTool> {
         description: secrets.redact(spec.description.clone()),
         parameters: secrets.redact_value(spec.parameters.as_ref().clone()),
     };
-    agent.tools.iter().map(|planned| tool(&planned.spec)).collect()
+    agent.tools().iter().map(|planned| tool(&planned.spec)).collect()
 }
 
 /// Writes the same as Markdown.

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::report::{
-    AgentError, AgentReport, AgentStatus, CancelReason, Cleanup, ErrorKind, Report, RunStatus,
-    SCHEMA_VERSION, Scope, ToolCallReport, ToolStatus, Usage,
+    AgentError, AgentKind, AgentReport, AgentStatus, CancelReason, Cleanup, ErrorKind, Report,
+    RunStatus, SCHEMA_VERSION, Scope, ToolCallReport, ToolStatus, Usage,
 };
 
 pub fn report(agents: Vec<AgentReport>) -> Report {
@@ -23,6 +23,9 @@ pub fn report(agents: Vec<AgentReport>) -> Report {
         started_at: "2026-11-23T07:00:00.123Z".into(),
         duration_ms: 2140,
         input: "my laptop is slow".into(),
+        answer: None,
+        answer_of: None,
+        fail_if: None,
         usage,
         agents,
         cleanup: Cleanup::default(),
@@ -31,25 +34,14 @@ pub fn report(agents: Vec<AgentReport>) -> Report {
 
 pub fn answered(name: &str, answer: &str) -> AgentReport {
     AgentReport {
-        name: name.into(),
         status: AgentStatus::Succeeded,
         output: Some(answer.into()),
-        partial: false,
-        data: None,
-        error: None,
-        reason: None,
-        model: "openai/gpt-4o-mini".into(),
-        fallbacks: vec![],
         finish_reason: Some("stop".into()),
-        needs: vec![],
         started_ms: Some(1),
         duration_ms: 1893,
         turns: 2,
-        retries: 0,
-        queued_ms: 0,
         usage: Usage { model_calls: 2, input_tokens: 300, output_tokens: 90, ..Usage::default() },
-        tool_calls: vec![],
-        notes: vec![],
+        ..AgentReport::new(name.into(), AgentKind::Model, "openai/gpt-4o-mini".into())
     }
 }
 

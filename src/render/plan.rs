@@ -1,27 +1,19 @@
 //! `crew check`: the plan and the tools of MCP servers, as tables.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::paint::{BAD, paint};
-use super::table::{Column, Narrow, list, table};
+use super::programs::{MAX_COMMAND, permissions, program, request, section};
 use super::words::{count, limit, yes_or_no};
-use super::{Look, fit, limits};
+use super::{Look, fit, flow, limits};
 use crate::plan::{
-    AgentPlan, CrewPlan, HttpPlan, McpAccess, McpServerPlan, ProviderPlan, SandboxPlan,
-    ToolCommand, ToolKind, ToolPlan,
+    AgentPlan, CrewPlan, McpAccess, McpServerPlan, ProviderPlan, ToolKind, ToolPlan,
 };
 use crate::secret::Secrets;
 use crate::text::inline;
 use crate::tool::mcp::{Offer, OfferedTool};
 
-/// Columns of a terminal that is wide enough for tables.
-const MIN_TABLE: usize = 80;
-/// Columns of the command of a tool.
-const MAX_COMMAND: usize = 60;
-/// Columns of the permissions of a sandbox.
-const MAX_SANDBOX: usize = 200;
 /// Columns of the description of an MCP server's tool.
 const MAX_DESCRIPTION: usize = 200;
 
@@ -56,6 +48,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     )?;
     let titles = ["price per million tokens", "input", "cached input", "output"];
     section(titles, &limits::prices(plan), look, out)?;
+    flow::write(plan, &secrets, look, out)?;
     let structured = plan.agents.iter().filter(|agent| agent.output_schema.is_some());
     let structured: Vec<&str> = structured.map(|agent| agent.name.as_str()).collect();
     if !structured.is_empty() {
@@ -118,9 +111,12 @@ fn access(server: &McpServerPlan) -> String {
 }
 
 fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
-    let needs = agent.needs.iter().map(|&needed| plan.agents[needed].name.as_str());
-    let tools = agent.tools.iter().map(|tool| tool.spec.name.clone());
-    let grants = agent.grants.iter().map(|grant| {
+    let needs = agent.needs.iter().map(|need| {
+        let done = if need.done { " (done)" } else { "" };
+        format!("{}{done}", plan.agents[need.agent].name)
+    });
+    let tools = agent.tools().iter().map(|tool| tool.spec.name.clone());
+    let grants = agent.grants().iter().map(|grant| {
         let server = &plan.mcp_servers[grant.server].name;
         match grant.pattern.as_str() {
             "*" => server.clone(),
@@ -129,12 +125,12 @@ fn agent_row(plan: &CrewPlan, wave: usize, agent: &AgentPlan) -> [String; 7] {
     });
     [
         (wave + 1).to_string(),
-        agent.name.clone(),
+        format!("{}{}", agent.name, if agent.for_each.is_some() { "[…]" } else { "" }),
         needs.collect::<Vec<_>>().join(" "),
         models(agent),
         tools.chain(grants).collect::<Vec<_>>().join(" "),
         limit(agent.settings.timeout),
-        agent.settings.max_turns.to_string(),
+        agent.model_work().map_or("-".to_owned(), |_| agent.settings.max_turns.to_string()),
     ]
 }
 
@@ -178,63 +174,18 @@ fn own_timeout(timeout: Option<Duration>) -> String {
 
 /// The models of an agent in the order in which they are tried.
 fn models(agent: &AgentPlan) -> String {
+    if agent.step().is_some() {
+        return "step".to_owned();
+    }
     let labels: Vec<_> = agent.models().map(|model| inline(model.label())).collect();
     labels.join(", then ")
 }
 
 fn command(tool: &ToolPlan, secrets: &Secrets) -> String {
     let text = match &tool.kind {
-        ToolKind::Process(process) => match &process.command {
-            ToolCommand::Argv(arguments) => {
-                arguments.iter().map(|argument| argument.source()).collect::<Vec<_>>().join(" ")
-            }
-            ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
-        },
+        ToolKind::Process(process) => return program(process, secrets),
         ToolKind::Mcp(tool) => tool.label.clone(),
         ToolKind::Http(http) => return inline(&request(http)).into_owned(),
     };
     fit::cut(&inline(&secrets.redact(text)), MAX_COMMAND).into_owned()
-}
-
-/// The permissions of a sandbox. The network comes first, as there can be many paths.
-fn permissions(sandbox: Option<&SandboxPlan>) -> String {
-    let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
-    let list = |verb: &str, paths: &[PathBuf]| {
-        let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
-        (!paths.is_empty()).then(|| format!("{verb} {}", paths.join(" ")))
-    };
-    let network = if sandbox.network { "network" } else { "no network" };
-    let paths = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
-    let parts: Vec<_> = [Some(network.to_owned())].into_iter().chain(paths).flatten().collect();
-    fit::cut(&inline(&parts.join(", ")), MAX_SANDBOX).into_owned()
-}
-
-/// The request of an HTTP tool, with all hosts that it may be redirected to. Path and query are
-/// left out: a variable may have put a key into them.
-fn request(http: &HttpPlan) -> String {
-    let mut hosts = http.hosts.iter().map(ToString::to_string);
-    let own = hosts.next().unwrap_or_default();
-    let others = hosts.collect::<Vec<_>>().join(", ");
-    let others = if others.is_empty() { others } else { format!(" (redirects: {others})") };
-    format!("{} {}://{own}{others}", http.method, http.origin.scheme())
-}
-
-/// A table after an empty line, if it has any rows. On a narrow terminal it is a list.
-fn section<const N: usize>(
-    titles: [&'static str; N],
-    rows: &[[String; N]],
-    look: Look,
-    out: &mut (impl Write + ?Sized),
-) -> io::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    writeln!(out)?;
-    let columns = titles.map(|title| Column::text(title, Narrow::Wrap));
-    let cell = |row: usize, column: usize| (&rows[row][column]).into();
-    let lines = match look.width < MIN_TABLE {
-        true => list(&columns, rows.len(), cell, look.width),
-        false => table(&columns, rows.len(), cell, look.width),
-    };
-    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }

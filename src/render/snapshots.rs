@@ -42,7 +42,7 @@ fn run() -> Report {
         needs: vec!["disk".into(), "net".into()],
         ..answered("summary", "Free the journal first.")
     };
-    report(vec![summary, disk, net])
+    Report { answer_of: Some("summary".into()), ..report(vec![summary, disk, net]) }
 }
 
 fn shown(width: usize) -> String {

@@ -26,13 +26,13 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
     for line in agents(&report.agents, look.width, look.colour) {
         writeln!(out, "{line}")?;
     }
-    let noted = report
-        .agents
-        .iter()
-        .flat_map(|agent| notes(agent).into_iter().map(|note| (note, &*agent.name)));
+    let everyone: Vec<&AgentReport> =
+        report.agents.iter().flat_map(AgentReport::with_instances).collect();
+    let noted =
+        everyone.iter().flat_map(|agent| notes(agent).into_iter().map(|note| (note, &*agent.name)));
     let mut notes = by_agents(noted);
-    notes.extend(queued(&report.agents));
-    notes.extend(by_agents(stopped(&report.agents)));
+    notes.extend(queued(&everyone));
+    notes.extend(by_agents(stopped(&everyone)));
     notes.extend(cleaned_up(&report.cleanup));
     if report.cleanup.guardian_lost {
         notes.push(GUARDIAN_LOST.to_owned());
@@ -80,7 +80,7 @@ fn notes(agent: &AgentReport) -> Vec<String> {
 }
 
 /// The agents whose model calls were queued for long.
-fn queued(agents: &[AgentReport]) -> Option<String> {
+fn queued(agents: &[&AgentReport]) -> Option<String> {
     let waited = agents.iter().filter(|agent| agent.queued_ms >= MIN_QUEUED_MS);
     let longest = waited.clone().map(|agent| agent.queued_ms).max()?;
     let names = words::names(waited.map(|agent| &*agent.name), MAX_NAMES);
@@ -89,7 +89,7 @@ fn queued(agents: &[AgentReport]) -> Option<String> {
 }
 
 /// The agents that were cancelled or skipped, by reason.
-fn stopped(agents: &[AgentReport]) -> impl Iterator<Item = (String, &str)> {
+fn stopped<'a>(agents: &[&'a AgentReport]) -> impl Iterator<Item = (String, &'a str)> {
     let is_stopped =
         |agent: &AgentReport| matches!(agent.status, AgentStatus::Cancelled | AgentStatus::Skipped);
     agents.iter().filter(move |agent| is_stopped(agent)).filter_map(|agent| {

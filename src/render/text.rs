@@ -2,7 +2,6 @@
 //! which comes last.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::json::json;
@@ -10,7 +9,9 @@ use super::markdown::{MAX_MARKDOWN, markdown};
 use super::paint::{BAD, FAINT, Line, PLAIN, STRONG, WARN, paint};
 use super::{Look, fit, words};
 use crate::plan::ModelPlan;
-use crate::report::{AgentReport, AgentStatus, Report, ToolCallReport, ToolStatus};
+use crate::report::{
+    AgentKind, AgentReport, AgentStatus, CheckReport, Report, ToolCallReport, ToolStatus,
+};
 use crate::text::{inline, sanitize};
 
 /// Lines of a tool's output that are shown from its head, and from its tail.
@@ -24,7 +25,8 @@ const MIN_ARGUMENTS: usize = 6;
 /// structured answer, the value is written.
 pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
-    let last = crews_answer(&report.agents);
+    let name = report.answer_of.as_deref();
+    let last = report.agents.iter().find(|agent| name == Some(&agent.name));
     let is_last = |agent: &&AgentReport| last.is_some_and(|last| std::ptr::eq(last, *agent));
     let others = report.agents.iter().filter(|agent| !is_last(agent));
     for (position, agent) in others.chain(last).enumerate() {
@@ -32,16 +34,12 @@ pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io:
             writeln!(out)?;
         }
         block(agent, look, &mut out)?;
+        for item in agent.items.iter().flatten() {
+            writeln!(out)?;
+            block(item, look, &mut out)?;
+        }
     }
     out.flush()
-}
-
-/// The agent whose answer is the crew's: the only one that no other agent needs.
-fn crews_answer(agents: &[AgentReport]) -> Option<&AgentReport> {
-    let needed: BTreeSet<&str> =
-        agents.iter().flat_map(|agent| &agent.needs).map(String::as_str).collect();
-    let mut last = agents.iter().filter(|agent| !needed.contains(agent.name.as_str()));
-    last.next().filter(|_| last.next().is_none())
 }
 
 fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()> {
@@ -74,7 +72,43 @@ fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()
             }
         }
     }
+    if !agent.checks.is_empty() {
+        writeln!(out)?;
+    }
+    for check in &agent.checks {
+        writeln!(out, "{}", check_line(check, look))?;
+        if look.verbose {
+            excerpt(&check.output, look, out)?;
+        }
+    }
+    if let Some(step) = agent.step.as_ref().filter(|step| !step.stderr.trim().is_empty())
+        && (look.verbose || agent.status != AgentStatus::Succeeded)
+    {
+        writeln!(out, "\n  {}", paint("stderr", STRONG, look.colour))?;
+        excerpt(&step.stderr, look, out)?;
+    }
     Ok(())
+}
+
+/// `  check failed in 2.1s (exit 1): 3 tests failed`, with the last line that the check printed.
+fn check_line(check: &CheckReport, look: Look) -> String {
+    let outcome = words::status(check.status);
+    let mut details = format!(" in {}", words::millis(check.duration_ms));
+    match (check.exit_code, &check.signal) {
+        (_, Some(signal)) => details.push_str(&format!(" ({})", inline(signal))),
+        (Some(code), None) if code != 0 => details.push_str(&format!(" (exit {code})")),
+        _ => {}
+    }
+    if let Some(last) = check.output.lines().rev().find(|line| !line.trim().is_empty()) {
+        details.push_str(&format!(": {}", inline(last.trim())));
+    }
+    let mut line = Line::new(look.width, look.colour);
+    line.push("  ", PLAIN)
+        .push("check", STRONG)
+        .push(" ", PLAIN)
+        .push(&outcome, words::tool_style(check.status))
+        .push(&details, PLAIN);
+    line.finish()
 }
 
 fn answer(agent: &AgentReport, look: Look) -> io::Result<Cow<'_, str>> {
@@ -116,7 +150,14 @@ fn heading(agent: &AgentReport, look: Look) -> String {
     if let Some(tokens) = words::tokens(&agent.usage) {
         facts.push_str(&format!(", {tokens}"));
     }
-    facts.push_str(&format!(" ({})", inline(&agent.model)));
+    match agent.kind {
+        AgentKind::Model => facts.push_str(&format!(" ({})", inline(&agent.model))),
+        AgentKind::Step => facts.push_str(" (step)"),
+    }
+    if let Some(items) = &agent.items {
+        let good = items.iter().filter(|item| item.ended_well()).count();
+        facts.push_str(&format!(", {good} of {} instances ended well", items.len()));
+    }
     line.push(&facts, FAINT);
     line.finish()
 }

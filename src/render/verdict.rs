@@ -34,6 +34,7 @@ pub fn verdict(report: &Report, look: Look, out: &mut impl Write) -> io::Result<
         survivors(&report.cleanup, look, out)?;
     }
     failures(&report.agents, look, out)?;
+    fail_if(report, look, out)?;
     writeln!(out, "\n{}", sentence(&last_line(report), look))
 }
 
@@ -49,7 +50,7 @@ fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<
 
 /// Each error once, with its agents and advice.
 fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
-    let failures = agents.iter().filter_map(|agent| {
+    let failures = agents.iter().flat_map(AgentReport::with_instances).filter_map(|agent| {
         let error = agent.error.as_ref()?;
         let text = fit::cut(&words::error(error), MAX_ERROR).into_owned();
         Some(((text, advice(error, &agent.model)), &*agent.name))
@@ -66,6 +67,21 @@ fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Res
         writeln!(out, "  {}", sentence(&advice, look))?;
     }
     Ok(())
+}
+
+/// The `fail_if` of the crew and the values that it saw, if the run fails because of it.
+fn fail_if(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
+    let Some(found) = &report.fail_if else { return Ok(()) };
+    let what = match (&found.error, found.holds) {
+        (Some(error), _) => format!(" cannot be evaluated: {}", inline(error)),
+        (None, Some(true)) => " holds".to_owned(),
+        (None, _) => return Ok(()),
+    };
+    let label = paint("fail_if", BAD, look.colour);
+    writeln!(out, "\n{label}{what}: {}", inline(&found.expression))?;
+    found.saw.iter().try_for_each(|(name, value)| {
+        writeln!(out, "  {} is {}", inline(name), inline(&value.to_string()))
+    })
 }
 
 /// The names that fit into a line beside an error: `a, b and 4 more`.
@@ -109,7 +125,9 @@ fn cut_short(reason: &CancelReason, time: &str) -> String {
             format!("{why} after {time}")
         }
         CancelKind::Timeout => format!("timed out after {time}"),
-        CancelKind::AgentFailed
+        CancelKind::FailIf => format!("failed by fail_if after {time}"),
+        CancelKind::When
+        | CancelKind::AgentFailed
         | CancelKind::OutputClosed
         | CancelKind::AgentTimeout
         | CancelKind::ToolTimeout => format!("stopped after {time} because {why}"),

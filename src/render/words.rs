@@ -62,12 +62,15 @@ pub fn error(error: &AgentError) -> String {
 pub fn reason(reason: &CancelReason) -> String {
     match (reason.kind, &reason.agent) {
         (CancelKind::AgentFailed, Some(agent)) => format!("{} failed", inline(agent)),
+        (CancelKind::When, Some(agent)) => format!("the condition of {} is false", inline(agent)),
         (kind, _) => cancel_kind(kind).to_owned(),
     }
 }
 
 pub fn cancel_kind(kind: CancelKind) -> &'static str {
     match kind {
+        CancelKind::When => "its condition is false",
+        CancelKind::FailIf => "fail_if holds",
         CancelKind::ToolTimeout => "tool timeout",
         CancelKind::AgentTimeout => "agent timeout",
         CancelKind::AgentFailed => "another agent failed",

@@ -1,12 +1,14 @@
 //! The report of a run. Its serde form is the JSON of the contract; every other output is a pure
 //! function of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
+
+use super::calls::{CheckReport, FailIfReport, StepReport, ToolCallReport};
+use super::cancel::CancelReason;
 
 /// The version of the JSON report. It only grows: fields keep their names and meanings.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -26,6 +28,13 @@ pub struct Report {
     pub started_at: String,
     pub duration_ms: u64,
     pub input: String,
+    /// The crew's answer: the value of a structured one, else a text.
+    pub answer: Option<Value>,
+    /// The agent whose answer it is.
+    #[serde(skip)]
+    pub answer_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fail_if: Option<FailIfReport>,
     pub usage: Usage,
     /// In file order; a map in JSON.
     #[serde(serialize_with = "as_map")]
@@ -55,8 +64,16 @@ pub enum RunStatus {
 /// tool calls and its tokens.
 #[derive(Debug, Clone, Serialize)]
 pub struct AgentReport {
+    /// The agent's name; that of an instance is followed by its key in brackets.
     #[serde(skip)]
     pub name: String,
+    /// Names an instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// What an instance is for.
+    #[serde(skip)]
+    pub item: Option<Value>,
+    pub kind: AgentKind,
     pub status: AgentStatus,
     /// The answer, or what had been streamed of it when the agent ended; `None` if nothing was.
     pub output: Option<String>,
@@ -71,7 +88,9 @@ pub struct AgentReport {
     /// Why an agent was cancelled or skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<CancelReason>,
-    /// As written: `provider/model`, or `offline`. Of a list the one that was asked last.
+    /// As written: `provider/model`, or `offline`. Of a list the one that was asked last. Empty for
+    /// a step.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub model: String,
     /// The models that were asked before it, and why they did not answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,9 +110,25 @@ pub struct AgentReport {
     pub queued_ms: u64,
     pub usage: Usage,
     pub tool_calls: Vec<ToolCallReport>,
+    #[serde(flatten)]
+    pub step: Option<StepReport>,
+    /// What its `check` said of each answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckReport>,
+    /// The instances of an agent with `for_each`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<AgentReport>>,
     /// What was not as the file wants it, and did not keep the agent from working.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// What an agent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    Model,
+    Step,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -141,6 +176,14 @@ pub enum ErrorKind {
     Budget,
     Tool,
     Template,
+    /// A step's program or request failed.
+    Step,
+    /// Not a list, too long a list, or instances that failed.
+    ForEach,
+    /// The check could not run.
+    Check,
+    /// The check rejected every answer.
+    Unverified,
     Internal,
 }
 
@@ -196,43 +239,6 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub struct ToolCallReport {
-    /// As the model wrote it: for a `rejected` call it may name no tool at all.
-    pub tool: String,
-    /// The checked arguments with defaults filled in; for a `rejected` call what the model sent.
-    pub arguments: Value,
-    pub status: ToolStatus,
-    pub exit_code: Option<i32>,
-    /// The name of the signal that ended the tool, such as `SIGTERM`.
-    pub signal: Option<String>,
-    /// The status of the last answer that an HTTP tool got.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http_status: Option<u16>,
-    pub started_ms: u64,
-    pub duration_ms: u64,
-    /// What the model gets to see.
-    pub output: String,
-    /// The middle of the output was left out.
-    pub truncated: bool,
-    /// The tool ended but left processes behind, which crew then stopped.
-    pub leaked: bool,
-    /// What made crew stop the tool; `None` if it ended by itself.
-    pub stopped_by: Option<CancelKind>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ToolStatus {
-    Succeeded,
-    Failed,
-    TimedOut,
-    Cancelled,
-    /// Unknown tool, arguments that do not fit its schema, a host out of reach with `--offline`, or
-    /// nobody's leave to run it; nothing ran.
-    Rejected,
-}
-
 /// What stopping the run took.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Cleanup {
@@ -270,43 +276,6 @@ fn is_zero(count: &u64) -> bool {
 pub struct Survivor {
     pub pid: i32,
     pub command: String,
-}
-
-/// Why a run, or an agent in it, was cut short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CancelReason {
-    pub kind: CancelKind,
-    /// The agent whose failure it was, with [`CancelKind::AgentFailed`].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Arc<str>>,
-}
-
-impl CancelReason {
-    pub fn agent_failed(agent: &str) -> Self {
-        Self { kind: CancelKind::AgentFailed, agent: Some(agent.into()) }
-    }
-}
-
-impl From<CancelKind> for CancelReason {
-    fn from(kind: CancelKind) -> Self {
-        Self { kind, agent: None }
-    }
-}
-
-/// Declared by severity: a later one may replace an earlier one as the reason of the run. The
-/// first two stop a tool or an agent only and are never a run's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CancelKind {
-    ToolTimeout,
-    AgentTimeout,
-    AgentFailed,
-    OutputClosed,
-    /// The run's own.
-    Timeout,
-    Hangup,
-    Terminated,
-    Interrupted,
 }
 
 /// Whole milliseconds, the unit of every time in a report.

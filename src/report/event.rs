@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::document::{AgentStatus, CancelReason, ToolStatus, Usage};
+use super::calls::ToolStatus;
+use super::cancel::CancelReason;
+use super::document::{AgentStatus, Usage};
 use super::live::LiveAnswer;
 
 /// Identifies the run of an agent in [`Event`]s: its place among the runs of one run of the crew,
@@ -63,6 +65,31 @@ pub enum Event {
         duration: Duration,
         /// Why it failed, in one line.
         cause: Option<String>,
+    },
+    /// An agent with `for_each` knows its items. Each instance follows with its first event.
+    InstancesKnown {
+        agent: AgentRunId,
+        count: usize,
+    },
+    /// An instance of an agent is about to start, or is skipped.
+    InstanceAdded {
+        agent: AgentRunId,
+        instance: AgentRunId,
+        key: String,
+    },
+    StepStarted {
+        agent: AgentRunId,
+        /// The program, or method and host of a request.
+        program: String,
+    },
+    CheckStarted {
+        agent: AgentRunId,
+        program: String,
+    },
+    CheckFinished {
+        agent: AgentRunId,
+        status: ToolStatus,
+        duration: Duration,
     },
     AgentFinished {
         agent: AgentRunId,

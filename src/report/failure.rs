@@ -1,6 +1,6 @@
 //! The cause of a failed tool call, in one line.
 
-use super::document::{ToolCallReport, ToolStatus};
+use super::calls::{ToolCallReport, ToolStatus};
 use crate::text::{inline, truncate};
 
 /// Characters of a cause.

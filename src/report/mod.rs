@@ -1,14 +1,18 @@
 //! What a run reports: [`Event`]s while it goes on, and one [`Report`] when it has ended. Plain data.
 
+mod agent;
+mod calls;
+mod cancel;
 mod document;
 mod event;
 mod failure;
 mod live;
 
+pub use calls::{CheckReport, FailIfReport, StepReport, ToolCallReport, ToolStatus};
+pub use cancel::{CancelKind, CancelReason};
 pub use document::{
-    AgentError, AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind,
-    FailedModel, Report, RunStatus, SCHEMA_VERSION, Scope, Survivor, ToolCallReport, ToolStatus,
-    Usage, millis,
+    AgentError, AgentKind, AgentReport, AgentStatus, Cleanup, ErrorKind, FailedModel, Report,
+    RunStatus, SCHEMA_VERSION, Scope, Survivor, Usage, millis,
 };
 pub use event::{AgentRunId, Event, EventSink};
 pub use live::LiveAnswer;

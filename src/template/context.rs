@@ -24,19 +24,24 @@ impl Vars {
 }
 
 /// `agents.NAME`: the answer of an agent.
-pub struct AnswerContext(Value);
+pub struct AnswerContext(pub(super) Value);
 
 impl AnswerContext {
     /// `data` is the structured answer, if the agent has an `output_schema`.
     pub fn new(output: &str, data: Option<&Json>) -> Self {
         let data = data.map(|data| ("data", Value::from(Serde(data))));
-        let output = ("output", Value::from(output));
-        Self(Value::from_pairs([output].into_iter().chain(data)))
+        let items: Vec<Value> = Vec::new();
+        let common = [
+            ("output", Value::from(output)),
+            ("status", Value::from("succeeded")),
+            ("error", Value::from(())),
+            ("items", Value::from(items)),
+        ];
+        Self(Value::from_pairs(common.into_iter().chain(data)))
     }
 }
 
-/// The context of an agent's templates: `input`, `vars`, and `agents.NAME.output` and
-/// `agents.NAME.data` of the agents it needs.
+/// The context of an agent's templates: `input`, `vars`, and `agents.NAME` of the agents it needs.
 pub fn agent_context<'a>(
     input: &str,
     vars: &Vars,
@@ -49,6 +54,15 @@ pub fn agent_context<'a>(
         ("vars", vars.converted.clone()),
         ("agents", agents),
     ])
+}
+
+/// An agent's context with further values. Shares those it has.
+pub fn extended(context: &Value, more: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let known = ["input", "vars", "agents", "item", "index"].into_iter().filter_map(|name| {
+        let value = context.get_attr(name).ok().filter(|value| !value.is_undefined())?;
+        Some((name, value))
+    });
+    Value::from_pairs(known.chain(more))
 }
 
 /// The context of a tool's templates: `input`, `vars` and the arguments of the call.

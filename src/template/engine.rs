@@ -13,6 +13,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use super::filters;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
@@ -33,6 +34,12 @@ pub static ENVIRONMENT: LazyLock<Environment<'static>> =
 /// For rendering with stand-ins before anything runs.
 pub static TRIAL: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(TRIAL_FUEL, format));
+/// For expressions: an attribute of what is undefined is undefined.
+pub static CHAINABLE: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = environment(FUEL, format);
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment
+});
 /// For segments of a URL's path.
 pub static ENCODING: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(FUEL, format_encoded));
@@ -85,6 +92,7 @@ fn environment(fuel: u64, formatter: Formatter) -> Environment<'static> {
         let indent = indent.or(named.get("indent")?);
         json(value, indent.is_some())
     });
+    filters::add(&mut environment);
     environment
 }
 
@@ -133,6 +141,13 @@ pub fn json(value: &Value, pretty: bool) -> Result<String, Error> {
         false => serde_json::to_writer(&mut out, value),
     };
     out.finish(written.map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string())))
+}
+
+/// The value as JSON to work with.
+pub fn to_json(value: &Value) -> Result<serde_json::Value, TemplateError> {
+    // Unlike the conversion below, this one is bounded.
+    json(value, false)?;
+    serde_json::to_value(value).map_err(|error| TemplateError::new(error.to_string()))
 }
 
 fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {

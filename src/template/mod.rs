@@ -3,15 +3,19 @@
 //! A template comes from the file. The values that fill it come from users, models and tools; they
 //! are only ever text, so braces in them have no meaning.
 
+mod answers;
 mod context;
 mod engine;
+mod expression;
+mod filters;
 mod places;
 mod scan;
 mod source;
 #[cfg(test)]
 mod tests;
 
-pub use context::{AnswerContext, Vars, agent_context, tool_context};
+pub use context::{AnswerContext, Vars, agent_context, extended, tool_context};
 pub use engine::{MAX_OUTPUT, TemplateError};
+pub use expression::{ConditionError, Expression};
 pub use scan::{Piece, PieceKind, pieces};
 pub use source::{INPUT, Template};

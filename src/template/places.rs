@@ -25,9 +25,7 @@ impl Template {
             if value.is_undefined() {
                 return Err(TemplateError::new("undefined value"));
             }
-            // Unlike the conversion below, this one is bounded.
-            engine::json(&value, false)?;
-            serde_json::to_value(&value).map_err(|error| TemplateError::new(error.to_string()))
+            engine::to_json(&value)
         })
     }
 }

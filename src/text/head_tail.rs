@@ -44,6 +44,16 @@ impl HeadTail {
         }
     }
 
+    /// Keeps the beginning only.
+    pub fn head(limit: usize) -> Self {
+        Self { head_limit: limit, tail_limit: 0, ..Self::new(0) }
+    }
+
+    /// Whether there were more bytes than the limit.
+    pub fn is_over(&self) -> bool {
+        self.left_out > 0
+    }
+
     pub fn push(&mut self, bytes: &[u8]) {
         let (head, rest) = bytes.split_at(bytes.len().min(self.head_limit - self.head.len()));
         self.head.extend_from_slice(head);
@@ -61,6 +71,10 @@ impl HeadTail {
         if self.left_out == 0 {
             bytes.extend(self.tail);
             return Excerpt::whole(into_text(bytes));
+        }
+        if self.tail_limit == 0 {
+            let text = into_text(bytes);
+            return Excerpt { tail_start: text.len(), text, truncated: true };
         }
         let (before, after) = LEFT_OUT;
         let mut text = format!("{}{before}{}{after}", into_text(bytes), self.left_out);

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::task::unconstrained;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::check::CheckedCall;
 use super::context::{CallInput, ToolContext};
-use super::outcome::{ToolEnd, ToolOutcome, stop_reason};
+use super::http::HttpCall;
+use super::outcome::{ToolEnd, ToolOutcome, stopped};
 use super::report::{FinishedCall, unfinished};
 use super::{command, http, mcp};
 use crate::plan::{ToolKind, ToolPlan};
 use crate::report::{CancelKind, ToolCallReport, millis};
+use crate::text::HeadTail;
 
 /// Runs a checked call until it ends by itself, exceeds its time limit, or its scope is cancelled.
 /// Every ending is a report; its output says what went wrong, for the model to read.
@@ -48,17 +49,15 @@ async fn run(
     let none = Map::new();
     let arguments = arguments.as_object().unwrap_or(&none);
     let input = CallInput { arguments, max_output: tool.max_output, context };
-    let stop = async {
-        tokio::select! {
-            biased;
-            () = context.scope.cancelled() => stop_reason(context.scope),
-            // Unconstrained: a tool that never stops writing must not delay its own timeout.
-            () = unconstrained(sleep(limit)) => CancelKind::ToolTimeout,
-        }
-    };
+    let stop = stopped(context.scope, Some(limit));
     match &tool.kind {
         ToolKind::Process(plan) => command::call(plan, input, stop).await,
-        ToolKind::Http(plan) => http::call(plan, input, stop).await,
+        ToolKind::Http(plan) => {
+            let values = &input.template_values();
+            let (kept, clients) = (HeadTail::new(input.max_output), context.http);
+            let cancelled = context.http_calls_cancelled;
+            http::call(HttpCall { plan, values, clients, kept, cancelled }, stop).await
+        }
         ToolKind::Mcp(plan) => mcp::call(plan, input, stop).await,
     }
 }

@@ -8,9 +8,13 @@ pub mod http;
 mod launch;
 pub mod mcp;
 mod outcome;
+mod program;
 mod report;
 
 pub use call::call;
 pub use check::{CheckedCall, Rejection, check};
+pub use command::{describe_exit, outcome as program_outcome};
 pub use context::ToolContext;
+pub use outcome::{ToolEnd, ToolOutcome, stopped};
+pub use program::{Program, ProgramError};
 pub use report::{FinishedCall, refused, rejected, unanswered, unfinished};

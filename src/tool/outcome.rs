@@ -1,5 +1,10 @@
 //! The result of one tool call, the same for every kind of tool.
 
+use std::time::Duration;
+
+use tokio::task::unconstrained;
+use tokio::time::sleep;
+
 use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ToolStatus};
 use crate::text::Excerpt;
@@ -39,6 +44,22 @@ impl ToolEnd {
 /// The reason that a scope was cancelled for.
 pub fn stop_reason(scope: &Cancellation) -> CancelKind {
     scope.reason().map_or(CancelKind::Interrupted, |reason| reason.kind)
+}
+
+/// Completes when the scope is cancelled or the limit is over, with the reason.
+pub async fn stopped(scope: &Cancellation, limit: Option<Duration>) -> CancelKind {
+    let over = async {
+        match limit {
+            // Unconstrained: a tool that never stops writing must not delay its own timeout.
+            Some(limit) => unconstrained(sleep(limit)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = scope.cancelled() => stop_reason(scope),
+        () = over => CancelKind::ToolTimeout,
+    }
 }
 
 /// The result of a call that was started.

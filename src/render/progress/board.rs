@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::plan::{AgentPlan, CrewPlan};
+use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
 use crate::render::{fit, words};
 use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, LiveAnswer, Usage};
 use crate::secret::Secrets;
@@ -44,12 +44,15 @@ pub struct Crew {
 pub fn crew(plan: &CrewPlan, secrets: Arc<Secrets>) -> Crew {
     let planned = |agent: &AgentPlan| Planned {
         name: inline(&agent.name).into_owned(),
-        model: inline(agent.model.label()).into_owned(),
-        needs: agent.needs.clone(),
+        model: agent.models().next().map_or("step", ModelPlan::label).to_owned(),
+        needs: agent.needs.iter().map(|need| need.agent).collect(),
     };
     let name = inline(&plan.name).into_owned();
     Crew { name, agents: plan.agents.iter().map(planned).collect(), secrets }
 }
+
+/// The name of a running check among the tools of its agent; no tool can have it.
+const CHECK: &str = " check";
 
 #[derive(Debug)]
 pub struct Board {
@@ -122,9 +125,9 @@ pub struct Counts {
     pub stopped: usize,
 }
 
-impl Board {
-    pub fn new(crew: Crew, verbose: bool) -> Self {
-        let agent = |planned: Planned| Agent {
+impl Agent {
+    fn waiting(planned: Planned) -> Self {
+        Self {
             name: planned.name,
             model: planned.model,
             needs: planned.needs,
@@ -132,9 +135,14 @@ impl Board {
             started: None,
             usage: Usage::default(),
             tools: vec![],
-        };
+        }
+    }
+}
+
+impl Board {
+    pub fn new(crew: Crew, verbose: bool) -> Self {
         let Crew { name, agents, secrets } = crew;
-        let agents = agents.into_iter().map(agent).collect();
+        let agents = agents.into_iter().map(Agent::waiting).collect();
         let started = Instant::now();
         Self { started, crew: name, agents, secrets, stopping: None, verbose }
     }
@@ -180,6 +188,22 @@ impl Board {
                     agent.tools.remove(index);
                 }
             }),
+            Event::InstancesKnown { .. } => {}
+            Event::InstanceAdded { agent, instance, key } => self.add(*agent, *instance, key),
+            Event::StepStarted { agent, program } => self.with(*agent, |agent| {
+                agent.tools.push(Tool {
+                    name: String::new(),
+                    label: tool_name(program),
+                    started: now,
+                });
+            }),
+            Event::CheckStarted { agent, program } => self.with(*agent, |agent| {
+                let label = format!("check {}", tool_name(program));
+                agent.tools.push(Tool { name: CHECK.to_owned(), label, started: now });
+            }),
+            Event::CheckFinished { agent, .. } => self.with(*agent, |agent| {
+                agent.tools.retain(|tool| tool.name != CHECK);
+            }),
             Event::AgentFinished { agent, status, duration, message } => {
                 self.with(*agent, |agent| {
                     let error = message.as_deref().map(detail);
@@ -187,6 +211,16 @@ impl Board {
                     agent.tools.clear();
                 })
             }
+        }
+    }
+
+    /// A row for an instance. Ids are given in the order in which instances are added.
+    fn add(&mut self, agent: AgentRunId, instance: AgentRunId, key: &str) {
+        let Some(parent) = self.agents.get(agent.0) else { return };
+        let name = format!("{}[{}]", parent.name, tool_name(key));
+        let planned = Planned { name, model: parent.model.clone(), needs: Vec::new() };
+        if instance.0 == self.agents.len() {
+            self.agents.push(Agent::waiting(planned));
         }
     }
 

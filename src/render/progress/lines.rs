@@ -67,6 +67,20 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
             }
             (agent, what)
         }
+        Event::InstancesKnown { agent, count } => {
+            (agent, words::count(*count as u64, "instance", "instances"))
+        }
+        Event::InstanceAdded { .. } => return None,
+        Event::StepStarted { agent, program } => {
+            (agent, format!("running {}", board::tool_name(program)))
+        }
+        Event::CheckStarted { agent, program } => {
+            (agent, format!("running check {}", board::tool_name(program)))
+        }
+        Event::CheckFinished { agent, status, duration } => {
+            let status = words::status(status);
+            (agent, format!("check {status} in {}", words::duration(*duration)))
+        }
         Event::AgentFinished { agent, status, duration, message } => {
             let status = words::status(status);
             let mut what = format!("{status} in {}", words::duration(*duration));

@@ -2,8 +2,9 @@
 //!
 //! The call is one future. Dropping it closes its connection, so stopping it takes no time.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use minijinja::Value;
 use reqwest::{Method, Response};
 
 use super::client::HttpClients;
@@ -14,8 +15,7 @@ use crate::net::{self, CONNECT_TIMEOUT, innermost};
 use crate::plan::HttpPlan;
 use crate::plan::hosts::Host;
 use crate::report::CancelKind;
-use crate::text::truncate;
-use crate::tool::context::CallInput;
+use crate::text::{HeadTail, truncate};
 use crate::tool::outcome::{ToolEnd, ToolOutcome};
 
 /// Redirects that one call follows.
@@ -23,25 +23,33 @@ const MAX_REDIRECTS: usize = 5;
 /// Characters of a message that may quote the server.
 const MAX_MESSAGE: usize = 300;
 
+/// A call that is about to be made.
+pub struct HttpCall<'a> {
+    pub plan: &'a HttpPlan,
+    /// For its templates.
+    pub values: &'a Value,
+    pub clients: &'a HttpClients,
+    /// Keeps the text of the response.
+    pub kept: HeadTail,
+    /// Counts calls that are dropped because something was stopped.
+    pub cancelled: &'a AtomicU64,
+}
+
 /// Makes the request and follows its redirects, until it ends or `stop` completes with the reason
 /// to drop it.
-pub async fn call(
-    plan: &HttpPlan,
-    input: CallInput<'_>,
-    stop: impl Future<Output = CancelKind>,
-) -> ToolOutcome {
-    let request = match request::fill(plan, &input) {
+pub async fn call(call: HttpCall<'_>, stop: impl Future<Output = CancelKind>) -> ToolOutcome {
+    let HttpCall { plan, values, clients, kept, cancelled } = call;
+    let request = match request::fill(plan, values) {
         Ok(request) => request,
         Err(message) => return ToolOutcome::failed(&truncate(message, MAX_MESSAGE)),
     };
-    let clients = input.context.http;
-    let mut received = Received::new(input.max_output);
+    let mut received = Received::new(kept);
     let exchanged = tokio::select! {
         biased;
         exchanged = exchange(plan, request, clients, &mut received) => exchanged,
         reason = stop => {
             if reason != CancelKind::ToolTimeout {
-                input.context.http_calls_cancelled.fetch_add(1, Ordering::Relaxed);
+                cancelled.fetch_add(1, Ordering::Relaxed);
             }
             return outcome(received, ToolEnd::Stopped(reason), None);
         }

@@ -6,6 +6,6 @@ mod received;
 mod redirect;
 mod request;
 
-pub use call::call;
+pub use call::{HttpCall, call};
 pub use client::HttpClients;
 pub use received::status_line;

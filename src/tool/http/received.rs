@@ -25,15 +25,8 @@ pub struct Received {
 }
 
 impl Received {
-    /// `limit` is the number of bytes to keep.
-    pub fn new(limit: usize) -> Self {
-        Self {
-            status: None,
-            media_type: String::new(),
-            start: Vec::new(),
-            read: 0,
-            capture: HeadTail::new(limit),
-        }
+    pub fn new(capture: HeadTail) -> Self {
+        Self { status: None, media_type: String::new(), start: Vec::new(), read: 0, capture }
     }
 
     /// Prepares for the body of the response with these headers.
@@ -137,7 +130,7 @@ mod tests {
             ("", b"\x89PNG", false),
             ("\x1b[31m", b"\x89PNG", false),
         ] {
-            let mut received = Received::new(1000);
+            let mut received = Received::new(HeadTail::new(1000));
             let mut headers = HeaderMap::new();
             if let Ok(value) = HeaderValue::from_bytes(media_type.as_bytes()) {
                 headers.insert(CONTENT_TYPE, value);
@@ -151,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_size_of_a_body_is_limited() {
-        let mut received = Received::new(1000);
+        let mut received = Received::new(HeadTail::new(1000));
         let piece = vec![b'x'; 1 << 20];
         while received.has_room() {
             received.push(&piece);

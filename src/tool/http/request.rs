@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use crate::plan::{BodyPlan, HttpPlan, is_dots};
 use crate::template::{Template, TemplateError};
-use crate::tool::context::CallInput;
 
 /// Bytes of a URL. Servers accept far fewer.
 const MAX_URL: usize = 32 << 10;
@@ -34,11 +33,10 @@ impl Request {
 /// # Errors
 /// A template that cannot be rendered, or a value that is not allowed in its place. The message is
 /// for the model.
-pub fn fill(plan: &HttpPlan, input: &CallInput<'_>) -> Result<Request, String> {
-    let values = input.template_values();
+pub fn fill(plan: &HttpPlan, values: &minijinja::Value) -> Result<Request, String> {
     let text = |error: TemplateError| error.to_string();
     let mut url = plan.origin.clone();
-    url.set_path(&path(&plan.path, &values)?);
+    url.set_path(&path(&plan.path, values)?);
     if !plan.query.is_empty() {
         let mut query = url.query_pairs_mut();
         for (name, template) in &plan.query {
@@ -52,7 +50,7 @@ pub fn fill(plan: &HttpPlan, input: &CallInput<'_>) -> Result<Request, String> {
     let body = match &plan.body {
         Some(body) => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            Some(fill_body(body, &values).map_err(text)?.to_string().into_bytes())
+            Some(fill_body(body, values).map_err(text)?.to_string().into_bytes())
         }
         None => None,
     };

@@ -118,7 +118,7 @@ fn types() {
         &[
             "agents.a.role 3:13 .. expected a text, found true",
             "agents.a.tools 3:26 .. expected a list, found \"x\"",
-            "agents.a.needs 3:36 .. expected a list, found a mapping",
+            "agents.a.needs.b 3:40 .. expected succeeded or done",
             "agents.a.timeout 3:53 .. expected a duration such as 30s, found the number 30 .. unit",
             "agents.a.idle_timeout 3:57 .. expected a duration such as 30s, found nothing",
         ],

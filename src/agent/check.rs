@@ -1,0 +1,159 @@
+//! The check of an answer: a program that accepts it or says what is wrong.
+
+use std::time::Duration;
+
+use minijinja::Value;
+use tokio::time::Instant;
+
+use super::conversation::Conversation;
+use super::driver::{Driver, failed};
+use super::ledger::End;
+use super::values::values;
+use crate::plan::{CheckPlan, ToolCommand};
+use crate::process::Streams;
+use crate::report::{CancelKind, CheckReport, ErrorKind, Event, ToolStatus, millis};
+use crate::template::extended;
+use crate::tool::{self, Program, ToolEnd, ToolOutcome};
+
+/// Bytes of an answer that fit into an environment variable everywhere.
+const MAX_VARIABLE: usize = 100 << 10;
+
+/// The answers that a check has seen.
+#[derive(Default)]
+pub(super) struct Checked {
+    answers: u32,
+    /// The last one that was rejected.
+    rejected: Option<String>,
+}
+
+impl Driver<'_> {
+    /// Checks an answer. `Ok(true)`: it is accepted; `Ok(false)`: the model is to answer again.
+    ///
+    /// # Errors
+    /// The agent ends: the check cannot run, or there is no attempt left.
+    pub(super) async fn check_answer(
+        &self,
+        check: &CheckPlan,
+        answer: String,
+        checked: &mut Checked,
+        conversation: &mut Conversation,
+    ) -> Result<bool, End> {
+        checked.answers += 1;
+        let (outcome, output) = self.run_check(check, &answer).await?;
+        if outcome.end == ToolEnd::Succeeded {
+            return Ok(true);
+        }
+        // A whole answer, though not a good one.
+        self.run.ledger.open().report.partial = false;
+        let exit = tool::describe_exit(outcome.exit_code, outcome.signal.as_deref());
+        let unverified = |why: String| {
+            Err(failed(ErrorKind::Unverified, format!("the check rejected the answer: {why}")))
+        };
+        if checked.answers >= check.attempts {
+            let attempts = check.attempts;
+            return unverified(format!("{exit}, in attempt {attempts} of {attempts}"));
+        }
+        if checked.rejected.as_ref() == Some(&answer) {
+            return unverified(format!("{exit}, and the model gave the same answer again"));
+        }
+        checked.rejected = Some(answer);
+        let feedback = format!(
+            "A check rejected your answer. Its output:\n\n{output}\n\nFix what it reports and \
+             answer again."
+        );
+        if !conversation.answer_rejected(feedback) {
+            return unverified(format!("{exit}, and there is no turn left for another answer"));
+        }
+        self.report_retry(Duration::ZERO, format!("the check rejected the answer: {exit}").into());
+        Ok(false)
+    }
+
+    /// Runs the check; returns its outcome and its output as it may be shown.
+    async fn run_check(
+        &self,
+        check: &CheckPlan,
+        answer: &str,
+    ) -> Result<(ToolOutcome, String), End> {
+        let started = Instant::now();
+        let started_ms = millis(self.context.started.elapsed());
+        let slot = self.open_check(started_ms);
+        self.emit(Event::CheckStarted { agent: self.run.id, program: check.process.name() });
+        let limit = check.timeout.unwrap_or(self.run.plan.settings.tool_timeout);
+        let program = self.program(check, answer)?;
+        let stop = tool::stopped(&self.scope, Some(limit));
+        let finished = program.run(&self.context.processes, stop).await;
+        let mut outcome = match finished {
+            Ok(finished) => tool::program_outcome(finished),
+            Err(error) => {
+                self.emit_end(ToolStatus::Failed, started.elapsed());
+                return Err(failed(ErrorKind::Check, format!("the check did not run: {error}")));
+            }
+        };
+        let secrets = &self.context.services.secrets;
+        let output = match outcome.truncated {
+            true => std::mem::take(&mut outcome.output).redact_excerpt(secrets),
+            false => std::mem::take(&mut outcome.output).redact(secrets),
+        };
+        let report = CheckReport {
+            status: outcome.end.status(),
+            exit_code: outcome.exit_code,
+            signal: outcome.signal.clone(),
+            started_ms,
+            duration_ms: millis(started.elapsed()),
+            output: output.clone(),
+            truncated: outcome.truncated,
+            leaked: outcome.leaked,
+            stopped_by: outcome.end.stopped_by(),
+        };
+        self.run.ledger.open().report.checks[slot] = report;
+        self.emit_end(outcome.end.status(), started.elapsed());
+        match outcome.end {
+            ToolEnd::Stopped(CancelKind::ToolTimeout) => {
+                let message = format!("the check exceeded its timeout of {limit:?}");
+                Err(failed(ErrorKind::Check, message))
+            }
+            ToolEnd::Stopped(_) => Err(self.stopped()),
+            ToolEnd::Succeeded | ToolEnd::Failed => Ok((outcome, output)),
+        }
+    }
+
+    fn program<'p>(&self, check: &'p CheckPlan, answer: &str) -> Result<Program<'p>, End> {
+        let mut variables = Vec::new();
+        if let ToolCommand::Shell(line) = &check.process.command
+            && (line.contains("$output") || line.contains("${output"))
+        {
+            if answer.len() > MAX_VARIABLE {
+                let message = "the check did not run: the answer is too long for $output; read it \
+                               from standard input";
+                return Err(failed(ErrorKind::Check, message.to_owned()));
+            }
+            variables.push(("output".to_owned(), answer.to_owned()));
+        }
+        let values = values(self.run, self.needed, self.context);
+        let values = extended(&values, [("output", Value::from(answer))]);
+        let stdin = Some(answer.as_bytes().to_vec());
+        let streams = Streams { stdin, max_output: check.max_output, max_stderr: None };
+        Ok(Program { plan: &check.process, values, variables, streams })
+    }
+
+    /// A place in the ledger, so that a check that never ends is not missing.
+    fn open_check(&self, started_ms: u64) -> usize {
+        let checks = &mut self.run.ledger.open().report.checks;
+        checks.push(CheckReport {
+            status: ToolStatus::Cancelled,
+            exit_code: None,
+            signal: None,
+            started_ms,
+            duration_ms: 0,
+            output: String::new(),
+            truncated: false,
+            leaked: false,
+            stopped_by: None,
+        });
+        checks.len() - 1
+    }
+
+    fn emit_end(&self, status: ToolStatus, duration: Duration) {
+        self.emit(Event::CheckFinished { agent: self.run.id, status, duration });
+    }
+}

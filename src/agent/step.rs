@@ -1,0 +1,216 @@
+//! A step: a program or a request in place of a model.
+
+use serde_json::{Value, json};
+
+use super::driver::{Driver, failed};
+use super::ledger::{End, Failure};
+use super::values::values;
+use crate::approval::{Decision, Question};
+use crate::plan::{HttpPlan, Parse, ProcessPlan, StepKind, StepPlan, ToolCommand};
+use crate::process::{Streams, signal_name};
+use crate::report::{ErrorKind, Event, StepReport};
+use crate::text::HeadTail;
+use crate::tool::http::HttpCall;
+use crate::tool::{self, Program, ProgramError, ToolEnd};
+use crate::untrusted::Untrusted;
+
+/// Characters of the line of stderr that an error quotes.
+const MAX_QUOTE: usize = 300;
+
+impl Driver<'_> {
+    /// Runs the step to its end.
+    pub(super) async fn run_step(&self, step: &StepPlan) -> End {
+        let values = values(self.run, self.needed, self.context);
+        if self.scope.is_cancelled() {
+            return self.stopped();
+        }
+        let name = name(step);
+        if step.confirm
+            && let Err(end) = self.approve_step(step, &name, &values).await
+        {
+            return end;
+        }
+        self.emit(Event::StepStarted { agent: self.run.id, program: name });
+        match &step.kind {
+            StepKind::Process(process) => self.run_program(step, process, values).await,
+            StepKind::Http(request) => self.request_step(step, request, &values).await,
+        }
+    }
+
+    async fn run_program(
+        &self,
+        step: &StepPlan,
+        process: &ProcessPlan,
+        values: minijinja::Value,
+    ) -> End {
+        let stdin = match step.stdin.as_ref().map(|stdin| stdin.render(values.clone())) {
+            None => None,
+            Some(Ok(text)) => Some(text.into_bytes()),
+            Some(Err(error)) => return failed(ErrorKind::Template, error.to_string()),
+        };
+        let max_answer = self.run.plan.settings.max_answer;
+        let streams = Streams { stdin, max_output: max_answer, max_stderr: Some(step.max_output) };
+        let program = Program { plan: process, values, variables: Vec::new(), streams };
+        let stop = tool::stopped(&self.scope, None);
+        let finished = match program.run(&self.context.processes, stop).await {
+            Ok(finished) => finished,
+            Err(ProgramError::Template(message)) => return failed(ErrorKind::Template, message),
+            Err(ProgramError::Start(message)) => return failed(ErrorKind::Step, message),
+        };
+        let exit_code = finished.status.and_then(|status| status.code());
+        let signal = finished.status.and_then(signal_name);
+        let secrets = &self.context.services.secrets;
+        let stderr = finished.stderr;
+        let stderr = secrets.redact_output(stderr.text, stderr.truncated);
+        let exit = tool::describe_exit(exit_code, signal.as_deref());
+        let last_line = last_line(&stderr);
+        let leaked = finished.leaked;
+        let report = StepReport { exit_code, signal, http_status: None, stderr, leaked };
+        let is_over = finished.output.truncated;
+        let text = finished.output.text;
+        self.keep(report, &text);
+        if finished.stopped_by.is_some() {
+            return self.stopped();
+        }
+        if is_over {
+            return failed(ErrorKind::Step, too_long(max_answer));
+        }
+        if !exit_code.is_some_and(|code| step.ok_exit_codes.contains(&code)) {
+            return failed(ErrorKind::Step, format!("{exit}{last_line}"));
+        }
+        self.finish_step(step, &text)
+    }
+
+    async fn request_step(
+        &self,
+        step: &StepPlan,
+        request: &HttpPlan,
+        values: &minijinja::Value,
+    ) -> End {
+        if request.hosts.is_out_of_reach() {
+            let message = "not sent: its host is out of reach with --offline".to_owned();
+            return failed(ErrorKind::Step, message);
+        }
+        let max_answer = self.run.plan.settings.max_answer;
+        let stop = tool::stopped(&self.scope, None);
+        let call = HttpCall {
+            plan: request,
+            values,
+            clients: &self.context.services.http,
+            kept: HeadTail::head(max_answer),
+            cancelled: &self.context.http_calls_cancelled,
+        };
+        let outcome = tool::http::call(call, stop).await;
+        let http_status = outcome.http_status;
+        let text = outcome.output.to_its_source();
+        self.keep(StepReport { http_status, ..StepReport::default() }, text);
+        match outcome.end {
+            ToolEnd::Stopped(_) => self.stopped(),
+            ToolEnd::Failed => {
+                let last = text.lines().last().unwrap_or_default();
+                let message = last.trim_matches(['[', ']']).to_owned();
+                failed(ErrorKind::Step, message)
+            }
+            ToolEnd::Succeeded if outcome.truncated => {
+                failed(ErrorKind::Step, too_long(max_answer))
+            }
+            ToolEnd::Succeeded => self.finish_step(step, text),
+        }
+    }
+
+    /// Enters what the step has brought.
+    fn keep(&self, report: StepReport, text: &str) {
+        let mut draft = self.run.ledger.open();
+        draft.report.step = Some(report);
+        draft.report.partial = !text.is_empty();
+        draft.output = Some(Untrusted::new(text.to_owned()));
+    }
+
+    /// Ends a step that ran well: its output becomes `data` if that is asked for.
+    fn finish_step(&self, step: &StepPlan, text: &str) -> End {
+        let data = match step.parse {
+            Parse::Text => None,
+            Parse::Lines => {
+                let lines = text.lines().filter(|line| !line.trim().is_empty());
+                Some(lines.map(Value::from).collect())
+            }
+            Parse::Json => match self.parse_json(text) {
+                Ok(value) => Some(value),
+                Err(message) => return failed(ErrorKind::Step, message),
+            },
+        };
+        let report = &mut self.run.ledger.open().report;
+        report.partial = false;
+        report.data = data.map(|data| self.context.services.secrets.redact_value(data));
+        End::Succeeded
+    }
+
+    fn parse_json(&self, text: &str) -> Result<Value, String> {
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| format!("the output is not valid JSON: {error}"))?;
+        if let Some(schema) = &self.run.plan.output_schema {
+            schema.fit(&value).map_err(|why| format!("the output does not fit: {why}"))?;
+        }
+        Ok(value)
+    }
+
+    async fn approve_step(
+        &self,
+        step: &StepPlan,
+        name: &str,
+        values: &minijinja::Value,
+    ) -> Result<(), End> {
+        let arguments = arguments(step, values);
+        let agent = self.run.name();
+        let question = Question { agent: &agent, tool: name, arguments: &arguments };
+        tokio::select! {
+            biased;
+            () = self.scope.cancelled() => Err(self.stopped()),
+            decision = self.context.services.approval.ask(question) => match decision {
+                Decision::Approved => Ok(()),
+                Decision::Denied(why) => Err(End::Failed(Failure::new(
+                    ErrorKind::Step,
+                    Untrusted::new(format!("not run: {why}")),
+                ))),
+            },
+        }
+    }
+}
+
+/// What a step is called in events and questions: its program, `sh`, or the host of its request.
+fn name(step: &StepPlan) -> String {
+    match &step.kind {
+        StepKind::Process(process) => process.name(),
+        StepKind::Http(request) => {
+            let host = request.origin.host_str().unwrap_or_default();
+            format!("{} {host}", request.method)
+        }
+    }
+}
+
+/// What a person is shown of a step before it runs.
+fn arguments(step: &StepPlan, values: &minijinja::Value) -> Value {
+    let StepKind::Process(process) = &step.kind else { return json!({}) };
+    match &process.command {
+        ToolCommand::Shell(line) => json!({ "shell": line }),
+        ToolCommand::Argv(argv) => {
+            let argument =
+                |template: &crate::template::Template| match template.render(values.clone()) {
+                    Ok(text) => text,
+                    Err(error) => format!("({error})"),
+                };
+            json!({ "command": argv.iter().map(argument).collect::<Vec<_>>() })
+        }
+    }
+}
+
+fn too_long(limit: usize) -> String {
+    format!("the output is longer than max_answer ({limit} bytes)")
+}
+
+/// The last line of stderr, to follow the exit code.
+fn last_line(stderr: &str) -> String {
+    let line = stderr.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    line.map(|line| format!(": {}", crate::text::truncate(line.to_owned(), MAX_QUOTE)))
+        .unwrap_or_default()
+}

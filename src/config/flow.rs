@@ -1,0 +1,149 @@
+//! The structs of control flow in a crew's file: needs, variables, conditions and lists.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+/// The agents that an agent needs, in the order of the file.
+#[derive(Debug, Default)]
+pub struct NeedsConfig {
+    pub needs: Vec<(String, NeedConfig)>,
+    pub is_list: bool,
+}
+
+impl NeedsConfig {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.needs.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NeedConfig {
+    #[default]
+    Succeeded,
+    Done,
+}
+
+/// Environment variables: those without a value are passed on.
+#[derive(Debug, Default)]
+pub struct EnvConfig {
+    pub variables: Vec<(String, Option<String>)>,
+    pub is_list: bool,
+}
+
+/// The value of a variable; nothing if it is passed on.
+#[derive(Deserialize)]
+struct EnvValue(Option<String>);
+
+/// An expression, or a boolean.
+#[derive(Debug, Clone)]
+pub struct ConditionText(pub String);
+
+/// A list, or an expression that yields one.
+#[derive(Debug)]
+pub enum ItemsConfig {
+    List(Vec<Value>),
+    Expression(String),
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParseConfig {
+    #[default]
+    Text,
+    Lines,
+    Json,
+}
+
+/// Implements [`Deserialize`] for a type that has several forms in the file, by a visitor that the
+/// decoder calls by the form of the value.
+macro_rules! forms {
+    ($type:ty, $name:expr, { $($method:item)* }) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Forms;
+
+                impl<'de> Visitor<'de> for Forms {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($name)
+                    }
+
+                    $($method)*
+                }
+
+                deserializer.deserialize_newtype_struct($name, Forms)
+            }
+        }
+    };
+}
+
+forms!(NeedsConfig, "NeedsConfig", {
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<NeedsConfig, A::Error> {
+        let needs = texts(list)?.into_iter().map(|name| (name, NeedConfig::Succeeded)).collect();
+        Ok(NeedsConfig { needs, is_list: true })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NeedsConfig, A::Error> {
+        Ok(NeedsConfig { needs: entries(map)?, is_list: false })
+    }
+});
+
+forms!(EnvConfig, "EnvConfig", {
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<EnvConfig, A::Error> {
+        let variables = texts(list)?.into_iter().map(|name| (name, None)).collect();
+        Ok(EnvConfig { variables, is_list: true })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<EnvConfig, A::Error> {
+        let entries: Vec<(String, EnvValue)> = entries(map)?;
+        let variables = entries.into_iter().map(|(name, value)| (name, value.0)).collect();
+        Ok(EnvConfig { variables, is_list: false })
+    }
+});
+
+forms!(ConditionText, "ConditionText", {
+    fn visit_bool<E>(self, value: bool) -> Result<ConditionText, E> {
+        Ok(ConditionText(value.to_string()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<ConditionText, E> {
+        Ok(ConditionText(text.to_owned()))
+    }
+});
+
+forms!(ItemsConfig, "ItemsConfig", {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ItemsConfig, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(ItemsConfig::List(items))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<ItemsConfig, E> {
+        Ok(ItemsConfig::Expression(text.to_owned()))
+    }
+});
+
+fn texts<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Vec<String>, A::Error> {
+    let mut texts = Vec::new();
+    while let Some(text) = list.next_element()? {
+        texts.push(text);
+    }
+    Ok(texts)
+}
+
+fn entries<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    mut map: A,
+) -> Result<Vec<(String, T)>, A::Error> {
+    let mut entries = Vec::new();
+    while let Some(entry) = map.next_entry()? {
+        entries.push(entry);
+    }
+    Ok(entries)
+}

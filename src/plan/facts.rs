@@ -1,0 +1,172 @@
+//! What is known of the agents of a file before anything runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::config::faults::FaultLog;
+use crate::structured::Schema;
+
+/// What templates can know of the agents of a file, by name.
+pub type Agents<'a> = HashMap<&'a str, AgentFacts>;
+
+/// What templates can know of an agent.
+#[derive(Debug)]
+pub struct AgentFacts {
+    pub data: Data,
+    /// It has a model, whose text may be anything.
+    pub has_model: bool,
+    /// It has instances: `items`, and a list as `data`.
+    pub has_items: bool,
+}
+
+impl AgentFacts {
+    /// Whether its output is whatever a model wrote.
+    pub fn is_free_text(&self) -> bool {
+        self.has_model && !self.has_items && matches!(self.data, Data::Nothing)
+    }
+
+    /// What stands under these attributes, if it is known.
+    pub fn kind(&self, attributes: &[&str]) -> Option<&'static str> {
+        match attributes {
+            [] => Some("a mapping"),
+            ["output" | "status"] => Some("a text"),
+            ["items"] => Some("a list"),
+            ["data"] if self.has_items || matches!(self.data, Data::Lines) => Some("a list"),
+            ["data", parts @ ..] if !self.has_items => {
+                let Data::Schema(schema) = &self.data else { return None };
+                let properties =
+                    |schema: &'_ Value, part: &&str| schema.get("properties")?.get(*part).cloned();
+                let mut found = schema.schema().clone();
+                for part in parts {
+                    found = properties(&found, part)?;
+                }
+                match found.get("type")?.as_str()? {
+                    "string" => Some("a text"),
+                    "integer" | "number" => Some("a number"),
+                    "boolean" => Some("a boolean"),
+                    "array" => Some("a list"),
+                    "object" => Some("a mapping"),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a value is.
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
+
+/// What is known of an agent's `data`.
+#[derive(Debug)]
+pub enum Data {
+    Nothing,
+    Lines,
+    /// Any JSON.
+    Any,
+    Schema(Arc<Schema>),
+}
+
+/// What is wrong with `agents` and these names after it, and a hint.
+pub fn undefined_answer(
+    needed: &[&str],
+    agents: &Agents<'_>,
+    rest: &[String],
+    log: &FaultLog,
+) -> Option<(String, Option<String>)> {
+    let (name, rest) = rest.split_first()?;
+    let Some(facts) = agents.get(name.as_str()) else {
+        let mut sorted: Vec<&str> = agents.keys().copied().collect();
+        sorted.sort_unstable();
+        return Some((format!("there is no agent {name:?}"), log.nearest(name, sorted)));
+    };
+    if !needed.contains(&name.as_str()) {
+        let message = format!("the answer of agent {name:?} is not available here");
+        return Some((message, Some(format!("add {name} to this agent's needs"))));
+    }
+    let (attribute, rest) = rest.split_first()?;
+    match (attribute.as_str(), rest) {
+        ("output" | "status", [_, ..]) => {
+            Some((format!("agents.{name}.{attribute} is a text without attributes"), None))
+        }
+        ("output" | "status" | "error", []) => None,
+        ("error", [part, ..]) => (!matches!(part.as_str(), "kind" | "message")).then(|| {
+            let message = format!("agents.{name}.error has no {part:?}");
+            (message, Some("it has kind and message".to_owned()))
+        }),
+        ("data", parts) => undefined_data(name, facts, parts, log),
+        ("items", _) if facts.has_items => None,
+        ("items", _) => {
+            let message = format!("agents.{name} has no items: agent {name:?} has no for_each");
+            Some((message, Some(format!("write agents.{name}.output"))))
+        }
+        (other, _) => {
+            let message = format!("agents.{name} has no {other:?}");
+            let data = if matches!(facts.data, Data::Nothing) { "" } else { " or .data" };
+            Some((message, Some(format!("write agents.{name}.output{data}"))))
+        }
+    }
+}
+
+fn undefined_data(
+    name: &str,
+    facts: &AgentFacts,
+    parts: &[String],
+    log: &FaultLog,
+) -> Option<(String, Option<String>)> {
+    match &facts.data {
+        Data::Nothing => {
+            let lacks = if facts.has_model { "output_schema" } else { "parse: lines or json" };
+            let message = format!("agents.{name} has no data: agent {name:?} has no {lacks}");
+            let hint = format!("give it an {lacks}, or write agents.{name}.output");
+            let hint = if facts.has_model { hint } else { hint.replacen(" an ", " ", 1) };
+            Some((message, Some(hint)))
+        }
+        // What a list's attributes are is left to the rendering.
+        _ if facts.has_items => None,
+        Data::Lines | Data::Any => None,
+        Data::Schema(schema) => {
+            undefined_part(schema.schema(), parts, format!("agents.{name}.data"), log)
+        }
+    }
+}
+
+/// What a schema leaves open is only known when the agent has answered.
+fn undefined_part(
+    mut schema: &Value,
+    parts: &[String],
+    mut shown: String,
+    log: &FaultLog,
+) -> Option<(String, Option<String>)> {
+    for part in parts {
+        match schema.get("type").and_then(Value::as_str)? {
+            "object" if schema.get("$ref").is_none() => {}
+            "string" | "integer" | "number" | "boolean" | "null" => {
+                return Some((format!("{shown} is a single value without {part:?}"), None));
+            }
+            _ => return None,
+        }
+        let properties = schema.get("properties").and_then(Value::as_object);
+        shown = format!("{shown}.{part}");
+        let Some(inner) = properties.and_then(|properties| properties.get(part)) else {
+            let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
+                && schema.get("patternProperties").is_none();
+            let names = properties.into_iter().flatten().map(|(name, _)| name.as_str());
+            let hint = is_closed.then(|| log.nearest(part, names));
+            return hint.map(|hint| (format!("{shown} is not in the output_schema"), hint));
+        };
+        schema = inner;
+    }
+    None
+}

@@ -1,0 +1,98 @@
+//! What a crew comes to: the agent whose answer is the crew's, and the condition of failure.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::agent_plan::AgentPlan;
+use super::build::Builder;
+use super::facts::{AgentFacts, Agents, Data};
+use super::output_schema::OutputSchemas;
+use super::scope::Scope;
+use super::{flow, step};
+use crate::config::file::AgentConfig;
+use crate::config::flow::ParseConfig;
+use crate::config::place::Path;
+use crate::secret::names_a_secret;
+use crate::structured::Schema;
+use crate::template::{Expression, Vars};
+use crate::text::quoted;
+
+impl Builder<'_> {
+    /// The schemas of structured answers; `None` for a schema with faults.
+    pub(super) fn schemas(&self, schemas: &OutputSchemas) -> HashMap<&str, Option<Arc<Schema>>> {
+        let root = Path::Root.key("agents");
+        let schema = |(name, config): &'_ (String, AgentConfig)| {
+            let path = root.key(name);
+            let schema = config.output_schema.as_ref()?;
+            Some(schemas.check(schema, &path.key("output_schema"), self.log))
+        };
+        let agents = self.agents().iter();
+        agents.filter_map(|entry| Some((entry.0.as_str(), schema(entry)?))).collect()
+    }
+
+    /// What templates can know of the agents.
+    pub(super) fn facts(&self, schemas: &HashMap<&str, Option<Arc<Schema>>>) -> Agents<'_> {
+        let facts = |(name, config): &(String, AgentConfig)| AgentFacts {
+            data: match (schemas.get(name.as_str()), config.parse) {
+                (Some(Some(schema)), _) => Data::Schema(schema.clone()),
+                (Some(None), _) | (None, Some(ParseConfig::Json)) => Data::Any,
+                (None, Some(ParseConfig::Lines)) => Data::Lines,
+                (None, Some(ParseConfig::Text) | None) => Data::Nothing,
+            },
+            has_model: !step::is_step(config),
+            has_items: config.for_each.is_some(),
+        };
+        self.agents().iter().map(|entry| (entry.0.as_str(), facts(entry))).collect()
+    }
+
+    /// The agent whose answer is the crew's, and the condition under which the run fails. Neither
+    /// if it is about agents that were not selected.
+    pub(super) fn result(
+        &self,
+        agents: &[AgentPlan],
+        vars: &Vars,
+        facts: &Agents<'_>,
+    ) -> (Option<usize>, Option<Expression>) {
+        let output = match &self.crew.output {
+            Some(name) => {
+                if !facts.contains_key(name.as_str()) {
+                    let names = self.agents().iter().map(|(name, _)| name.as_str());
+                    let message = format!("there is no agent {}", quoted(name));
+                    let hint = self.log.nearest(name, names);
+                    self.log.value(&Path::Root.key("output"), message, hint);
+                }
+                agents.iter().position(|agent| agent.name == *name)
+            }
+            None => {
+                let needed: HashSet<usize> =
+                    agents.iter().flat_map(|agent| &agent.needs).map(|need| need.agent).collect();
+                let mut last = (0..agents.len()).filter(|agent| !needed.contains(agent));
+                last.next().filter(|_| last.next().is_none())
+            }
+        };
+        let needed: Vec<&str> = facts.keys().copied().collect();
+        let scope = Scope::Agent { vars, needed: &needed, agents: facts, more: &[] };
+        let path = Path::Root.key("fail_if");
+        let fail_if = flow::condition(self.crew.fail_if.as_ref(), &scope, &path, self.log);
+        let is_selected = |name: &&str| agents.iter().any(|agent| agent.name == **name);
+        let fail_if = fail_if.filter(|expression| {
+            let unselected = needed.iter().filter(|name| !is_selected(name));
+            let names = expression.names();
+            let mut unselected = unselected.map(|name| format!("agents.{name}"));
+            !unselected.any(|agent| {
+                names.iter().any(|name| *name == agent || name.starts_with(&format!("{agent}.")))
+            })
+        });
+        (output, fail_if)
+    }
+
+    /// The values of variables that may be secrets, to be redacted.
+    pub(super) fn secrets(&self, agents: &[AgentPlan]) -> Vec<SecretString> {
+        let passed_on = agents.iter().flat_map(AgentPlan::programs).flat_map(|plan| &plan.env);
+        let is_secret = |name: &&String| self.keys.contains(*name) || names_a_secret(name);
+        let values = passed_on.filter(is_secret).filter_map(|name| (self.env)(name));
+        self.crew.secrets.iter().cloned().chain(values.map(SecretString::from)).collect()
+    }
+}

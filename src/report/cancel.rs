@@ -1,0 +1,47 @@
+//! Why something was cut short.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// Why a run, or an agent in it, was cut short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CancelReason {
+    pub kind: CancelKind,
+    /// The agent that failed, with [`CancelKind::AgentFailed`]; the agent whose condition was false,
+    /// with [`CancelKind::When`], if it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Arc<str>>,
+}
+
+impl CancelReason {
+    pub fn agent_failed(agent: &str) -> Self {
+        Self { kind: CancelKind::AgentFailed, agent: Some(agent.into()) }
+    }
+}
+
+impl From<CancelKind> for CancelReason {
+    fn from(kind: CancelKind) -> Self {
+        Self { kind, agent: None }
+    }
+}
+
+/// Declared by severity: a later one may replace an earlier one as the reason of the run. The
+/// first three are about a tool or an agent only and are never a run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelKind {
+    /// A condition was false.
+    When,
+    ToolTimeout,
+    AgentTimeout,
+    AgentFailed,
+    /// The run's `fail_if` holds, or cannot be evaluated.
+    FailIf,
+    OutputClosed,
+    /// The run's own.
+    Timeout,
+    Hangup,
+    Terminated,
+    Interrupted,
+}

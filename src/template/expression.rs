@@ -1,0 +1,165 @@
+//! Expressions: conditions and lists, written without braces.
+
+use minijinja::{Environment, ErrorKind, Value};
+use serde_json::Value as Json;
+
+use super::engine::{self, CHAINABLE, ENVIRONMENT, TemplateError};
+use super::source::Template;
+
+/// An expression that is known to parse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression(String);
+
+/// Why a condition is neither true nor false.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ConditionError {
+    #[error("{0}")]
+    Evaluation(#[from] TemplateError),
+    #[error("the condition is {}, which is neither true nor false", shown(.0))]
+    NotBoolean(Json),
+}
+
+impl Expression {
+    /// Parses an expression; braces around the whole are dropped.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let text = text.trim();
+        let inside = text.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+        let source = inside.unwrap_or(text).trim();
+        if source.is_empty() {
+            return Err(TemplateError::new("it is empty"));
+        }
+        let expression = Self(source.to_owned());
+        // With the limits of templates.
+        Template::parse(expression.as_template())?;
+        let source = source.to_owned();
+        engine::run_limited(engine::MAX_TIME, move || {
+            Ok(CHAINABLE.compile_expression(&source).map(drop)?)
+        })?;
+        Ok(expression)
+    }
+
+    pub fn source(&self) -> &str {
+        &self.0
+    }
+
+    /// The template that prints it.
+    pub fn as_template(&self) -> String {
+        format!("{{{{ {} }}}}", self.0)
+    }
+
+    /// The names it uses, with their attributes.
+    pub fn names(&self) -> Vec<String> {
+        Template::parse(self.as_template()).map(|template| template.names()).unwrap_or_default()
+    }
+
+    /// Its value; `None` if that is undefined.
+    pub fn value(&self, context: Value) -> Result<Option<Json>, TemplateError> {
+        match self.evaluate(&CHAINABLE, context)? {
+            Evaluated::Value(value) => Ok(Some(value)),
+            Evaluated::Undefined | Evaluated::UsesUndefined => Ok(None),
+        }
+    }
+
+    /// Whether it is true. What is undefined is not, nor is a comparison with it.
+    pub fn holds(&self, context: Value) -> Result<bool, ConditionError> {
+        // The engine orders what is undefined below everything else. Filters may yield something
+        // defined of it, so an expression with filters is taken as the engine has it.
+        let compares = ["<", ">", "!="].iter().any(|sign| self.0.contains(sign));
+        let compares = compares && !self.0.contains('|');
+        if compares
+            && let Ok(Evaluated::UsesUndefined) = self.evaluate(&ENVIRONMENT, context.clone())
+        {
+            return Ok(false);
+        }
+        match self.value(context)? {
+            None => Ok(false),
+            Some(value) => as_condition(&value).ok_or(ConditionError::NotBoolean(value)),
+        }
+    }
+
+    fn evaluate(
+        &self,
+        environment: &'static Environment<'static>,
+        context: Value,
+    ) -> Result<Evaluated, TemplateError> {
+        let source = self.0.clone();
+        engine::run_limited(engine::MAX_TIME, move || {
+            let value = environment.compile_expression(&source)?.eval(context);
+            match value {
+                Err(error) if error.kind() == ErrorKind::UndefinedError => {
+                    Ok(Evaluated::UsesUndefined)
+                }
+                Err(error) => Err(error.into()),
+                Ok(value) if value.is_undefined() => Ok(Evaluated::Undefined),
+                Ok(value) => Ok(Evaluated::Value(engine::to_json(&value)?)),
+            }
+        })
+    }
+}
+
+/// What an expression yields.
+enum Evaluated {
+    Value(Json),
+    Undefined,
+    /// It does something to what is undefined that cannot be done.
+    UsesUndefined,
+}
+
+/// `--var` gives texts only, so `true` and `false` may be texts.
+fn as_condition(value: &Json) -> Option<bool> {
+    match value {
+        Json::Bool(value) => Some(*value),
+        Json::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn shown(value: &Json) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(200) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn holds(source: &str) -> Result<bool, ConditionError> {
+        let values = json!({"a": {"n": 3, "s": "x", "list": [{"d": {"v": "high"}}, {"k": 1}]},
+            "yes": "true"});
+        Expression::parse(source).unwrap().holds(Value::from(minijinja::value::Serde(&values)))
+    }
+
+    #[test]
+    fn what_is_missing_makes_a_comparison_false() {
+        for (source, expected) in [
+            ("a.n > 2", true),
+            ("{{ a.n == 3 }}", true),
+            ("true", true),
+            ("yes", true),
+            ("a.missing", false),
+            ("a.missing.deep == 'x'", false),
+            ("a.missing.deep != 'x'", false),
+            ("a.missing < 5", false),
+            ("a.missing > 5", false),
+            ("a.missing is defined", false),
+            ("a.missing == 1 or a.n == 3", true),
+            ("a.list | selectattr('d.v', 'equalto', 'high') | list | length > 0", true),
+            ("'x' in a.s", true),
+        ] {
+            assert_eq!(holds(source), Ok(expected), "{source}");
+        }
+        for source in ["a.n", "a.list", "a.s", "a"] {
+            assert!(matches!(holds(source), Err(ConditionError::NotBoolean(_))), "{source}");
+        }
+        for source in ["", "{{ }}", "a ==", "{% if a %}"] {
+            assert!(Expression::parse(source).is_err(), "{source}");
+        }
+    }
+}
