@@ -61,7 +61,8 @@ impl Attached {
     }
 }
 
-fn media_type(bytes: &[u8]) -> Option<MediaType> {
+/// The type of a file with this content; `None` if models take none such.
+pub fn media_type(bytes: &[u8]) -> Option<MediaType> {
     const STARTS: [(&[u8], MediaType); 5] = [
         (b"\x89PNG\r\n\x1a\n", MediaType::Png),
         (b"\xff\xd8\xff", MediaType::Jpeg),

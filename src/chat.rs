@@ -15,6 +15,8 @@ pub enum Message {
     User(String),
     /// Files of the user. They belong to the message of the user that follows.
     Files(Vec<Attachment>),
+    /// Images that tools returned. They follow the results of their turn.
+    ToolImages(Vec<Attachment>),
     Assistant {
         text: String,
         tool_calls: Vec<ToolCall>,

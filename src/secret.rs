@@ -1,5 +1,8 @@
 //! The secrets a run knows, taken out of everything it shows.
 
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -23,13 +26,25 @@ const MAX_QUOTE_SOURCE: usize = 64 * 1024;
 const REDACTED: &str = "[redacted]";
 
 /// API keys and the secret values of headers and queries.
-#[derive(Debug, Default)]
-pub struct Secrets(Vec<SecretString>);
+///
+/// Clones share what they know: a key that is learned during a run is redacted everywhere.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(Arc<RwLock<Values>>);
+
+/// The longest first: one may be a part of another.
+type Values = Arc<[SecretString]>;
 
 impl Secrets {
     /// Adds a value to redact, in every spelling that text repeats it in. A value that is too short
     /// or too plain to be a secret is left out.
     pub fn add(&mut self, value: &str) {
+        self.learn(value);
+    }
+
+    /// As [`Self::add`], while others use the secrets.
+    pub fn learn(&self, value: &str) {
+        let mut shared = self.0.write();
+        let mut values = shared.to_vec();
         // Of `Bearer KEY` the key may be repeated alone.
         let bare = value.split_once(' ').map(|(_, bare)| bare.trim());
         for value in [Some(value), bare].into_iter().flatten().filter(|value| is_secret(value)) {
@@ -38,18 +53,18 @@ impl Secrets {
             let in_json = quoted[1..quoted.len() - 1].to_owned();
             let spellings = [Some(value.to_owned()), in_query(value), Some(in_json)];
             for spelling in spellings.into_iter().flatten() {
-                if !self.values().any(|known| known == spelling) {
-                    self.0.push(SecretString::from(spelling));
+                if !values.iter().any(|known| known.expose_secret() == spelling) {
+                    values.push(SecretString::from(spelling));
                 }
             }
         }
-        // The longest first: one may be a part of another.
-        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
+        values.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
+        *shared = values.into();
     }
 
     /// The text without any of them.
     pub fn redact(&self, text: String) -> String {
-        self.0.iter().map(ExposeSecret::expose_secret).fold(text, |text, secret| {
+        self.values().iter().map(ExposeSecret::expose_secret).fold(text, |text, secret| {
             if !text.contains(secret) {
                 text
             } else if secret.len() < SHORT {
@@ -63,7 +78,7 @@ impl Secrets {
     /// The same of a JSON document, where a text can be spelt in many ways. What is none is taken
     /// as it stands.
     pub fn redact_json(&self, text: String) -> String {
-        if self.0.is_empty() {
+        if self.values().is_empty() {
             return text;
         }
         let Ok(value) = json::value(text.as_bytes()) else { return self.redact(text) };
@@ -75,7 +90,7 @@ impl Secrets {
     /// The value without any of them in its texts and names.
     pub fn redact_value(&self, value: Value) -> Value {
         match value {
-            _ if self.0.is_empty() => value,
+            _ if self.values().is_empty() => value,
             Value::String(text) => Value::String(self.redact(text)),
             Value::Array(items) => items.into_iter().map(|item| self.redact_value(item)).collect(),
             Value::Object(entries) => {
@@ -90,7 +105,7 @@ impl Secrets {
     /// two, so its halves are taken out there.
     pub fn redact_output(&self, output: String, truncated: bool) -> String {
         let output = self.redact(output);
-        if !truncated || self.0.is_empty() {
+        if !truncated || self.values().is_empty() {
             return output;
         }
         let (before, after) = LEFT_OUT;
@@ -104,7 +119,9 @@ impl Secrets {
             if let Some((count, tail)) = piece.split_once(after) {
                 clean.push_str(count);
                 clean.push_str(after);
-                let half = self.values().filter_map(|secret| half_at_start(tail, secret)).max();
+                let values = self.values();
+                let known = values.iter().map(ExposeSecret::expose_secret);
+                let half = known.filter_map(|secret| half_at_start(tail, secret)).max();
                 clean.push_str(half.map_or("", |_| REDACTED));
                 rest = &tail[half.unwrap_or(0)..];
             }
@@ -129,27 +146,31 @@ impl Secrets {
     /// A part of a text that is not finished, and whose start is missing if `is_cut`, without any of
     /// them and without the parts of them at its ends.
     pub fn redact_part(&self, part: &str, is_cut: bool) -> String {
-        if self.0.is_empty() {
+        let values = self.values();
+        if values.is_empty() {
             return part.to_owned();
         }
-        if is_cut && self.values().any(|secret| secret.contains(part)) {
+        let known = || values.iter().map(ExposeSecret::expose_secret);
+        if is_cut && known().any(|secret| secret.contains(part)) {
             return REDACTED.to_owned();
         }
-        let half = self.values().filter_map(|secret| half_at_start(part, secret)).max();
+        let half = known().filter_map(|secret| half_at_start(part, secret)).max();
         let rest = &part[half.filter(|_| is_cut).unwrap_or(0)..];
         self.without_end(&self.redact(rest.to_owned()), true)
     }
 
     fn without_end(&self, piece: &str, is_cut: bool) -> String {
-        let half = self.values().filter_map(|secret| half_at_end(piece, secret)).max();
+        let values = self.values();
+        let known = values.iter().map(ExposeSecret::expose_secret);
+        let half = known.filter_map(|secret| half_at_end(piece, secret)).max();
         match half.filter(|_| is_cut) {
             Some(half) => format!("{}{REDACTED}", &piece[..piece.len() - half]),
             None => piece.to_owned(),
         }
     }
 
-    fn values(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(ExposeSecret::expose_secret)
+    fn values(&self) -> Values {
+        self.0.read().clone()
     }
 }
 

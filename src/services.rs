@@ -15,7 +15,7 @@ use crate::net::SetupError;
 use crate::plan::CrewPlan;
 use crate::process::{Processes, RunProcesses};
 use crate::provider::governor::{self, Governor};
-use crate::provider::{self, Provider};
+use crate::provider::{self, KeyContext, Provider};
 use crate::report::{Cleanup, Survivor, millis};
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
@@ -36,7 +36,7 @@ pub struct Services {
     pub secrets: Arc<Secrets>,
     pub approval: Approval,
     pub longest_answers: LongestAnswers,
-    /// Those of MCP servers.
+    /// Those of MCP servers and key commands.
     server_processes: Arc<RunProcesses>,
     cancel: Cancellation,
     grace: Duration,
@@ -57,13 +57,15 @@ impl Services {
         let grace = plan.limits.grace;
         let processes = Arc::new(Processes::new(open_files));
         let server_processes = Arc::new(processes.for_run(cancel.clone(), grace));
+        let secrets = plan.secrets();
+        let keys = KeyContext { processes: server_processes.clone(), secrets: secrets.clone() };
         Ok(Self {
-            providers: provider::connect(&plan.providers)?,
+            providers: provider::connect(&plan.providers, &keys)?,
             governors: governor::of(&plan.providers),
             http: HttpClients::connect(plan)?,
             servers: Servers::new(plan, server_processes.clone(), cancel.clone()),
             processes,
-            secrets: Arc::new(plan.secrets()),
+            secrets: Arc::new(secrets),
             approval: Approval::Unavailable,
             longest_answers: LongestAnswers::default(),
             server_processes,

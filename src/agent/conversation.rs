@@ -32,6 +32,19 @@ pub struct Reply {
     pub is_cut: bool,
 }
 
+/// What one tool call returned to the model.
+#[derive(Debug, Default)]
+pub struct ToolOutput {
+    pub text: String,
+    pub images: Vec<Attachment>,
+}
+
+impl<T: Into<String>> From<T> for ToolOutput {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), images: Vec::new() }
+    }
+}
+
 /// What the answer has to fit, and how many more times the model may be told that it does not.
 #[derive(Debug)]
 struct Expected {
@@ -175,10 +188,18 @@ impl Conversation {
     }
 
     /// The outputs of the calls that were asked for, in their order.
-    pub fn tools_returned(&mut self, outputs: Vec<String>) {
-        if let Step::CallTools(calls) = std::mem::replace(&mut self.next, Step::CallModel) {
-            let results = calls.into_iter().zip(outputs);
-            self.messages.extend(results.map(|(call, output)| Message::Tool { call, output }));
+    pub fn tools_returned(&mut self, outputs: Vec<ToolOutput>) {
+        let Step::CallTools(calls) = std::mem::replace(&mut self.next, Step::CallModel) else {
+            return;
+        };
+        let mut images = Vec::new();
+        for (call, output) in calls.into_iter().zip(outputs) {
+            self.messages.push(Message::Tool { call, output: output.text });
+            images.extend(output.images);
+        }
+        // After all results: no API takes anything between them.
+        if !images.is_empty() {
+            self.messages.push(Message::ToolImages(images));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::Value;
 
+use super::conversation::ToolOutput;
 use super::driver::{Driver, failed};
 use super::ledger::End;
 use crate::approval::{Decision, Question};
@@ -42,7 +43,7 @@ impl Driver<'_> {
         tools: &[Arc<ToolPlan>],
         calls: &[ToolCall],
         is_cut: bool,
-    ) -> Result<Vec<String>, End> {
+    ) -> Result<Vec<ToolOutput>, End> {
         if self.scope.is_cancelled() {
             return Err(self.stopped());
         }
@@ -62,14 +63,19 @@ impl Driver<'_> {
         Ok(reports)
     }
 
-    async fn call_tool(&self, tools: &[Arc<ToolPlan>], call: &ToolCall, is_cut: bool) -> String {
+    async fn call_tool(
+        &self,
+        tools: &[Arc<ToolPlan>],
+        call: &ToolCall,
+        is_cut: bool,
+    ) -> ToolOutput {
         let started = self.context.started;
         let checked = match tool::check(tools, call, is_cut) {
             Ok(checked) => checked,
             Err(rejection) => {
                 let report = tool::rejected(tools, call, rejection, started);
                 let slot = self.reserve(report.clone());
-                return self.settle(slot, report);
+                return self.settle(slot, report).into();
             }
         };
         let CheckedCall { tool, arguments } = &checked;
@@ -78,7 +84,7 @@ impl Driver<'_> {
         if tool.confirm
             && let Err(report) = self.ask_approval(slot, &name, &values).await
         {
-            return self.settle(slot, report);
+            return self.settle(slot, report).into();
         }
         self.emit(Event::ToolStarted { agent: self.run.id, tool: name, arguments: values });
         let context = ToolContext {
@@ -92,8 +98,10 @@ impl Driver<'_> {
             input: self.context.input,
             vars: &self.context.plan.vars,
         };
-        let finished = tool::call(checked, context).await;
-        self.settle(slot, finished.redact(&self.context.services.secrets))
+        let mut finished = tool::call(checked, context).await;
+        let images = std::mem::take(&mut finished.images);
+        let text = self.settle(slot, finished.redact(&self.context.services.secrets));
+        ToolOutput { text, images }
     }
 
     /// Asks whether a tool may be run with these arguments. `Err` is the report of the call if not.

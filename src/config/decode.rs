@@ -195,7 +195,9 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
 
     /// A key without a value is an empty mapping.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Never> {
-        let entries = self.entries();
+        // A flattened mapping has the keys that are not fields of the struct around it.
+        let is_own = |key: &str| !self.outer_fields.contains(&key) || key == FLATTENED;
+        let entries = self.entries().into_iter().filter(|(key, _)| is_own(key)).collect();
         visitor.visit_map(Entries::new(entries, self.path, self.log))
     }
 

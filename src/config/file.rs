@@ -24,7 +24,7 @@ pub struct CrewFile {
     pub include: Option<Value>,
     pub vars: Option<Entries<Value>>,
     pub limits: Option<LimitsConfig>,
-    pub prices: Option<Entries<PriceConfig>>,
+    pub prices: Option<PricesConfig>,
     pub defaults: Option<DefaultsConfig>,
     pub providers: Option<Entries<ProviderConfig>>,
     pub tools: Option<Entries<ToolConfig>>,
@@ -55,6 +55,14 @@ pub struct BudgetConfig {
     pub max_cost: Option<f64>,
     pub max_model_calls: Option<u64>,
     pub max_tool_calls: Option<u64>,
+}
+
+/// The prices of models by pattern, and a list of further ones.
+#[derive(Debug, Default, Deserialize)]
+pub struct PricesConfig {
+    pub file: Option<String>,
+    #[serde(rename = "<flattened>")]
+    pub models: Entries<PriceConfig>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,6 +117,7 @@ pub struct ProviderConfig {
     pub base_url: Option<String>,
     pub query: Option<Entries<String>>,
     pub api_key_env: Option<String>,
+    pub api_key_command: Option<Vec<String>>,
     pub headers: Option<Entries<String>>,
     pub max_concurrency: Option<u64>,
     pub requests_per_minute: Option<u64>,

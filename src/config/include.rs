@@ -101,7 +101,7 @@ impl Reader<'_> {
             self.log.sources.replace_root(Mark::new(self.log.sources.key_place(&Path::Root)));
         self.read.push(Part { mark, node });
         let mut is_usable = true;
-        for file in found.into_iter().flatten() {
+        for file in found {
             // One of the others may have included it as well.
             if self.seen.insert(file.identity.clone()) {
                 is_usable &= self.read(file);
@@ -111,63 +111,56 @@ impl Reader<'_> {
         is_usable
     }
 
-    /// The files that are named and have not been read.
-    fn find(&mut self, mut include: Node) -> Vec<Option<Found>> {
+    /// The named files that have not been read, each once.
+    fn find(&mut self, mut include: Node) -> Vec<Found> {
+        let (env, keys, log) = (self.env, self.keys, &*self.log);
         let path = Path::Root.key("include");
-        let expansion = Expansion {
-            env: self.env,
-            keys: self.keys,
-            log: self.log,
-            secrets: RefCell::default(),
-        };
+        let expansion = Expansion { env, keys, log, secrets: RefCell::default() };
         expansion.apply(&mut include, &path);
-        let hint = "write include: common.yaml, or a list of paths";
+        let mut found = Vec::new();
+        let hint = || Some("write include: common.yaml, or a list of paths".to_owned());
         match include {
-            Node::Text { text, .. } => vec![self.find_one(&text, &path)],
+            Node::Text { text, .. } => self.find_one(&text, &path, &mut found),
             Node::List(items) => {
-                let find = |(at, item): (usize, &Node)| match item {
-                    Node::Text { text, .. } => self.find_one(text, &path.index(at)),
-                    other => {
-                        let message = format!("expected a path, found {}", other.describe());
-                        self.log.value(&path.index(at), message, Some(hint.to_owned()));
-                        None
+                for (at, item) in items.iter().enumerate() {
+                    let path = path.index(at);
+                    if let Node::Text { text, .. } = item {
+                        self.find_one(text, &path, &mut found);
+                    } else {
+                        let message = format!("expected a path, found {}", item.describe());
+                        self.log.value(&path, message, hint());
                     }
-                };
-                items.iter().enumerate().map(find).collect()
+                }
             }
-            Node::Null => Vec::new(),
+            Node::Null => {}
             other => {
                 let message = format!("expected a path or a list, found {}", other.describe());
-                self.log.value(&path, message, Some(hint.to_owned()));
-                Vec::new()
+                self.log.value(&path, message, hint());
             }
         }
+        found
     }
 
-    fn find_one(&mut self, text: &str, path: &Path<'_>) -> Option<Found> {
+    fn find_one(&mut self, text: &str, path: &Path<'_>, found: &mut Vec<Found>) {
         if self.log.is_broken(path) {
-            return None;
+            return;
         }
         let including = self.open.last().map(|(_, file)| file.clone()).unwrap_or_default();
         let folder = including.parent().unwrap_or(FilePath::new(""));
-        let file = resolve(folder, text)
-            .map_err(|(message, hint)| self.log.value(path, message, Some(hint.to_owned())))
-            .ok()?;
+        let file = match resolve(folder, text) {
+            Ok(file) => file,
+            Err((message, hint)) => return self.log.value(path, message, Some(hint.to_owned())),
+        };
         let identity = identity(&file);
         if let Some(at) = self.open.iter().position(|(open, _)| *open == identity) {
             self.log.value(path, self.circle(at), Some("remove one of them".to_owned()));
-            return None;
+        } else if self.seen.contains(&identity) || found.iter().any(|f| f.identity == identity) {
+            // Read once.
+        } else if self.seen.len() + found.len() >= MAX_FILES {
+            self.log.value(path, format!("a crew has at most {MAX_FILES} files"), None);
+        } else if let Some(text) = read_text(&file, "an included file", path, self.log) {
+            found.push(Found { file, identity, text });
         }
-        if self.seen.contains(&identity) {
-            return None;
-        }
-        if self.seen.len() >= MAX_FILES {
-            let message = format!("a crew has at most {MAX_FILES} files");
-            self.log.value(path, message, None);
-            return None;
-        }
-        let text = read_text(&file, "an included file", path, self.log)?;
-        Some(Found { file, identity, text })
     }
 
     /// The files from `at` on include each other.

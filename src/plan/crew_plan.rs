@@ -11,6 +11,7 @@ use super::agent_plan::AgentPlan;
 use super::budget::BudgetPlan;
 use super::graph;
 use super::mcp::{McpAccess, McpServerPlan};
+use super::on_failure::OnFailure;
 use super::prices::Prices;
 use super::provider::ProviderPlan;
 use super::tool_plan::{ToolKind, ToolPlan};
@@ -52,13 +53,6 @@ pub struct Limits {
     /// The maximum of agents at once. `None`: no limit.
     pub max_parallel: Option<usize>,
     pub on_failure: OnFailure,
-}
-
-/// The effect of a failed agent on the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    Cancel,
-    Continue,
 }
 
 impl CrewPlan {

@@ -6,7 +6,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::provider::{self, ProviderPlan, RateLimits};
+use super::provider::{self, KeyCommand, ProviderPlan, RateLimits};
 use super::rate;
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
@@ -20,6 +20,7 @@ use crate::vendor::{self, Api};
 pub struct Declared {
     pub name: String,
     pub key_variable: Option<String>,
+    key_command: Option<KeyCommand>,
     pub api: Api,
     api_is_given: bool,
     /// `None`: it has a fault, which is logged.
@@ -54,6 +55,7 @@ impl Declared {
                 .api_key_env
                 .clone()
                 .filter(|variable| key_variable(variable, &path.key("api_key_env"), log)),
+            key_command: KeyCommand::check(config, path, log),
             api,
             api_is_given: config.api.is_some(),
             base_url,
@@ -72,6 +74,7 @@ impl Declared {
             base_url: self.base_url.clone()?,
             headers: provider::headers(self.api, key, &self.headers),
             key_variable: self.key_variable.clone(),
+            key_command: self.key_command.clone(),
             limits: self.limits,
         })
     }

@@ -115,13 +115,14 @@ impl Endpoints {
                 log.unplaced(format!("the environment variable {variable}: {why}"), None)
             })
             .ok();
+        let own = self.built_in.iter().find(|(known, _)| known == name);
+        let own = own.map(|(_, own)| own.clone()).unwrap_or_default();
         // Checked in any case, since both may be wrong.
-        let key = match vendor.key_variable {
+        let key_variable = vendor.key_variable.filter(|_| own.key_command.is_none());
+        let key = match key_variable {
             Some(variable) => Some(keys.header(vendor.api, variable)?),
             None => None,
         };
-        let own = self.built_in.iter().find(|(known, _)| known == name);
-        let own = own.map(|(_, own)| *own).unwrap_or_default();
         let api = own.api.unwrap_or(vendor.api);
         Some(ProviderPlan {
             name: name.to_owned(),
@@ -130,7 +131,8 @@ impl Endpoints {
             api_is_given: own.api.is_some(),
             base_url: base_url?,
             headers: provider::headers(api, key, &HeaderMap::new()),
-            key_variable: vendor.key_variable.map(str::to_owned),
+            key_variable: key_variable.map(str::to_owned),
+            key_command: own.key_command,
             limits: own.limits,
         })
     }

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::check;
-use super::crew_plan::OnFailure;
 use super::facts::kind_of;
+use super::on_failure::OnFailure;
 use super::scope::Scope;
 use crate::config::faults::FaultLog;
-use crate::config::file::{AgentConfig, OnFailureConfig};
+use crate::config::file::AgentConfig;
 use crate::config::flow::{ConditionText, ItemsConfig};
 use crate::config::place::Path;
 use crate::template::{ConditionError, Expression, Template};
@@ -84,15 +84,6 @@ pub fn for_each(
     let on_failure = config.on_failure.map(OnFailure::from);
     let max_parallel = whole("max_parallel", config.max_parallel);
     Some(ForEachPlan { items, key, max_items, max_parallel, on_failure })
-}
-
-impl From<OnFailureConfig> for OnFailure {
-    fn from(config: OnFailureConfig) -> Self {
-        match config {
-            OnFailureConfig::Cancel => Self::Cancel,
-            OnFailureConfig::Continue => Self::Continue,
-        }
-    }
 }
 
 /// A condition; what is wrong with it, as far as it can be known, is noted.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::crew_plan::OnFailure;
+use super::on_failure::OnFailure;
 use crate::attachment::Attached;
 
 /// Options of the command line that override the file.

@@ -2,9 +2,10 @@
 
 use super::agent_plan::{AgentPlan, ModelPlan};
 use super::budget::BudgetPlan;
+use super::price_list::PriceList;
 use super::{check, glob};
 use crate::config::faults::FaultLog;
-use crate::config::file::{Entries, PriceConfig};
+use crate::config::file::{PriceConfig, PricesConfig};
 use crate::config::place::Path;
 use crate::text::quoted;
 
@@ -17,13 +18,23 @@ pub struct Price {
     pub cache_write: f64,
 }
 
-/// Prices by pattern of the model, in the order of the file.
+/// The prices of models.
 #[derive(Debug, Default)]
-pub struct Prices(Vec<(String, Price)>);
+pub struct Prices {
+    /// By pattern of the model, in the order of the file. They win over the list.
+    patterns: Vec<(String, Price)>,
+    list: Option<PriceList>,
+}
 
 impl Prices {
-    pub fn check(given: Option<&Entries<PriceConfig>>, log: &FaultLog) -> Self {
+    pub fn check(given: Option<&PricesConfig>, log: &FaultLog) -> Self {
+        let Some(given) = given else { return Self::default() };
         let root = Path::Root.key("prices");
+        let path = root.key("file");
+        let list = given.file.as_ref().and_then(|file| {
+            let read = PriceList::read(&log.sources.folder(&path).join(file));
+            read.map_err(|why| log.value(&path, why, None)).ok()
+        });
         let price = |(pattern, config): &(String, PriceConfig)| {
             let path = root.key(pattern);
             let amount = |key, given: Option<f64>| {
@@ -41,21 +52,24 @@ impl Prices {
             let price = Price { input, output, cached_input, cache_write };
             (pattern.clone(), price)
         };
-        Self(Entries::of(given).iter().map(price).collect())
+        Self { patterns: given.models.0.iter().map(price).collect(), list }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.patterns.is_empty() && self.list.is_none()
     }
 
-    /// The price of a model, from the first pattern that fits its label. `offline` is free.
+    /// The price of a model, from the first pattern that fits its label, or from the list.
+    /// `offline` is free.
     pub fn of(&self, model: &ModelPlan) -> Option<Price> {
         if *model == ModelPlan::Offline {
             let free = Price { input: 0.0, output: 0.0, cached_input: 0.0, cache_write: 0.0 };
-            return (!self.0.is_empty()).then_some(free);
+            return (!self.is_empty()).then_some(free);
         }
-        let found = self.0.iter().find(|(pattern, _)| glob::matches(pattern, model.label()));
-        found.map(|(_, price)| *price)
+        let mut patterns = self.patterns.iter();
+        let own = patterns.find(|(pattern, _)| glob::matches(pattern, model.label()));
+        let listed = || self.list.as_ref().and_then(|list| list.of(model.label()));
+        own.map(|(_, price)| *price).or_else(listed)
     }
 
     /// Logs a cost limit that cannot be enforced because a model has no price.

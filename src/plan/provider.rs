@@ -1,8 +1,15 @@
 //! The model servers of a plan.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::check;
+use crate::config::faults::FaultLog;
+use crate::config::file::ProviderConfig;
+use crate::config::place::Path;
 use crate::secret::is_telling;
 use crate::vendor::{Api, Vendor};
 
@@ -22,7 +29,35 @@ pub struct ProviderPlan {
     pub headers: HeaderMap,
     /// The environment variable that holds the key.
     pub key_variable: Option<String>,
+    /// The command that prints the key.
+    pub key_command: Option<KeyCommand>,
     pub limits: RateLimits,
+}
+
+/// A command that prints an API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyCommand {
+    /// The program and its arguments. Not empty.
+    pub argv: Vec<String>,
+    /// The folder of a program whose name contains `/`.
+    pub base_dir: Arc<PathBuf>,
+}
+
+impl KeyCommand {
+    /// `None` if the file has none, or a fault has been logged.
+    pub fn check(config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> Option<Self> {
+        let argv = config.api_key_command.as_ref()?;
+        let path = path.key("api_key_command");
+        if config.api_key_env.is_some() {
+            log.key(&path, "api_key_command is not allowed beside api_key_env", None);
+        }
+        if argv.first().is_none_or(String::is_empty) {
+            let hint = "such as [gcloud, auth, print-access-token]".to_owned();
+            log.value(&path, "the command has no program", Some(hint));
+            return None;
+        }
+        Some(Self { argv: argv.clone(), base_dir: check::base_dir(&path, log) })
+    }
 }
 
 impl ProviderPlan {

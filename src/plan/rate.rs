@@ -1,7 +1,7 @@
 //! The limits of providers, and what else the file may say of a built-in one.
 
 use super::check;
-use super::provider::RateLimits;
+use super::provider::{KeyCommand, RateLimits};
 use crate::config::faults::FaultLog;
 use crate::config::file::ProviderConfig;
 use crate::config::place::Path;
@@ -21,10 +21,11 @@ pub fn limits(config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> RateL
 }
 
 /// What the file says of a built-in provider.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct BuiltIn {
     /// One of the APIs that the vendor serves at the same address with the same header.
     pub api: Option<Api>,
+    pub key_command: Option<KeyCommand>,
     pub limits: RateLimits,
 }
 
@@ -39,7 +40,8 @@ impl BuiltIn {
         for (key, _) in others.into_iter().filter(|(_, given)| *given) {
             let path = path.key(key);
             log.hide(&path);
-            let message = format!("{name} is built in: only its API and limits can be set here");
+            let message =
+                format!("{name} is built in: only its API, key command and limits can be set here");
             log.key(&path, message, Some("declare a provider with another name".to_owned()));
         }
         let fits = |api: &Api| {
@@ -51,6 +53,7 @@ impl BuiltIn {
             let message = format!("{name} does not serve the {api} API");
             log.value(&path.key("api"), message, Some(hint));
         }
-        Self { api: config.api, limits: limits(config, path, log) }
+        let key_command = KeyCommand::check(config, path, log);
+        Self { api: config.api, key_command, limits: limits(config, path, log) }
     }
 }

@@ -2,21 +2,34 @@
 
 use std::sync::Arc;
 
-use reqwest::Url;
+use reqwest::{Client, Url};
 
+use super::command_key::KeyContext;
 use super::remote::Remote;
 use super::request::Provider;
 use crate::net::{self, SetupError};
 use crate::plan::ProviderPlan;
 
 /// The providers of these plans, in the same order, with one HTTP client. Sends no request.
-pub fn connect(plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
+pub fn connect(
+    plans: &[ProviderPlan],
+    keys: &KeyContext,
+) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
     if plans.is_empty() {
         return Ok(Vec::new());
     }
-    let urls: Vec<Url> = plans.iter().map(|plan| plan.base_url.clone()).collect();
-    let client = net::build(net::builder(&urls)?)?;
-    let connect =
-        |plan: &ProviderPlan| Arc::new(Remote::new(plan, client.clone())) as Arc<dyn Provider>;
+    let client = client(plans)?;
+    let connect = |plan: &ProviderPlan| {
+        Arc::new(Remote::new(plan, client.clone(), keys)) as Arc<dyn Provider>
+    };
     Ok(plans.iter().map(connect).collect())
+}
+
+/// The HTTP client for these providers.
+///
+/// # Errors
+/// A proxy of the environment or the system's certificates cannot be used.
+pub fn client(plans: &[ProviderPlan]) -> Result<Client, SetupError> {
+    let urls: Vec<Url> = plans.iter().map(|plan| plan.base_url.clone()).collect();
+    net::build(net::builder(&urls)?)
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::{Body, NoPiece};
+use super::command_key::{CommandKey, KeyContext};
 use super::error::{Effect, ProviderError};
 use super::quirks::Quirks;
 use super::retry_after::{names_account, rate_limit_reset, retry_after};
@@ -27,12 +28,13 @@ use crate::untrusted::Untrusted;
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// One model server. Shared by all agents that use it.
-#[derive(Debug)]
 pub struct Endpoint {
     client: Client,
     /// With the query of every call.
     base_url: Url,
     headers: HeaderMap,
+    /// The name of the header for the key of a command, and the command.
+    command_key: Option<(&'static str, CommandKey)>,
     secrets: Secrets,
     name: String,
     /// Advice for a rejected key.
@@ -45,18 +47,20 @@ pub struct PostError {
     pub error: ProviderError,
     /// The quirks of the server that the error revealed.
     pub quirks: Quirks,
+    /// The server says that the key is not valid.
+    is_unauthorized: bool,
     /// The server's words about a request that it rejects. May contain secrets.
     pub words: Option<String>,
 }
 
 impl From<ProviderError> for PostError {
     fn from(error: ProviderError) -> Self {
-        Self { error, quirks: Quirks::default(), words: None }
+        Self { error, quirks: Quirks::default(), words: None, is_unauthorized: false }
     }
 }
 
 impl Endpoint {
-    pub fn new(plan: &ProviderPlan, client: Client) -> Self {
+    pub fn new(plan: &ProviderPlan, client: Client, keys: &KeyContext) -> Self {
         let json = HeaderValue::from_static("application/json");
         let accepted = HeaderValue::from_static("text/event-stream, application/json");
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (ACCEPT, accepted)]);
@@ -66,8 +70,13 @@ impl Endpoint {
         plan.secrets().for_each(|(_, value)| secrets.add(&value));
         let sensitive = headers.values().filter(|value| value.is_sensitive());
         sensitive.for_each(|value| secrets.add(&String::from_utf8_lossy(value.as_bytes())));
+        let spec = plan.api.spec();
+        let command_key = plan.key_command.clone().map(|command| {
+            (spec.key_header, CommandKey::new(command, spec.key_scheme, keys.clone()))
+        });
         Self {
             client,
+            command_key,
             base_url: plan.base_url.clone(),
             headers,
             secrets,
@@ -89,11 +98,43 @@ impl Endpoint {
         &self.secrets
     }
 
-    /// Sends one request and waits for the head of a success. Any other response is an error.
+    /// Sends one request and waits for the head of a success. Any other response is an error. A
+    /// command is asked for a new key once if the server rejects the one that it printed.
     pub async fn post(
         &self,
         url: Url,
         model: &str,
+        body: Vec<u8>,
+        idle: Duration,
+        mut on_sent: impl FnMut(),
+    ) -> Result<Body, PostError> {
+        let Some((name, command)) = &self.command_key else {
+            return self.send(url, model, &self.headers, body, idle, on_sent).await;
+        };
+        let failed = |why: String| ProviderError {
+            effect: Effect::StopEndpoint,
+            ..self.error(ErrorKind::Auth, why)
+        };
+        let mut headers = self.headers.clone();
+        let key = command.header(None).await.map_err(failed)?;
+        self.secrets.learn(key.to_str().unwrap_or_default());
+        headers.insert(*name, key.clone());
+        match self.send(url.clone(), model, &headers, body.clone(), idle, &mut on_sent).await {
+            Err(error) if error.is_unauthorized => {
+                let key = command.header(Some(&key)).await.map_err(failed)?;
+                self.secrets.learn(key.to_str().unwrap_or_default());
+                headers.insert(*name, key);
+                self.send(url, model, &headers, body, idle, on_sent).await
+            }
+            result => result,
+        }
+    }
+
+    async fn send(
+        &self,
+        url: Url,
+        model: &str,
+        headers: &HeaderMap,
         body: Vec<u8>,
         idle: Duration,
         on_sent: impl FnOnce(),
@@ -105,7 +146,7 @@ impl Endpoint {
             let _ = tell.send(());
             Ok::<_, Infallible>(body)
         });
-        let request = self.client.post(url.clone()).headers(self.headers.clone());
+        let request = self.client.post(url.clone()).headers(headers.clone());
         let request = request.header(CONTENT_LENGTH, length).body(reqwest::Body::wrap_stream(body));
         let mut response = std::pin::pin!(timeout(idle, request.send()));
         let early = tokio::select! {
@@ -243,9 +284,10 @@ impl Endpoint {
             effect,
             ..self.error(verdict.kind, message)
         };
+        let is_unauthorized = status == StatusCode::UNAUTHORIZED;
         let quirks = error.quirks(verdict);
         let words = error.message.filter(|_| verdict.kind == ErrorKind::BadRequest);
-        PostError { error: rejection, quirks, words }
+        PostError { error: rejection, quirks, words, is_unauthorized }
     }
 
     /// crew follows no redirect: a redirected POST loses its body or sends the key elsewhere.
@@ -312,6 +354,9 @@ impl Endpoint {
 fn key_advice(plan: &ProviderPlan) -> String {
     if let Some(variable) = &plan.key_variable {
         return format!("check the key in {variable}");
+    }
+    if plan.key_command.is_some() {
+        return "check what api_key_command prints".to_owned();
     }
     match plan.secrets().next() {
         Some((name, _)) => format!("check {name} under providers"),

@@ -6,6 +6,7 @@ mod apis;
 mod body;
 pub(crate) mod body_decoder;
 pub(crate) mod calls;
+mod command_key;
 mod connect;
 mod effort;
 mod endpoint;
@@ -37,6 +38,7 @@ mod wire;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use apis::protocol_for;
-pub use connect::connect;
+pub use command_key::KeyContext;
+pub use connect::{client, connect};
 pub use error::{Effect, ProviderError};
 pub use request::{ChatDelta, ChatRequest, Provider};

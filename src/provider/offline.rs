@@ -92,7 +92,10 @@ fn last_exchange(messages: &[Message]) -> (&str, Vec<(&ToolCall, &str)>) {
                 return (prompt, results);
             }
             Message::Tool { call, output } => results.push((call, output.as_str())),
-            Message::System(_) | Message::Files(_) | Message::Assistant { .. } => {}
+            Message::System(_)
+            | Message::Files(_)
+            | Message::ToolImages(_)
+            | Message::Assistant { .. } => {}
         }
     }
     results.reverse();

@@ -27,6 +27,8 @@ pub struct Quirks {
     pub rejected: RejectedSettings,
     /// The server serves the model by the Responses API only.
     pub responses_api: bool,
+    /// The model takes no images, so those of tools are left out.
+    pub no_images: bool,
     /// The server rejects marks for its cache.
     pub no_cache_marks: bool,
     /// The efforts that the model may accept.
@@ -73,6 +75,7 @@ impl Quirks {
             no_output_format: OUTPUT_FORMATS.iter().any(|name| mentions(name)),
             rejected: RejectedSettings::in_words(&words),
             responses_api,
+            no_images: ["image", "vision", "multimodal"].into_iter().any(mentions),
             no_cache_marks: mentions("cache_control"),
             efforts: efforts.unwrap_or_default(),
             turns: TurnQuirks::in_words(&words),
@@ -91,6 +94,7 @@ impl Quirks {
             no_output_format: self.no_output_format || (has_schema && other.no_output_format),
             rejected: self.rejected.and(other.rejected, request),
             responses_api: self.responses_api || other.responses_api,
+            no_images: self.no_images || (request.has_tool_images() && other.no_images),
             no_cache_marks: self.no_cache_marks || other.no_cache_marks,
             efforts: match request.effort {
                 Some(_) => self.efforts.and(other.efforts),

@@ -9,6 +9,7 @@ use super::apis::protocol_for;
 use super::body::Body;
 use super::body_decoder::BodyDecoder;
 use super::calls::MAX_CALLS;
+use super::command_key::KeyContext;
 use super::endpoint::Endpoint;
 use super::error::ProviderError;
 use super::extra_body;
@@ -17,7 +18,7 @@ use super::protocol::Progress;
 use super::quirks::{LearnedQuirks, Quirks};
 use super::request::{ChatDelta, ChatRequest, OnDelta, Provider};
 use super::tool_limits::{LearnedToolLimits, ToolLimits};
-use crate::chat::ChatReply;
+use crate::chat::{ChatReply, Message};
 use crate::plan::ProviderPlan;
 use crate::report::ErrorKind;
 use crate::untrusted::Untrusted;
@@ -35,9 +36,9 @@ pub struct Remote {
 }
 
 impl Remote {
-    pub fn new(plan: &ProviderPlan, client: Client) -> Self {
+    pub fn new(plan: &ProviderPlan, client: Client, keys: &KeyContext) -> Self {
         Self {
-            endpoint: Endpoint::new(plan, client),
+            endpoint: Endpoint::new(plan, client, keys),
             api: plan.api,
             may_switch_api: plan.api == Api::OpenAi && !plan.api_is_given,
             formats_beside_tools: plan.vendor.is_some_and(|vendor| vendor.formats_beside_tools),
@@ -127,10 +128,20 @@ impl Remote {
         let output_schema =
             request.output_schema.filter(|_| may_format && !quirks.no_output_format);
         let accepted = tools.select(request.tools);
-        let fitting = &ChatRequest { output_schema, tools: &accepted, ..request.clone() };
+        let without_images: Vec<Message>;
+        let mut messages = request.messages;
+        if quirks.no_images && request.has_tool_images() {
+            let is_kept = |message: &&Message| !matches!(message, Message::ToolImages(_));
+            without_images = messages.iter().filter(is_kept).cloned().collect();
+            messages = &without_images;
+        }
+        let fitting = &ChatRequest { messages, output_schema, tools: &accepted, ..request.clone() };
         let model = format!("{}/{}", self.endpoint.name(), request.model);
         let (fitted, mut notes) = fit(fitting, &model, api, protocol, quirks);
         notes.extend(tools.notes(request.tools, &model));
+        if messages.len() < request.messages.len() {
+            notes.push(format!("images of tools were left out: {model} does not accept them"));
+        }
         let request = fitted;
         let body = (protocol.request)(&request, &self.model_ref(&request, api), quirks);
         let body = match request.extra_body {

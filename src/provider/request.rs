@@ -100,11 +100,17 @@ impl ChatRequest<'_> {
     /// A large image has about 1,600 tokens.
     const IMAGE_BYTES: usize = 1600 * Self::BYTES_PER_TOKEN;
 
+    pub fn has_tool_images(&self) -> bool {
+        self.messages.iter().any(|message| matches!(message, Message::ToolImages(_)))
+    }
+
     /// The tokens that the call will probably use.
     pub fn estimate(&self) -> TokenUsage {
         let message = |message: &Message| match message {
             Message::System(text) | Message::User(text) => text.len(),
-            Message::Files(files) => files.iter().map(Self::size_of).sum(),
+            Message::Files(files) | Message::ToolImages(files) => {
+                files.iter().map(Self::size_of).sum()
+            }
             Message::Assistant { text, tool_calls, .. } => {
                 text.len() + tool_calls.iter().map(|call| call.arguments.len()).sum::<usize>()
             }

@@ -37,7 +37,7 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> FinishedCal
         stopped_by: outcome.end.stopped_by(),
         ..report
     };
-    FinishedCall { report, output: outcome.output }
+    FinishedCall { report, output: outcome.output, images: outcome.images }
 }
 
 async fn run(

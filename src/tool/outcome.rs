@@ -6,6 +6,7 @@ use tokio::task::unconstrained;
 use tokio::time::sleep;
 
 use crate::cancel::Cancellation;
+use crate::chat::Attachment;
 use crate::report::{CancelKind, ToolStatus};
 use crate::text::Excerpt;
 use crate::untrusted::Untrusted;
@@ -68,6 +69,8 @@ pub struct ToolOutcome {
     pub end: ToolEnd,
     /// Text from outside, followed by crew's own notes in brackets.
     pub output: Untrusted,
+    /// For models that take images. The output describes them too.
+    pub images: Vec<Attachment>,
     /// The middle of the output was left out.
     pub truncated: bool,
     /// The exit code of a process that exited by itself.
@@ -85,6 +88,7 @@ impl ToolOutcome {
         Self {
             end,
             output: output.text.into(),
+            images: Vec::new(),
             truncated: output.truncated,
             exit_code: None,
             signal: None,

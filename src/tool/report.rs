@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::check::{Rejection, find};
 use super::outcome::{ToolEnd, stop_reason};
 use crate::cancel::Cancellation;
-use crate::chat::ToolCall;
+use crate::chat::{Attachment, ToolCall};
 use crate::plan::ToolPlan;
 use crate::report::{ToolCallReport, ToolStatus, millis};
 use crate::secret::Secrets;
@@ -20,12 +20,13 @@ pub struct FinishedCall {
     /// Its report, without the output.
     pub report: ToolCallReport,
     pub output: Untrusted,
+    pub images: Vec<Attachment>,
 }
 
 impl FinishedCall {
     /// The whole report, without secrets.
     pub fn redact(self, secrets: &Secrets) -> ToolCallReport {
-        let Self { report, output } = self;
+        let Self { report, output, .. } = self;
         let output = match report.truncated {
             true => output.redact_excerpt(secrets),
             false => output.redact(secrets),

@@ -34,6 +34,8 @@ mod models {
     mod endpoints;
     mod ends;
     mod fallback;
+    mod keys;
+    mod prices;
     mod protocols;
     mod provider;
     mod proxies;

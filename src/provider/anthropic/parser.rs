@@ -11,7 +11,7 @@ use crate::provider::json::{self, Raw, is_given, number};
 use crate::provider::protocol::{ChunkParser, Progress};
 use crate::provider::request::OnDelta;
 use crate::provider::server_error::ServerError;
-use crate::text::json::Piece;
+use crate::text::json::{Joiner, Piece};
 
 #[derive(Debug, Default)]
 pub struct AnthropicParser {
@@ -19,6 +19,7 @@ pub struct AnthropicParser {
     blocks: Vec<KeptBlock>,
     /// The number of tool calls so far.
     calls: u64,
+    thinking: Joiner,
     counts: Counts,
 }
 
@@ -217,7 +218,8 @@ impl AnthropicParser {
         };
         match (&*kind, &mut kept.content) {
             ("thinking_delta", Content::Thinking { text, .. }) => {
-                let more = json::text(delta.thinking)?;
+                // Its signature covers every character.
+                let more = self.thinking.join(json::piece(delta.thinking)?);
                 text.push_str(&more);
                 answer.spend(more.len())?;
             }

@@ -209,7 +209,7 @@ fn turns<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Turn<'a>> {
         let (role, mut content) = match message {
             Message::System(_) => continue,
             Message::User(prompt) => ("user", text(prompt).map(Part::Ours).into_iter().collect()),
-            Message::Files(files) => {
+            Message::Files(files) | Message::ToolImages(files) => {
                 ("user", files.iter().map(|one| Part::Ours(file(one))).collect())
             }
             Message::Tool { call, output } => {

@@ -217,7 +217,7 @@ fn contents<'a>(messages: &'a [Message], model_ref: &str) -> Vec<Content<'a>> {
                 let part = Some(prompt).filter(|prompt| !prompt.trim().is_empty());
                 ("user", part.map(|prompt| Part::Ours(text(prompt))).into_iter().collect())
             }
-            Message::Files(files) => {
+            Message::Files(files) | Message::ToolImages(files) => {
                 ("user", files.iter().map(|one| Part::Ours(file(one))).collect())
             }
             Message::Tool { call, output } => {

@@ -39,7 +39,9 @@ pub fn of(plans: &[ProviderPlan]) -> Vec<Arc<Governor>> {
 
 fn share_limits(one: &ProviderPlan, other: &ProviderPlan) -> bool {
     let same_key = |header: &str| one.headers.get(header) == other.headers.get(header);
-    one.base_url == other.base_url && vendor::key_headers().all(same_key)
+    one.base_url == other.base_url
+        && one.key_command == other.key_command
+        && vendor::key_headers().all(same_key)
 }
 
 #[derive(Debug)]

@@ -322,6 +322,7 @@ fn providers_with_the_same_address_and_key_share_a_governor() {
             .into_iter()
             .collect(),
         key_variable: None,
+        key_command: None,
         limits: RateLimits { max_concurrency: calls, ..RateLimits::default() },
     };
     let plans = [

@@ -209,7 +209,9 @@ fn message<'a>(message: &'a Message, model_ref: &str, quirks: TurnQuirks) -> Wir
     match message {
         Message::System(text) => plain("system", text),
         Message::User(text) => plain("user", text),
-        Message::Files(files) => with("user", Content::Parts(files.iter().map(file).collect())),
+        Message::Files(files) | Message::ToolImages(files) => {
+            with("user", Content::Parts(files.iter().map(file).collect()))
+        }
         Message::Assistant { text, tool_calls, .. } if tool_calls.is_empty() => WireMessage {
             reasoning_content: kept::demanded(None, quirks),
             ..plain("assistant", text)

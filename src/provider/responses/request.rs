@@ -129,7 +129,7 @@ fn items<'a>(message: &'a Message, model_ref: &str) -> Vec<Part<'a, Item<'a>>> {
     match message {
         Message::System(_) => Vec::new(),
         Message::User(text) => vec![Part::Ours(Item::Message { role: "user", content: text })],
-        Message::Files(files) => {
+        Message::Files(files) | Message::ToolImages(files) => {
             let content = files.iter().map(file).collect();
             vec![Part::Ours(Item::Files { role: "user", content })]
         }

@@ -71,11 +71,11 @@ pub async fn call(
 }
 
 fn finished(result: ServerResult, max_output: usize) -> ToolOutcome {
-    let ToolResult { output, is_error } = result::read(result, max_output);
+    let ToolResult { output, images, is_error } = result::read(result, max_output);
     if !is_error {
-        return ToolOutcome::new(ToolEnd::Succeeded, output);
+        return ToolOutcome { images, ..ToolOutcome::new(ToolEnd::Succeeded, output) };
     }
-    let mut outcome = ToolOutcome::new(ToolEnd::Failed, output);
+    let mut outcome = ToolOutcome { images, ..ToolOutcome::new(ToolEnd::Failed, output) };
     if outcome.output.is_empty() {
         outcome.add_note("the tool failed without a message");
     }

@@ -1,33 +1,43 @@
 //! The result of an MCP tool as text for the model: its texts, and descriptions of other content.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents, ServerResult};
 use serde_json::Value;
 
+use crate::attachment::media_type;
+use crate::chat::Attachment;
 use crate::text::{Excerpt, HeadTail, json};
+
+/// Images of one result for the model. The others are described only.
+const MAX_IMAGES: usize = 20;
 
 /// The text of a result.
 #[derive(Debug)]
 pub struct ToolResult {
     pub output: Excerpt,
+    pub images: Vec<Attachment>,
     /// The tool reports an error.
     pub is_error: bool,
 }
 
 /// Keeps `max_output` bytes: the head and the tail of a longer text.
 pub fn read(result: ServerResult, max_output: usize) -> ToolResult {
-    let mut output = Output { capture: HeadTail::new(max_output), is_empty: true };
+    let mut output =
+        Output { capture: HeadTail::new(max_output), is_empty: true, images: Vec::new() };
     let is_error = match result {
         ServerResult::CallToolResult(result) => push_typed(&result, &mut output),
         ServerResult::CustomResult(result) => push_untyped(&result.0, &mut output),
         // An empty result.
         _ => false,
     };
-    ToolResult { output: output.capture.finish(), is_error }
+    ToolResult { output: output.capture.finish(), images: output.images, is_error }
 }
 
 struct Output {
     capture: HeadTail,
     is_empty: bool,
+    images: Vec<Attachment>,
 }
 
 impl Output {
@@ -122,6 +132,13 @@ fn push_block(block: &ContentBlock, output: &mut Output) {
         ContentBlock::Text(text) => output.push(&text.text),
         ContentBlock::Image(image) => {
             output.push(&format!("[image: {}, {}]", image.mime_type, size(&image.data)));
+            // The content decides the type: servers get theirs wrong.
+            let bytes = STANDARD.decode(&image.data).unwrap_or_default();
+            let media_type = media_type(&bytes).filter(|media_type| media_type.is_image());
+            if let Some(media_type) = media_type.filter(|_| output.images.len() < MAX_IMAGES) {
+                let name = format!("image {}", output.images.len() + 1);
+                output.images.push(Attachment::new(name, media_type, &image.data));
+            }
         }
         ContentBlock::Audio(audio) => {
             output.push(&format!("[audio: {}, {}]", audio.mime_type, size(&audio.data)));
@@ -163,7 +180,8 @@ mod tests {
     use super::*;
 
     fn shown(result: Value) -> (String, bool) {
-        let ToolResult { output, is_error } = read(serde_json::from_value(result).unwrap(), 1000);
+        let ToolResult { output, is_error, .. } =
+            read(serde_json::from_value(result).unwrap(), 1000);
         (output.text, is_error)
     }
 

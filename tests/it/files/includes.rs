@@ -75,7 +75,7 @@ fn included_files_define_what_the_main_file_uses() {
         (
             "lib/agents.yaml",
             indoc! {"
-                include: [deeper/vars.yaml, ./tools.yaml]
+                include: [deeper/vars.yaml, ./tools.yaml, tools.yaml]
                 agents:
                   first: {model: offline, tools: [list], output_schema: answer.json}
                 providers: {local: {base_url: 'http://127.0.0.1:9/v1'}}
@@ -184,6 +184,11 @@ fn what_cannot_be_included_is_a_fault() {
         ("''", "agents.yaml include 1:10 \"\" is not the path of a file"),
         ("~/a.yaml", "agents.yaml include 1:10 \"~/a.yaml\" begins with a ~ .. ${HOME}"),
         ("{a: 1}", "agents.yaml include 1:10 expected a path or a list"),
+        (
+            "[a.yaml, a.yaml, lib/two.yaml]",
+            "lib/three.yaml include 1:10 these files include each \
+                                           other: lib/two.yaml -> lib/three.yaml .. two.yaml",
+        ),
         ("[3]", "agents.yaml include[0] 1:11 expected a path, found the number 3"),
         ("${NONE}", "agents.yaml include 1:10 the environment variable NONE is not set"),
         ("/dev/zero", "agents.yaml include 1:10 /dev/zero is not a regular file"),
@@ -197,6 +202,8 @@ fn what_cannot_be_included_is_a_fault() {
             ("huge.yaml", huge.as_str()),
             ("syntax.yaml", "a: b: c\n"),
             ("list.yaml", "- a\n"),
+            ("lib/two.yaml", "include: [three.yaml, three.yaml]\n"),
+            ("lib/three.yaml", "include: two.yaml\n"),
             ("lib/circle.yaml", "include: [circle2.yaml]\n"),
             ("lib/circle2.yaml", "include: [../lib/circle.yaml]\n"),
         ];

@@ -63,7 +63,7 @@ fn a_call_goes_to_the_server_and_its_answer_to_the_model() {
     assert_eq!(requests[1].contents("tool"), ["hello"]);
     // All pages of the list, with names that every model server accepts.
     let tools = requests[0].body["tools"].as_array().unwrap();
-    assert_eq!(tools.len(), 26);
+    assert_eq!(tools.len(), 27);
     let function = &tools[0]["function"];
     assert_eq!(function["description"], "Says it again");
     assert_eq!(function["parameters"]["required"], json!(["text"]));
@@ -184,6 +184,35 @@ fn arguments_too_expensive_to_check_are_rejected() {
     let call = only_call(&crew.run());
     assert_eq!(call["status"], "rejected");
     assert!(model.requests()[1].contents("tool")[0].contains("too deeply nested"));
+}
+
+#[test]
+fn images_go_to_models_that_take_them() {
+    let shot = [("fx__shot", json!({}))];
+    let (crew, model) = calling("", "", &shot);
+    let call = only_call(&crew.run());
+    assert_eq!(text(&call), "[image: image/x, 9 bytes]");
+    let image = json!({"role": "user", "content": [{"type": "image_url",
+        "image_url": {"url": "data:image/png;base64,iVBORw0KGgoA"}}]});
+    assert_eq!(model.requests()[1].messages().last(), Some(&image));
+
+    // A model that takes none is asked again without it, and remembered.
+    let model = ModelServer::start(|request| {
+        match (request.body.to_string().contains("image_url"), request.messages().len()) {
+            (true, _) => script::error(400, "this model does not support image input"),
+            (false, ..4) => script::tool_call("fx__shot", &json!({})),
+            (false, _) => script::text("done"),
+        }
+    });
+    let servers = yaml("", "");
+    let yaml = formatdoc! {"
+        providers: {{mock: {{base_url: '{}'}}}}
+        {servers}agents: {{a: {{model: mock/m, tools: [fx], retries: 0}}}}
+    ", model.base_url()};
+    let report = Crew::new(yaml).run().report(0);
+    assert_eq!(model.requests().len(), 4, "{report:#}");
+    let notes = report["agents"]["a"]["notes"].to_string();
+    assert!(notes.contains("images of tools were left out"), "{notes}");
 }
 
 #[test]

@@ -9,10 +9,13 @@ use crate::support::mock_model::{ModelServer, State};
 use crate::support::script::{
     Script, error, hang, head, json_body, pieces, retry_after, stream, text, whole,
 };
+use crew::cancel::Cancellation;
 use crew::chat::{ChatReply, Message, ToolSpec};
 use crew::plan::{ProviderPlan, RateLimits};
-use crew::provider::{ChatDelta, ChatRequest, Provider, ProviderError, connect};
+use crew::process::Processes;
+use crew::provider::{ChatDelta, ChatRequest, KeyContext, Provider, ProviderError, connect};
 use crew::report::{ErrorKind, Scope};
+use crew::secret::Secrets;
 use crew::vendor::Api;
 use futures::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -30,6 +33,7 @@ fn plan(base_url: &str) -> ProviderPlan {
         base_url: base_url.parse().unwrap(),
         headers: HeaderMap::new(),
         key_variable: None,
+        key_command: None,
         limits: RateLimits::default(),
     }
 }
@@ -42,7 +46,10 @@ fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 fn provider(plan: ProviderPlan) -> Arc<dyn Provider> {
-    connect(&[plan]).unwrap().remove(0)
+    let processes = Arc::new(Processes::new(None));
+    let processes = Arc::new(processes.for_run(Cancellation::new(), SHORT));
+    let keys = KeyContext { processes, secrets: Secrets::default() };
+    connect(&[plan], &keys).unwrap().remove(0)
 }
 
 async fn ask(

@@ -170,3 +170,34 @@ fn an_error_that_is_not_json_is_read() {
         assert!(message.contains("bad \u{fffd} input"), "{message}");
     }
 }
+
+#[test]
+fn arguments_reach_a_program_as_its_schema_means_them() {
+    for api in Api::ALL {
+        for (written, expected) in [
+            (json!({"n": 5.0, "list": [1.0, 2]}), "n=5 list=[1,2] who=me"),
+            (json!({"n": "7", "list": "[3.0]", "who": null}), "n=7 list=[3] who=me"),
+            (json!({"n": 1, "list": null, "who": "you"}), "n=1 list=[] who=you"),
+        ] {
+            let turn = api.tool_calls(&[("show", &written)]);
+            let server = ModelServer::sequence(vec![turn, api.text("done")]);
+            let report = Crew::new(formatdoc! {"
+                providers:
+                  mock: {{api: {}, base_url: '{}'}}
+                tools:
+                  show:
+                    shell: echo \"n=$n list=$list who=$who\"
+                    parameters:
+                      n: {{type: integer}}
+                      list: {{type: array, items: {{type: integer}}, default: []}}
+                      who: {{type: string, default: me}}
+                agents:
+                  a: {{model: mock/m, tools: [show]}}
+            ", api.name(), api.base_url(&server)})
+            .run()
+            .report(0);
+            let call = &report["agents"]["a"]["tool_calls"][0];
+            assert_eq!(call["output"], format!("{expected}\n"), "{api:?}: {call:#}");
+        }
+    }
+}

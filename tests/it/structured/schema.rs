@@ -12,7 +12,7 @@ fn faults_of_schemas_have_their_position() {
         ("[1]", "agents.a.output_schema 3:22 .. expected a JSON Schema .. path of a file"),
         ("", "agents.a.output_schema 3:7 .. expected a JSON Schema"),
         ("''", "agents.a.output_schema 3:22 .. is not the path of a file"),
-        ("{type: strin}", "agents.a.output_schema.type 3:29 .. not a valid JSON Schema"),
+        ("{type: strin}", "agents.a.output_schema.type 3:29 .. is not a type of JSON Schema"),
         (
             "{anyOf: [{}, {items: {pattern: '('}}]}",
             "agents.a.output_schema.anyOf[1].items.pattern 3:53 .. not a valid JSON Schema",

@@ -157,6 +157,7 @@ impl Fixture {
                 Err(_) => "denied",
             }),
             "media" => answer(id, media()),
+            "shot" => answer(id, json!({"content": [shot()]})),
             "long" => text(&format!("first{}last", "x".repeat(300_000))),
             "fail" => answer(
                 id,
@@ -236,6 +237,7 @@ fn tools(misshapen: bool) -> Vec<Value> {
         "env",
         "peek",
         "media",
+        "shot",
         "garbled",
         "abyss",
         "long",
@@ -306,6 +308,11 @@ fn hall() -> Value {
     };
     json!({"type": "object", "properties": {"next": {"$ref": "#/$defs/hall"}},
         "$defs": {"hall": {"anyOf": [door("left"), door("right")]}}})
+}
+
+/// The start of a PNG image, with a wrong type.
+fn shot() -> Value {
+    json!({"type": "image", "mimeType": "image/x", "data": "iVBORw0KGgoA"})
 }
 
 fn media() -> Value {
