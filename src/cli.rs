@@ -10,6 +10,10 @@ use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use crate::render::Format;
 
+mod setup;
+
+pub use setup::{CompletionsArgs, InitArgs, ManArgs, SchemaArgs, SchemaName, TemplateName};
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -18,6 +22,7 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
+  crew init                                   write an agents.yaml to start from
   crew check                                  validate agents.yaml and show what would run
   crew run \"my laptop is slow\"                run all agents of agents.yaml
   dmesg | crew run --offline                  pipe the input in; no network, no API key
@@ -104,6 +109,21 @@ pub enum Command {
     /// neither a network nor an API key.
     #[command(after_help = SELFTEST_HELP)]
     Selftest(SelftestArgs),
+    /// Write a crew file to start from
+    ///
+    /// The file runs as it is. Its model is one that this machine has: of the first provider whose
+    /// key is set, else of a local Ollama, else `offline`. Nothing is overwritten.
+    Init(InitArgs),
+    /// Print the JSON Schema of crew files, for editors
+    Schema(SchemaArgs),
+    /// Print the completion script of a shell
+    ///
+    /// For example: crew completions bash > ~/.local/share/bash-completion/completions/crew
+    Completions(CompletionsArgs),
+    /// Print a manual page
+    ///
+    /// For example: crew man run | man -l -
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]

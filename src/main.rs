@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crew::cli::{Cli, Command};
-use crew::commands::{check, invalid, render, run, selftest};
+use crew::commands::{check, generate, init, invalid, render, run, selftest};
 use crew::{process, signal};
 
 fn main() -> ExitCode {
@@ -18,6 +18,10 @@ fn main() -> ExitCode {
             Command::Check(args) => check::check(&args),
             Command::Render(args) => render::render(&args),
             Command::Selftest(args) => selftest::selftest(&args),
+            Command::Init(args) => init::init(&args),
+            Command::Schema(args) => generate::schema(&args),
+            Command::Completions(args) => generate::completions(&args),
+            Command::Man(args) => generate::man(&args),
         },
         Err(error) => invalid::usage(&error),
     };

@@ -54,6 +54,8 @@ pub struct Vendor {
     /// server's listen address, so it may lack scheme, port and path.
     pub listen_port: Option<u16>,
     pub key_variable: Option<&'static str>,
+    /// A model for a first crew, if every account has it.
+    pub starter_model: Option<&'static str>,
     /// Further variables that usually hold a key for the vendor's models.
     pub other_key_variables: &'static [&'static str],
     /// Headers that carry the key where other clouds serve the vendor's models.
@@ -75,6 +77,7 @@ const PLAIN: Vendor = Vendor {
     base_url_variable: None,
     listen_port: None,
     key_variable: None,
+    starter_model: None,
     other_key_variables: &[],
     other_key_headers: &[],
     formats_beside_tools: false,
@@ -88,6 +91,7 @@ pub static VENDORS: &[Vendor] = &[
         base_url: "https://api.openai.com/v1",
         base_url_variable: Some("OPENAI_BASE_URL"),
         key_variable: Some("OPENAI_API_KEY"),
+        starter_model: Some("gpt-4o-mini"),
         other_key_variables: &["AZURE_OPENAI_API_KEY"],
         other_key_headers: &["api-key"],
         formats_beside_tools: true,
@@ -104,6 +108,7 @@ pub static VENDORS: &[Vendor] = &[
         base_url: "https://api.anthropic.com",
         base_url_variable: Some("ANTHROPIC_BASE_URL"),
         key_variable: Some("ANTHROPIC_API_KEY"),
+        starter_model: Some("claude-sonnet-4-5"),
         formats_beside_tools: true,
         ..PLAIN
     },
@@ -113,6 +118,7 @@ pub static VENDORS: &[Vendor] = &[
         base_url: "https://generativelanguage.googleapis.com",
         base_url_variable: Some("GOOGLE_GEMINI_BASE_URL"),
         key_variable: Some("GEMINI_API_KEY"),
+        starter_model: Some("gemini-2.5-flash"),
         other_key_variables: &["GOOGLE_API_KEY"],
         ..PLAIN
     },
@@ -120,6 +126,7 @@ pub static VENDORS: &[Vendor] = &[
         name: "openrouter",
         base_url: "https://openrouter.ai/api/v1",
         key_variable: Some("OPENROUTER_API_KEY"),
+        starter_model: Some("openai/gpt-4o-mini"),
         formats_beside_tools: true,
         nested_effort: &["openrouter.ai"],
         ..PLAIN

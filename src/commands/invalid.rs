@@ -53,12 +53,17 @@ fn requested_format() -> Option<Format> {
     let matches = Cli::command().ignore_errors(true).try_get_matches().ok()?;
     let (name, subcommand) = matches.subcommand()?;
     // An option that clap has not reached has any type, so the name of the command decides.
-    if name == "check" {
-        let choice = subcommand.try_get_one::<TextOrJson>("output").ok()?;
-        return choice.filter(|choice| **choice == TextOrJson::Json).map(|_| Format::Json);
+    match name {
+        "check" | "render" => {
+            let choice = subcommand.try_get_one::<TextOrJson>("output").ok()?;
+            choice.filter(|choice| **choice == TextOrJson::Json).map(|_| Format::Json)
+        }
+        "completions" | "init" | "man" | "schema" => None,
+        _ => {
+            let choice = subcommand.try_get_one::<FormatChoice>("output").ok()?;
+            Some(choice.copied().unwrap_or_default().resolve(false))
+        }
     }
-    let choice = subcommand.try_get_one::<FormatChoice>("output").ok()?;
-    Some(choice.copied().unwrap_or_default().resolve(false))
 }
 
 fn write(faults: &Faults, format: Format) {

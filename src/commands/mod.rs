@@ -3,6 +3,8 @@
 pub mod check;
 mod delivery;
 mod env_file;
+pub mod generate;
+pub mod init;
 mod input;
 pub mod invalid;
 mod offers;

@@ -9,6 +9,7 @@ pub mod expand;
 mod expected;
 pub mod faults;
 pub mod file;
+mod file_docs;
 pub mod find;
 pub mod flow;
 pub mod include;
@@ -17,6 +18,7 @@ pub mod parse;
 pub mod place;
 mod prompt_file;
 mod scalar;
+pub mod schema;
 mod slips;
 pub mod sources;
 #[cfg(test)]

@@ -8,8 +8,8 @@ use super::include;
 use super::node::Node;
 use super::place::{FileId, Mark, Path, Place};
 
-const OF_AGENTS: [&str; 3] = ["prompt", "system", "instructions"];
-const OF_DEFAULTS: [&str; 2] = ["prompt", "instructions"];
+pub const OF_AGENTS: [&str; 3] = ["prompt", "system", "instructions"];
+pub const OF_DEFAULTS: [&str; 2] = ["prompt", "instructions"];
 const EXPECTED: &str = "expected a text or {file: PATH}";
 
 /// Replaces each `{file: PATH}` by the text of the file. Faults in it then have their place there.

@@ -102,14 +102,7 @@ impl Endpoints {
             return declared.plan(key);
         }
         let vendor = Vendor::named(name)?;
-        let set = |variable| env(variable).filter(|value| !value.trim().is_empty());
-        let given = vendor.base_url_variable.and_then(set);
-        let address = match (given, vendor.listen_port) {
-            (None, _) => vendor.base_url.to_owned(),
-            (Some(given), None) => given,
-            (Some(given), Some(port)) => of_listen_address(&given, port),
-        };
-        let base_url = declared::base_url(&address)
+        let base_url = base_url(vendor, env)
             .map_err(|why| {
                 let variable = vendor.base_url_variable.unwrap_or_default();
                 log.unplaced(format!("the environment variable {variable}: {why}"), None)
@@ -136,6 +129,20 @@ impl Endpoints {
             limits: own.limits,
         })
     }
+}
+
+/// The base URL of a built-in provider: from its variable, or the vendor's own.
+///
+/// # Errors
+/// The variable holds no usable URL.
+pub fn base_url(vendor: &Vendor, env: Env<'_>) -> Result<Url, String> {
+    let set = |variable| env(variable).filter(|value| !value.trim().is_empty());
+    let given = vendor.base_url_variable.and_then(set);
+    declared::base_url(&match (given, vendor.listen_port) {
+        (None, _) => vendor.base_url.to_owned(),
+        (Some(given), None) => given,
+        (Some(given), Some(port)) => of_listen_address(&given, port),
+    })
 }
 
 /// The likely vendor of a model without a provider.

@@ -7,6 +7,7 @@ pub use crate::config::faults::Faults;
 pub use agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
 pub use budget::BudgetPlan;
 pub use crew_plan::{CrewPlan, Limits};
+pub use endpoint::base_url;
 pub use flow::{ForEachPlan, Items};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 #[cfg(any(test, fuzzing))]

@@ -17,6 +17,7 @@ mod files {
     mod slips;
     mod values;
 }
+mod flow;
 mod input;
 mod mcp {
     mod exit;
@@ -48,6 +49,7 @@ mod models {
 mod output;
 mod render;
 mod secrets;
+mod setup;
 mod structured {
     mod answers;
     mod schema;
