@@ -304,6 +304,9 @@ pub struct OutputArgs {
     /// Model calls and tool arguments appear in the progress, tool output in a text report.
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+    /// Print answers as the models wrote them, not as formatted Markdown
+    #[arg(long)]
+    pub raw: bool,
     /// Print no progress on standard error, only the summary
     #[arg(long)]
     pub no_progress: bool,

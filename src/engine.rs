@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::agent::{self, AgentRun, Budget, End, Failure, RunContext};
 use crate::cancel::Cancellation;
 use crate::exit;
-use crate::plan::{CrewPlan, Limits, OnFailure};
+use crate::plan::{CrewPlan, Limits, Need, OnFailure};
 use crate::report::{
     AgentReport, AgentRunId, AgentStatus, CancelKind, CancelReason, Cleanup, ErrorKind, Event,
     EventSink, Report, SCHEMA_VERSION, Usage, millis,
@@ -253,8 +253,12 @@ impl<'a> Run<'a> {
             self.close(agent, self.stopped());
         }
         let Self { context, agents, .. } = self;
-        let agents: Vec<AgentReport> =
-            agents.into_iter().map(|agent| agent.ledger.into_report()).collect();
+        let name = |need: &Need| context.plan.agents[need.agent].name.clone();
+        let report = |agent: AgentRun<'_>| AgentReport {
+            needs: agent.plan.needs.iter().map(name).collect(),
+            ..agent.ledger.into_report()
+        };
+        let agents: Vec<AgentReport> = agents.into_iter().map(report).collect();
         let mut reason = context.cancel.reason();
         let fail_if = result::fail_if(context.plan, context.input, &agents, reason.is_none());
         if fail_if.as_ref().is_some_and(|found| found.holds == Some(true) || found.error.is_some())
@@ -276,6 +280,7 @@ impl<'a> Run<'a> {
             duration_ms: millis(context.started.elapsed()),
             input: context.input.to_owned(),
             answer: result::answer(context.plan, &agents),
+            answer_of: context.plan.output.map(|agent| context.plan.agents[agent].name.clone()),
             fail_if,
             usage,
             agents,

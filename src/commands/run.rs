@@ -67,6 +67,8 @@ struct Output {
     format: Format,
     screens: Screens,
     verbose: bool,
+    /// Answers are not formatted.
+    raw: bool,
     messages: Messages,
 }
 
@@ -113,7 +115,7 @@ impl Prepared {
         Ok(Self {
             plan,
             source,
-            output: Output { sink, format, screens, verbose, messages },
+            output: Output { sink, format, screens, verbose, raw: args.output.raw, messages },
             progress: progress::Options {
                 draw: screens.stderr.terminal && !args.output.no_progress,
                 colour: screens.stderr.colour,
@@ -168,13 +170,14 @@ impl Ended {
     /// Writes the report and the summary.
     async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
         let Self { report, mut progress, output } = self;
-        let Output { sink, format, screens, verbose, messages } = output;
+        let Output { sink, format, screens, verbose, raw, messages } = output;
         progress.clear();
         let report = Arc::new(report);
         let screen = if let Sink::Stdout = sink { screens.stdout } else { screens.file };
         let summary_follows =
             messages != Messages::Nothing && matches!(sink, Sink::Stdout) && screens.same;
-        let look = Look { summary_follows, ..screen.look(verbose) };
+        let markdown = screen.terminal && !raw;
+        let look = Look { summary_follows, markdown, ..screen.look(verbose) };
         let delivered = delivery::deliver(
             &report,
             sink,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::paint::{FAINT, GOOD, paint};
 use super::table::{Column, Narrow, table};
+use super::timeline::{has_waited, timeline};
 use super::{fit, words};
 use crate::report::{AgentKind, AgentReport, AgentStatus};
 use crate::text::inline;
@@ -19,12 +20,12 @@ type Cell = fn(&AgentReport) -> Cow<'_, str>;
 const COLUMNS: [(Column, Cell); 8] = [
     (Column::text("agent", Narrow::Cut(MIN_NAME)), |agent| inline(&agent.name)),
     (Column::text("status", Narrow::Never), |agent| status_words(agent.status).into()),
-    (Column::text("model", Narrow::LeaveOut(3)), |agent| match agent.kind {
+    (Column::text("model", Narrow::LeaveOut(4)), |agent| match agent.kind {
         AgentKind::Model => fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into(),
         AgentKind::Step => "step".into(),
     }),
-    (Column::number("turns", Narrow::LeaveOut(5)), |agent| agent.turns.to_string().into()),
-    (Column::number("tools", Narrow::LeaveOut(4)), |agent| {
+    (Column::number("turns", Narrow::LeaveOut(6)), |agent| agent.turns.to_string().into()),
+    (Column::number("tools", Narrow::LeaveOut(5)), |agent| {
         agent.usage.tool_calls.to_string().into()
     }),
     (Column::number("tokens in", Narrow::LeaveOut(2)), |agent| {
@@ -38,6 +39,9 @@ const COLUMNS: [(Column, Cell); 8] = [
     }),
 ];
 
+/// Only where an agent waited for another one.
+const TIMELINE: Column = Column::text("timeline", Narrow::LeaveOut(3));
+
 /// A table of the agents and their instances, none of its lines wider than `width` as long as name
 /// and status fit. With many of them, one line stands for those that succeeded.
 pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String> {
@@ -45,8 +49,14 @@ pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String>
     let folds = all.len() > MAX_ROWS;
     let (folded, shown): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|agent| folds && agent.status == AgentStatus::Succeeded);
-    let columns = COLUMNS.map(|(column, _)| column);
-    let cell = |row: usize, column: usize| COLUMNS[column].1(shown[row]);
+    let mut columns = COLUMNS.map(|(column, _)| column).to_vec();
+    if has_waited(agents) {
+        columns.push(TIMELINE);
+    }
+    let cell = |row: usize, column: usize| match COLUMNS.get(column) {
+        Some((_, cell)) => cell(shown[row]),
+        None => timeline(shown[row], agents).into(),
+    };
     let mut lines = table(&columns, shown.len(), cell, width);
     for (position, line) in lines.iter_mut().enumerate() {
         *line = match position.checked_sub(1) {

@@ -24,6 +24,7 @@ pub fn report(agents: Vec<AgentReport>) -> Report {
         duration_ms: 2140,
         input: "my laptop is slow".into(),
         answer: None,
+        answer_of: None,
         fail_if: None,
         usage,
         agents,

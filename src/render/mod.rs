@@ -14,16 +14,19 @@ mod flow;
 mod format;
 mod json;
 mod limits;
+mod markdown;
 mod paint;
 mod plan;
 mod programs;
 pub mod progress;
+mod prose;
 mod question;
 mod screen;
 pub mod selftest;
 mod summary;
 pub mod table;
 mod text;
+mod timeline;
 mod verdict;
 pub(crate) mod words;
 
@@ -40,3 +43,5 @@ pub use verdict::errors;
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod snapshots;

@@ -58,7 +58,14 @@ impl Screen {
     }
 
     pub fn look(self, verbose: bool) -> Look {
-        Look { colour: self.colour, width: self.width, verbose, ascii: self.ascii, ..Look::PLAIN }
+        Look {
+            colour: self.colour,
+            width: self.width,
+            verbose,
+            wraps: self.terminal,
+            ascii: self.ascii,
+            ..Look::PLAIN
+        }
     }
 }
 
@@ -101,6 +108,10 @@ pub struct Look {
     pub verbose: bool,
     /// The summary follows on the same screen, and shows the errors.
     pub summary_follows: bool,
+    /// Lines are wrapped between words.
+    pub wraps: bool,
+    /// Answers are Markdown for a person to read, not a program.
+    pub markdown: bool,
     /// Without symbols.
     pub ascii: bool,
 }
@@ -112,6 +123,8 @@ impl Look {
         width: DEFAULT_WIDTH,
         verbose: false,
         summary_follows: false,
+        wraps: false,
+        markdown: false,
         ascii: false,
     };
 }

@@ -4,7 +4,8 @@
 use std::io::{self, Write};
 
 use super::agents::agents;
-use super::paint::{WARN, paint};
+use super::paint::{PLAIN, WARN};
+use super::prose::{Span, sentence};
 use super::verdict::verdict;
 use super::{Look, fit, words};
 use crate::report::{AgentReport, AgentStatus, Cleanup, Report};
@@ -39,9 +40,9 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
     if !notes.is_empty() {
         writeln!(out)?;
     }
-    let label = paint("note", WARN, look.colour);
     for note in notes {
-        writeln!(out, "{label}: {note}")?;
+        let spans = [Span::new("note", WARN), Span::new(format!(": {note}"), PLAIN)];
+        writeln!(out, "{}", sentence(&spans, look))?;
     }
     verdict(report, look, &mut out)?;
     out.flush()

@@ -1,11 +1,14 @@
-//! The report as text: one block per agent, in the order of the file.
+//! The report as text: one block per agent, in the order of the file, but for the crew's answer,
+//! which comes last.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::json::json;
+use super::markdown::{MAX_MARKDOWN, markdown};
 use super::paint::{BAD, FAINT, Line, PLAIN, STRONG, WARN, paint};
 use super::{Look, fit, words};
+use crate::plan::ModelPlan;
 use crate::report::{
     AgentKind, AgentReport, AgentStatus, CheckReport, Report, ToolCallReport, ToolStatus,
 };
@@ -22,7 +25,11 @@ const MIN_ARGUMENTS: usize = 6;
 /// structured answer, the value is written.
 pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     let mut out = io::BufWriter::new(out);
-    for (position, agent) in report.agents.iter().enumerate() {
+    let name = report.answer_of.as_deref();
+    let last = report.agents.iter().find(|agent| name == Some(&agent.name));
+    let is_last = |agent: &&AgentReport| last.is_some_and(|last| std::ptr::eq(last, *agent));
+    let others = report.agents.iter().filter(|agent| !is_last(agent));
+    for (position, agent) in others.chain(last).enumerate() {
         if position > 0 {
             writeln!(out)?;
         }
@@ -37,7 +44,7 @@ pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io:
 
 fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}", heading(agent, look))?;
-    let answer = answer(agent)?;
+    let answer = answer(agent, look)?;
     let answer = answer.trim_end();
     if !answer.is_empty() {
         writeln!(out, "\n{answer}")?;
@@ -104,15 +111,25 @@ fn check_line(check: &CheckReport, look: Look) -> String {
     line.finish()
 }
 
-fn answer(agent: &AgentReport) -> io::Result<Cow<'_, str>> {
+fn answer(agent: &AgentReport, look: Look) -> io::Result<Cow<'_, str>> {
     match &agent.data {
         Some(value) if agent.status == AgentStatus::Succeeded => {
             let mut formatted = Vec::new();
             json(value, &mut formatted)?;
             Ok(String::from_utf8_lossy(&formatted).into_owned().into())
         }
-        _ => Ok(agent.output.as_deref().map(sanitize).unwrap_or_default()),
+        _ => Ok(match agent.output.as_deref() {
+            Some(text) if look.markdown && is_markdown(agent, text) => {
+                markdown(text, look.width, look.colour).into()
+            }
+            text => text.map(sanitize).unwrap_or_default(),
+        }),
     }
+}
+
+/// The answers of `offline` are the outputs of tools, whose lines mean something.
+fn is_markdown(agent: &AgentReport, text: &str) -> bool {
+    agent.model != ModelPlan::Offline.label() && text.len() <= MAX_MARKDOWN
 }
 
 fn heading(agent: &AgentReport, look: Look) -> String {

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::advice::advice;
-use super::paint::{BAD, GOOD, STRONG, paint};
+use super::paint::{BAD, GOOD, PLAIN, STRONG, paint};
+use super::prose::{Span, sentence};
 use super::{Look, fit, words};
 use crate::report::{
     AgentReport, AgentStatus, CancelKind, CancelReason, Cleanup, Report, RunStatus,
@@ -34,7 +35,7 @@ pub fn verdict(report: &Report, look: Look, out: &mut impl Write) -> io::Result<
     }
     failures(&report.agents, look, out)?;
     fail_if(report, look, out)?;
-    writeln!(out, "\n{}", last_line(report, look))
+    writeln!(out, "\n{}", sentence(&last_line(report), look))
 }
 
 fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<()> {
@@ -55,9 +56,15 @@ fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Res
         Some(((text, advice(error, &agent.model)), &*agent.name))
     });
     for ((error, advice), names) in words::grouped(failures) {
-        let names = paint(&few(&names), STRONG, look.colour);
-        writeln!(out, "\n{} {names}: {error}", paint("error", BAD, look.colour))?;
-        writeln!(out, "  {advice}")?;
+        let spans = [
+            Span::new("error", BAD),
+            Span::new(" ", PLAIN),
+            Span::new(few(&names), STRONG),
+            Span::new(format!(": {error}"), PLAIN),
+        ];
+        writeln!(out, "\n{}", sentence(&spans, look))?;
+        let advice = [Span::new(advice, PLAIN)];
+        writeln!(out, "  {}", sentence(&advice, look))?;
     }
     Ok(())
 }
@@ -88,7 +95,7 @@ fn few(names: &[&str]) -> String {
     words::names(names.iter().copied(), fitting.count().max(1))
 }
 
-fn last_line(report: &Report, look: Look) -> String {
+fn last_line(report: &Report) -> [Span; 2] {
     let succeeded =
         report.agents.iter().filter(|agent| agent.status == AgentStatus::Succeeded).count();
     let time = words::millis(report.duration_ms);
@@ -107,7 +114,8 @@ fn last_line(report: &Report, look: Look) -> String {
         RunStatus::Succeeded => GOOD,
         RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled | RunStatus::Invalid => BAD,
     };
-    format!("{} {}", paint(&format!("crew {}:", inline(&report.crew)), style, look.colour), line)
+    let label = Span::new(format!("crew {}:", inline(&report.crew)), style);
+    [label, Span::new(format!(" {line}"), PLAIN)]
 }
 
 fn cut_short(reason: &CancelReason, time: &str) -> String {
@@ -171,7 +179,8 @@ mod tests {
         ] {
             let mut report = report(vec![ended_by("a", AgentStatus::Cancelled, kind.into())]);
             report.reason = Some(kind.into());
-            assert_eq!(last_line(&report, LOOK), format!("crew it-support: {expected}"));
+            let line = sentence(&last_line(&report), LOOK);
+            assert_eq!(line, format!("crew it-support: {expected}"));
         }
     }
 

@@ -22,6 +22,7 @@ impl AgentReport {
             model,
             fallbacks: Vec::new(),
             finish_reason: None,
+            needs: Vec::new(),
             started_ms: None,
             duration_ms: 0,
             turns: 0,

@@ -30,6 +30,9 @@ pub struct Report {
     pub input: String,
     /// The crew's answer: the value of a structured one, else a text.
     pub answer: Option<Value>,
+    /// The agent whose answer it is.
+    #[serde(skip)]
+    pub answer_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_if: Option<FailIfReport>,
     pub usage: Usage,
@@ -94,6 +97,9 @@ pub struct AgentReport {
     pub fallbacks: Vec<FailedModel>,
     /// The server's last one.
     pub finish_reason: Option<String>,
+    /// The names of the agents that it needs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Since the start of the run; `None` if the agent never started.
     pub started_ms: Option<u64>,
     pub duration_ms: u64,

@@ -7,7 +7,7 @@ use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use nix::sys::termios::LocalFlags;
 
-use crate::support::crew::{Crew, Running, wait_for};
+use crate::support::crew::{Crew, Ended, Running, wait_for};
 use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
 use crate::support::script::{self, Script};
@@ -40,6 +40,15 @@ fn start(crew: Crew, terminal: &Pty) -> Running {
     terminal.start(crew.env("TERM", "xterm").stderr(terminal.as_stderr())).start()
 }
 
+/// Waits for the end of the run, and for its last line on the terminal.
+fn end(running: Running, terminal: &Pty) -> Ended {
+    let ended = running.wait();
+    wait_for("the last line of the summary", || {
+        terminal.screen(60, 120).rsplit_once("crew team:")?.1.contains(" succeeded").then_some(())
+    });
+    ended
+}
+
 fn echoes(terminal: &Pty) -> bool {
     terminal.settings().local_flags.contains(LocalFlags::ECHO)
 }
@@ -69,7 +78,7 @@ fn each_agent_says_what_it_does() {
         terminal.wait_for_screen(SIZE, text);
     }
     running.signal(Signal::SIGINT);
-    let ended = running.wait();
+    let ended = end(running, &terminal);
     assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
     let screen = terminal.screen(24, 80);
     for gone in ["team  0:0", "waiting for", "rate limited", "nearly full"] {
@@ -91,7 +100,7 @@ fn a_failure_stands_above_the_display_at_once_and_at_the_end_with_advice() {
     let above = screen.find("✗ bad failed after ").unwrap();
     assert!(above < screen.find("team  0:0").unwrap(), "{screen}");
     assert!(screen[above..].contains("context too long"), "{screen}");
-    running.wait();
+    end(running, &terminal);
     let screen = terminal.screen(24, 80);
     assert_eq!(screen.matches("✗ bad failed after ").count(), 1, "{screen}");
     let error = screen.find("error bad: bad_request").unwrap();
@@ -108,7 +117,7 @@ fn the_answer_of_a_single_agent_streams_and_then_goes() {
     let screen = terminal.wait_for_screen((12, 40), "  Delete it.");
     assert!(screen.contains("\n  # Result\n  The disk is full.\n  Delete it."), "{screen}");
     running.signal(Signal::SIGTERM);
-    running.wait();
+    end(running, &terminal);
     assert!(!terminal.screen(12, 40).contains("Delete"), "{}", terminal.screen(12, 40));
 }
 
@@ -134,8 +143,30 @@ fn many_agents_on_a_small_window_leave_nothing_behind() {
         screen.contains("team  0:0").then_some(())
     });
     running.signal(Signal::SIGINT);
-    let ended = running.wait();
+    let ended = end(running, &terminal);
     assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
+}
+
+#[test]
+fn a_report_on_a_terminal_is_formatted_unless_it_is_to_be_raw() {
+    let answer = "## The *disk*\n\nIt is **full** since the journal has grown without any bound.";
+    let formatted = "\nThe disk\n\nIt is full since the journal has\ngrown without any bound.\n";
+    for (args, expected) in [(&["-o", "text"][..], formatted), (&["--raw"], "## The *disk*\n\nIt")]
+    {
+        let server = by_model(|_| script::text(answer));
+        let terminal = Pty::sized(40, 36);
+        let agents = "{last: {model: mock/m, needs: [a]}, a: {model: mock/m}}";
+        let crew = crew(&server, agents).args(args).env("TERM", "xterm");
+        let crew = crew.stdout(terminal.as_stderr()).stderr(terminal.as_stderr());
+        end(crew.start(), &terminal);
+        let screen = terminal.screen(60, 36);
+        let lines: Vec<&str> = screen.lines().map(str::trim_end).collect();
+        let screen = lines.join("\n");
+        assert!(screen.contains(expected), "{args:?}: {screen}");
+        let (first, last) = (screen.find("✓ a ").unwrap(), screen.find("✓ last ").unwrap());
+        assert!(first < last, "{screen}");
+        assert!(screen.contains("2 of 2 agents"), "{screen}");
+    }
 }
 
 #[test]
@@ -151,7 +182,7 @@ fn typing_is_not_shown_and_the_echo_comes_back() {
         wait_for("another frame", || (terminal.shown().len() > before + 200).then_some(()));
         assert!(!terminal.shown().contains("hello"));
         running.signal(signal);
-        running.wait();
+        end(running, &terminal);
         assert!(echoes(&terminal));
     }
 }
@@ -163,7 +194,7 @@ fn ctrl_c_on_the_keyboard_stops_the_run() {
     let running = start(crew(&server, "{a: {model: mock/m}}"), &terminal);
     terminal.wait_for_screen(SIZE, "writing, 2 tokens");
     terminal.type_in("\u{3}");
-    let ended = running.wait();
+    let ended = end(running, &terminal);
     assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
     assert!(terminal.screen(24, 80).contains("interrupted by Ctrl-C"));
     assert!(echoes(&terminal));
@@ -175,7 +206,7 @@ fn plain_terminals_get_plain_text() {
         let server = by_model(|_| script::delayed(Duration::from_millis(300), script::text("x")));
         let terminal = Pty::open();
         let crew = crew(&server, "{a: {model: mock/m}}").env("TERM", "xterm").envs(variables);
-        crew.args(args).stderr(terminal.as_stderr()).run();
+        end(crew.args(args).stderr(terminal.as_stderr()).start(), &terminal);
         terminal.shown()
     };
     let dumb = run(&[("TERM", "dumb")], &[]);
@@ -202,7 +233,7 @@ fn a_secret_in_pieces_is_never_on_the_screen() {
     let running = start(yaml.env("MY_KEY", "sk-zq81Wc0v7pA9xT2"), &terminal);
     terminal.wait_for_screen(SIZE, "  the key is [redacted]");
     running.signal(Signal::SIGINT);
-    running.wait();
+    end(running, &terminal);
     assert!(!terminal.shown().contains("sk-z"), "{}", terminal.shown());
 }
 
@@ -218,7 +249,7 @@ fn a_hostile_model_spoils_nothing() {
     for model in ["long", "lines"] {
         let terminal = Pty::open();
         let agents = format!("{{a: {{model: mock/{model}, max_answer: 16 MiB}}}}");
-        let ended = start(crew(&server, &agents).args(&["-o", "text"]), &terminal).wait();
+        let ended = end(start(crew(&server, &agents).args(&["-o", "text"]), &terminal), &terminal);
         assert_eq!(ended.status.code(), Some(0), "{}", terminal.screen(24, 80));
         let shown = terminal.shown();
         for escape in ["\u{1b}[2J", "\u{1b}]0", "\u{202e}", "\u{9b}", "\u{7}"] {

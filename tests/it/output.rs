@@ -111,6 +111,7 @@ fn a_failure_is_told_once_where_report_and_summary_share_a_screen() {
     let terminal = Pty::open();
     let both = Crew::new(FAILING).args(&args).stdout(terminal.as_stderr());
     both.stderr(terminal.as_stderr()).run();
+    terminal.wait_for("agents succeeded", 1);
     let shown = terminal.shown();
     assert_eq!(shown.matches(message).count(), 1, "{shown}");
     assert!(shown.find(message) > shown.find("agent  status"), "{shown}");

@@ -26,6 +26,9 @@ const MAX_QUEUED: usize = 256 * 1024;
 const GATHER: Duration = Duration::from_millis(5);
 /// Between two frames.
 const FRAME: Duration = Duration::from_millis(100);
+/// The same of a crew with more than [`MANY`] agents, whose frames take longer to make.
+const SLOW_FRAME: Duration = Duration::from_millis(200);
+const MANY: usize = 100;
 /// How long one write may take before crew stops waiting for stderr.
 const MAX_WRITE: Duration = Duration::from_millis(200);
 /// How long all writes may take together, however steadily the reader reads.
@@ -262,7 +265,8 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
     let state = shared.lock();
     let mut state = match size {
         Some(_) if state.order == Order::Show => {
-            let waited = shared.wake.wait_timeout_while(state, FRAME, idle);
+            let pause = if state.board.agents.len() > MANY { SLOW_FRAME } else { FRAME };
+            let waited = shared.wake.wait_timeout_while(state, pause, idle);
             waited.unwrap_or_else(PoisonError::into_inner).0
         }
         _ => {
