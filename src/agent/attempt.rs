@@ -97,11 +97,7 @@ impl Driver<'_> {
             result = provider.chat(request, &mut on_delta) => Some(result),
             () = self.scope.cancelled() => None,
         };
-        let outcome = match &result {
-            Some(Ok(_)) => Outcome::Answered,
-            Some(Err(error)) => Outcome::Failed(error),
-            None => Outcome::Dropped,
-        };
+        let outcome = Outcome::of(result.as_ref());
         let used = recorder.used(estimate, outcome);
         longest_answers.note(call.model.label(), used.output_tokens);
         for reservation in reserved {

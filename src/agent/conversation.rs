@@ -54,11 +54,11 @@ struct Expected {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Send [`Conversation::messages`] to the model, then tell its reply.
+    /// Send [`Conversation::messages`] to the model, then pass its reply on.
     CallModel,
-    /// As [`Step::CallModel`]: the answer did not fit, for this reason, and the model was told so.
+    /// As [`Step::CallModel`]: the answer did not fit for this reason, which the messages contain.
     CallModelAgain(String),
-    /// Run these side by side, then tell their outputs in this order.
+    /// Run these in parallel, then pass their outputs on in this order.
     CallTools(Vec<ToolCall>),
     Done(Ending),
 }
@@ -131,7 +131,7 @@ impl Conversation {
         self.next = if reply.tool_calls.is_empty() {
             self.answered(text, reply.native)
         } else if self.turns >= self.max_turns {
-            // Nobody would read what the tools say.
+            // No further turn would read the output of the tools.
             Step::Done(Ending::OutOfTurns { is_cut: reply.is_cut })
         } else {
             let tool_calls = reply.tool_calls.clone();

@@ -10,7 +10,7 @@ use crate::report::{ErrorKind, Usage};
 use crate::secret::Secrets;
 use crate::untrusted::Untrusted;
 
-/// No text has so few tokens that each is longer than this on average: such a count is none.
+/// A count is implausible if its tokens would be longer than this on average.
 const MAX_BYTES_PER_TOKEN: usize = 16;
 
 /// How a model call ended.
@@ -20,6 +20,17 @@ pub(super) enum Outcome<'a> {
     Failed(&'a ProviderError),
     /// It was dropped because its agent or the run was stopped.
     Dropped,
+}
+
+impl<'a> Outcome<'a> {
+    /// The outcome of a call with this result; `None` if it was dropped.
+    pub fn of<T>(result: Option<&'a Result<T, ProviderError>>) -> Self {
+        match result {
+            Some(Ok(_)) => Self::Answered,
+            Some(Err(error)) => Self::Failed(error),
+            None => Self::Dropped,
+        }
+    }
 }
 
 impl Outcome<'_> {

@@ -148,7 +148,6 @@ impl Board {
     }
 
     pub fn apply(&mut self, event: &Event, now: Instant) {
-        let verbose = self.verbose;
         match event {
             Event::Stopping { reason, grace } => {
                 self.stopping = Some(stopping(reason, *grace));
@@ -176,11 +175,10 @@ impl Board {
                 let until = now.checked_add(*delay).unwrap_or(now);
                 agent.phase = Phase::Retrying { until, error: detail(error) };
             }),
-            Event::ToolStarted { agent, tool, arguments } => self.with(*agent, |agent| {
-                let name = tool_name(tool);
-                let label = tool_label(tool, arguments, verbose);
-                agent.tools.push(Tool { name, label, started: now });
-            }),
+            Event::ToolStarted { agent, tool, arguments } => {
+                let label = tool_label(tool, arguments, self.verbose);
+                self.with(*agent, |agent| agent.start(tool_name(tool), label, now));
+            }
             Event::ToolFinished { agent, tool, .. } => self.with(*agent, |agent| {
                 let name = tool_name(tool);
                 // A rejected call never started.
@@ -190,17 +188,13 @@ impl Board {
             }),
             Event::InstancesKnown { .. } => {}
             Event::InstanceAdded { agent, instance, key } => self.add(*agent, *instance, key),
-            Event::StepStarted { agent, program } => self.with(*agent, |agent| {
-                agent.tools.push(Tool {
-                    name: String::new(),
-                    label: tool_name(program),
-                    started: now,
-                });
-            }),
-            Event::CheckStarted { agent, program } => self.with(*agent, |agent| {
+            Event::StepStarted { agent, program } => {
+                self.with(*agent, |agent| agent.start(String::new(), tool_name(program), now));
+            }
+            Event::CheckStarted { agent, program } => {
                 let label = format!("check {}", tool_name(program));
-                agent.tools.push(Tool { name: CHECK.to_owned(), label, started: now });
-            }),
+                self.with(*agent, |agent| agent.start(CHECK.to_owned(), label, now));
+            }
             Event::CheckFinished { agent, .. } => self.with(*agent, |agent| {
                 agent.tools.retain(|tool| tool.name != CHECK);
             }),
@@ -264,6 +258,10 @@ impl Board {
 }
 
 impl Agent {
+    fn start(&mut self, name: String, label: String, now: Instant) {
+        self.tools.push(Tool { name, label, started: now });
+    }
+
     pub fn is_running(&self) -> bool {
         !matches!(self.phase, Phase::Waiting | Phase::Finished { .. })
     }

@@ -82,18 +82,22 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
             (agent, format!("check {status} in {}", words::duration(*duration)))
         }
         Event::AgentFinished { agent, status, duration, message } => {
-            let status = words::status(status);
-            let mut what = format!("{status} in {}", words::duration(*duration));
             let row = board.agents.get(agent.0)?;
-            if let Some(tokens) = words::tokens(&row.usage) {
-                what.push_str(&format!(", {tokens}"));
-            }
-            what.push_str(&format!(" ({})", row.model));
-            if let Some(message) = message {
-                what.push_str(&format!(": {}", board::detail(message)));
-            }
-            (agent, what)
+            let end = format!("{} in {}", words::status(status), words::duration(*duration));
+            (agent, finished(row, end, message.as_deref()))
         }
     };
     Some(format!("[{time}] {}: {what}", board.agents.get(agent.0)?.name))
+}
+
+/// How an agent ended, with its tokens, its model and the reason of a failure.
+fn finished(row: &board::Agent, mut end: String, message: Option<&str>) -> String {
+    if let Some(tokens) = words::tokens(&row.usage) {
+        end.push_str(&format!(", {tokens}"));
+    }
+    end.push_str(&format!(" ({})", row.model));
+    if let Some(message) = message {
+        end.push_str(&format!(": {}", board::detail(message)));
+    }
+    end
 }
