@@ -290,7 +290,7 @@ pub struct LimitArgs {
 pub struct OutputArgs {
     /// Format of the report; `auto` is text on a terminal and JSON otherwise
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub output: FormatChoice,
+    pub output: ReportFormat,
     /// Write the report to this file instead of standard output
     #[arg(long, value_name = "PATH")]
     pub output_file: Option<PathBuf>,
@@ -335,6 +335,29 @@ impl FormatChoice {
             Self::Auto if to_file || !io::stdout().is_terminal() => Format::Json,
             Self::Auto | Self::Text => Format::Text,
             Self::Json => Format::Json,
+        }
+    }
+}
+
+/// The values of `crew run --output`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    #[default]
+    Auto,
+    Text,
+    Json,
+    /// The crew's answer and nothing else
+    Answer,
+}
+
+impl ReportFormat {
+    /// The format to write. A file is no terminal.
+    pub fn resolve(self, to_file: bool) -> Format {
+        match self {
+            Self::Auto => FormatChoice::Auto.resolve(to_file),
+            Self::Text => Format::Text,
+            Self::Json => Format::Json,
+            Self::Answer => Format::Answer,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, FormatChoice, TextOrJson};
+use crate::cli::{Cli, FormatChoice, ReportFormat, TextOrJson};
 use crate::config::faults::{Faults, InvalidReport};
 use crate::exit::ExitStatus;
 use crate::render::{self, Format, Screens};
@@ -57,6 +57,10 @@ fn requested_format() -> Option<Format> {
         "check" | "render" => {
             let choice = subcommand.try_get_one::<TextOrJson>("output").ok()?;
             choice.filter(|choice| **choice == TextOrJson::Json).map(|_| Format::Json)
+        }
+        "run" => {
+            let choice = subcommand.try_get_one::<ReportFormat>("output").ok()?;
+            Some(choice.copied().unwrap_or_default().resolve(false))
         }
         "completions" | "init" | "man" | "schema" => None,
         _ => {

@@ -41,7 +41,9 @@ pub fn render(args: &RenderArgs) -> ExitStatus {
     // The prompts do not depend on the reader of stdout.
     let _ = match format {
         Format::Json => render::json(&rendered, &mut out),
-        Format::Text => render::rendered(&rendered, screens.stdout.look(false), &mut out),
+        Format::Text | Format::Answer => {
+            render::rendered(&rendered, screens.stdout.look(false), &mut out)
+        }
     };
     rendered.status()
 }

@@ -107,6 +107,9 @@ impl Prepared {
         let env = |name: &str| std::env::var(name).ok();
         let overrides = Overrides { attached: attached(&args.input)?, ..overrides(args) };
         let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
+        if format == Format::Answer && plan.output.is_none() {
+            return Err(no_single_answer());
+        }
         let source = Source::choose(&args.input, plan.uses_input())?;
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
@@ -275,4 +278,11 @@ fn undelivered(report: &Report, cancel: &Cancellation) -> ExitStatus {
     }
     let signal = cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
     signal.map_or(ExitStatus::Unreported, ExitStatus::Signalled)
+}
+
+/// `-o answer` needs to know whose answer is meant.
+fn no_single_answer() -> Faults {
+    let message = "-o answer: several agents could give the crew's answer".to_owned();
+    let hint = "name one in the file with `output: AGENT`, or select one with --agents";
+    Faults::unplaced(None, message, Some(hint.to_owned()))
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::{Look, json, text};
+use super::{Look, answer, json, text};
 use crate::config::faults::InvalidReport;
 use crate::report::Report;
 use crate::text::without_symbols;
@@ -14,6 +14,8 @@ pub enum Format {
     Text,
     /// For programs: one document, whatever happened.
     Json,
+    /// The crew's answer and nothing else.
+    Answer,
 }
 
 impl Format {
@@ -27,14 +29,15 @@ impl Format {
             }
             Self::Text => text(report, look, out),
             Self::Json => json(report, out),
+            Self::Answer => answer(report, look, out),
         }
     }
 
-    /// Writes the document that replaces a report when nothing ran. Text has none: people read
-    /// the faults on stderr.
+    /// Writes the document that replaces a report when nothing ran. Only JSON has one: people
+    /// read the faults on stderr.
     pub fn write_invalid(&self, report: &InvalidReport, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Text => Ok(()),
+            Self::Text | Self::Answer => Ok(()),
             Self::Json => json(report, out),
         }
     }

@@ -6,6 +6,7 @@
 
 mod advice;
 mod agents;
+mod answer;
 mod asked;
 mod check;
 mod faults;
@@ -30,6 +31,7 @@ mod timeline;
 mod verdict;
 pub(crate) mod words;
 
+pub use answer::answer;
 pub use asked::{RenderReport, RenderedAgent, rendered};
 pub use check::{CheckReport, CheckedFile};
 pub use faults::{faults, valid, warnings};

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod answer;
 mod agents {
     mod budget;
     mod engine;
