@@ -39,12 +39,12 @@ impl Driver<'_> {
         conversation: &mut Conversation,
     ) -> Result<bool, End> {
         checked.answers += 1;
+        // A whole answer, though perhaps not a good one.
+        self.run.ledger.open().report.partial = false;
         let (outcome, output) = self.run_check(check, &answer).await?;
         if outcome.end == ToolEnd::Succeeded {
             return Ok(true);
         }
-        // A whole answer, though not a good one.
-        self.run.ledger.open().report.partial = false;
         let exit = tool::describe_exit(outcome.exit_code, outcome.signal.as_deref());
         let unverified = |why: String| {
             Err(failed(ErrorKind::Unverified, format!("the check rejected the answer: {why}")))

@@ -68,7 +68,7 @@ impl Driver<'_> {
         let report = StepReport { exit_code, signal, http_status: None, stderr, leaked };
         let is_over = finished.output.truncated;
         let text = finished.output.text;
-        self.keep(report, &text);
+        self.keep(report, &text, is_over || finished.stopped_by.is_some());
         if finished.stopped_by.is_some() {
             return self.stopped();
         }
@@ -103,7 +103,8 @@ impl Driver<'_> {
         let outcome = tool::http::call(call, stop).await;
         let http_status = outcome.http_status;
         let text = outcome.output.to_its_source();
-        self.keep(StepReport { http_status, ..StepReport::default() }, text);
+        let is_cut = outcome.truncated || matches!(outcome.end, ToolEnd::Stopped(_));
+        self.keep(StepReport { http_status, ..StepReport::default() }, text, is_cut);
         match outcome.end {
             ToolEnd::Stopped(_) => self.stopped(),
             ToolEnd::Failed => {
@@ -118,11 +119,11 @@ impl Driver<'_> {
         }
     }
 
-    /// Enters what the step has brought.
-    fn keep(&self, report: StepReport, text: &str) {
+    /// Enters what the step has brought, which may have been cut.
+    fn keep(&self, report: StepReport, text: &str, is_cut: bool) {
         let mut draft = self.run.ledger.open();
         draft.report.step = Some(report);
-        draft.report.partial = !text.is_empty();
+        draft.report.partial = is_cut && !text.is_empty();
         draft.output = Some(Untrusted::new(text.to_owned()));
     }
 
@@ -140,7 +141,6 @@ impl Driver<'_> {
             },
         };
         let report = &mut self.run.ledger.open().report;
-        report.partial = false;
         report.data = data.map(|data| self.context.services.secrets.redact_value(data));
         End::Succeeded
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::flow::ForEachPlan;
+use super::http::HttpPlan;
 use super::mcp::McpGrant;
 use super::settings::AgentSettings;
 use super::step_plan::{CheckPlan, StepKind, StepPlan};
@@ -61,6 +62,14 @@ impl AgentPlan {
             StepKind::Http(_) => None,
         });
         step.into_iter().chain(check.map(|check| &check.process))
+    }
+
+    /// The request of an HTTP step.
+    pub fn request(&self) -> Option<&HttpPlan> {
+        match &self.step()?.kind {
+            StepKind::Process(_) => None,
+            StepKind::Http(request) => Some(request),
+        }
     }
 
     /// The tools of the file that its model may call.

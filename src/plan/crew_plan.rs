@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use super::agent_plan::AgentPlan;
 use super::budget::BudgetPlan;
 use super::graph;
+use super::http::HttpPlan;
 use super::mcp::{McpAccess, McpServerPlan};
 use super::on_failure::OnFailure;
 use super::prices::Prices;
@@ -61,6 +62,15 @@ impl CrewPlan {
         let mut seen = HashSet::new();
         let all = self.agents.iter().flat_map(AgentPlan::tools);
         all.filter(|tool| seen.insert(tool.spec.name.as_str())).map(AsRef::as_ref).collect()
+    }
+
+    /// The requests of HTTP tools and HTTP steps.
+    pub fn requests(&self) -> Vec<&HttpPlan> {
+        let tools = self.tools().into_iter().filter_map(|tool| match &tool.kind {
+            ToolKind::Http(request) => Some(&**request),
+            ToolKind::Process(_) | ToolKind::Mcp(_) => None,
+        });
+        tools.chain(self.agents.iter().filter_map(AgentPlan::request)).collect()
     }
 
     /// Whether a tool call or a step may need approval.

@@ -4,9 +4,9 @@ use reqwest::header::HeaderValue;
 use secrecy::ExposeSecret;
 
 use super::crew_plan::CrewPlan;
+use super::http::HttpPlan;
 use super::mcp::McpAccess;
 use super::provider::ProviderPlan;
-use super::tool_plan::{ToolKind, ToolPlan};
 use crate::secret::{Secrets, is_telling};
 use crate::template::Template;
 
@@ -14,15 +14,15 @@ impl CrewPlan {
     /// API keys, and the values of headers, query parameters and variables with telling names.
     pub fn secrets(&self) -> Secrets {
         let servers = self.mcp_servers.iter().flat_map(|server| of_server(&server.access));
-        let tools = self.tools().into_iter().flat_map(of_tool);
+        let requests = self.requests().into_iter().flat_map(of_request);
         let mut secrets = Secrets::default();
         self.secrets.iter().for_each(|value| secrets.add(value.expose_secret()));
         let providers = self.providers.iter().flat_map(ProviderPlan::secrets);
         providers.for_each(|(_, value)| secrets.add(&value));
         let servers = servers.filter(|(name, _)| is_telling(name));
         servers.for_each(|(_, value)| secrets.add(value));
-        let tools = tools.filter(|(name, _)| is_telling(name));
-        tools.for_each(|(_, value)| secrets.add(value.source()));
+        let requests = requests.filter(|(name, _)| is_telling(name));
+        requests.for_each(|(_, value)| secrets.add(value.source()));
         secrets
     }
 }
@@ -40,9 +40,8 @@ fn of_server(access: &McpAccess) -> Vec<(&str, &str)> {
     }
 }
 
-/// Headers and query parameters of an HTTP tool that are the same in every request.
-fn of_tool(tool: &ToolPlan) -> Vec<(&str, &Template)> {
-    let ToolKind::Http(http) = &tool.kind else { return Vec::new() };
+/// Headers and query parameters that are the same in every request of a tool or a step.
+fn of_request(http: &HttpPlan) -> Vec<(&str, &Template)> {
     let headers = http.headers.iter().map(|header| (header.name.as_str(), &header.value));
     let query = http.query.iter().map(|(name, value)| (name.as_str(), value));
     headers.chain(query).filter(|(_, value)| value.is_literal()).collect()

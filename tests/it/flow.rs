@@ -1,6 +1,8 @@
 //! Control flow: steps, instances, conditions, checks, and the answer of the crew.
 
 use crate::support::crew::Crew;
+use crate::support::mock_model::ModelServer;
+use crate::support::script;
 use indoc::indoc;
 use serde_json::json;
 
@@ -17,6 +19,26 @@ fn the_output_of_a_step_reaches_the_next_one_whole() {
     assert_eq!(report["agents"]["big"]["stderr"], "noise\n");
     assert_eq!(report["agents"]["big"]["kind"], "step");
     assert_eq!(report["answer"].as_str().unwrap().trim(), "200000");
+}
+
+#[test]
+fn a_request_is_a_step_without_any_tool() {
+    let server = ModelServer::start(|request| {
+        let key = request.header("authorization").unwrap_or_default().to_owned();
+        script::whole(200, &[("content-type", "application/json")], format!("[\"{key}\"]"))
+    });
+    let yaml = indoc! {"
+        agents:
+          list:
+            http: {url: '${URL}/list', headers: {authorization: '${TOKEN}'}}
+            parse: json
+    "};
+    let token = "tok-0123456789";
+    let crew = Crew::new(yaml).env("URL", &server.base_url()).env("TOKEN", token);
+    let report = crew.args(&["--offline"]).run().report(0);
+    let list = &report["agents"]["list"];
+    assert_eq!(list["data"], json!(["[redacted]"]), "{list:#}");
+    assert_eq!(list["http_status"], 200);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use reqwest::{Client, Url};
 
 use crate::net;
 use crate::net::SetupError;
+use crate::plan::CrewPlan;
 use crate::plan::hosts::{Hosts, check_address};
-use crate::plan::{CrewPlan, ToolKind};
 
 /// The HTTP clients of a run. Tools that may connect to the same addresses share one pool.
 #[derive(Debug, Default)]
@@ -36,8 +36,7 @@ impl HttpClients {
     /// A proxy or the certificates that a tool needs are unusable.
     pub fn connect(plan: &CrewPlan) -> Result<Self, SetupError> {
         let mut clients = Self::default();
-        for tool in plan.tools() {
-            let ToolKind::Http(http) = &tool.kind else { continue };
+        for http in plan.requests() {
             let pool = match clients.pools.iter().position(|pool| pool.listed == http.hosts.listed)
             {
                 Some(found) => &mut clients.pools[found],
@@ -45,11 +44,9 @@ impl HttpClients {
             };
             pool.hosts.extend(http.hosts.iter().map(ToString::to_string));
         }
-        for tool in plan.tools() {
-            // A tool that `--offline` rejects needs no certificates.
-            if let ToolKind::Http(http) = &tool.kind
-                && !http.hosts.is_out_of_reach()
-            {
+        for http in plan.requests() {
+            // A request that `--offline` rejects needs no certificates.
+            if !http.hosts.is_out_of_reach() {
                 clients.get(&http.hosts, &http.origin)?;
             }
         }
