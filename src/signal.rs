@@ -5,13 +5,18 @@
 //! SIGHUP.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigHandler, SigSet, Signal};
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cancel::Cancellation;
 use crate::report::CancelKind;
+
+/// The same signal within this time counts once: `timeout` signals its child and at once its whole
+/// process group, which is one wish to stop.
+const ECHO: Duration = Duration::from_millis(20);
 
 /// Resets inherited signal settings that crew cannot work with: an ignored SIGCHLD would hide the
 /// end of children, and a blocked signal would never arrive. Call it while there is only one
@@ -24,16 +29,38 @@ pub fn restore() {
     let _ = needed.into_iter().collect::<SigSet>().thread_unblock();
 }
 
+/// The signals that have arrived.
+#[derive(Default)]
+struct Received {
+    count: u32,
+    last: Option<(CancelKind, Instant)>,
+}
+
+impl Received {
+    /// Counts a signal; 0 for an echo of the one before.
+    fn count(&mut self, kind: CancelKind, now: Instant) -> u32 {
+        let is_echo =
+            self.last.is_some_and(|(last, at)| last == kind && now.duration_since(at) < ECHO);
+        self.last = Some((kind, now));
+        if is_echo {
+            return 0;
+        }
+        self.count += 1;
+        self.count
+    }
+}
+
 /// Cancels the run when a signal arrives. Call it within a tokio runtime.
 ///
 /// # Errors
 /// A handler could not be installed.
 pub fn listen(cancel: &Cancellation) -> anyhow::Result<()> {
-    let received = Arc::new(AtomicU32::new(0));
+    let received = Arc::new(Mutex::new(Received::default()));
     let handle = move |cancel: &Cancellation, kind: CancelKind| {
-        match received.fetch_add(1, Ordering::Relaxed) {
-            0 => {}
-            1 => cancel.kill(),
+        match received.lock().count(kind, Instant::now()) {
+            0 => return,
+            1 => {}
+            2 => cancel.kill(),
             _ => cancel.abandon(),
         }
         cancel.cancel(kind);
@@ -72,5 +99,24 @@ fn is_ignored(signal: Signal) -> bool {
         let mut current: nix::libc::sigaction = std::mem::zeroed();
         nix::libc::sigaction(signal as i32, std::ptr::null(), &mut current) == 0
             && current.sa_sigaction == nix::libc::SIG_IGN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_echo_of_a_signal_does_not_count() {
+        let (mut received, start) = (Received::default(), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        for (kind, ms, count) in [
+            (CancelKind::Terminated, 0, 1),
+            (CancelKind::Terminated, 1, 0),
+            (CancelKind::Interrupted, 2, 2),
+            (CancelKind::Interrupted, 50, 3),
+        ] {
+            assert_eq!(received.count(kind, at(ms)), count);
+        }
     }
 }
