@@ -260,7 +260,9 @@ impl<'a> Run<'a> {
         };
         let agents: Vec<AgentReport> = agents.into_iter().map(report).collect();
         let mut reason = context.cancel.reason();
-        let fail_if = result::fail_if(context.plan, context.input, &agents, reason.is_none());
+        let secrets = &context.services.secrets;
+        let is_complete = reason.is_none();
+        let fail_if = result::fail_if(context.plan, context.input, &agents, is_complete, secrets);
         if fail_if.as_ref().is_some_and(|found| found.holds == Some(true) || found.error.is_some())
         {
             reason = Some(CancelKind::FailIf.into());
@@ -278,7 +280,7 @@ impl<'a> Run<'a> {
             reason,
             started_at: format!("{clock:.3}"),
             duration_ms: millis(context.started.elapsed()),
-            input: context.input.to_owned(),
+            input: secrets.redact(context.input.to_owned()),
             answer: result::answer(context.plan, &agents),
             answer_of: context.plan.output.map(|agent| context.plan.agents[agent].name.clone()),
             fail_if,

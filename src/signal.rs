@@ -74,6 +74,11 @@ pub fn listen(cancel: &Cancellation) -> anyhow::Result<()> {
         // an error.
         drop(signal(SignalKind::from_raw(Signal::SIGXFSZ as i32))?);
     }
+    for ignored in [SignalKind::user_defined1(), SignalKind::user_defined2()] {
+        // Batch systems send them as warnings. A handler, unlike an ignored signal, is not inherited
+        // by tools.
+        drop(signal(ignored)?);
+    }
     let mut kinds = vec![(SignalKind::terminate(), CancelKind::Terminated)];
     if !is_ignored(Signal::SIGHUP) {
         kinds.push((SignalKind::hangup(), CancelKind::Hangup));

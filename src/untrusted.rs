@@ -29,6 +29,11 @@ impl Untrusted {
         secrets.redact_output(self.0, true)
     }
 
+    /// The beginning of a text that was cut, without secrets and without the part of one at its end.
+    pub fn redact_beginning(self, secrets: &Secrets) -> String {
+        secrets.redact_part(&self.0, false)
+    }
+
     /// A JSON text without secrets, however they are spelt in it.
     pub fn redact_json(self, secrets: &Secrets) -> String {
         secrets.redact_json(self.0)

@@ -101,9 +101,12 @@ impl Ledger {
     ) {
         let (status, failure, reason) = verdict(end, plan.settings.timeout, run_timeout);
         let mut draft = self.open();
-        let output = draft.output.take().map(|output| output.redact(secrets));
+        let output = draft.output.take();
         let report = &mut draft.report;
-        report.output = output;
+        report.output = output.map(|output| match report.partial {
+            true => output.redact_beginning(secrets),
+            false => output.redact(secrets),
+        });
         report.status = status;
         report.error = failure.map(|failure| failure.redact(secrets));
         report.reason = reason;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::plan::CrewPlan;
 use crate::report::{AgentReport, FailIfReport};
+use crate::secret::Secrets;
 use crate::template::{AnswerContext, Expression, agent_context};
 use crate::text::truncate;
 
@@ -23,6 +24,7 @@ pub fn fail_if(
     input: &str,
     agents: &[AgentReport],
     is_complete: bool,
+    secrets: &Secrets,
 ) -> Option<FailIfReport> {
     let expression = plan.fail_if.as_ref()?;
     let mut report = FailIfReport {
@@ -36,7 +38,7 @@ pub fn fail_if(
     }
     let answers = agents.iter().map(|agent| (agent.name.as_str(), AnswerContext::of(agent)));
     let values = agent_context(input, &plan.vars, answers);
-    report.saw = seen(expression, &values);
+    report.saw = seen(expression, &values, secrets);
     match expression.holds(values) {
         Ok(holds) => report.holds = Some(holds),
         Err(error) => report.error = Some(error.to_string()),
@@ -44,12 +46,21 @@ pub fn fail_if(
     Some(report)
 }
 
-/// What the names in an expression stand for, long values cut.
-fn seen(expression: &Expression, values: &minijinja::Value) -> BTreeMap<String, Value> {
+/// What the names in an expression stand for: redacted, then cut where a value is long.
+fn seen(
+    expression: &Expression,
+    values: &minijinja::Value,
+    secrets: &Secrets,
+) -> BTreeMap<String, Value> {
     let value = |name: String| {
         let value = Expression::parse(&name).ok()?.value(values.clone()).ok()??;
-        let text = value.to_string();
-        let value = if text.len() > MAX_SEEN { truncate(text, MAX_SEEN).into() } else { value };
+        let value = match secrets.redact_value(value) {
+            Value::String(text) => truncate(text, MAX_SEEN).into(),
+            value if value.to_string().len() > MAX_SEEN => {
+                truncate(value.to_string(), MAX_SEEN).into()
+            }
+            value => value,
+        };
         Some((name, value))
     };
     expression.names().into_iter().filter_map(value).collect()

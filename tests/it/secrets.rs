@@ -98,3 +98,26 @@ fn a_key_that_comes_back_is_in_no_output() {
     });
     held.unwrap();
 }
+
+#[test]
+fn no_part_of_a_key_is_left_where_an_output_was_cut() {
+    let yaml = indoc::indoc! {"
+        limits: {on_failure: continue}
+        providers: {mock: {base_url: '${URL}', api_key_env: MOCK_KEY}}
+        agents:
+          step: {shell: 'head -c 1010 /dev/zero | tr \"\\0\" A; cat key', max_answer: 1KiB}
+          model: {model: mock/m, max_answer: 1KiB, retries: 0}
+    "};
+    let key = "sk-0123456789abcdef";
+    let long = format!("{}{key}", "A".repeat(1010));
+    let server = ModelServer::start(move |_| stream().text(&long).finish("stop").done());
+    let crew = Crew::new(yaml);
+    std::fs::write(crew.path("key"), key).unwrap();
+    let ended = crew.env("URL", &server.base_url()).env("MOCK_KEY", key).run();
+    for agent in ["step", "model"] {
+        let report = &ended.json()["agents"][agent];
+        assert_eq!(report["partial"], true, "{report:#}");
+        let output = report["output"].as_str().unwrap_or_default();
+        assert!(!output.contains("sk-0"), "{output}");
+    }
+}

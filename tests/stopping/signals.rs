@@ -129,3 +129,14 @@ fn endless_stdin_does_not_delay_the_timeout() {
     assert_eq!(report["agents"]["quick"]["status"], "timed_out");
     assert_eq!(report["agents"]["quick"]["started_ms"], serde_json::Value::Null);
 }
+
+#[test]
+fn the_user_signals_stop_nothing() {
+    let yaml = "agents: {a: {shell: 'touch started; while ! [ -e go ]; do sleep 0.01; done'}}\n";
+    let running = Crew::new(yaml).start();
+    running.wait_for_file("started");
+    running.signal(Signal::SIGUSR1);
+    running.signal(Signal::SIGUSR2);
+    std::fs::write(running.path("go"), "").unwrap();
+    running.wait().report(0);
+}
