@@ -3,7 +3,7 @@
 use minijinja::Value;
 use minijinja::value::Serde;
 
-use super::context::AnswerContext;
+use super::context::{AnswerContext, no_error};
 use crate::report::{AgentReport, AgentStatus};
 
 impl AnswerContext {
@@ -36,7 +36,7 @@ fn outcome(report: &AgentReport) -> Vec<(&'static str, Value)> {
         ("output", report.output.as_deref().map_or(Value::from(()), Value::from)),
         (
             "error",
-            report.failure().map_or(Value::from(()), |(kind, message)| {
+            report.failure().map_or_else(no_error, |(kind, message)| {
                 Value::from_pairs([("kind", kind), ("message", message)])
             }),
         ),

@@ -1,7 +1,9 @@
 //! The values that templates see.
 
+use std::sync::Arc;
+
 use minijinja::Value;
-use minijinja::value::Serde;
+use minijinja::value::{Object, Serde};
 use serde_json::{Map, Value as Json};
 
 /// `vars` of a file, converted once for all templates: the conversion takes time in proportion to
@@ -23,6 +25,21 @@ impl Vars {
     }
 }
 
+/// The `error` of an agent that did not fail: false, and its parts are empty texts, so that
+/// `output or error.message` works for every agent.
+#[derive(Debug)]
+struct NoError;
+
+impl Object for NoError {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        matches!(key.as_str(), Some("kind" | "message")).then(|| Value::from(""))
+    }
+}
+
+pub(super) fn no_error() -> Value {
+    Value::from_object(NoError)
+}
+
 /// `agents.NAME`: the answer of an agent.
 pub struct AnswerContext(pub(super) Value);
 
@@ -34,7 +51,7 @@ impl AnswerContext {
         let common = [
             ("output", Value::from(output)),
             ("status", Value::from("succeeded")),
-            ("error", Value::from(())),
+            ("error", no_error()),
             ("items", Value::from(items)),
         ];
         Self(Value::from_pairs(common.into_iter().chain(data)))

@@ -209,3 +209,21 @@ fn faults_of_control_flow_are_found_before_anything_runs() {
         assert!(text.contains(expected), "{agents}: {text}");
     }
 }
+
+#[test]
+fn an_output_or_the_reason_is_there_for_every_instance() {
+    let report = Crew::new(indoc! {r#"
+        agents:
+          each:
+            for_each: ["true", "false", "echo x"]
+            command: [sh, -c, "{{ item }}"]
+            on_failure: continue
+          all:
+            needs: {each: done}
+            command: [printf, "%s", "{% for r in agents.each.items %}{{ r.key }}={{ r.output or
+              r.error.message }}{% if r.error %}!{% endif %};{% endfor %}"]
+    "#})
+    .run()
+    .report(1);
+    assert_eq!(report["agents"]["all"]["output"], "true=;false=exit code 1!;echo x=x\n;");
+}
