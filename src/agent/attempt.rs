@@ -120,22 +120,12 @@ impl Driver<'_> {
     }
 
     fn request<'a>(&'a self, call: &'a Call<'_>, model: &'a str) -> ChatRequest<'a> {
-        let settings = &self.run.plan.settings;
         ChatRequest {
             model,
             messages: call.conversation.messages(),
             tools: call.tools,
             output_schema: self.run.plan.output_schema.as_deref(),
-            temperature: settings.temperature,
-            top_p: settings.top_p,
-            stop: &settings.stop,
-            seed: settings.seed,
-            effort: settings.effort,
-            cache: settings.cache,
-            extra_body: Some(&*settings.extra_body).filter(|extra| !extra.is_empty()),
-            max_output_tokens: settings.max_output_tokens,
-            max_answer: settings.max_answer,
-            idle_timeout: settings.idle_timeout,
+            settings: self.run.plan.settings.clone(),
         }
     }
 

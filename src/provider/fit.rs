@@ -19,25 +19,25 @@ pub fn fit<'a>(
     let mut fitted = request.clone();
     let mut notes = Vec::new();
     let has = |name: &str| !protocol.without.contains(&name);
-    if !has("stop") && !fitted.stop.is_empty() {
-        fitted.stop = &[];
+    if !has("stop") && !fitted.settings.stop.is_empty() {
+        fitted.settings.stop = Vec::new();
         notes.push(format!("stop was left out: the {api} API does not have it"));
     }
-    if !has("seed") && fitted.seed.take().is_some() {
+    if !has("seed") && fitted.settings.seed.take().is_some() {
         notes.push(format!("seed was left out: the {api} API does not have it"));
     }
     let rejected = quirks.rejected.leave_out(&mut fitted).into_iter();
     notes.extend(rejected.map(|name| format!("{name} was left out: {model_ref} rejects it")));
     if quirks.no_cache_marks {
-        fitted.cache = CacheMode::Off;
+        fitted.settings.cache = CacheMode::Off;
     }
-    if let Some(wanted) = request.effort {
+    if let Some(wanted) = request.settings.effort {
         let of_model = match quirks.nested_effort {
             true => quirks.efforts,
             false => quirks.efforts.and(effort::of_model(api, request.model)),
         };
-        fitted.effort = of_model.nearest(wanted);
-        match fitted.effort {
+        fitted.settings.effort = of_model.nearest(wanted);
+        match fitted.settings.effort {
             Some(sent) if sent == wanted => {}
             Some(sent) => notes.push(format!(
                 "effort: {model_ref} does not accept {}; crew sent {}",

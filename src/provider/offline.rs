@@ -47,10 +47,10 @@ fn answer(request: &ChatRequest<'_>) -> Result<(String, ChatReply), ProviderErro
         return Ok((String::new(), reply));
     }
     let text = match request.output_schema {
-        Some(schema) => data(schema, request.max_answer)?,
+        Some(schema) => data(schema, request.settings.max_answer)?,
         None => {
             let mut text = digest::of(prompt, &results);
-            text.truncate(text.floor_char_boundary(request.max_answer));
+            text.truncate(text.floor_char_boundary(request.settings.max_answer));
             text
         }
     };
@@ -118,6 +118,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::plan::AgentSettings;
 
     fn ask(messages: &[Message], tools: &[ToolSpec], max_answer: usize) -> (ChatReply, String) {
         let (reply, emitted) = ask_for(None, messages, tools, max_answer);
@@ -133,7 +134,7 @@ mod tests {
         let request = ChatRequest {
             tools,
             output_schema,
-            max_answer,
+            settings: AgentSettings { max_answer, ..AgentSettings::default() },
             ..ChatRequest::new("offline", messages)
         };
         let mut emitted = String::new();

@@ -84,7 +84,7 @@ impl Quirks {
 
     /// These and the others, as far as they concern the request.
     pub fn and(self, other: Self, request: &ChatRequest<'_>) -> Self {
-        let has_limit = request.max_output_tokens.is_some();
+        let has_limit = request.settings.max_output_tokens.is_some();
         let has_schema = request.output_schema.is_some();
         Self {
             no_stream_options: self.no_stream_options || other.no_stream_options,
@@ -96,7 +96,7 @@ impl Quirks {
             responses_api: self.responses_api || other.responses_api,
             no_images: self.no_images || (request.has_tool_images() && other.no_images),
             no_cache_marks: self.no_cache_marks || other.no_cache_marks,
-            efforts: match request.effort {
+            efforts: match request.settings.effort {
                 Some(_) => self.efforts.and(other.efforts),
                 None => self.efforts,
             },

@@ -53,7 +53,8 @@ impl Remote {
         on_delta: OnDelta<'_>,
     ) -> Result<ChatReply, ProviderError> {
         let (body, api) = self.post(&request, on_delta).await?;
-        let mut decoder = BodyDecoder::new(request.max_answer, (protocol_for(api).parser)());
+        let mut decoder =
+            BodyDecoder::new(request.settings.max_answer, (protocol_for(api).parser)());
         let read = self.read(body, &mut decoder, on_delta).await;
         let has_begun = decoder.has_begun();
         if let Some(note) = decoder.unknown_end() {
@@ -84,7 +85,8 @@ impl Remote {
             let written = self.write(request, quirks, &tools)?;
             let url = (protocol_for(written.api).url)(self.endpoint.base_url(), request.model);
             let on_sent = || on_delta(ChatDelta::Sent);
-            let (model, idle, body) = (request.model, request.idle_timeout, written.body.clone());
+            let (model, idle, body) =
+                (request.model, request.settings.idle_timeout, written.body.clone());
             let failed = match self.endpoint.post(url, model, body, idle, on_sent).await {
                 Ok(body) => {
                     self.quirks.keep(request.model, quirks);
@@ -144,9 +146,11 @@ impl Remote {
         }
         let request = fitted;
         let body = (protocol.request)(&request, &self.model_ref(&request, api), quirks);
-        let body = match request.extra_body {
-            Some(extra) => body.and_then(|body| extra_body::merge(&body, extra)),
-            None => body,
+        let extra = &request.settings.extra_body;
+        let body = if extra.is_empty() {
+            body
+        } else {
+            body.and_then(|body| extra_body::merge(&body, extra))
         };
         let body = body.map_err(|error| {
             self.endpoint
@@ -191,7 +195,7 @@ impl Remote {
     ) -> ProviderError {
         let invalid = |message: String| self.endpoint.error(ErrorKind::InvalidResponse, message);
         let quoted = |bytes: &[u8]| self.endpoint.secrets().quote_bytes(bytes);
-        let max_answer = size(request.max_answer);
+        let max_answer = size(request.settings.max_answer);
         match error {
             BodyError::AnswerTooLarge => {
                 invalid(format!("the answer is larger than max_answer ({max_answer})"))

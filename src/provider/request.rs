@@ -1,12 +1,9 @@
 //! One model call: the request, and what is known of its answer while it arrives.
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
-use serde_json::{Map, Value};
 
 use super::error::ProviderError;
-use crate::chat::{Attachment, CacheMode, ChatReply, Effort, Message, TokenUsage, ToolSpec};
+use crate::chat::{Attachment, ChatReply, Message, TokenUsage, ToolSpec};
 use crate::plan::AgentSettings;
 use crate::structured::Schema;
 use crate::untrusted::Untrusted;
@@ -50,43 +47,16 @@ pub struct ChatRequest<'a> {
     /// The schema of the final answer. The messages contain it too; a protocol with an output
     /// format of its own may use that in addition.
     pub output_schema: Option<&'a Schema>,
-    pub temperature: Option<f64>,
-    pub top_p: Option<f64>,
-    /// Texts that end the answer.
-    pub stop: &'a [String],
-    pub seed: Option<u64>,
-    /// Within what the model accepts.
-    pub effort: Option<Effort>,
-    pub cache: CacheMode,
-    /// Keys to merge into the body.
-    pub extra_body: Option<&'a Map<String, Value>>,
-    pub max_output_tokens: Option<u32>,
-    /// The limit of text, reasoning and tool calls together, in bytes.
-    pub max_answer: usize,
-    /// The limit of the wait for the response's head, and of each silence in its body.
-    pub idle_timeout: Duration,
+    /// The agent's settings. `max_answer` counts text, reasoning and tool calls together;
+    /// `idle_timeout` bounds the wait for the response's head and each silence in its body.
+    pub settings: AgentSettings,
 }
 
 impl<'a> ChatRequest<'a> {
-    /// A request without options, with the limits that agents have by default.
+    /// A request with the default settings of agents.
     pub fn new(model: &'a str, messages: &'a [Message]) -> Self {
-        let limits = AgentSettings::default();
-        Self {
-            model,
-            messages,
-            tools: &[],
-            output_schema: None,
-            temperature: None,
-            top_p: None,
-            stop: &[],
-            seed: None,
-            effort: None,
-            cache: CacheMode::default(),
-            extra_body: None,
-            max_output_tokens: None,
-            max_answer: limits.max_answer,
-            idle_timeout: limits.idle_timeout,
-        }
+        let settings = AgentSettings::default();
+        Self { model, messages, tools: &[], output_schema: None, settings }
     }
 }
 
@@ -121,7 +91,7 @@ impl ChatRequest<'_> {
             + self.tools.iter().map(tool).sum::<usize>();
         TokenUsage {
             input_tokens: Self::tokens_in(bytes),
-            output_tokens: self.max_output_tokens.map_or(Self::USUAL_OUTPUT, u64::from),
+            output_tokens: self.settings.max_output_tokens.map_or(Self::USUAL_OUTPUT, u64::from),
             ..TokenUsage::default()
         }
     }
@@ -133,7 +103,7 @@ impl ChatRequest<'_> {
         TokenUsage {
             // Code, and text in other languages, has up to twice as many tokens.
             input_tokens: estimate.input_tokens.saturating_mul(2),
-            output_tokens: self.max_output_tokens.map_or_else(unlimited, u64::from),
+            output_tokens: self.settings.max_output_tokens.map_or_else(unlimited, u64::from),
             ..estimate
         }
     }

@@ -27,26 +27,27 @@ impl RejectedSettings {
     /// These and the others, as far as they concern the request.
     pub fn and(self, other: Self, request: &ChatRequest<'_>) -> Self {
         Self {
-            temperature: self.temperature || (other.temperature && request.temperature.is_some()),
-            top_p: self.top_p || (other.top_p && request.top_p.is_some()),
-            stop: self.stop || (other.stop && !request.stop.is_empty()),
-            seed: self.seed || (other.seed && request.seed.is_some()),
+            temperature: self.temperature
+                || (other.temperature && request.settings.temperature.is_some()),
+            top_p: self.top_p || (other.top_p && request.settings.top_p.is_some()),
+            stop: self.stop || (other.stop && !request.settings.stop.is_empty()),
+            seed: self.seed || (other.seed && request.settings.seed.is_some()),
         }
     }
 
     /// Takes the rejected settings out of the request. Returns the names of those that it had.
     pub fn leave_out(self, request: &mut ChatRequest<'_>) -> Vec<&'static str> {
         let mut names = Vec::new();
-        if self.temperature && request.temperature.take().is_some() {
+        if self.temperature && request.settings.temperature.take().is_some() {
             names.push("temperature");
         }
-        if self.top_p && request.top_p.take().is_some() {
+        if self.top_p && request.settings.top_p.take().is_some() {
             names.push("top_p");
         }
-        if self.stop && !std::mem::take(&mut request.stop).is_empty() {
+        if self.stop && !std::mem::take(&mut request.settings.stop).is_empty() {
             names.push("stop");
         }
-        if self.seed && request.seed.take().is_some() {
+        if self.seed && request.settings.seed.take().is_some() {
             names.push("seed");
         }
         names

@@ -1,7 +1,5 @@
 //! Helpers for the tests of all APIs: decode a body, make a request.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::answer::BodyError;
@@ -10,6 +8,7 @@ use super::protocol::{Progress, Protocol};
 use super::quirks::Quirks;
 use super::request::{ChatDelta, ChatRequest};
 use crate::chat::{CacheMode, ChatReply, Message, TokenUsage, ToolCall, ToolSpec};
+use crate::plan::AgentSettings;
 use crate::untrusted::Untrusted;
 
 /// The model that answers in the tests.
@@ -59,9 +58,7 @@ pub fn body(protocol: &Protocol, request: &ChatRequest<'_>) -> Value {
 pub fn request<'a>(messages: &'a [Message], tools: &'a [ToolSpec]) -> ChatRequest<'a> {
     ChatRequest {
         tools,
-        cache: CacheMode::Off,
-        max_answer: 1024,
-        idle_timeout: Duration::from_secs(1),
+        settings: AgentSettings { cache: CacheMode::Off, ..AgentSettings::default() },
         ..ChatRequest::new("m", messages)
     }
 }

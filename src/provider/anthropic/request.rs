@@ -157,7 +157,7 @@ pub fn to_json(
     let format = request.output_schema.and_then(|schema| output_format(schema.schema()));
     let output_config = OutputConfig { format, effort: reasoning.effort };
     let is_given = output_config.format.is_some() || output_config.effort.is_some();
-    let has_marks = request.cache == CacheMode::Auto;
+    let has_marks = request.settings.cache == CacheMode::Auto;
     let mut messages = turns(request.messages, model_ref);
     if has_marks && !request.tools.is_empty() {
         mark(&mut messages);
@@ -170,9 +170,9 @@ pub fn to_json(
         tools: request.tools.iter().map(tool).collect(),
         output_config: is_given.then_some(output_config),
         thinking: reasoning.thinking,
-        temperature: request.temperature,
-        top_p: request.top_p,
-        stop_sequences: request.stop,
+        temperature: request.settings.temperature,
+        top_p: request.settings.top_p,
+        stop_sequences: &request.settings.stop,
         stream: true,
     })
 }

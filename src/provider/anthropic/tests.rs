@@ -226,7 +226,8 @@ fn a_plain_question() {
         description: String::new(),
         parameters: Arc::new(json!({"type": "object"})),
     }];
-    let request = ChatRequest { temperature: Some(0.5), ..request(&messages, &tools) };
+    let mut request = request(&messages, &tools);
+    request.settings.temperature = Some(0.5);
     assert_eq!(
         body(&request),
         json!({
@@ -239,8 +240,8 @@ fn a_plain_question() {
             "stream": true,
         })
     );
-    let found = body(&ChatRequest { max_output_tokens: Some(9), ..request });
-    assert_eq!(found["max_tokens"], 9);
+    request.settings.max_output_tokens = Some(9);
+    assert_eq!(body(&request)["max_tokens"], 9);
 }
 
 #[test]

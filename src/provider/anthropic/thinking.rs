@@ -36,10 +36,10 @@ pub struct Reasoning {
 
 impl Reasoning {
     pub fn new(request: &ChatRequest<'_>) -> Self {
-        let given = request.max_output_tokens;
+        let given = request.settings.max_output_tokens;
         let max_tokens = given.unwrap_or(DEFAULT_MAX_TOKENS);
         let plain = Self { max_tokens, thinking: None, effort: None };
-        let Some(effort) = request.effort else { return plain };
+        let Some(effort) = request.settings.effort else { return plain };
         if effort == Effort::None {
             return Self { thinking: Some(Thinking::Disabled), ..plain };
         }

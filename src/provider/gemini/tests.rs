@@ -193,11 +193,9 @@ fn a_plain_question() {
         tool("now", json!({"type": "object", "properties": {}, "additionalProperties": false})),
         tool("df", json!({"type": "object", "properties": {"n": {"type": "integer"}}})),
     ];
-    let request = ChatRequest {
-        temperature: Some(0.5),
-        max_output_tokens: Some(9),
-        ..request(&messages, &tools)
-    };
+    let mut request = request(&messages, &tools);
+    request.settings.temperature = Some(0.5);
+    request.settings.max_output_tokens = Some(9);
     assert_eq!(
         body(&request),
         json!({

@@ -149,7 +149,7 @@ pub fn to_json(
     quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
     let is_renamed = quirks.max_completion_tokens;
-    let effort = request.effort.map(Effort::name);
+    let effort = request.settings.effort.map(Effort::name);
     let (nested, flat) = if quirks.nested_effort { (effort, None) } else { (None, effort) };
     serde_json::to_vec(&Body {
         model: request.model,
@@ -159,14 +159,14 @@ pub fn to_json(
         stream: true,
         stream_options: (!quirks.no_stream_options)
             .then_some(StreamOptions { include_usage: true }),
-        temperature: request.temperature,
-        top_p: request.top_p,
-        stop: request.stop,
-        seed: request.seed,
+        temperature: request.settings.temperature,
+        top_p: request.settings.top_p,
+        stop: &request.settings.stop,
+        seed: request.settings.seed,
         reasoning_effort: flat,
         reasoning: nested.map(|effort| Reasoning { effort }),
-        max_tokens: request.max_output_tokens.filter(|_| !is_renamed),
-        max_completion_tokens: request.max_output_tokens.filter(|_| is_renamed),
+        max_tokens: request.settings.max_output_tokens.filter(|_| !is_renamed),
+        max_completion_tokens: request.settings.max_output_tokens.filter(|_| is_renamed),
     })
 }
 
@@ -292,11 +292,9 @@ mod tests {
             description: "disk".into(),
             parameters: Arc::new(json!({"type": "object"})),
         }];
-        let request = ChatRequest {
-            temperature: Some(0.5),
-            max_output_tokens: Some(9),
-            ..request(&[], &tools)
-        };
+        let mut request = request(&[], &tools);
+        request.settings.temperature = Some(0.5);
+        request.settings.max_output_tokens = Some(9);
         let found = body(&request, "localhost");
         assert_eq!(found["temperature"], 0.5);
         assert_eq!((&found["max_tokens"], found.get("max_completion_tokens")), (&json!(9), None));

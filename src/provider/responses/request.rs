@@ -115,13 +115,13 @@ pub fn to_json(
         input: input.collect(),
         tools: request.tools.iter().map(tool).collect(),
         text: request.output_schema.and_then(|schema| output_format(schema.schema())),
-        reasoning: request.effort.map(|effort| Reasoning { effort: effort.name() }),
+        reasoning: request.settings.effort.map(|effort| Reasoning { effort: effort.name() }),
         stream: true,
         store: false,
         include: ["reasoning.encrypted_content"],
-        temperature: request.temperature,
-        top_p: request.top_p,
-        max_output_tokens: request.max_output_tokens,
+        temperature: request.settings.temperature,
+        top_p: request.settings.top_p,
+        max_output_tokens: request.settings.max_output_tokens,
     })
 }
 

@@ -11,7 +11,6 @@ use super::RESPONSES;
 use crate::chat::{ChatReply, Effort, Message, TokenUsage, ToolCall, ToolSpec};
 use crate::provider::answer::{BodyError, Withheld};
 use crate::provider::finish::Cause;
-use crate::provider::request::ChatRequest;
 use crate::provider::testing::{self, Emitted, request};
 
 fn read(events: &[Value]) -> (Result<ChatReply, BodyError>, Emitted) {
@@ -194,13 +193,11 @@ fn a_request_with_everything() {
         parameters: Arc::new(json!({"type": "object"})),
     }];
     let messages = [Message::System("be brief".into()), Message::User("hi".into())];
-    let request = ChatRequest {
-        temperature: Some(0.5),
-        top_p: Some(0.25),
-        effort: Some(Effort::Low),
-        max_output_tokens: Some(99),
-        ..request(&messages, &tools)
-    };
+    let mut request = request(&messages, &tools);
+    request.settings.temperature = Some(0.5);
+    request.settings.top_p = Some(0.25);
+    request.settings.effort = Some(Effort::Low);
+    request.settings.max_output_tokens = Some(99);
     assert_eq!(
         testing::body(&RESPONSES, &request),
         json!({

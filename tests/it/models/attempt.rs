@@ -11,7 +11,7 @@ use crate::support::script::{
 };
 use crew::cancel::Cancellation;
 use crew::chat::{ChatReply, Message, ToolSpec};
-use crew::plan::{ProviderPlan, RateLimits};
+use crew::plan::{AgentSettings, ProviderPlan, RateLimits};
 use crew::process::Processes;
 use crew::provider::{ChatDelta, ChatRequest, KeyContext, Provider, ProviderError, connect};
 use crew::report::{ErrorKind, Scope};
@@ -58,7 +58,8 @@ async fn ask(
     max_answer: usize,
 ) -> (Result<ChatReply, ProviderError>, String) {
     let messages = [Message::User("hi".into())];
-    let request = ChatRequest { max_answer, idle_timeout, ..ChatRequest::new("m", &messages) };
+    let settings = AgentSettings { max_answer, idle_timeout, ..AgentSettings::default() };
+    let request = ChatRequest { settings, ..ChatRequest::new("m", &messages) };
     let mut output = String::new();
     let mut on_delta = |delta: ChatDelta<'_>| {
         if let ChatDelta::Text(text) = delta {
@@ -366,8 +367,11 @@ async fn tools_are_declared_and_called() {
     let messages = [Message::User("hi".into())];
     let request = ChatRequest {
         tools: &tools,
-        temperature: Some(0.5),
-        max_output_tokens: Some(9),
+        settings: AgentSettings {
+            temperature: Some(0.5),
+            max_output_tokens: Some(9),
+            ..AgentSettings::default()
+        },
         ..ChatRequest::new("m", &messages)
     };
     let reply = provider(plan(&server.base_url())).chat(request, &mut |_| {}).await.unwrap();
