@@ -147,9 +147,9 @@ impl<'a> Run<'a> {
         self.collect(agent);
         self.finish(agent, end);
         let status = agent.ledger.open().report.status;
-        let failed = matches!(status, AgentStatus::Failed | AgentStatus::TimedOut);
         let plan = &self.context.plan;
-        if failed && plan.limits.on_failure == OnFailure::Cancel && !agent.plan.needed_when_done {
+        let cancels = plan.limits.on_failure == OnFailure::Cancel && !agent.plan.needed_when_done;
+        if status.is_failure() && cancels {
             self.context.cancel.cancel(CancelReason::agent_failed(&agent.plan.name));
         }
         // It fails only for an agent that had ended before, and each is run once.

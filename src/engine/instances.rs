@@ -12,7 +12,7 @@ use super::Run;
 use crate::agent::{self, AgentRun, End, Failure};
 use crate::cancel::Cancellation;
 use crate::plan::{ForEachPlan, Items, OnFailure};
-use crate::report::{AgentReport, AgentStatus, CancelKind, CancelReason, ErrorKind, Event, millis};
+use crate::report::{AgentReport, CancelKind, CancelReason, ErrorKind, Event, millis};
 use crate::template::{TemplateError, extended};
 use crate::text::{inline, truncate};
 
@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
         let end = Box::pin(self.caught(self.work(&run, batch.needed))).await;
         self.finish(&run, end);
         let report = run.ledger.take_report();
-        let failed = matches!(report.status, AgentStatus::Failed | AgentStatus::TimedOut);
+        let failed = report.status.is_failure();
         let name = report.name.clone();
         instances.set(index, State::Ended(Box::new(report)));
         let on_failure = batch.plan.on_failure.unwrap_or(self.context.plan.limits.on_failure);
@@ -174,9 +174,7 @@ impl<'a> Run<'a> {
         }
         let instances = self.instances(batch.agent).open();
         let failed = instances.iter().filter(|instance| match &instance.state {
-            State::Ended(report) => {
-                matches!(report.status, AgentStatus::Failed | AgentStatus::TimedOut)
-            }
+            State::Ended(report) => report.status.is_failure(),
             State::Waiting | State::Open(_) => false,
         });
         let failed: Vec<&str> = failed.map(|instance| instance.key.as_str()).collect();
@@ -200,9 +198,7 @@ impl<'a> Run<'a> {
             return;
         }
         let failed = instances.iter().find_map(|instance| match &instance.state {
-            State::Ended(report)
-                if matches!(report.status, AgentStatus::Failed | AgentStatus::TimedOut) =>
-            {
+            State::Ended(report) if report.status.is_failure() => {
                 Some(CancelReason::agent_failed(&report.name))
             }
             _ => None,

@@ -141,6 +141,13 @@ pub enum AgentStatus {
     Skipped,
 }
 
+impl AgentStatus {
+    /// Whether the agent itself went wrong. One that was cancelled or skipped did not.
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::TimedOut)
+    }
+}
+
 /// A model in whose place another one was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedModel {

@@ -267,10 +267,7 @@ impl Agent {
     }
 
     pub fn has_failed(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::Finished { status: AgentStatus::Failed | AgentStatus::TimedOut, .. }
-        )
+        matches!(self.phase, Phase::Finished { status, .. } if status.is_failure())
     }
 
     /// The answer that is being written.
