@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use crate::text::{LEFT_OUT, json, one_line, truncate};
 
-/// Bytes. Below this a value is found in innocent text: nothing is taken for it but the value on
-/// its own, and that only if it looks like no word and no number. `none`, `ollama` and the like are what people
-/// give a server that asks for no key; what is real and still this short is a mixture.
+/// A value of fewer bytes is likely to occur in harmless text. It is redacted only where it stands
+/// alone, and only if it is neither a word nor a number: people give `none` or `ollama` to servers
+/// that need no key, while short keys mix letters and digits.
 const SHORT: usize = 8;
-/// Whatever is shorter protects nothing, and would be found in every number.
+/// A value of fewer bytes is never redacted: it would be found in every number.
 const SHORTEST: usize = 4;
-/// What is taken for a part of one.
+/// The fewest bytes at a cut that are redacted as a part of a secret.
 const SHORTEST_HALF: usize = 4;
 /// The longest quote of a stranger's words in a message, in characters.
 const MAX_QUOTE: usize = 400;
@@ -27,7 +27,7 @@ const REDACTED: &str = "[redacted]";
 
 /// API keys and the secret values of headers and queries.
 ///
-/// Clones share what they know: a key that is learned during a run is redacted everywhere.
+/// Clones share their values: a key that is added during a run is redacted everywhere.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets(Arc<RwLock<Values>>);
 
@@ -37,12 +37,7 @@ type Values = Arc<[SecretString]>;
 impl Secrets {
     /// Adds a value to redact, in every spelling that text repeats it in. A value that is too short
     /// or too plain to be a secret is left out.
-    pub fn add(&mut self, value: &str) {
-        self.learn(value);
-    }
-
-    /// As [`Self::add`], while others use the secrets.
-    pub fn learn(&self, value: &str) {
+    pub fn add(&self, value: &str) {
         let mut shared = self.0.write();
         let mut values = shared.to_vec();
         // Of `Bearer KEY` the key may be repeated alone.
@@ -245,14 +240,14 @@ mod tests {
     use super::*;
 
     fn redact(secrets: &[&str], text: &str) -> String {
-        let mut known = Secrets::default();
+        let known = Secrets::default();
         secrets.iter().for_each(|secret| known.add(secret));
         known.redact(text.to_owned())
     }
 
     #[test]
     fn a_secret_in_json_is_found_however_it_is_spelt() {
-        let mut known = Secrets::default();
+        let known = Secrets::default();
         ["c2VjcmV0==", "4096"].iter().for_each(|secret| known.add(secret));
         for (json, expected) in [
             (r#"{"t":"c2VjcmV0\u003d="}"#, r#"{"t":"[redacted]"}"#),
@@ -279,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_taken_out_of_every_part_of_a_value() {
-        let mut known = Secrets::default();
+        let known = Secrets::default();
         known.add("sk-0123456789");
         let value = serde_json::json!({"a": ["is sk-0123456789", 1], "sk-0123456789": null});
         let expected = serde_json::json!({"a": ["is [redacted]", 1], "[redacted]": null});
@@ -302,7 +297,7 @@ mod tests {
 
     #[test]
     fn no_half_of_a_secret_stays_where_something_was_left_out() {
-        let mut secrets = Secrets::default();
+        let secrets = Secrets::default();
         secrets.add("0123456789abc");
         let cut = |text: &str| secrets.redact_output(text.to_owned(), true);
         let marked = |head: &str, tail: &str| format!("{head}\n[… 7 bytes left out …]\n{tail}");
@@ -323,7 +318,7 @@ mod tests {
     }
 
     fn secrets_of(values: &[&str]) -> Secrets {
-        let mut secrets = Secrets::default();
+        let secrets = Secrets::default();
         for value in values {
             secrets.add(value);
         }

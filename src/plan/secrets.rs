@@ -15,7 +15,7 @@ impl CrewPlan {
     pub fn secrets(&self) -> Secrets {
         let servers = self.mcp_servers.iter().flat_map(|server| of_server(&server.access));
         let requests = self.requests().into_iter().flat_map(of_request);
-        let mut secrets = Secrets::default();
+        let secrets = Secrets::default();
         self.secrets.iter().for_each(|value| secrets.add(value.expose_secret()));
         let providers = self.providers.iter().flat_map(ProviderPlan::secrets);
         providers.for_each(|(_, value)| secrets.add(&value));

@@ -77,7 +77,7 @@ impl CommandKey {
             return Err(format!("api_key_command {program} printed no key, or more than a key"));
         };
         header.set_sensitive(true);
-        self.context.secrets.learn(text);
+        self.context.secrets.add(text);
         let valid_until = Instant::now() + lifetime(text, SystemTime::now());
         *current = Some(Key { header: header.clone(), valid_until });
         Ok(header)

@@ -65,7 +65,7 @@ impl Endpoint {
         let accepted = HeaderValue::from_static("text/event-stream, application/json");
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (ACCEPT, accepted)]);
         headers.extend(plan.headers.clone());
-        let mut secrets = Secrets::default();
+        let secrets = Secrets::default();
         secrets.add(plan.base_url.password().unwrap_or_default());
         plan.secrets().for_each(|(_, value)| secrets.add(&value));
         let sensitive = headers.values().filter(|value| value.is_sensitive());
@@ -117,12 +117,12 @@ impl Endpoint {
         };
         let mut headers = self.headers.clone();
         let key = command.header(None).await.map_err(failed)?;
-        self.secrets.learn(key.to_str().unwrap_or_default());
+        self.secrets.add(key.to_str().unwrap_or_default());
         headers.insert(*name, key.clone());
         match self.send(url.clone(), model, &headers, body.clone(), idle, &mut on_sent).await {
             Err(error) if error.is_unauthorized => {
                 let key = command.header(Some(&key)).await.map_err(failed)?;
-                self.secrets.learn(key.to_str().unwrap_or_default());
+                self.secrets.add(key.to_str().unwrap_or_default());
                 headers.insert(*name, key);
                 self.send(url, model, &headers, body, idle, on_sent).await
             }

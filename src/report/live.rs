@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown_however_it_arrives() {
-        let mut secrets = Secrets::default();
+        let secrets = Secrets::default();
         secrets.add("sk-0123456789abcdef");
         let answer = LiveAnswer::default();
         answer.push("the key is ");
