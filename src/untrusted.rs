@@ -26,7 +26,12 @@ impl Untrusted {
     /// The text without secrets, of which the middle may have been left out: parts of secrets on
     /// either side of the mark go as well.
     pub fn redact_excerpt(self, secrets: &Secrets) -> String {
-        secrets.redact_output(self.0, true)
+        self.redact_output(secrets, true)
+    }
+
+    /// An output without secrets. `truncated`: the middle was left out.
+    pub fn redact_output(self, secrets: &Secrets, truncated: bool) -> String {
+        secrets.redact_output(self.0, truncated)
     }
 
     /// The beginning of a text that was cut, without secrets and without the part of one at its end.

@@ -89,11 +89,8 @@ impl Driver<'_> {
                 return Err(failed(ErrorKind::Check, format!("the check did not run: {error}")));
             }
         };
-        let secrets = &self.context.services.secrets;
-        let output = match outcome.truncated {
-            true => std::mem::take(&mut outcome.output).redact_excerpt(secrets),
-            false => std::mem::take(&mut outcome.output).redact(secrets),
-        };
+        let output = std::mem::take(&mut outcome.output);
+        let output = output.redact_output(&self.context.services.secrets, outcome.truncated);
         let report = CheckReport {
             status: outcome.end.status(),
             exit_code: outcome.exit_code,

@@ -1,10 +1,12 @@
 //! What every step of an agent's work has at hand.
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::budget::Budget;
 use super::ledger::{End, Failure};
 use super::run::{AgentRun, RunContext};
+use crate::approval::{Decision, Question};
 use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ErrorKind, Event};
 use crate::untrusted::Untrusted;
@@ -25,6 +27,17 @@ impl Driver<'_> {
     /// The end of an agent whose scope was stopped.
     pub fn stopped(&self) -> End {
         End::Stopped(self.scope.reason().unwrap_or_else(|| CancelKind::AgentTimeout.into()))
+    }
+
+    /// Asks whether a program or a request may run; `None` if the agent was stopped meanwhile.
+    pub async fn approval(&self, tool: &str, arguments: &Value) -> Option<Decision> {
+        let agent = self.run.name();
+        let question = Question { agent: &agent, tool, arguments };
+        tokio::select! {
+            biased;
+            () = self.scope.cancelled() => None,
+            decision = self.context.services.approval.ask(question) => Some(decision),
+        }
     }
 
     pub fn emit(&self, event: Event) {

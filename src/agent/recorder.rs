@@ -31,9 +31,7 @@ impl<'a> Outcome<'a> {
             None => Self::Dropped,
         }
     }
-}
 
-impl Outcome<'_> {
     /// Whether the server ended its answer: then it has counted all of it.
     fn is_end_of_answer(self) -> bool {
         match self {

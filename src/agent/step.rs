@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::driver::{Driver, failed};
-use super::ledger::{End, Failure};
+use super::ledger::End;
 use super::values::values;
-use crate::approval::{Decision, Question};
+use crate::approval::Decision;
 use crate::plan::{HttpPlan, Parse, ProcessPlan, StepKind, StepPlan, ToolCommand};
 use crate::process::{Streams, signal_name};
 use crate::report::{ErrorKind, Event, StepReport};
@@ -161,18 +161,12 @@ impl Driver<'_> {
         values: &minijinja::Value,
     ) -> Result<(), End> {
         let arguments = arguments(step, values);
-        let agent = self.run.name();
-        let question = Question { agent: &agent, tool: name, arguments: &arguments };
-        tokio::select! {
-            biased;
-            () = self.scope.cancelled() => Err(self.stopped()),
-            decision = self.context.services.approval.ask(question) => match decision {
-                Decision::Approved => Ok(()),
-                Decision::Denied(why) => Err(End::Failed(Failure::new(
-                    ErrorKind::Step,
-                    Untrusted::new(format!("not run: {why}")),
-                ))),
-            },
+        match self.approval(name, &arguments).await {
+            Some(Decision::Approved) => Ok(()),
+            Some(Decision::Denied(why)) => {
+                Err(failed(ErrorKind::Step, Untrusted::new(format!("not run: {why}"))))
+            }
+            None => Err(self.stopped()),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::conversation::ToolOutput;
 use super::driver::{Driver, failed};
 use super::ledger::End;
-use crate::approval::{Decision, Question};
+use crate::approval::Decision;
 use crate::chat::ToolCall;
 use crate::plan::{ModelWork, ToolPlan};
 use crate::report::{ErrorKind, Event, ToolCallReport};
@@ -37,7 +37,8 @@ impl Driver<'_> {
         Ok(tools)
     }
 
-    /// All calls of one turn, side by side. `is_cut`: the last one may be incomplete. Their outputs, in their order.
+    /// Runs all calls of one turn concurrently and returns their outputs in order. `is_cut`: the last
+    /// call may be incomplete.
     pub(super) async fn call_tools(
         &self,
         tools: &[Arc<ToolPlan>],
@@ -111,13 +112,7 @@ impl Driver<'_> {
         tool: &str,
         arguments: &Value,
     ) -> Result<(), ToolCallReport> {
-        let agent = self.run.name();
-        let question = Question { agent: &agent, tool, arguments };
-        let decision = tokio::select! {
-            biased;
-            () = self.scope.cancelled() => None,
-            decision = self.context.services.approval.ask(question) => Some(decision),
-        };
+        let decision = self.approval(tool, arguments).await;
         let unfinished = || self.run.ledger.open().report.tool_calls[slot].clone();
         match decision {
             Some(Decision::Approved) => Ok(()),

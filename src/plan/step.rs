@@ -107,10 +107,8 @@ impl StepChecker<'_> {
                 ("sandbox", config.sandbox.is_some()),
                 ("ok_exit_codes", config.ok_exit_codes.is_some()),
             ];
-            for (key, _) in keys.into_iter().filter(|(_, is_given)| *is_given) {
-                let message = format!("{key} is for steps that start a program");
-                log.key(&path.key(key), message, Some("remove it".to_owned()));
-            }
+            let message = |key: &str| format!("{key} is for steps that start a program");
+            misplaced(&keys, message, "remove it", path, log);
             let checker = RequestChecker { scope, offline: self.tools.offline, log };
             let request = checker.request(request, &path.key("http"))?;
             return Some(StepKind::Http(Box::new(request)));
@@ -232,11 +230,9 @@ impl StepChecker<'_> {
             ("max_output_tokens", settings.max_output_tokens.is_some()),
             ("limits", settings.limits.is_some()),
         ];
-        for (key, _) in keys.into_iter().filter(|(_, is_given)| *is_given) {
-            let message = format!("{key} is for agents with a model, and {name} is a step");
-            let hint = "remove it, or the command, shell or http that makes this a step";
-            self.tools.log.key(&path.key(key), message, Some(hint.to_owned()));
-        }
+        let message = |key: &str| format!("{key} is for agents with a model, and {name} is a step");
+        let hint = "remove it, or the command, shell or http that makes this a step";
+        misplaced(&keys, message, hint, path, self.tools.log);
     }
 }
 
@@ -252,10 +248,21 @@ pub fn only_keys_of_models(config: &AgentConfig, path: &Path<'_>, log: &FaultLog
         ("sandbox", config.sandbox.is_some()),
         ("confirm", config.confirm.is_some()),
     ];
-    for (key, _) in keys.into_iter().filter(|(_, is_given)| *is_given) {
-        let message = format!("{key} is for steps, and this agent has a model");
-        let hint = "remove it, or give the agent a command, shell or http in place of its model";
-        log.key(&path.key(key), message, Some(hint.to_owned()));
+    let message = |key: &str| format!("{key} is for steps, and this agent has a model");
+    let hint = "remove it, or give the agent a command, shell or http in place of its model";
+    misplaced(&keys, message, hint, path, log);
+}
+
+/// Notes each of the keys that is given where it has no meaning.
+fn misplaced(
+    keys: &[(&str, bool)],
+    message: impl Fn(&str) -> String,
+    hint: &str,
+    path: &Path<'_>,
+    log: &FaultLog,
+) {
+    for (key, _) in keys.iter().filter(|(_, is_given)| *is_given) {
+        log.key(&path.key(key), message(key), Some(hint.to_owned()));
     }
 }
 

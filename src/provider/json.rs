@@ -126,6 +126,13 @@ pub fn is_given(raw: Raw<'_>) -> bool {
     raw.is_some_and(|raw| !matches!(raw.get(), "null" | "\"\"" | "{}" | "[]" | "false"))
 }
 
+/// Whether an event of this type reports an error. Gateways send bodies without a type, of which
+/// `explanations` are the fields that say what went wrong.
+pub fn is_error_event(kind: &str, error: Raw<'_>, explanations: [Raw<'_>; 2]) -> bool {
+    let explains = kind.is_empty() && explanations.into_iter().any(is_given);
+    is_given(error) || kind == "error" || explains
+}
+
 /// The object, or `None` if the value has another type or other fields.
 pub fn object<'a, T: Deserialize<'a>>(raw: Raw<'a>) -> Option<T> {
     let raw = raw?.get();

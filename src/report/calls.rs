@@ -40,7 +40,7 @@ pub enum ToolStatus {
     TimedOut,
     Cancelled,
     /// Unknown tool, arguments that do not fit its schema, a host out of reach with `--offline`, or
-    /// nobody's leave to run it; nothing ran.
+    /// a call that was not approved; nothing ran.
     Rejected,
 }
 

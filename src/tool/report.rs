@@ -27,11 +27,7 @@ impl FinishedCall {
     /// The whole report, without secrets.
     pub fn redact(self, secrets: &Secrets) -> ToolCallReport {
         let Self { report, output, .. } = self;
-        let output = match report.truncated {
-            true => output.redact_excerpt(secrets),
-            false => output.redact(secrets),
-        };
-        ToolCallReport { output, ..report }
+        ToolCallReport { output: output.redact_output(secrets, report.truncated), ..report }
     }
 }
 

@@ -34,8 +34,7 @@ impl ChunkParser for ResponsesParser {
     ) -> Result<Progress, BodyError> {
         let event: Event<'_> = json::document(json)?;
         let kind = json::text(event.r#type)?;
-        let explains = is_given(event.message) || is_given(event.detail);
-        if is_given(event.error) || kind == "error" || (kind.is_empty() && explains) {
+        if json::is_error_event(&kind, event.error, [event.message, event.detail]) {
             return Err(BodyError::Server(ServerError::from_body(json)));
         }
         let index = number(event.output_index);
