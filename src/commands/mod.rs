@@ -10,6 +10,7 @@ pub mod invalid;
 mod offers;
 mod reader;
 pub mod render;
+mod report_file;
 pub mod run;
 mod runtime;
 pub mod selftest;

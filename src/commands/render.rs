@@ -1,28 +1,27 @@
 //! `crew render`: what each model would be asked, without a call.
 
 use std::io;
-use std::path::Path;
 
-use serde_json::Value;
+use minijinja::Value;
+use minijinja::value::Serde;
 
 use super::env_file;
 use super::input::{Input, Source};
 use super::invalid::{fault, invalid};
+use super::report_file;
 use super::runtime::runtime;
 use crate::agent::Opening;
 use crate::cancel::Cancellation;
 use crate::cli::{InputArgs, RenderArgs};
 use crate::config::faults::Faults;
-use crate::config::find;
 use crate::exit::{self, ExitStatus};
-use crate::plan::{self, AgentPlan, CrewPlan, ModelWork, Overrides};
+use crate::plan::{self, AgentPlan, CrewPlan, ModelWork, Need, Overrides};
 use crate::provider::offline;
 use crate::render::{self, Format, RenderReport, RenderedAgent, Screens};
+use crate::report::{AgentReport, AgentStatus, Report};
 use crate::secret;
 use crate::template::{AnswerContext, agent_context, extended};
 
-/// Bytes of a report that is read.
-const MAX_REPORT: u64 = 256 << 20;
 /// Takes the place of an input that is not given.
 const NO_INPUT: &str = "[input]";
 
@@ -53,13 +52,10 @@ fn rendered(args: &RenderArgs, cancel: &Cancellation) -> Result<RenderReport, Fa
     let overrides =
         Overrides { agents: args.agents.clone(), vars: args.vars.clone(), ..Overrides::default() };
     let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
-    let report = args.from.as_deref().map(read_report).transpose()?;
+    let report = args.from.as_deref().map(report_file::read).transpose()?;
     let input = match input(&args.input, cancel)? {
         Some(input) => input.text,
-        None => {
-            let earlier = report.as_ref().and_then(|report| report["input"].as_str());
-            earlier.unwrap_or(NO_INPUT).to_owned()
-        }
+        None => report.as_ref().map_or(NO_INPUT, |report| report.input.as_str()).to_owned(),
     };
     let renderer = Renderer { plan: &plan, input: &input, report: report.as_ref() };
     let is_wanted =
@@ -95,49 +91,54 @@ fn input(args: &InputArgs, cancel: &Cancellation) -> Result<Option<Input>, Fault
     read.map(Some)
 }
 
-/// # Errors
-/// The file is not a report.
-fn read_report(file: &Path) -> Result<Value, Faults> {
-    let text =
-        find::read_up_to(file, MAX_REPORT, "a report").map_err(|error| error.into_faults(file))?;
-    let report: Option<Value> = serde_json::from_str(&text).ok();
-    report.filter(|report| report["agents"].is_object()).ok_or_else(|| {
-        let message = format!("{} is not a report of crew", file.display());
-        let hint = Some("crew run -o json --output-file PATH writes one".to_owned());
-        Faults::unplaced(Some(file.to_owned()), message, hint)
-    })
-}
-
 struct Renderer<'a> {
     plan: &'a CrewPlan,
     input: &'a str,
-    report: Option<&'a Value>,
+    report: Option<&'a Report>,
 }
 
 impl Renderer<'_> {
     fn agent(&self, agent: &AgentPlan, work: &ModelWork) -> RenderedAgent {
-        let needed = agent.needs.iter().map(|need| &self.plan.agents[need.agent]);
-        let answers = needed.map(|needed| self.answer(needed));
+        let answers = agent.needs.iter().map(|need| self.answer(need));
         let values = || {
             let values = agent_context(self.input, &self.plan.vars, answers);
-            // An item is known only during a run.
-            let item =
-                agent.for_each.as_ref().map(|_| [("item", "[item]".into()), ("index", 0.into())]);
+            let item = agent.for_each.as_ref().map(|_| self.first_item(agent));
             extended(&values, item.into_iter().flatten())
         };
         let opening = Opening::of(agent, work, self.input, values);
         RenderedAgent::new(self.plan, agent, opening)
     }
 
+    /// An agent as the report has it.
+    fn earlier(&self, agent: &AgentPlan) -> Option<&AgentReport> {
+        self.report?.agents.iter().find(|earlier| earlier.name == agent.name)
+    }
+
+    /// `item` and `index` of the first instance in the report, or a placeholder: items are known
+    /// only during a run.
+    fn first_item(&self, agent: &AgentPlan) -> [(&'static str, Value); 2] {
+        let instances = self.earlier(agent).and_then(|earlier| earlier.items.as_ref());
+        let item = instances.and_then(|instances| instances.first()?.item.as_ref());
+        let item = item.map_or_else(|| "[item]".into(), |item| Value::from(Serde(item)));
+        [("item", item), ("index", 0.into())]
+    }
+
     /// The answer of an agent: from the report, or a placeholder.
-    fn answer<'p>(&self, agent: &'p AgentPlan) -> (&'p str, AnswerContext) {
-        let earlier = self.report.and_then(|report| report["agents"].get(&agent.name));
-        let output = earlier.and_then(|earlier| earlier["output"].as_str()).map(str::to_owned);
-        let output = output.unwrap_or_else(|| format!("[answer of {}]", agent.name));
-        let data = agent.output_schema.as_ref().map(|schema| {
-            let earlier = earlier.and_then(|earlier| earlier.get("data")).cloned();
-            earlier.unwrap_or_else(|| offline::sample(schema.schema()))
-        });
-        (&agent.name, AnswerContext::new(&output, data.as_ref()))
+    fn answer(&self, need: &Need) -> (&str, AnswerContext) {
+        let agent = &self.plan.agents[need.agent];
+        let earlier = self.earlier(agent);
+        // One that did not succeed has nothing to show, unless it is needed however it ends.
+        let ended = |earlier: &&AgentReport| need.done || earlier.status == AgentStatus::Succeeded;
+        let context = earlier.filter(ended).map_or_else(
+            || {
+                let output = earlier.and_then(|earlier| earlier.output.clone());
+                let output = output.unwrap_or_else(|| format!("[answer of {}]", agent.name));
+                let data = agent.output_schema.as_ref();
+                let data = data.map(|schema| offline::sample(schema.schema()));
+                AnswerContext::new(&output, data.as_ref())
+            },
+            AnswerContext::of,
+        );
+        (&agent.name, context)
     }
 }

@@ -145,10 +145,11 @@ impl<'a> Run<'a> {
             ..AgentRun::new(self.next_id(), batch.agent.plan, batch.scope.clone())
         };
         {
+            let secrets = &self.context.services.secrets;
             let report = &mut run.ledger.open().report;
-            report.name = format!("{}[{key}]", batch.agent.plan.name);
+            report.name = AgentReport::instance_name(&batch.agent.plan.name, &key);
             report.key = Some(key.clone());
-            report.item = Some(item);
+            report.item = Some(secrets.redact_value(item));
         }
         let run = Arc::new(run);
         instances.set(index, State::Open(run.clone()));
@@ -217,9 +218,9 @@ impl<'a> Run<'a> {
                     let run = AgentRun::new(agent.id, agent.plan, self.context.cancel.clone());
                     self.close(&run, End::Stopped(reason.clone()));
                     AgentReport {
-                        name: format!("{}[{key}]", agent.plan.name),
+                        name: AgentReport::instance_name(&agent.plan.name, &key),
                         key: Some(key),
-                        item: Some(item),
+                        item: Some(self.context.services.secrets.redact_value(item)),
                         ..run.ledger.take_report()
                     }
                 }

@@ -5,6 +5,13 @@ use serde_json::Value;
 use super::cancel::{CancelKind, CancelReason};
 use super::document::{AgentError, AgentKind, AgentReport, AgentStatus, Usage};
 
+/// The fields that an older report lacks.
+impl Default for AgentReport {
+    fn default() -> Self {
+        Self::new(String::new(), AgentKind::Model, String::new())
+    }
+}
+
 impl AgentReport {
     /// The report of an agent that has done nothing yet.
     pub fn new(name: String, kind: AgentKind, model: String) -> Self {
@@ -35,6 +42,11 @@ impl AgentReport {
             items: None,
             notes: Vec::new(),
         }
+    }
+
+    /// The name of an instance.
+    pub fn instance_name(agent: &str, key: &str) -> String {
+        format!("{agent}[{key}]")
     }
 
     /// Whether it succeeded, or was skipped by a condition.

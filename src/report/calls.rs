@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cancel::CancelKind;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ToolCallReport {
     /// As the model wrote it: for a `rejected` call it may name no tool at all.
     pub tool: String,
@@ -32,7 +32,7 @@ pub struct ToolCallReport {
     pub stopped_by: Option<CancelKind>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolStatus {
     Succeeded,
@@ -45,7 +45,7 @@ pub enum ToolStatus {
 }
 
 /// How a step's program or request ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
     pub exit_code: Option<i32>,
     /// The name of the signal that ended the program, such as `SIGTERM`.
@@ -60,7 +60,7 @@ pub struct StepReport {
 }
 
 /// One run of a check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckReport {
     pub status: ToolStatus,
     pub exit_code: Option<i32>,
@@ -77,7 +77,7 @@ pub struct CheckReport {
 }
 
 /// The condition under which a run fails although every agent ended well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailIfReport {
     pub expression: String,
     /// `None` if it was not evaluated.
@@ -86,6 +86,6 @@ pub struct FailIfReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What the names in it stood for.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub saw: BTreeMap<String, Value>,
 }

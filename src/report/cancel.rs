@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a run, or an agent in it, was cut short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelReason {
     pub kind: CancelKind,
     /// The agent that failed, with [`CancelKind::AgentFailed`]; the agent whose condition was false,
@@ -28,7 +28,7 @@ impl From<CancelKind> for CancelReason {
 
 /// Declared by severity: a later one may replace an earlier one as the reason of the run. The
 /// first three are about a tool or an agent only and are never a run's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelKind {
     /// A condition was false.

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::agents;
 use super::calls::{CheckReport, FailIfReport, StepReport, ToolCallReport};
 use super::cancel::CancelReason;
 
@@ -14,43 +14,43 @@ use super::cancel::CancelReason;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The whole result of one run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     pub schema_version: u32,
+    #[serde(default)]
     pub run_id: String,
     /// The crew's `name`, or the stem of its file's name.
+    #[serde(default)]
     pub crew: String,
     pub status: RunStatus,
+    #[serde(default)]
     pub exit_code: u8,
     /// Why the run was cut short; `None` if it was not.
     pub reason: Option<CancelReason>,
     /// RFC 3339, UTC, milliseconds.
+    #[serde(default)]
     pub started_at: String,
+    #[serde(default)]
     pub duration_ms: u64,
+    #[serde(default)]
     pub input: String,
     /// The crew's answer: the value of a structured one, else a text.
     pub answer: Option<Value>,
     /// The agent whose answer it is.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_of: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_if: Option<FailIfReport>,
+    #[serde(default)]
     pub usage: Usage,
     /// In file order; a map in JSON.
-    #[serde(serialize_with = "as_map")]
+    #[serde(with = "agents")]
     pub agents: Vec<AgentReport>,
+    #[serde(default)]
     pub cleanup: Cleanup,
 }
 
-fn as_map<S: Serializer>(agents: &[AgentReport], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(agents.len()))?;
-    for agent in agents {
-        map.serialize_entry(&agent.name, agent)?;
-    }
-    map.end()
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     Succeeded,
@@ -62,7 +62,8 @@ pub enum RunStatus {
 
 /// What became of one agent. Whatever its ending, it keeps the text streamed so far, its finished
 /// tool calls and its tokens.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AgentReport {
     /// The agent's name; that of an instance is followed by its key in brackets.
     #[serde(skip)]
@@ -71,7 +72,7 @@ pub struct AgentReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// What an instance is for.
-    #[serde(skip)]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub item: Option<Value>,
     pub kind: AgentKind,
     pub status: AgentStatus,
@@ -82,7 +83,7 @@ pub struct AgentReport {
     pub partial: bool,
     /// The value in the answer of an agent that has an `output_schema`, `null` until it has one;
     /// `None` for all others.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
     pub error: Option<AgentError>,
     /// Why an agent was cancelled or skipped.
@@ -124,14 +125,14 @@ pub struct AgentReport {
 }
 
 /// What an agent does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentKind {
     Model,
     Step,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentStatus {
     Succeeded,
@@ -149,7 +150,7 @@ impl AgentStatus {
 }
 
 /// A model in whose place another one was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedModel {
     pub model: String,
     pub error: AgentError,
@@ -158,7 +159,7 @@ pub struct FailedModel {
     pub output: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentError {
     pub kind: ErrorKind,
     /// Which limit it was; for timeouts only.
@@ -167,7 +168,7 @@ pub struct AgentError {
     pub message: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     Auth,
@@ -195,7 +196,7 @@ pub enum ErrorKind {
 }
 
 /// Whose time limit fired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     Run,
@@ -204,7 +205,8 @@ pub enum Scope {
     Tool,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     pub model_calls: u64,
     /// All that was read, from a cache or not.
@@ -247,7 +249,8 @@ impl std::ops::AddAssign for Usage {
 }
 
 /// What stopping the run took.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cleanup {
     pub model_calls_cancelled: u64,
     /// Requests of HTTP tools that were dropped.
@@ -275,11 +278,16 @@ impl std::ops::AddAssign for Cleanup {
     }
 }
 
+/// A value that is there, even if it is null.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Survivor {
     pub pid: i32,
     pub command: String,

@@ -1,6 +1,7 @@
 //! What a run reports: [`Event`]s while it goes on, and one [`Report`] when it has ended. Plain data.
 
 mod agent;
+mod agents;
 mod calls;
 mod cancel;
 mod document;
@@ -16,3 +17,7 @@ pub use document::{
 };
 pub use event::{AgentRunId, Event, EventSink};
 pub use live::LiveAnswer;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -91,6 +91,33 @@ fn what_is_rendered_is_what_the_server_gets() {
 }
 
 #[test]
+fn instances_and_failures_of_a_report_are_rendered() {
+    let folder = folder(indoc! {r#"
+        defaults: {model: offline}
+        agents:
+          list: {command: [printf, 'true\nfalse\n'], parse: lines}
+          try: {needs: [list], for_each: agents.list.data, command: ["{{ item }}"]}
+          ask:
+            needs: [list]
+            for_each: agents.list.data
+            prompt: "{{ index }} {{ item }}"
+          tell:
+            needs: {try: done}
+            prompt: |-
+              {% for r in agents.try.items %}{{ r.key }}={{ r.item }}: {{ r.status }}
+              {% endfor %}{{ agents.try.error.kind }}
+    "#});
+    let args = ["run", "--keep-going", "--offline", "--output-file", "report.json"];
+    let ran = Crew::at(folder.path()).args(&args).run_as_is();
+    assert_eq!(ran.status.code(), Some(1), "{}", ran.stderr);
+    let rendered = agents(&folder, &["--from", "report.json"]);
+    let told = "true=true: succeeded\nfalse=false: failed\nfor_each";
+    assert_eq!(rendered["tell"]["prompt"], told);
+    assert_eq!(rendered["ask"]["prompt"], "0 true");
+    assert_eq!(agents(&folder, &[])["ask"]["prompt"], "0 [item]");
+}
+
+#[test]
 fn placeholders_take_the_place_of_what_is_not_known() {
     let folder = folder(YAML);
     let rendered = agents(&folder, &[]);
@@ -199,9 +226,14 @@ fn a_template_that_cannot_be_rendered_is_an_error_of_its_agent() {
 #[test]
 fn what_cannot_be_used_is_a_fault() {
     let folder = folder("agents: {a: {model: offline}}\n");
+    let other = |name, text| std::fs::write(folder.path().join(name), text).unwrap();
+    other("other.json", r#"{"schema_version": 1, "agents": {}}"#);
+    other("newer.json", r#"{"schema_version": 2, "status": "failed", "agents": {}}"#);
     for (args, message) in [
         (&["-a", "b"][..], "there is no agent \"b\""),
         (&["--from", "agents.yaml"], "agents.yaml is not a report of crew"),
+        (&["--from", "other.json"], "other.json is not a report of crew: missing field"),
+        (&["--from", "newer.json"], "its schema_version is 2, and this crew reads 1"),
         (&["--from", "none.json"], "no such file"),
         (&["-i", "x", "--input-file", "y"], "cannot be used with"),
         (&["--input-file", "none.txt"], "none.txt"),
