@@ -69,11 +69,10 @@ impl<'a> CallRecorder<'a> {
     ) -> Self {
         let before = {
             let usage = &mut ledger.open().report.usage;
-            // The cost of an agent is known only as long as that of every call is.
-            let known = usage.cost.or((usage.model_calls == 0).then_some(0.0));
-            usage.cost = known.filter(|_| price.is_some());
+            let before = *usage;
             usage.model_calls += 1;
-            *usage
+            usage.cost = before.cost.with_call(price.map(|_| 0.0));
+            before
         };
         Self {
             ledger,
@@ -143,8 +142,8 @@ impl<'a> CallRecorder<'a> {
         usage.reasoning_tokens = before.reasoning_tokens + tokens.reasoning_tokens;
         let estimated = tokens.total().saturating_sub(self.counted.unwrap_or_default().total());
         usage.estimated_tokens = before.estimated_tokens + estimated;
-        let cost = before.cost.zip(self.price);
-        usage.cost = cost.map(|(before, price)| before + budget::cost(tokens, price));
+        let cost = self.price.map(|price| budget::cost(tokens, price));
+        usage.cost = before.cost.with_call(cost);
     }
 
     /// The tokens that the call took: as its server counted them, and an estimate of what the
@@ -185,7 +184,7 @@ impl<'a> CallRecorder<'a> {
             self.enter(used);
         }
         if self.permit.is_some() && is_answered && self.counted.is_none() {
-            self.ledger.open().report.usage.cost = None;
+            self.ledger.open().report.usage.cost = self.before.cost.with_call(None);
         }
         let tokens = Some(used.total()).filter(|tokens| *tokens > 0);
         match (self.permit, outcome) {

@@ -107,8 +107,8 @@ fn last_line(report: &Report) -> [Span; 2] {
     if let Some(tokens) = words::tokens(&report.usage) {
         line.push_str(&format!(", {tokens}"));
     }
-    if let Some(cost) = report.usage.cost {
-        line.push_str(&format!(", {}", words::cost(cost)));
+    if let Some(cost) = words::cost(report.usage.cost) {
+        line.push_str(&format!(", {cost}"));
     }
     let style = match report.status {
         RunStatus::Succeeded => GOOD,

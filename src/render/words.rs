@@ -7,7 +7,7 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::paint::{BAD, GOOD, WARN};
-use crate::report::{AgentError, AgentStatus, CancelKind, CancelReason, ToolStatus, Usage};
+use crate::report::{AgentError, AgentStatus, CancelKind, CancelReason, Cost, ToolStatus, Usage};
 use crate::text::inline;
 
 /// A value of the report by the name it has in the JSON, so that each is found in the other.
@@ -140,13 +140,18 @@ pub fn clock(time: Duration) -> String {
     }
 }
 
-/// `cost 0.0123`. A cost that is not zero never looks like zero.
-pub fn cost(cost: f64) -> String {
-    match cost {
+/// `cost 0.0123`, or `cost 0.0123 and 2 unpriced calls`; `None` if nothing is known. A cost that is
+/// not zero never looks like zero.
+pub fn cost(cost: Cost) -> Option<String> {
+    let known = match cost.known? {
         0.0 => "cost 0".to_owned(),
         small if small < 0.0001 => "cost < 0.0001".to_owned(),
         cost => format!("cost {cost:.4}"),
-    }
+    };
+    Some(match cost.unpriced_calls {
+        0 => known,
+        calls => format!("{known} and {}", count(calls, "unpriced call", "unpriced calls")),
+    })
 }
 
 /// `1 process`, `2 processes`.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::agents;
 use super::calls::{CheckReport, FailIfReport, StepReport, ToolCallReport};
 use super::cancel::CancelReason;
+use super::cost::Cost;
 
 /// The version of the JSON report. It only grows: fields keep their names and meanings.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -224,18 +225,12 @@ pub struct Usage {
     #[serde(skip_serializing_if = "is_zero")]
     pub estimated_tokens: u64,
     pub tool_calls: u64,
-    /// In the unit of the file's prices; only where the price of every call is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cost: Option<f64>,
+    #[serde(flatten)]
+    pub cost: Cost,
 }
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.cost = match (self.model_calls, other.model_calls) {
-            (_, 0) => self.cost,
-            (0, _) => other.cost,
-            _ => self.cost.zip(other.cost).map(|(one, other)| one + other),
-        };
         self.model_calls = self.model_calls.saturating_add(other.model_calls);
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
@@ -248,6 +243,7 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
+        self.cost += other.cost;
 /// What stopping the run took.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]

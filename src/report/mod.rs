@@ -4,6 +4,7 @@ mod agent;
 mod agents;
 mod calls;
 mod cancel;
+mod cost;
 mod document;
 mod event;
 mod failure;
@@ -11,6 +12,7 @@ mod live;
 
 pub use calls::{CheckReport, FailIfReport, StepReport, ToolCallReport, ToolStatus};
 pub use cancel::{CancelKind, CancelReason};
+pub use cost::Cost;
 pub use document::{
     AgentError, AgentKind, AgentReport, AgentStatus, Cleanup, ErrorKind, FailedModel, Report,
     RunStatus, SCHEMA_VERSION, Scope, Survivor, Usage, millis,

@@ -59,7 +59,8 @@ fn error() -> impl Strategy<Value = AgentError> {
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    (any::<[u32; 8]>(), option::of(0..100_000_u32)).prop_map(|(counts, cost)| Usage {
+    let cost = (option::of(0..100_000_u32), any::<u8>());
+    (any::<[u32; 8]>(), cost).prop_map(|(counts, (cost, unpriced))| Usage {
         model_calls: counts[0].into(),
         input_tokens: counts[1].into(),
         output_tokens: counts[2].into(),
@@ -68,7 +69,10 @@ fn usage() -> impl Strategy<Value = Usage> {
         reasoning_tokens: counts[5].into(),
         estimated_tokens: counts[6].into(),
         tool_calls: counts[7].into(),
-        cost: cost.map(|cost| f64::from(cost) / 1000.0),
+        cost: Cost {
+            known: cost.map(|cost| f64::from(cost) / 1000.0),
+            unpriced_calls: unpriced.into(),
+        },
     })
 }
 

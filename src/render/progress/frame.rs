@@ -108,8 +108,9 @@ impl Canvas<'_> {
             let about = if estimated > 0 { "~" } else { "" };
             line.push(&format!("  {about}{tokens}"), FAINT);
         }
-        if let Some(cost) = usage.cost.filter(|cost| *cost > 0.0) {
-            line.push(&format!("  {}", words::cost(cost)), FAINT);
+        let is_free = usage.cost.known.is_none_or(|cost| cost == 0.0);
+        if let Some(cost) = words::cost(usage.cost).filter(|_| !is_free) {
+            line.push(&format!("  {cost}"), FAINT);
         }
         line.finish()
     }

@@ -190,23 +190,45 @@ fn huge_token_counts_do_not_overflow() {
     }
 }
 
+/// `cost`, `partial_cost` and `unpriced_calls` of a usage.
+fn costs(usage: &Value) -> [Option<f64>; 3] {
+    ["cost", "partial_cost", "unpriced_calls"].map(|key| usage.get(key).and_then(Value::as_f64))
+}
+
 #[test]
-fn an_unknown_price_makes_the_total_unknown() {
-    let server = ModelServer::always(script::text("x"));
+fn a_cost_that_is_known_in_part_says_how_many_calls_it_lacks() {
+    let server = ModelServer::start(|request: &Request| match request.model() {
+        "uncounted" => stream().text("x").finish("stop").done(),
+        "broken" => script::error(400, "no"),
+        _ => stream().text("x").finish("stop").usage(1_000_000, 500_000).done(),
+    });
     let yaml = indoc! {"
-        prices: {mock/m: {input: 1, output: 2}}
+        prices: {mock/m: {input: 1, output: 2}, mock/uncounted: {input: 1, output: 2}}
         agents:
-          a: {model: mock/m}
-          b: {model: mock/other}
-          c: {model: offline}
+          priced: {model: mock/m}
+          other: {model: mock/other}
+          free: {model: offline}
+          uncounted: {model: mock/uncounted}
+          listed: {model: [mock/broken, mock/m]}
     "};
-    let report = crew(&server, yaml).run().report(0);
-    assert!(report["agents"]["a"]["usage"]["cost"].as_f64().unwrap() > 0.0);
-    assert_eq!(report["agents"]["b"]["usage"].get("cost"), None);
-    assert_eq!(report["agents"]["c"]["usage"]["cost"], 0.0);
-    assert_eq!(report["usage"].get("cost"), None);
-    let report = crew(&server, "agents: {a: {model: mock/m}}\n").run().report(0);
-    assert_eq!(report["usage"].get("cost"), None);
+    let ended = crew(&server, yaml).run();
+    let report = ended.report(0);
+    for (agent, expected) in [
+        ("priced", [Some(2.0), None, None]),
+        ("other", [None, None, Some(1.0)]),
+        ("free", [Some(0.0), None, None]),
+        ("uncounted", [None, None, Some(1.0)]),
+        ("listed", [None, Some(2.0), Some(1.0)]),
+    ] {
+        assert_eq!(costs(&report["agents"][agent]["usage"]), expected, "{agent}");
+    }
+    assert_eq!(costs(&report["usage"]), [None, Some(4.0), Some(3.0)]);
+    assert!(ended.stderr.contains(", cost 4.0000 and 3 unpriced calls"), "{}", ended.stderr);
+
+    // Without prices nothing is known of the cost.
+    let ended = crew(&server, "agents: {a: {model: mock/m}}\n").run();
+    assert_eq!(costs(&ended.report(0)["usage"]), [None, None, Some(1.0)]);
+    assert!(!ended.stderr.contains("cost"), "{}", ended.stderr);
 }
 
 #[test]
