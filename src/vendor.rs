@@ -54,6 +54,8 @@ pub struct Vendor {
     /// server's listen address, so it may lack scheme, port and path.
     pub listen_port: Option<u16>,
     pub key_variable: Option<&'static str>,
+    /// Where an account is given more credit.
+    pub credit_url: Option<&'static str>,
     /// A model for a first crew, if every account has it.
     pub starter_model: Option<&'static str>,
     /// Further variables that usually hold a key for the vendor's models.
@@ -77,6 +79,7 @@ const PLAIN: Vendor = Vendor {
     base_url_variable: None,
     listen_port: None,
     key_variable: None,
+    credit_url: None,
     starter_model: None,
     other_key_variables: &[],
     other_key_headers: &[],
@@ -91,6 +94,7 @@ pub static VENDORS: &[Vendor] = &[
         base_url: "https://api.openai.com/v1",
         base_url_variable: Some("OPENAI_BASE_URL"),
         key_variable: Some("OPENAI_API_KEY"),
+        credit_url: Some("https://platform.openai.com/settings/organization/billing"),
         starter_model: Some("gpt-4o-mini"),
         other_key_variables: &["AZURE_OPENAI_API_KEY"],
         other_key_headers: &["api-key"],
@@ -108,6 +112,7 @@ pub static VENDORS: &[Vendor] = &[
         base_url: "https://api.anthropic.com",
         base_url_variable: Some("ANTHROPIC_BASE_URL"),
         key_variable: Some("ANTHROPIC_API_KEY"),
+        credit_url: Some("https://platform.claude.com/settings/billing"),
         starter_model: Some("claude-sonnet-4-5"),
         formats_beside_tools: true,
         ..PLAIN
@@ -118,6 +123,7 @@ pub static VENDORS: &[Vendor] = &[
         base_url: "https://generativelanguage.googleapis.com",
         base_url_variable: Some("GOOGLE_GEMINI_BASE_URL"),
         key_variable: Some("GEMINI_API_KEY"),
+        credit_url: Some("https://ai.studio/projects"),
         starter_model: Some("gemini-2.5-flash"),
         other_key_variables: &["GOOGLE_API_KEY"],
         ..PLAIN
@@ -126,6 +132,7 @@ pub static VENDORS: &[Vendor] = &[
         name: "openrouter",
         base_url: "https://openrouter.ai/api/v1",
         key_variable: Some("OPENROUTER_API_KEY"),
+        credit_url: Some("https://openrouter.ai/settings/credits"),
         starter_model: Some("openai/gpt-4o-mini"),
         formats_beside_tools: true,
         nested_effort: &["openrouter.ai"],

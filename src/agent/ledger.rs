@@ -32,17 +32,19 @@ pub struct Failure {
     /// For timeouts.
     pub scope: Option<Scope>,
     pub message: Untrusted,
+    /// The account's credit or quota is used up.
+    pub used_up: bool,
 }
 
 impl Failure {
     pub fn new(kind: ErrorKind, message: impl Into<Untrusted>) -> Self {
-        Self { kind, scope: None, message: message.into() }
+        Self { kind, scope: None, message: message.into(), used_up: false }
     }
 
     /// The error for the report. Parts of secrets go as well: a server's words may have been cut.
     pub fn redact(self, secrets: &Secrets) -> AgentError {
         let message = self.message.redact_excerpt(secrets);
-        AgentError { kind: self.kind, scope: self.scope, message }
+        AgentError { kind: self.kind, scope: self.scope, message, used_up: self.used_up }
     }
 }
 
@@ -119,8 +121,8 @@ type Verdict = (AgentStatus, Option<Failure>, Option<CancelReason>);
 
 fn verdict(end: End, agent_timeout: Duration, run_timeout: Duration) -> Verdict {
     let timed_out = |scope, limit: Duration| {
-        let message = format!("no answer within {limit:?}").into();
-        let failure = Failure { kind: ErrorKind::Timeout, scope: Some(scope), message };
+        let message = format!("no answer within {limit:?}");
+        let failure = Failure { scope: Some(scope), ..Failure::new(ErrorKind::Timeout, message) };
         (AgentStatus::TimedOut, Some(failure), None)
     };
     match end {

@@ -156,6 +156,7 @@ impl<'a> Retries<'a> {
 
 impl From<ProviderError> for Failure {
     fn from(error: ProviderError) -> Self {
-        Self { kind: error.kind, scope: error.scope, message: error.message }
+        let used_up = error.is_used_up();
+        Self { kind: error.kind, scope: error.scope, message: error.message, used_up }
     }
 }

@@ -17,7 +17,7 @@ use super::command_key::{CommandKey, KeyContext};
 use super::error::{Effect, ProviderError};
 use super::quirks::Quirks;
 use super::retry_after::{names_account, rate_limit_reset, retry_after};
-use super::server_error::ServerError;
+use super::server_error::{ServerError, Verdict};
 use crate::net::{self, CONNECT_TIMEOUT};
 use crate::plan::ProviderPlan;
 use crate::report::{ErrorKind, Scope};
@@ -276,7 +276,7 @@ impl Endpoint {
         };
         let reset = reset.filter(|_| effect.is_pause());
         let words = self.words(&error, effect, model);
-        let advice = self.advice(url, verdict.kind, status);
+        let advice = self.advice(url, verdict, status);
         let message = format_args!("HTTP {}: {words}{advice}", StatusLine(status));
         let rejection = ProviderError {
             retryable: verdict.retryable,
@@ -324,14 +324,14 @@ impl Endpoint {
     }
 
     /// Advice, if the cause is clear.
-    fn advice(&self, url: &Url, kind: ErrorKind, status: StatusCode) -> String {
-        match (kind, status) {
+    fn advice(&self, url: &Url, verdict: Verdict, status: StatusCode) -> String {
+        match (verdict.kind, status) {
             (ErrorKind::Auth, _) => format!("; {}", self.key_advice),
             (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
                 format!("; check the model's name and base_url ({})", self.address(url))
             }
-            (ErrorKind::RateLimited, StatusCode::PAYMENT_REQUIRED) => {
-                format!("; check the credit of provider {}", self.name)
+            (ErrorKind::RateLimited, _) if !verdict.retryable => {
+                format!("; check the credit or quota of provider {}", self.name)
             }
             _ => String::new(),
         }

@@ -42,8 +42,19 @@ pub enum Effect {
     StopEndpoint,
 }
 
+impl ProviderError {
+    /// Whether the account's credit or quota is used up: waiting does not help.
+    pub fn is_used_up(&self) -> bool {
+        self.kind == ErrorKind::RateLimited && self.effect.is_stop()
+    }
+}
+
 impl Effect {
     pub fn is_pause(self) -> bool {
         matches!(self, Self::PauseModel | Self::PauseEndpoint)
+    }
+
+    fn is_stop(self) -> bool {
+        matches!(self, Self::StopModel | Self::DenyModel | Self::StopEndpoint)
     }
 }

@@ -45,8 +45,33 @@ const WRONG_KEY: [&str; 4] =
 const MODEL_MISTAKES: [&str; 4] =
     ["tool_use_failed", "json_validate_failed", "output_parse_failed", "malformed_function_call"];
 
-/// Messages about a used-up balance, of servers without a code for it.
-const USED_UP: [&str; 2] = ["credit balance is too low", "reached your specified api usage limits"];
+/// Codes of a used-up credit or quota: OpenAI and many others, and those of Moonshot, gateways and
+/// Alibaba.
+const USED_UP_CODES: [&str; 6] = [
+    "insufficient_quota",
+    "model_quota",
+    "billing",
+    "exceeded_current_quota",
+    "insufficient_funds",
+    "arrearage",
+];
+
+/// Messages about it, of servers without a code for it: Anthropic, Gemini, OpenRouter, DeepSeek, xAI.
+/// Their status is 400, 402, 403 or 429.
+const USED_UP: [&str; 9] = [
+    "credit balance is too low",
+    "reached your specified api usage limits",
+    "prepayment credits are depleted",
+    "insufficient credits",
+    "requires more credits",
+    "key limit exceeded",
+    FREE_MODELS,
+    "insufficient balance",
+    "used all available credits",
+];
+
+/// OpenRouter's free requests of a day. Its other models still answer.
+const FREE_MODELS: &str = "free-models-per-day";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -175,8 +200,8 @@ impl ServerError {
     pub fn verdict(&self, status: Option<u16>) -> Verdict {
         let is_rejection =
             status.is_none_or(|status| (400..500).contains(&status) && status != 429);
-        if self.has_code(&["insufficient_quota", "model_quota", "billing"])
-            || (is_rejection && self.says(&USED_UP))
+        if self.has_code(&USED_UP_CODES)
+            || ((is_rejection || status == Some(429)) && self.says(&USED_UP))
         {
             return verdict(RateLimited, false);
         }
@@ -238,6 +263,7 @@ impl ServerError {
             (Auth | RateLimited, false) => {
                 let status = status.filter(|status| *status != 400).or(self.status);
                 let is_denied = matches!(status, Some(402 | 403))
+                    || self.says(&[FREE_MODELS])
                     || (status.is_none() && self.has_code(&["permission"]));
                 match is_denied || self.names_model(model) {
                     true => Effect::DenyModel,

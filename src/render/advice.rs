@@ -12,6 +12,7 @@ pub fn advice(error: &AgentError, model: &str) -> String {
         (ErrorKind::Timeout, scope) => timeout(scope).to_owned(),
         (ErrorKind::Auth, _) => auth(provider),
         (ErrorKind::Network, _) => network(provider),
+        _ if error.used_up => used_up(provider),
         (kind, _) => other(kind).to_owned(),
     }
 }
@@ -51,6 +52,14 @@ fn network(provider: &str) -> String {
     }
 }
 
+fn used_up(provider: &str) -> String {
+    let place = match Vendor::named(provider).and_then(|vendor| vendor.credit_url) {
+        Some(url) => format!("at {url}"),
+        None => format!("with provider `{}`", inline(provider)),
+    };
+    format!("retrying does not help: add credit {place}, or list another model under `model`")
+}
+
 fn other(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::RateLimited => {
@@ -88,7 +97,7 @@ mod tests {
     use super::*;
 
     fn advise(kind: ErrorKind, scope: Option<Scope>, model: &str) -> String {
-        advice(&AgentError { kind, scope, message: String::new() }, model)
+        advice(&AgentError { kind, scope, message: String::new(), used_up: false }, model)
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub fn timed_out(name: &str) -> AgentReport {
             kind: ErrorKind::Timeout,
             scope: Some(Scope::Agent),
             message: "no answer within 30s".into(),
+            used_up: false,
         }),
         finish_reason: None,
         duration_ms: 30_000,
@@ -66,7 +67,7 @@ pub fn failed(name: &str, kind: ErrorKind, message: &str) -> AgentReport {
     AgentReport {
         status: AgentStatus::Failed,
         output: None,
-        error: Some(AgentError { kind, scope: None, message: message.into() }),
+        error: Some(AgentError { kind, scope: None, message: message.into(), used_up: false }),
         finish_reason: None,
         duration_ms: 210,
         turns: 1,

@@ -236,6 +236,7 @@ mod tests {
             kind: ErrorKind::Timeout,
             scope: Some(Scope::Agent),
             message: "no\u{1b}[2J answer\nwithin 30s".into(),
+            used_up: false,
         };
         assert_eq!(error(&hostile), "timeout (agent): no answer within 30s");
         assert_eq!(

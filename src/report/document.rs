@@ -167,6 +167,9 @@ pub struct AgentError {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
     pub message: String,
+    /// The account's credit or quota is used up: trying again does not help.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub used_up: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,10 +243,10 @@ impl std::ops::AddAssign for Usage {
         self.reasoning_tokens = self.reasoning_tokens.saturating_add(other.reasoning_tokens);
         self.estimated_tokens = self.estimated_tokens.saturating_add(other.estimated_tokens);
         self.tool_calls = self.tool_calls.saturating_add(other.tool_calls);
+        self.cost += other.cost;
     }
 }
 
-        self.cost += other.cost;
 /// What stopping the run took.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -51,11 +51,8 @@ fn reason() -> impl Strategy<Value = CancelReason> {
 fn error() -> impl Strategy<Value = AgentError> {
     let kind = select(vec![ErrorKind::Timeout, ErrorKind::ForEach, ErrorKind::Unverified]);
     let scope = option::of(select(vec![Scope::Run, Scope::Agent, Scope::Model, Scope::Tool]));
-    (kind, scope, any::<String>()).prop_map(|(kind, scope, message)| AgentError {
-        kind,
-        scope,
-        message,
-    })
+    (kind, scope, any::<String>(), any::<bool>())
+        .prop_map(|(kind, scope, message, used_up)| AgentError { kind, scope, message, used_up })
 }
 
 fn usage() -> impl Strategy<Value = Usage> {

@@ -155,6 +155,84 @@ fn a_second_limited_model_or_a_limit_of_the_account_pauses_the_endpoint() {
     }
 }
 
+/// The words of vendors about credit or quota that is used up, from public reports:
+/// <https://platform.openai.com/docs/guides/error-codes>,
+/// <https://platform.claude.com/docs/en/api/errors>,
+/// <https://github.com/dyad-sh/dyad/issues/3626> (Gemini),
+/// <https://ai.google.dev/gemini-api/docs/rate-limits>,
+/// <https://github.com/QwenLM/qwen-code/issues/73>, <https://github.com/RooCodeInc/Roo-Code/issues/515>
+/// and <https://github.com/cline/cline/issues/5301> (OpenRouter),
+/// <https://api-docs.deepseek.com/quick_start/error_codes>.
+fn used_up() -> Vec<(Api, u16, Value)> {
+    let error = |message: &str, code: Value| json!({"error": {"message": message, "code": code}});
+    let claude = |message: &str, kind: &str| {
+        json!({"type": "error", "error":
+        {"type": kind, "message": message}})
+    };
+    let google = |message: &str, details: Value| {
+        json!({"error": {"code": 429,
+        "message": message, "status": "RESOURCE_EXHAUSTED", "details": details}})
+    };
+    let a_day = json!([{"@type": "type.googleapis.com/google.rpc.QuotaFailure",
+        "violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]);
+    let quota = "You exceeded your current quota, please check your plan and billing details.";
+    vec![
+        (Api::OpenAi, 429, error(quota, "insufficient_quota".into())),
+        (Api::Responses, 429, error(quota, "insufficient_quota".into())),
+        (Api::OpenAi, 400, error("Billing hard limit", "billing_hard_limit_reached".into())),
+        (
+            Api::Anthropic,
+            400,
+            claude("Your credit balance is too low to access the API.", "invalid_request_error"),
+        ),
+        (Api::Anthropic, 402, claude("no", "billing_error")),
+        (Api::Gemini, 429, google("Your prepayment credits are depleted.", json!([]))),
+        (Api::Gemini, 429, google(quota, a_day)),
+        (Api::OpenAi, 402, error("This request requires more credits", 402.into())),
+        (Api::OpenAi, 403, error("Key limit exceeded. Manage it using …", 403.into())),
+        (
+            Api::OpenAi,
+            429,
+            error("Rate limit exceeded: free-models-per-day. Add 10 credits", 429.into()),
+        ),
+        (Api::OpenAi, 402, error("Insufficient Balance", "invalid_request_error".into())),
+    ]
+}
+
+#[test]
+fn used_up_credit_is_not_retried_and_the_advice_says_what_helps() {
+    for (api, status, body) in used_up() {
+        let server = rejecting(api, &["paid"], script::json_body(status, &body));
+        let agents = "  a: {model: mock/paid}\n  b: {model: [mock/paid, mock/free]}";
+        let ended = crew(api, &server, agents).run();
+        let report = ended.report(1);
+        assert!(asked(&server).iter().filter(|model| *model == "paid").count() <= 2, "{body}");
+        assert_eq!(report["agents"]["b"]["output"], "answered", "{body}");
+        let [own, other] =
+            [&report["agents"]["a"]["error"], &report["agents"]["b"]["fallbacks"][0]["error"]];
+        for error in [own, other] {
+            assert_eq!((&error["kind"], &error["used_up"]), (&"rate_limited".into(), &true.into()));
+        }
+        let advice = "retrying does not help: add credit with provider `mock`, or list another \
+                      model under `model`";
+        let words = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(advice), "{body}: {words}");
+    }
+    // The same inside a stream, and at a vendor whose address crew knows.
+    let error = json!({"error": {"message": "Insufficient credits", "code": 402}});
+    let server = ModelServer::always(Api::OpenAi.begin("so far").event(&error));
+    let crew = Crew::new("agents: {a: {model: openai/m}}").env("OPENAI_API_KEY", "k-0123456789");
+    let ended = crew.env("OPENAI_BASE_URL", &server.base_url()).run();
+    let agent = &ended.report(1)["agents"]["a"];
+    assert_eq!((&agent["error"]["used_up"], &agent["output"]), (&true.into(), &"so far".into()));
+    assert_eq!(server.requests().len(), 1);
+    assert!(ended.stderr.contains("https://platform.openai.com/"), "{}", ended.stderr);
+    // A limit that time lifts is none of these.
+    let server = ModelServer::always(api::retry_after(Api::OpenAi, 429, "rate_limit", "0"));
+    let report = self::crew(Api::OpenAi, &server, "  a: {model: mock/m, retries: 1}").run();
+    assert_eq!(report.report(1)["agents"]["a"]["error"].get("used_up"), None);
+}
+
 #[test]
 fn the_next_model_of_a_list_does_not_wait_for_the_first() {
     for api in Api::ALL {
