@@ -56,6 +56,7 @@ pub async fn run(
     let agents = plan.agents.iter().enumerate();
     let run = Run {
         context: RunContext {
+            run_id: uuid::Uuid::now_v7().to_string(),
             plan,
             input,
             services,
@@ -273,7 +274,7 @@ impl<'a> Run<'a> {
         agents.iter().for_each(|agent| usage += agent.usage);
         Report {
             schema_version: SCHEMA_VERSION,
-            run_id: uuid::Uuid::now_v7().to_string(),
+            run_id: context.run_id,
             crew: context.plan.name.clone(),
             status,
             exit_code: exit.code(),

@@ -32,6 +32,7 @@ pub mod structured;
 pub mod template;
 pub mod text;
 pub mod tool;
+pub mod trace;
 pub mod units;
 pub mod untrusted;
 pub mod vendor;

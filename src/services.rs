@@ -20,6 +20,7 @@ use crate::report::{Cleanup, Survivor, millis};
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
 use crate::tool::mcp::{self, Servers};
+use crate::trace::Trace;
 
 /// How long stopping may take beyond the grace: killing, reaping and the last bytes of output.
 pub const STOP_MARGIN: Duration = Duration::from_millis(300);
@@ -35,6 +36,7 @@ pub struct Services {
     pub processes: Arc<Processes>,
     pub secrets: Arc<Secrets>,
     pub approval: Approval,
+    pub trace: Arc<Trace>,
     pub longest_answers: LongestAnswers,
     /// Those of MCP servers and key commands.
     server_processes: Arc<RunProcesses>,
@@ -57,16 +59,21 @@ impl Services {
         let grace = plan.limits.grace;
         let processes = Arc::new(Processes::new(open_files));
         let server_processes = Arc::new(processes.for_run(cancel.clone(), grace));
+        let trace = Arc::new(Trace::of_environment());
         let secrets = plan.secrets();
+        if let Some(Ok(collector)) = &trace.collector {
+            collector.secrets().for_each(|secret| secrets.add(secret));
+        }
         let keys = KeyContext { processes: server_processes.clone(), secrets: secrets.clone() };
         Ok(Self {
             providers: provider::connect(&plan.providers, &keys)?,
             governors: governor::of(&plan.providers),
             http: HttpClients::connect(plan)?,
-            servers: Servers::new(plan, server_processes.clone(), cancel.clone()),
+            servers: Servers::new(plan, server_processes.clone(), cancel.clone(), trace.clone()),
             processes,
             secrets: Arc::new(secrets),
             approval: Approval::Unavailable,
+            trace,
             longest_answers: LongestAnswers::default(),
             server_processes,
             cancel: cancel.clone(),

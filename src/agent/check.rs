@@ -79,7 +79,7 @@ impl Driver<'_> {
         let slot = self.open_check(started_ms);
         self.emit(Event::CheckStarted { agent: self.run.id, program: check.process.name() });
         let limit = check.timeout.unwrap_or(self.run.plan.settings.tool_timeout);
-        let program = self.program(check, answer)?;
+        let program = self.program(check, answer, slot)?;
         let stop = tool::stopped(&self.scope, Some(limit));
         let finished = program.run(&self.context.processes, stop).await;
         let mut outcome = match finished {
@@ -114,7 +114,12 @@ impl Driver<'_> {
         }
     }
 
-    fn program<'p>(&self, check: &'p CheckPlan, answer: &str) -> Result<Program<'p>, End> {
+    fn program<'p>(
+        &'p self,
+        check: &'p CheckPlan,
+        answer: &str,
+        slot: usize,
+    ) -> Result<Program<'p>, End> {
         let mut variables = Vec::new();
         if let ToolCommand::Shell(line) = &check.process.command
             && (line.contains("$output") || line.contains("${output"))
@@ -130,7 +135,8 @@ impl Driver<'_> {
         let values = extended(&values, [("output", Value::from(answer))]);
         let stdin = Some(answer.as_bytes().to_vec());
         let streams = Streams { stdin, max_output: check.max_output, max_stderr: None };
-        Ok(Program { plan: &check.process, values, variables, streams })
+        let span = self.within(self.span().check(slot));
+        Ok(Program { plan: &check.process, values, variables, streams, span })
     }
 
     /// A place in the ledger, so that a check that never ends is not missing.

@@ -9,6 +9,7 @@ use super::run::{AgentRun, RunContext};
 use crate::approval::{Decision, Question};
 use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ErrorKind, Event};
+use crate::trace::{SpanContext, SpanId};
 use crate::untrusted::Untrusted;
 
 /// Drives one agent. `life` holds its loop; `model`, `attempt`, `fallback` and `tools` its steps.
@@ -38,6 +39,17 @@ impl Driver<'_> {
             () = self.scope.cancelled() => None,
             decision = self.context.services.approval.ask(question) => Some(decision),
         }
+    }
+
+    /// The agent's span.
+    pub fn span(&self) -> SpanId {
+        let root = self.context.services.trace.root;
+        root.agent(&self.context.run_id, &self.run.name())
+    }
+
+    /// The place in the trace of what runs within a span.
+    pub fn within(&self, span: SpanId) -> SpanContext<'_> {
+        self.context.services.trace.within(span)
     }
 
     pub fn emit(&self, event: Event) {

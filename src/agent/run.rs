@@ -47,6 +47,7 @@ impl<'a> AgentRun<'a> {
 
 /// What the agents of one run share.
 pub struct RunContext<'a> {
+    pub run_id: String,
     pub plan: &'a CrewPlan,
     pub input: &'a str,
     pub services: &'a Services,

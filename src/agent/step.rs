@@ -50,7 +50,8 @@ impl Driver<'_> {
         };
         let max_answer = self.run.plan.settings.max_answer;
         let streams = Streams { stdin, max_output: max_answer, max_stderr: Some(step.max_output) };
-        let program = Program { plan: process, values, variables: Vec::new(), streams };
+        let span = self.within(self.span());
+        let program = Program { plan: process, values, variables: Vec::new(), streams, span };
         let stop = tool::stopped(&self.scope, None);
         let finished = match program.run(&self.context.processes, stop).await {
             Ok(finished) => finished,
@@ -99,6 +100,7 @@ impl Driver<'_> {
             clients: &self.context.services.http,
             kept: HeadTail::head(max_answer),
             cancelled: &self.context.http_calls_cancelled,
+            span: self.within(self.span()),
         };
         let outcome = tool::http::call(call, stop).await;
         let http_status = outcome.http_status;

@@ -98,6 +98,7 @@ impl Driver<'_> {
             run_started: started,
             input: self.context.input,
             vars: &self.context.plan.vars,
+            span: self.within(self.span().tool_call(slot)),
         };
         let mut finished = tool::call(checked, context).await;
         let images = std::mem::take(&mut finished.images);

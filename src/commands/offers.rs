@@ -8,12 +8,14 @@ use crate::cancel::Cancellation;
 use crate::plan::CrewPlan;
 use crate::process::{self, Processes};
 use crate::tool::mcp::{Offer, OfferedTool, Servers};
+use crate::trace::Trace;
 
 /// Starts all servers at once, asks what they offer, and ends them.
 pub async fn offers(plan: &CrewPlan, cancel: &Cancellation) -> Vec<Offer> {
     let processes = Arc::new(Processes::new(process::raise_open_files()));
     let run = Arc::new(processes.for_run(cancel.clone(), plan.limits.grace));
-    let servers = Servers::new(plan, run.clone(), cancel.clone());
+    let trace = Arc::new(Trace::of_environment());
+    let servers = Servers::new(plan, run.clone(), cancel.clone(), trace);
     let asked = join_all((0..plan.mcp_servers.len()).map(|server| offer(&servers, plan, server)));
     let offers = tokio::select! {
         biased;

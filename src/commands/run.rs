@@ -26,6 +26,7 @@ use crate::render::{self, Format, Look, Screens};
 use crate::report::{CancelKind, Report};
 use crate::services::Services;
 use crate::text::{self, without_symbols};
+use crate::trace::Trace;
 
 pub fn run(args: &RunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
@@ -158,7 +159,7 @@ impl Prepared {
         engine::settle(&mut report, services.close().await);
         // Tasks close the connections of dropped calls: let them run before the report is written.
         tokio::task::yield_now().await;
-        Ok(Ended { report, progress, output })
+        Ok(Ended { report, progress, output, trace: services.trace })
     }
 }
 
@@ -167,12 +168,13 @@ struct Ended {
     report: Report,
     progress: Progress,
     output: Output,
+    trace: Arc<Trace>,
 }
 
 impl Ended {
     /// Writes the report and the summary.
     async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
-        let Self { report, mut progress, output } = self;
+        let Self { report, mut progress, output, trace } = self;
         let Output { sink, format, screens, verbose, raw, messages } = output;
         progress.clear();
         let report = Arc::new(report);
@@ -205,8 +207,21 @@ impl Ended {
             }
             text
         };
+        let exported = async {
+            tokio::select! {
+                biased;
+                exported = trace.export(&report) => exported.err(),
+                // Another signal: nothing waits for a collector then.
+                () = cancel.killed() => None,
+            }
+        };
         // In this order: the summary is rendered while a thread writes the report.
-        let (delivered, mut last) = tokio::join!(biased; delivered, summary);
+        let (delivered, mut last, not_exported) =
+            tokio::join!(biased; delivered, summary, exported);
+        if let (Messages::Summary, Some(why)) = (messages, not_exported) {
+            let why = text::inline(&why.to_string()).into_owned();
+            last.extend(format!("note: the spans were not sent: {why}\n").bytes());
+        }
         let status = match delivered {
             // A signal that arrived after the run had ended has nothing to stop.
             Ok(()) => ExitStatus::of(&report),

@@ -56,7 +56,8 @@ async fn run(
             let values = &input.template_values();
             let (kept, clients) = (HeadTail::new(input.max_output), context.http);
             let cancelled = context.http_calls_cancelled;
-            http::call(HttpCall { plan, values, clients, kept, cancelled }, stop).await
+            let span = context.span;
+            http::call(HttpCall { plan, values, clients, kept, cancelled, span }, stop).await
         }
         ToolKind::Mcp(plan) => mcp::call(plan, input, stop).await,
     }

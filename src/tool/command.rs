@@ -24,7 +24,8 @@ pub async fn call(
     };
     let values = input.template_values();
     let streams = Streams { stdin: None, max_output: input.max_output, max_stderr: None };
-    let program = Program { plan, values, variables, streams };
+    let span = input.context.span;
+    let program = Program { plan, values, variables, streams, span };
     match program.run(input.context.processes, stop).await {
         Ok(finished) => outcome(finished),
         Err(error) => ToolOutcome::failed(&error.to_string()),

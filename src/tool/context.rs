@@ -11,6 +11,7 @@ use super::mcp::Servers;
 use crate::cancel::Cancellation;
 use crate::process::RunProcesses;
 use crate::template::{Vars, tool_context};
+use crate::trace::SpanContext;
 
 /// The environment of a call: shared resources, limits, and values for templates.
 #[derive(Clone, Copy)]
@@ -33,6 +34,8 @@ pub struct ToolContext<'a> {
     pub input: &'a str,
     /// The variables of the crew file, for templates.
     pub vars: &'a Vars,
+    /// The call's place in the trace.
+    pub span: SpanContext<'a>,
 }
 
 /// The inputs that every kind of tool takes.

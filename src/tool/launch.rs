@@ -4,13 +4,16 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
+use crate::trace::SpanContext;
+
 /// The variables of crew's environment that every tool inherits. API keys are not among them.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TERM"];
 /// The prefix of further inherited variables.
 const INHERITED_PREFIX: &str = "LC_";
 
-/// The variables of crew's environment that a tool inherits; `extra` are names of further ones.
-pub fn inherited_environment(extra: &[String]) -> Vec<(OsString, OsString)> {
+/// The variables of crew's environment that a tool inherits, with its place in the trace. `extra`
+/// are names of further ones.
+pub fn inherited_environment(extra: &[String], span: SpanContext<'_>) -> Vec<(OsString, OsString)> {
     let wanted = |name: &OsString| {
         name.to_str().is_some_and(|name| {
             INHERITED.contains(&name)
@@ -18,7 +21,13 @@ pub fn inherited_environment(extra: &[String]) -> Vec<(OsString, OsString)> {
                 || extra.iter().any(|extra| extra == name)
         })
     };
-    std::env::vars_os().filter(|(name, _)| wanted(name)).collect()
+    let inherited = std::env::vars_os().filter(|(name, _)| wanted(name));
+    let mut environment: Vec<(OsString, OsString)> = inherited.collect();
+    for (name, value) in span.variables() {
+        environment.retain(|(known, _)| known != name);
+        environment.push((name.into(), value.into()));
+    }
+    environment
 }
 
 /// Describes why a program was not found that was started in `cwd`, if one is set.

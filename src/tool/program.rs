@@ -10,6 +10,7 @@ use crate::plan::{ProcessPlan, ToolCommand};
 use crate::process::{Finished, Invocation, RunProcesses, Streams};
 use crate::report::CancelKind;
 use crate::template::Template;
+use crate::trace::SpanContext;
 
 /// A program with the values that fill its templates.
 pub struct Program<'a> {
@@ -18,6 +19,8 @@ pub struct Program<'a> {
     /// Environment variables of a shell line.
     pub variables: Vec<(String, String)>,
     pub streams: Streams,
+    /// Its place in the trace.
+    pub span: SpanContext<'a>,
 }
 
 /// Why a program did not run.
@@ -55,7 +58,7 @@ impl Program<'_> {
 
     fn invocation(&self) -> Result<Invocation, String> {
         let plan = self.plan;
-        let mut environment = inherited_environment(&plan.env);
+        let mut environment = inherited_environment(&plan.env, self.span);
         for (name, template) in &plan.set_env {
             environment.retain(|(known, _)| known != name.as_str());
             environment.push((name.into(), self.fill(template)?.into()));

@@ -62,3 +62,4 @@ mod tools {
     mod sandbox;
     mod shell;
 }
+mod tracing;

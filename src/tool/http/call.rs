@@ -17,6 +17,7 @@ use crate::plan::hosts::Host;
 use crate::report::CancelKind;
 use crate::text::{HeadTail, truncate};
 use crate::tool::outcome::{ToolEnd, ToolOutcome};
+use crate::trace::SpanContext;
 
 /// Redirects that one call follows.
 const MAX_REDIRECTS: usize = 5;
@@ -33,16 +34,19 @@ pub struct HttpCall<'a> {
     pub kept: HeadTail,
     /// Counts calls that are dropped because something was stopped.
     pub cancelled: &'a AtomicU64,
+    /// Its place in the trace.
+    pub span: SpanContext<'a>,
 }
 
 /// Makes the request and follows its redirects, until it ends or `stop` completes with the reason
 /// to drop it.
 pub async fn call(call: HttpCall<'_>, stop: impl Future<Output = CancelKind>) -> ToolOutcome {
-    let HttpCall { plan, values, clients, kept, cancelled } = call;
-    let request = match request::fill(plan, values) {
+    let HttpCall { plan, values, clients, kept, cancelled, span } = call;
+    let mut request = match request::fill(plan, values) {
         Ok(request) => request,
         Err(message) => return ToolOutcome::failed(&truncate(message, MAX_MESSAGE)),
     };
+    span.add_to(&mut request.headers);
     let mut received = Received::new(kept);
     let exchanged = tokio::select! {
         biased;

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use rmcp::ServiceError;
-use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, ServerResult};
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, ClientRequest, JsonObject, MetaObject,
+    RequestMetaObject, ServerResult,
+};
 use rmcp::service::PeerRequestOptions;
 use tokio::time::timeout;
 
@@ -15,6 +18,7 @@ use crate::report::CancelKind;
 use crate::text::Excerpt;
 use crate::tool::context::CallInput;
 use crate::tool::outcome::{ToolEnd, ToolOutcome};
+use crate::trace::SpanContext;
 
 /// The limit for sending a cancellation: the server may have stopped reading.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(50);
@@ -43,6 +47,7 @@ pub async fn call(
     let _pending_call = session.calls.token();
     let mut params = CallToolRequestParams::new(plan.tool.clone());
     params.arguments = Some(input.arguments.clone());
+    params.meta = meta(input.context.span);
     let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
     let options = PeerRequestOptions::no_options();
     let server = servers.name(plan.server);
@@ -68,6 +73,13 @@ pub async fn call(
             reason = stop => stopped(reason),
         },
     }
+}
+
+/// The call's place in the trace, as MCP passes it on.
+fn meta(span: SpanContext<'_>) -> Option<RequestMetaObject> {
+    let fields = span.fields().map(|(name, value)| (name.to_owned(), value.into()));
+    let fields: JsonObject = fields.collect();
+    (!fields.is_empty()).then(|| RequestMetaObject(MetaObject(fields)))
 }
 
 fn finished(result: ServerResult, max_output: usize) -> ToolOutcome {

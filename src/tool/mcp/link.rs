@@ -27,6 +27,7 @@ use crate::plan::{McpAccess, McpServerPlan};
 use crate::process::{Invocation, RunProcesses, ToolProcess, signal_name};
 use crate::text::Excerpt;
 use crate::tool::launch::{inherited_environment, start_error};
+use crate::trace::SpanContext;
 
 /// Bytes kept of a server's stderr.
 const MAX_STDERR: usize = 8 << 10;
@@ -58,14 +59,18 @@ impl Link {
     ///
     /// # Errors
     /// A message that goes after the server's name.
-    pub fn open(plan: &McpServerPlan, processes: &RunProcesses) -> Result<Self, String> {
+    pub fn open(
+        plan: &McpServerPlan,
+        processes: &RunProcesses,
+        span: SpanContext<'_>,
+    ) -> Result<Self, String> {
         let observed = Arc::<Observed>::default();
         match &plan.access {
             McpAccess::Process { program, args, env, cwd, sandbox } => {
                 let invocation = Invocation {
                     program: program.into(),
                     arguments: args.iter().map(Into::into).collect(),
-                    environment: environment(env),
+                    environment: environment(env, span),
                     cwd: cwd.clone(),
                     sandbox: sandbox.as_ref().map(|plan| plan.sandbox.clone()),
                 };
@@ -164,8 +169,11 @@ fn last_lines(stderr: &Excerpt) -> String {
 }
 
 /// The environment of every tool, and the variables that the file gives this server.
-fn environment(given: &[(String, SecretString)]) -> Vec<(OsString, OsString)> {
-    let mut environment = inherited_environment(&[]);
+fn environment(
+    given: &[(String, SecretString)],
+    span: SpanContext<'_>,
+) -> Vec<(OsString, OsString)> {
+    let mut environment = inherited_environment(&[], span);
     environment.retain(|(name, _)| !given.iter().any(|(given, _)| name == given.as_str()));
     environment.extend(
         given.iter().map(|(name, value)| (name.into(), value.expose_secret().to_owned().into())),

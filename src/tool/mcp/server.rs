@@ -21,6 +21,7 @@ use super::offer::{self, OfferedTool};
 use crate::cancel::Cancellation;
 use crate::plan::McpServerPlan;
 use crate::process::RunProcesses;
+use crate::trace::Trace;
 
 /// Starts of one server: the first, and a restart after it ended.
 const MAX_STARTS: usize = 2;
@@ -43,6 +44,7 @@ pub struct Shared {
     pub cancel: Cancellation,
     /// Cancelled when no agent needs a server any more.
     pub over: CancellationToken,
+    pub trace: Arc<Trace>,
     /// One task for each server that runs.
     pub tasks: TaskTracker,
 }
@@ -134,7 +136,9 @@ async fn run(plan: &McpServerPlan, shared: &Shared, start: &Start) {
         let _ = start.set(Err(STOPPED.to_owned()));
         return;
     }
-    let mut link = match Link::open(plan, &shared.processes) {
+    // It serves all agents, perhaps of several runs.
+    let span = shared.trace.within(shared.trace.root);
+    let mut link = match Link::open(plan, &shared.processes, span) {
         Ok(link) => link,
         Err(why) => {
             let _ = start.set(Err(why));

@@ -14,6 +14,7 @@ use super::server::{Server, Session, Shared};
 use crate::cancel::Cancellation;
 use crate::plan::{CrewPlan, McpGrant};
 use crate::process::RunProcesses;
+use crate::trace::Trace;
 use crate::untrusted::Untrusted;
 
 /// The servers of one run, in the order of [`CrewPlan::mcp_servers`].
@@ -25,10 +26,15 @@ pub struct Servers {
 
 impl Servers {
     /// Starts no server. `cancel` is the run's.
-    pub fn new(plan: &CrewPlan, processes: Arc<RunProcesses>, cancel: Cancellation) -> Self {
+    pub fn new(
+        plan: &CrewPlan,
+        processes: Arc<RunProcesses>,
+        cancel: Cancellation,
+        trace: Arc<Trace>,
+    ) -> Self {
         let servers = plan.mcp_servers.iter().cloned().map(Server::new).collect();
         let (over, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Self { servers, shared: Arc::new(Shared { processes, cancel, over, tasks }) }
+        Self { servers, shared: Arc::new(Shared { processes, cancel, over, trace, tasks }) }
     }
 
     /// Starts the servers of these grants that are not running yet, all at once, and returns the

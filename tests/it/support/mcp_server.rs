@@ -144,6 +144,7 @@ impl Fixture {
         let (id, params) = (&message["id"], &message["params"]);
         let text = |text: &str| say(id, text);
         note("calls", params["name"].as_str().unwrap());
+        note("meta", &params["_meta"].to_string());
         match params["name"].as_str().unwrap() {
             "echo" => text(params["arguments"]["text"].as_str().unwrap()),
             "read.file" | "read.bytes" => text("read"),

@@ -1,0 +1,9 @@
+//! Distributed traces: the context that crew passes on to what it starts, and the spans of a run.
+
+mod collector;
+mod context;
+mod export;
+mod names;
+mod spans;
+
+pub use context::{SpanContext, SpanId, Trace};

@@ -1,0 +1,252 @@
+//! The spans of a run as OTLP/JSON: a pure function of its report.
+//!
+//! Prompts, answers, arguments and outputs are not part of a span: collectors are shared.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::context::{SpanId, Trace};
+use super::names;
+use crate::report::{
+    AgentKind, AgentReport, AgentStatus, CheckReport, Report, RunStatus, ToolCallReport, ToolStatus,
+};
+use crate::text::{inline, truncate};
+
+/// Characters of a name that a model chose.
+const MAX_NAME: usize = 128;
+/// `SPAN_KIND_INTERNAL`.
+const INTERNAL: u8 = 1;
+/// `STATUS_CODE_ERROR`.
+const ERROR: u8 = 2;
+
+/// The request that brings the spans of a run to a collector; `resource` are the attributes that
+/// they share.
+pub fn document(report: &Report, trace: &Trace, resource: &[(String, String)]) -> Value {
+    let resource = resource.iter().map(|(name, value)| attribute(name, text(value)));
+    let spans = Spans { report, trace, start: start_of(report), list: Vec::new() }.collect();
+    json!({"resourceSpans": [{
+        "resource": {"attributes": resource.collect::<Vec<_>>()},
+        "scopeSpans": [{
+            "scope": {"name": names::SCOPE, "version": env!("CARGO_PKG_VERSION")},
+            "schemaUrl": names::SCHEMA_URL,
+            "spans": spans,
+        }],
+    }]})
+}
+
+struct Spans<'a> {
+    report: &'a Report,
+    trace: &'a Trace,
+    /// Nanoseconds since 1970.
+    start: i128,
+    list: Vec<Value>,
+}
+
+/// One span before its ids and times are written down.
+struct Span {
+    id: SpanId,
+    parent: Option<SpanId>,
+    name: String,
+    started_ms: u64,
+    duration_ms: u64,
+    attributes: Vec<Value>,
+    /// What went wrong: its kind, and a message.
+    error: Option<(String, String)>,
+}
+
+impl Spans<'_> {
+    fn collect(mut self) -> Vec<Value> {
+        let report = self.report;
+        let attributes = vec![
+            attribute(names::OPERATION, text(names::INVOKE_WORKFLOW)),
+            attribute(names::WORKFLOW_NAME, text(&report.crew)),
+            attribute(names::RUN_ID, text(&report.run_id)),
+            attribute(names::STATUS, text(&word(report.status))),
+            attribute(names::EXIT_CODE, integer(report.exit_code)),
+        ];
+        let failed = report.status != RunStatus::Succeeded;
+        let reason = report.reason.as_ref().map(|reason| word(reason.kind));
+        let kind = reason.unwrap_or_else(|| word(report.status));
+        self.push(Span {
+            id: self.trace.root,
+            parent: self.trace.parent,
+            name: format!("{} {}", names::INVOKE_WORKFLOW, report.crew),
+            started_ms: 0,
+            duration_ms: report.duration_ms,
+            attributes,
+            error: failed.then(|| (kind, format!("exit code {}", report.exit_code))),
+        });
+        for agent in &report.agents {
+            let id = self.agent(agent, self.trace.root, &agent.name);
+            for instance in agent.items.iter().flatten() {
+                self.agent(instance, id, &agent.name);
+            }
+        }
+        self.list
+    }
+
+    /// The span of an agent or an instance, and those of its calls. `name` is that of the agent in
+    /// the file. One that never started has none.
+    fn agent(&mut self, agent: &AgentReport, parent: SpanId, name: &str) -> SpanId {
+        let id = self.trace.root.agent(&self.report.run_id, &agent.name);
+        let Some(started_ms) = agent.started_ms else { return id };
+        let (verb, attributes) = match agent.kind {
+            AgentKind::Model => (names::INVOKE_AGENT, model_attributes(agent)),
+            AgentKind::Step => ("step", step_attributes(agent)),
+        };
+        let mut all = vec![
+            attribute(names::AGENT_NAME, text(name)),
+            attribute(names::AGENT_KIND, text(&word(agent.kind))),
+            attribute(names::STATUS, text(&word(agent.status))),
+        ];
+        all.extend(agent.key.as_ref().map(|key| attribute(names::AGENT_KEY, text(key))));
+        all.extend(attributes);
+        self.push(Span {
+            id,
+            parent: Some(parent),
+            name: format!("{verb} {}", agent.name),
+            started_ms,
+            duration_ms: agent.duration_ms,
+            attributes: all,
+            error: agent.failure().filter(|_| agent.status != AgentStatus::Skipped),
+        });
+        for (index, call) in agent.tool_calls.iter().enumerate() {
+            self.push(tool_span(call, id, index));
+        }
+        for (index, check) in agent.checks.iter().enumerate() {
+            self.push(check_span(check, id, index));
+        }
+        id
+    }
+
+    fn push(&mut self, span: Span) {
+        let time = |ms: u64| (self.start + i128::from(ms) * 1_000_000).to_string();
+        let mut attributes = span.attributes;
+        let mut status = json!({});
+        if let Some((kind, message)) = span.error {
+            attributes.push(attribute(names::ERROR_TYPE, text(&kind)));
+            status = json!({"code": ERROR, "message": message});
+        }
+        let mut entry = json!({
+            "traceId": format!("{:032x}", self.trace.id),
+            "spanId": span.id.to_string(),
+            "name": span.name,
+            "kind": INTERNAL,
+            "startTimeUnixNano": time(span.started_ms),
+            "endTimeUnixNano": time(span.started_ms.saturating_add(span.duration_ms)),
+            "attributes": attributes,
+            "status": status,
+        });
+        if let Some(parent) = span.parent {
+            entry["parentSpanId"] = parent.to_string().into();
+        }
+        if let Some(state) = &self.trace.state {
+            entry["traceState"] = state.as_str().into();
+        }
+        self.list.push(entry);
+    }
+}
+
+/// The usage of an agent with instances is theirs, and not counted twice.
+fn model_attributes(agent: &AgentReport) -> Vec<Value> {
+    let (provider, model) = agent.model.split_once('/').unwrap_or((&agent.model, &agent.model));
+    let mut all = vec![
+        attribute(names::OPERATION, text(names::INVOKE_AGENT)),
+        attribute(names::PROVIDER, text(names::provider(provider))),
+        attribute(names::REQUEST_MODEL, text(model)),
+    ];
+    if agent.items.is_some() {
+        return all;
+    }
+    let usage = &agent.usage;
+    for (name, count) in [
+        (names::INPUT_TOKENS, usage.input_tokens),
+        (names::OUTPUT_TOKENS, usage.output_tokens),
+        (names::CACHE_READ_TOKENS, usage.cached_input_tokens),
+        (names::CACHE_CREATION_TOKENS, usage.cache_write_tokens),
+        (names::REASONING_TOKENS, usage.reasoning_tokens),
+        (names::MODEL_CALLS, usage.model_calls),
+        (names::RETRIES, agent.retries.into()),
+        (names::QUEUED_MS, agent.queued_ms),
+    ] {
+        all.push(attribute(name, integer(count)));
+    }
+    if let Some(reason) = &agent.finish_reason {
+        let list = json!({"arrayValue": {"values": [text(reason)]}});
+        all.push(attribute(names::FINISH_REASONS, list));
+    }
+    // Part of a cost would be read as all of it.
+    let cost = usage.cost.known.filter(|_| usage.cost.unpriced_calls == 0);
+    all.extend(cost.map(|cost| attribute(names::COST, json!({"doubleValue": cost}))));
+    all
+}
+
+fn step_attributes(agent: &AgentReport) -> Vec<Value> {
+    let Some(step) = &agent.step else { return Vec::new() };
+    ended(step.exit_code, step.http_status)
+}
+
+fn tool_span(call: &ToolCallReport, agent: SpanId, index: usize) -> Span {
+    let tool = truncate(inline(&call.tool).into_owned(), MAX_NAME);
+    let mut attributes = vec![
+        attribute(names::OPERATION, text(names::EXECUTE_TOOL)),
+        attribute(names::TOOL_NAME, text(&tool)),
+        attribute(names::STATUS, text(&word(call.status))),
+    ];
+    attributes.extend(ended(call.exit_code, call.http_status));
+    let failed = call.status != ToolStatus::Succeeded;
+    Span {
+        id: agent.tool_call(index),
+        parent: Some(agent),
+        name: format!("{} {tool}", names::EXECUTE_TOOL),
+        started_ms: call.started_ms,
+        duration_ms: call.duration_ms,
+        attributes,
+        error: failed.then(|| (word(call.status), call.cause().unwrap_or_default())),
+    }
+}
+
+fn check_span(check: &CheckReport, agent: SpanId, index: usize) -> Span {
+    let mut attributes = vec![attribute(names::STATUS, text(&word(check.status)))];
+    attributes.extend(ended(check.exit_code, None));
+    let failed = check.status != ToolStatus::Succeeded;
+    Span {
+        id: agent.check(index),
+        parent: Some(agent),
+        name: "check".to_owned(),
+        started_ms: check.started_ms,
+        duration_ms: check.duration_ms,
+        attributes,
+        error: failed.then(|| (word(check.status), String::new())),
+    }
+}
+
+fn ended(exit_code: Option<i32>, http_status: Option<u16>) -> Vec<Value> {
+    let code = exit_code.map(|code| attribute(names::PROCESS_EXIT_CODE, integer(code)));
+    let status = http_status.map(|status| attribute(names::HTTP_STATUS, integer(status)));
+    code.into_iter().chain(status).collect()
+}
+
+fn start_of(report: &Report) -> i128 {
+    let start = report.started_at.parse::<jiff::Timestamp>();
+    start.map(|start| start.as_nanosecond()).unwrap_or_default()
+}
+
+/// The word that the report has for it.
+fn word(value: impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn attribute(name: &str, value: Value) -> Value {
+    json!({"key": name, "value": value})
+}
+
+fn text(value: &str) -> Value {
+    json!({"stringValue": value})
+}
+
+/// As a text: the JSON of protobuf has no other form of 64 bits.
+fn integer(value: impl ToString) -> Value {
+    json!({"intValue": value.to_string()})
+}
