@@ -11,10 +11,10 @@ use super::facts::{AgentFacts, Agents, Data};
 use super::output_schema::OutputSchemas;
 use super::scope::Scope;
 use super::{flow, step};
-use crate::config::file::AgentConfig;
+use crate::config::file::{AgentConfig, Entries};
 use crate::config::flow::ParseConfig;
 use crate::config::place::Path;
-use crate::secret::names_a_secret;
+use crate::secret::{is_telling, names_a_secret};
 use crate::structured::Schema;
 use crate::template::{Expression, Vars};
 use crate::text::quoted;
@@ -88,11 +88,17 @@ impl Builder<'_> {
         (output, fail_if)
     }
 
-    /// The values of variables that may be secrets, to be redacted.
+    /// The values to be redacted: those of variables that hold keys or may be secrets, and those of
+    /// all providers, whether an agent uses them or not.
     pub(super) fn secrets(&self, agents: &[AgentPlan]) -> Vec<SecretString> {
         let passed_on = agents.iter().flat_map(AgentPlan::programs).flat_map(|plan| &plan.env);
-        let is_secret = |name: &&String| self.keys.contains(*name) || names_a_secret(name);
-        let values = passed_on.filter(is_secret).filter_map(|name| (self.env)(name));
-        self.crew.secrets.iter().cloned().chain(values.map(SecretString::from)).collect()
+        let passed_on = passed_on.filter(|name| names_a_secret(name));
+        let values = self.keys.iter().chain(passed_on).filter_map(|name| (self.env)(name));
+        let providers = Entries::of(self.crew.providers.as_ref()).iter().map(|(_, config)| config);
+        let settings = providers.flat_map(|config| [&config.headers, &config.query]);
+        let settings = settings.flat_map(|entries| Entries::of(entries.as_ref()));
+        let given = settings.filter(|(name, _)| is_telling(name)).map(|(_, value)| value.clone());
+        let values = values.chain(given).map(SecretString::from);
+        self.crew.secrets.iter().cloned().chain(values).collect()
     }
 }

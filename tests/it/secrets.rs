@@ -121,3 +121,28 @@ fn no_part_of_a_key_is_left_where_an_output_was_cut() {
         assert!(!output.contains("sk-0"), "{output}");
     }
 }
+
+#[test]
+fn keys_of_providers_that_no_selected_agent_uses_are_redacted() {
+    let yaml = indoc::indoc! {"
+        providers:
+          other: {base_url: 'http://127.0.0.1:1/v1', api_key_env: OTHER_KEY}
+          gateway:
+            base_url: 'http://127.0.0.1:1/v1'
+            headers: {api-key: gw-0123456789, x-token: '${TOKEN}', x-team: support-team}
+            query: {key: query-0123456789}
+        agents:
+          here: {command: [cat, keys]}
+          there: {model: other/m}
+          elsewhere: {model: [gateway/m, anthropic/claude]}
+    "};
+    let keys = ["ok-0123456789", "tok-0123456789", "sk-ant-0123456789"];
+    let crew = Crew::new(yaml).args(&["-a", "here"]);
+    let all = [&keys[..], &["gw-0123456789", "query-0123456789", "support-team"]].concat();
+    std::fs::write(crew.path("keys"), all.join(" ")).unwrap();
+    let variables = ["OTHER_KEY", "TOKEN", "ANTHROPIC_API_KEY"];
+    let ended = crew.envs(&std::array::from_fn::<_, 3, _>(|at| (variables[at], keys[at]))).run();
+    let output = &ended.report(0)["agents"]["here"]["output"];
+    let redacted = "[redacted] [redacted] [redacted] [redacted] [redacted] support-team";
+    assert_eq!(output, redacted);
+}
