@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::agent_keys;
 use super::agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
 use super::check::{self, Origin};
 use super::endpoint::{Endpoints, ModelName};
@@ -137,7 +138,7 @@ impl AgentChecker<'_> {
         let work = if step::is_step(config) {
             DraftWork::Step(self.steps.step(name, config, &own, path))
         } else {
-            step::only_keys_of_models(config, path, self.log);
+            agent_keys::check_model(config, path, self.log);
             let check = config.check.as_ref();
             DraftWork::Model {
                 system: self.system(config, &own, path),

@@ -24,6 +24,7 @@ pub use settings::AgentSettings;
 pub use step_plan::{CheckPlan, Parse, StepKind, StepPlan};
 pub use tool_plan::{McpToolPlan, ProcessPlan, ToolCommand, ToolKind, ToolPlan};
 
+mod agent_keys;
 mod agent_plan;
 mod agents;
 mod budget;

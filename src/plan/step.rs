@@ -1,5 +1,6 @@
 //! Steps and checks: programs and requests that agents run besides tools.
 
+use super::agent_keys;
 use super::check;
 use super::http::RequestChecker;
 use super::sandbox::SandboxChecker;
@@ -47,7 +48,7 @@ impl StepChecker<'_> {
         path: &Path<'_>,
     ) -> Option<StepPlan> {
         let log = self.tools.log;
-        self.only_keys_of_steps(name, config, path);
+        agent_keys::check_step(name, config, path, log);
         let kind = self.kind(name, config, scope, path);
         let stdin = config.stdin.as_ref();
         let stdin = stdin.map(|text| scope.template(text, &path.key("stdin"), log));
@@ -107,8 +108,10 @@ impl StepChecker<'_> {
                 ("sandbox", config.sandbox.is_some()),
                 ("ok_exit_codes", config.ok_exit_codes.is_some()),
             ];
-            let message = |key: &str| format!("{key} is for steps that start a program");
-            misplaced(&keys, message, "remove it", path, log);
+            for (key, _) in keys.iter().filter(|(_, is_given)| *is_given) {
+                let message = format!("{key} is for steps that start a program");
+                log.key(&path.key(key), message, Some("remove it".to_owned()));
+            }
             let checker = RequestChecker { scope, offline: self.tools.offline, log };
             let request = checker.request(request, &path.key("http"))?;
             return Some(StepKind::Http(Box::new(request)));
@@ -206,63 +209,6 @@ impl StepChecker<'_> {
             }
         }
         (names, values)
-    }
-
-    /// A step has no model: nothing that is about one may stand beside it.
-    fn only_keys_of_steps(&self, name: &str, config: &AgentConfig, path: &Path<'_>) {
-        let settings = &config.settings;
-        let keys = [
-            ("model", settings.model.is_some()),
-            ("role", config.role.is_some()),
-            ("goal", config.goal.is_some()),
-            ("backstory", config.backstory.is_some()),
-            ("instructions", config.instructions.is_some()),
-            ("system", config.system.is_some()),
-            ("prompt", config.prompt.is_some()),
-            ("attach", config.attach.is_some()),
-            ("tools", config.tools.is_some()),
-            ("check", config.check.is_some()),
-            ("idle_timeout", settings.idle_timeout.is_some()),
-            ("tool_timeout", settings.tool_timeout.is_some()),
-            ("max_turns", settings.max_turns.is_some()),
-            ("retries", settings.retries.is_some()),
-            ("temperature", settings.temperature.is_some()),
-            ("max_output_tokens", settings.max_output_tokens.is_some()),
-            ("limits", settings.limits.is_some()),
-        ];
-        let message = |key: &str| format!("{key} is for agents with a model, and {name} is a step");
-        let hint = "remove it, or the command, shell or http that makes this a step";
-        misplaced(&keys, message, hint, path, self.tools.log);
-    }
-}
-
-/// Notes the keys of steps that an agent with a model has.
-pub fn only_keys_of_models(config: &AgentConfig, path: &Path<'_>, log: &FaultLog) {
-    let keys = [
-        ("stdin", config.stdin.is_some()),
-        ("cwd", config.cwd.is_some()),
-        ("env", config.env.is_some()),
-        ("parse", config.parse.is_some()),
-        ("ok_exit_codes", config.ok_exit_codes.is_some()),
-        ("max_output", config.max_output.is_some()),
-        ("sandbox", config.sandbox.is_some()),
-        ("confirm", config.confirm.is_some()),
-    ];
-    let message = |key: &str| format!("{key} is for steps, and this agent has a model");
-    let hint = "remove it, or give the agent a command, shell or http in place of its model";
-    misplaced(&keys, message, hint, path, log);
-}
-
-/// Notes each of the keys that is given where it has no meaning.
-fn misplaced(
-    keys: &[(&str, bool)],
-    message: impl Fn(&str) -> String,
-    hint: &str,
-    path: &Path<'_>,
-    log: &FaultLog,
-) {
-    for (key, _) in keys.iter().filter(|(_, is_given)| *is_given) {
-        log.key(&path.key(key), message(key), Some(hint.to_owned()));
     }
 }
 

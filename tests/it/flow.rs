@@ -1,6 +1,7 @@
 //! Control flow: steps, instances, conditions, checks, and the answer of the crew.
 
 use crate::support::crew::Crew;
+use crate::support::faults;
 use crate::support::mock_model::ModelServer;
 use crate::support::script;
 use indoc::indoc;
@@ -207,6 +208,50 @@ fn faults_of_control_flow_are_found_before_anything_runs() {
         assert_eq!(ended.status.code(), Some(2), "{agents}");
         let text = ended.stderr.replace('\n', " ");
         assert!(text.contains(expected), "{agents}: {text}");
+    }
+}
+
+#[test]
+fn a_step_rejects_every_key_that_is_about_a_model() {
+    let keys = [
+        ("model", "offline"),
+        ("role", "x"),
+        ("goal", "x"),
+        ("backstory", "x"),
+        ("instructions", "x"),
+        ("prompt", "x"),
+        ("attach", "[x.png]"),
+        ("tools", "[]"),
+        ("check", "{command: ['true']}"),
+        ("idle_timeout", "1s"),
+        ("tool_timeout", "1s"),
+        ("max_turns", "2"),
+        ("retries", "1"),
+        ("temperature", "0.5"),
+        ("top_p", "0.5"),
+        ("stop", "[x]"),
+        ("seed", "7"),
+        ("effort", "low"),
+        ("cache", "'off'"),
+        ("extra_body", "{service_tier: flex}"),
+        ("max_output_tokens", "10"),
+        ("limits", "{max_tokens: 10}"),
+    ];
+    for step in ["command: [echo]", "shell: echo", "http: {url: 'http://127.0.0.1:1/'}"] {
+        let lines: String =
+            keys.iter().map(|(key, value)| format!("    {key}: {value}\n")).collect();
+        let yaml = format!("agents:\n  a:\n    {step}\n    timeout: 1s\n{lines}");
+        let expected: Vec<String> = (keys.iter().enumerate())
+            .map(|(at, (key, _))| {
+                format!(
+                    "agents.a.{key} {}:5 .. {key} is for agents with a model, and a is a step \
+                         .. remove it, or the command, shell or http",
+                    at + 6
+                )
+            })
+            .collect();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        faults::expect_in(&yaml, &expected);
     }
 }
 
