@@ -1,0 +1,95 @@
+//! Where results go, and in which format.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::render::Format;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Format of the report; `auto` is text on a terminal and JSON otherwise
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: ReportFormat,
+    /// Write the report to this file instead of standard output
+    #[arg(long, value_name = "PATH")]
+    pub output_file: Option<PathBuf>,
+    /// Print only errors on standard error; -qq prints nothing
+    ///
+    /// With -q a run that succeeds prints nothing. A run that does not prints its errors.
+    #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
+    /// Also print model calls, tool arguments and tool output
+    ///
+    /// Model calls and tool arguments appear in the progress, tool output in a text report.
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Print answers as the models wrote them, not as formatted Markdown
+    #[arg(long)]
+    pub raw: bool,
+    /// Print no progress on standard error, only the summary
+    #[arg(long)]
+    pub no_progress: bool,
+}
+
+/// The values of `--output`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum FormatChoice {
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+impl FormatChoice {
+    /// The format to write. A file is no terminal.
+    pub fn resolve(self, to_file: bool) -> Format {
+        match self {
+            Self::Auto if to_file || !io::stdout().is_terminal() => Format::Json,
+            Self::Auto | Self::Text => Format::Text,
+            Self::Json => Format::Json,
+        }
+    }
+}
+
+/// The values of `crew run --output`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    #[default]
+    Auto,
+    Text,
+    Json,
+    /// The crew's answer and nothing else
+    Answer,
+}
+
+impl ReportFormat {
+    /// The format to write. A file is no terminal.
+    pub fn resolve(self, to_file: bool) -> Format {
+        match self {
+            Self::Auto => FormatChoice::Auto.resolve(to_file),
+            Self::Text => Format::Text,
+            Self::Json => Format::Json,
+            Self::Answer => Format::Answer,
+        }
+    }
+}
+
+/// The values of `--output` of commands that print text unless JSON is requested.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum TextOrJson {
+    #[default]
+    Text,
+    Json,
+}
+
+impl From<TextOrJson> for Format {
+    fn from(choice: TextOrJson) -> Self {
+        match choice {
+            TextOrJson::Text => Self::Text,
+            TextOrJson::Json => Self::Json,
+        }
+    }
+}
