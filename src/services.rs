@@ -16,7 +16,7 @@ use crate::plan::CrewPlan;
 use crate::process::{Processes, RunProcesses};
 use crate::provider::governor::{self, Governor};
 use crate::provider::{self, KeyContext, Provider};
-use crate::report::{Cleanup, Survivor, millis};
+use crate::report::{Cleanup, Survivor, Transcripts, millis};
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
 use crate::tool::mcp::{self, Servers};
@@ -38,6 +38,7 @@ pub struct Services {
     pub approval: Approval,
     pub trace: Arc<Trace>,
     pub longest_answers: LongestAnswers,
+    pub transcripts: Transcripts,
     /// Those of MCP servers and key commands.
     server_processes: Arc<RunProcesses>,
     cancel: Cancellation,
@@ -75,6 +76,7 @@ impl Services {
             approval: Approval::Unavailable,
             trace,
             longest_answers: LongestAnswers::default(),
+            transcripts: Transcripts::Off,
             server_processes,
             cancel: cancel.clone(),
             grace,

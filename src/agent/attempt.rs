@@ -78,6 +78,7 @@ impl Driver<'_> {
             Some(governor) => Some(self.admit(governor, call, model, estimate).await?),
             None => None,
         };
+        self.record_request(call);
         let ledger = &self.run.ledger;
         ledger.open().report.turns = call.turn;
         let answer = Arc::new(LiveAnswer::default());
@@ -107,12 +108,19 @@ impl Driver<'_> {
         let usage = ledger.open().report.usage;
         self.emit(Event::Tokens { agent: self.run.id, usage });
         match result {
-            Some(Ok(reply)) => Ok(self.accept(reply, has_text)?),
+            Some(Ok(reply)) => {
+                let accepted = self.accept(reply, has_text);
+                let calls = accepted.as_ref().map(|reply| reply.tool_calls.as_slice());
+                self.record_answer(call.model.label(), has_text, calls.ok());
+                Ok(accepted?)
+            }
             Some(Err(error)) => {
+                self.record_answer(call.model.label(), has_text, None);
                 self.note_finish_reason(error.finish_reason.clone());
                 Err(FailedCall { error, has_text }.into())
             }
             None => {
+                self.record_answer(call.model.label(), has_text, None);
                 self.context.calls_cancelled.fetch_add(1, Ordering::Relaxed);
                 Err(self.stopped().into())
             }

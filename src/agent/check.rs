@@ -103,6 +103,7 @@ impl Driver<'_> {
             stopped_by: outcome.end.stopped_by(),
         };
         self.run.ledger.open().report.checks[slot] = report;
+        self.record_output("check", || output.clone());
         self.emit_end(outcome.end.status(), started.elapsed());
         match outcome.end {
             ToolEnd::Stopped(CancelKind::ToolTimeout) => {

@@ -1,5 +1,7 @@
 //! What every step of an agent's work has at hand.
 
+use std::sync::atomic::AtomicUsize;
+
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -22,6 +24,8 @@ pub(super) struct Driver<'a> {
     pub budget: Budget,
     /// The earlier of the agent's and the run's.
     pub deadline: Instant,
+    /// Messages of the conversation that are in the transcript.
+    pub recorded: AtomicUsize,
 }
 
 impl Driver<'_> {

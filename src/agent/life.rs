@@ -1,5 +1,7 @@
 //! The life of one agent: the loop over its conversation's steps, inside its time limit.
 
+use std::sync::atomic::AtomicUsize;
+
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
@@ -26,6 +28,7 @@ pub async fn run(run: &AgentRun<'_>, needed: &[&AgentRun<'_>], context: &RunCont
         scope: run.scope.child(),
         budget: Budget::of_agent(run.plan.settings.budget),
         deadline: own_deadline.min(context.deadline),
+        recorded: AtomicUsize::new(0),
     };
     let mut work = std::pin::pin!(driver.drive());
     // By reference: when the time is up, the work still exists and can be stopped in order.

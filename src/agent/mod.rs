@@ -17,6 +17,7 @@ mod recorder;
 mod run;
 mod step;
 mod tools;
+mod transcript;
 mod values;
 
 pub use budget::Budget;

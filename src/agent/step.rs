@@ -123,6 +123,12 @@ impl Driver<'_> {
 
     /// Enters what the step has brought, which may have been cut.
     fn keep(&self, report: StepReport, text: &str, is_cut: bool) {
+        let secrets = &self.context.services.secrets;
+        self.record_output("output", || match Untrusted::new(text) {
+            cut if is_cut => cut.redact_beginning(secrets),
+            whole => whole.redact(secrets),
+        });
+        self.record_output("stderr", || report.stderr.clone());
         let mut draft = self.run.ledger.open();
         draft.report.step = Some(report);
         draft.report.partial = is_cut && !text.is_empty();

@@ -76,7 +76,7 @@ impl Driver<'_> {
             Err(rejection) => {
                 let report = tool::rejected(tools, call, rejection, started);
                 let slot = self.reserve(report.clone());
-                return self.settle(slot, report).into();
+                return self.settle(slot, call, report).into();
             }
         };
         let CheckedCall { tool, arguments } = &checked;
@@ -85,7 +85,7 @@ impl Driver<'_> {
         if tool.confirm
             && let Err(report) = self.ask_approval(slot, &name, &values).await
         {
-            return self.settle(slot, report).into();
+            return self.settle(slot, call, report).into();
         }
         self.emit(Event::ToolStarted { agent: self.run.id, tool: name, arguments: values });
         let context = ToolContext {
@@ -102,7 +102,7 @@ impl Driver<'_> {
         };
         let mut finished = tool::call(checked, context).await;
         let images = std::mem::take(&mut finished.images);
-        let text = self.settle(slot, finished.redact(&self.context.services.secrets));
+        let text = self.settle(slot, call, finished.redact(&self.context.services.secrets));
         ToolOutput { text, images }
     }
 
@@ -131,7 +131,8 @@ impl Driver<'_> {
         draft.tool_calls.len() - 1
     }
 
-    fn settle(&self, slot: usize, report: ToolCallReport) -> String {
+    fn settle(&self, slot: usize, call: &ToolCall, report: ToolCallReport) -> String {
+        self.record_result(call, &report);
         self.emit(Event::ToolFinished {
             agent: self.run.id,
             tool: report.tool.clone(),

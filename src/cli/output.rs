@@ -21,14 +21,21 @@ pub struct OutputArgs {
     /// With -q a run that succeeds prints nothing. A run that does not prints its errors.
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "verbose")]
     pub quiet: u8,
-    /// Also print model calls, tool arguments and tool output
+    /// Also print model calls, tool arguments and tool output; -vv also prints all messages
     ///
-    /// Model calls and tool arguments appear in the progress, tool output in a text report.
+    /// Model calls, tool arguments and the messages between agents and models appear in the
+    /// progress, tool output in a text report.
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
     /// Print answers as the models wrote them, not as formatted Markdown
     #[arg(long)]
     pub raw: bool,
+    /// Write what each agent and its model send each other to a Markdown file in this directory
+    #[arg(long, value_name = "DIR")]
+    pub trace: Option<PathBuf>,
+    /// Add the messages of each agent to the JSON report
+    #[arg(long)]
+    pub messages: bool,
     /// Print no progress on standard error, only the summary
     #[arg(long)]
     pub no_progress: bool,

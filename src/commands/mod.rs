@@ -15,3 +15,4 @@ pub mod run;
 mod runtime;
 pub mod selftest;
 mod sink;
+mod trace;

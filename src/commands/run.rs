@@ -12,6 +12,7 @@ use super::invalid::{fault, invalid, unsaid};
 use super::reader;
 use super::runtime::runtime;
 use super::sink::Sink;
+use super::trace::{TraceFolder, TraceWriter};
 use crate::approval::{Approval, Terminal};
 use crate::attachment::Attached;
 use crate::cancel::Cancellation;
@@ -23,7 +24,7 @@ use crate::plan::{self, CrewPlan, OnFailure, Overrides};
 use crate::process;
 use crate::render::progress::{self, Progress};
 use crate::render::{self, Format, Look, Screens};
-use crate::report::{CancelKind, Report};
+use crate::report::{CancelKind, Report, Transcripts};
 use crate::services::Services;
 use crate::text::{self, without_symbols};
 use crate::trace::Trace;
@@ -98,6 +99,8 @@ struct Prepared {
     source: Source,
     output: Output,
     progress: progress::Options,
+    trace: Option<TraceFolder>,
+    transcripts: Transcripts,
     /// Every call of a tool is approved.
     yes: bool,
 }
@@ -114,6 +117,7 @@ impl Prepared {
         let source = Source::choose(&args.input, plan.uses_input())?;
         let sink = Sink::open(args.output.output_file.as_deref());
         let sink = sink.map_err(|error| fault(&error.into()))?;
+        let trace = args.output.trace.as_deref().map(TraceFolder::open).transpose()?;
         let messages = Messages::of(args.output.quiet);
         let verbose = args.output.verbose > 0;
         Ok(Self {
@@ -125,15 +129,22 @@ impl Prepared {
                 colour: screens.stderr.colour,
                 ascii: screens.stderr.ascii,
                 verbose,
+                transcripts: args.output.verbose > 1,
                 quiet: messages != Messages::Summary || args.output.no_progress,
             },
+            transcripts: match (trace.is_some() || args.output.messages, args.output.verbose) {
+                (true, _) => Transcripts::Reported,
+                (false, 2..) => Transcripts::Emitted,
+                (false, _) => Transcripts::Off,
+            },
+            trace,
             yes: args.selection.yes,
         })
     }
 
     /// Runs the plan. After an error nothing was started.
     async fn run(self, cancel: Cancellation) -> Result<Ended, Faults> {
-        let Self { plan, source, output, progress: options, yes } = self;
+        let Self { plan, source, output, progress: options, trace, transcripts, yes } = self;
         if let Sink::Stdout = output.sink {
             let watched = reader::watch(&cancel).context("cannot watch standard output");
             watched.map_err(|error| fault(&error))?;
@@ -144,6 +155,8 @@ impl Prepared {
         let crew = progress::crew(&plan, Arc::clone(&services.secrets));
         let terminal = (plan.needs_approval() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
+        let trace = trace.map(|folder| folder.start(crew.clone())).transpose();
+        let trace = trace.context("cannot start a thread").map_err(|error| fault(&error))?;
         let progress = Progress::start(crew, options, screen).context("cannot start a thread");
         let progress = progress.map_err(|error| fault(&error))?;
         if let Some(note) = &input.note {
@@ -154,9 +167,14 @@ impl Prepared {
         }
         services.approval =
             if yes { Approval::All } else { Approval::interactive(terminal, progress.prompter()) };
-        let mut report =
-            engine::run(&plan, &input.text, &services, &cancel, &progress.sink()).await;
+        services.transcripts = transcripts;
+        let events = progress.sink();
+        let events = trace.iter().fold(events, |next, trace| trace.sink(next));
+        let mut report = engine::run(&plan, &input.text, &services, &cancel, &events).await;
         engine::settle(&mut report, services.close().await);
+        if let Some(Err(error)) = trace.map(TraceWriter::finish) {
+            progress.say(format!("warning: --trace: not everything was written: {error}"));
+        }
         // Tasks close the connections of dropped calls: let them run before the report is written.
         tokio::task::yield_now().await;
         Ok(Ended { report, progress, output, trace: services.trace })

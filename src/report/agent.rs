@@ -41,6 +41,7 @@ impl AgentReport {
             checks: Vec::new(),
             items: None,
             notes: Vec::new(),
+            messages: None,
         }
     }
 

@@ -10,6 +10,7 @@ use super::agents;
 use super::calls::{CheckReport, FailIfReport, StepReport, ToolCallReport};
 use super::cancel::CancelReason;
 use super::cost::Cost;
+use super::transcript::MessageReport;
 
 /// The version of the JSON report. It only grows: fields keep their names and meanings.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -123,6 +124,9 @@ pub struct AgentReport {
     /// What was not as the file wants it, and did not keep the agent from working.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The conversation with the model, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<MessageReport>>,
 }
 
 /// What an agent does.

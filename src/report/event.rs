@@ -9,6 +9,7 @@ use super::calls::ToolStatus;
 use super::cancel::CancelReason;
 use super::document::{AgentStatus, Usage};
 use super::live::LiveAnswer;
+use super::transcript::TranscriptEntry;
 
 /// Identifies the run of an agent in [`Event`]s: its place among the runs of one run of the crew,
 /// from 0.
@@ -97,11 +98,40 @@ pub enum Event {
         duration: Duration,
         message: Option<String>,
     },
+    /// What an agent and its model send each other, if that was asked for.
+    Transcript {
+        agent: AgentRunId,
+        entry: Arc<TranscriptEntry>,
+    },
     /// The run is being stopped; tools have this long to end by themselves.
     Stopping {
         reason: CancelReason,
         grace: Duration,
     },
+}
+
+impl Event {
+    /// The agent that it is about, if there is one.
+    pub fn agent(&self) -> Option<AgentRunId> {
+        match self {
+            Self::AgentStarted { agent }
+            | Self::ModelCallStarted { agent, .. }
+            | Self::Tokens { agent, .. }
+            | Self::Queued { agent, .. }
+            | Self::Retrying { agent, .. }
+            | Self::FellBack { agent, .. }
+            | Self::ToolStarted { agent, .. }
+            | Self::ToolFinished { agent, .. }
+            | Self::InstancesKnown { agent, .. }
+            | Self::InstanceAdded { agent, .. }
+            | Self::StepStarted { agent, .. }
+            | Self::CheckStarted { agent, .. }
+            | Self::CheckFinished { agent, .. }
+            | Self::AgentFinished { agent, .. }
+            | Self::Transcript { agent, .. } => Some(*agent),
+            Self::Stopping { .. } => None,
+        }
+    }
 }
 
 /// Where events go. Called from the engine's own thread: it must return at once and never block.

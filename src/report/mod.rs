@@ -9,6 +9,7 @@ mod document;
 mod event;
 mod failure;
 mod live;
+mod transcript;
 
 pub use calls::{CheckReport, FailIfReport, StepReport, ToolCallReport, ToolStatus};
 pub use cancel::{CancelKind, CancelReason};
@@ -19,6 +20,10 @@ pub use document::{
 };
 pub use event::{AgentRunId, Event, EventSink};
 pub use live::LiveAnswer;
+pub use transcript::{
+    MessageReport, RequestReport, RequestTerms, RequestedCallReport, RequestedTool, Role,
+    TranscriptEntry, Transcripts,
+};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

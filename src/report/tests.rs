@@ -122,6 +122,17 @@ fn check() -> impl Strategy<Value = CheckReport> {
     })
 }
 
+fn message(time_ms: u64, text: &str) -> MessageReport {
+    let call = RequestedCallReport { id: text.into(), name: text.into(), arguments: text.into() };
+    MessageReport {
+        tool_calls: vec![call],
+        partial: text.len() > 1,
+        files: vec![text.into()],
+        model: Some(text.into()),
+        ..MessageReport::new(time_ms, Role::Assistant, text.into())
+    }
+}
+
 fn agent() -> impl Strategy<Value = AgentReport> {
     let ends = (select(&STATUSES), option::of(error()), option::of(reason()));
     let answers = (option::of(any::<String>()), option::of(value()), any::<bool>());
@@ -147,6 +158,7 @@ fn agent() -> impl Strategy<Value = AgentReport> {
         started_ms: rest.1,
         queued_ms: rest.1.unwrap_or_default(),
         needs: rest.2.clone(),
+        messages: rest.1.map(|time| rest.2.iter().map(|text| message(time, text)).collect()),
         notes: rest.2,
         ..AgentReport::new(String::new(), AgentKind::Step, rest.0)
     })

@@ -62,4 +62,5 @@ mod tools {
     mod sandbox;
     mod shell;
 }
+mod trace;
 mod tracing;

@@ -15,7 +15,7 @@ use crate::text::inline;
 /// Columns of the name of a tool, which a model may have made up.
 const MAX_TOOL: usize = 40;
 /// Columns of an error or of arguments.
-const MAX_DETAIL: usize = 200;
+pub const MAX_DETAIL: usize = 200;
 /// Names of agents that another one waits for.
 const MAX_NAMES: usize = 3;
 /// Roughly right for English text.
@@ -186,7 +186,7 @@ impl Board {
                     agent.tools.remove(index);
                 }
             }),
-            Event::InstancesKnown { .. } => {}
+            Event::InstancesKnown { .. } | Event::Transcript { .. } => {}
             Event::InstanceAdded { agent, instance, key } => self.add(*agent, *instance, key),
             Event::StepStarted { agent, program } => {
                 self.with(*agent, |agent| agent.start(String::new(), tool_name(program), now));

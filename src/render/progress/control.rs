@@ -12,6 +12,7 @@ use super::drawing::Drawing;
 use super::lines;
 use super::options::Options;
 use super::questions::Questions;
+use super::transcript;
 use super::writer::{self, Shared, Show};
 use crate::approval::Prompter;
 use crate::render::paint::Line;
@@ -62,16 +63,21 @@ impl Progress {
     /// The sink for the engine's events. It never waits for the terminal.
     pub fn sink(&self) -> EventSink {
         let shared = Arc::clone(&self.shared);
-        let Options { draw, colour, verbose, quiet, .. } = self.options;
+        let Options { draw, colour, verbose, transcripts, quiet, .. } = self.options;
         Arc::new(move |event: Event| {
             if quiet {
                 return;
             }
             shared.update(|board| {
                 let now = Instant::now();
-                let line = match draw {
-                    true => lines::above(&event, board, Line::new(columns(), colour), verbose),
-                    false => lines::line(&event, board, now, verbose),
+                let line = match &event {
+                    Event::Transcript { agent, entry } if transcripts => {
+                        Some(transcript::on_screen(entry, *agent, board, now))
+                    }
+                    event if draw && !transcripts => {
+                        lines::above(event, board, Line::new(columns(), colour), verbose)
+                    }
+                    event => lines::line(event, board, now, verbose),
                 };
                 board.apply(&event, now);
                 line

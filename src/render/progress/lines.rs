@@ -70,7 +70,7 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
         Event::InstancesKnown { agent, count } => {
             (agent, words::count(*count as u64, "instance", "instances"))
         }
-        Event::InstanceAdded { .. } => return None,
+        Event::InstanceAdded { .. } | Event::Transcript { .. } => return None,
         Event::StepStarted { agent, program } => {
             (agent, format!("running {}", board::tool_name(program)))
         }

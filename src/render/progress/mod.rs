@@ -13,11 +13,13 @@ mod frame;
 mod lines;
 mod options;
 mod questions;
+mod transcript;
 mod writer;
 
 pub use board::{Crew, Planned, crew};
 pub use control::Progress;
 pub use options::Options;
+pub use transcript::Trace;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ pub struct Options {
     pub ascii: bool,
     /// Also model calls and the arguments of tools.
     pub verbose: bool,
+    /// Also what agents and models send each other.
+    pub transcripts: bool,
     /// Show nothing.
     pub quiet: bool,
 }

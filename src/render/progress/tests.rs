@@ -14,8 +14,14 @@ use super::options::Options;
 use super::writer::Show;
 use crate::report::{AgentRunId, AgentStatus, CancelKind, Event, LiveAnswer, ToolStatus, Usage};
 
-const PLAIN: Options =
-    Options { draw: false, colour: false, ascii: false, verbose: false, quiet: false };
+const PLAIN: Options = Options {
+    draw: false,
+    colour: false,
+    ascii: false,
+    verbose: false,
+    transcripts: false,
+    quiet: false,
+};
 
 /// Keeps what is written to it.
 #[derive(Clone, Default)]
