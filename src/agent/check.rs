@@ -13,7 +13,8 @@ use crate::plan::{CheckPlan, ToolCommand};
 use crate::process::Streams;
 use crate::report::{CancelKind, CheckReport, ErrorKind, Event, ToolStatus, millis};
 use crate::template::extended;
-use crate::tool::{self, Program, ToolEnd, ToolOutcome};
+use crate::tool::{self, Program, ProgramError, ToolEnd, ToolOutcome};
+use crate::untrusted::Untrusted;
 
 /// Bytes of an answer that fit into an environment variable everywhere.
 const MAX_VARIABLE: usize = 100 << 10;
@@ -79,15 +80,14 @@ impl Driver<'_> {
         let slot = self.open_check(started_ms);
         self.emit(Event::CheckStarted { agent: self.run.id, program: check.process.name() });
         let limit = check.timeout.unwrap_or(self.run.plan.settings.tool_timeout);
-        let program = self.program(check, answer, slot)?;
         let stop = tool::stopped(&self.scope, Some(limit));
-        let finished = program.run(&self.context.processes, stop).await;
+        let finished = match self.program(check, answer, slot) {
+            Ok(program) => program.run(&self.context.processes, stop).await,
+            Err(error) => Err(error),
+        };
         let mut outcome = match finished {
             Ok(finished) => tool::program_outcome(finished),
-            Err(error) => {
-                self.emit_end(ToolStatus::Failed, started.elapsed());
-                return Err(failed(ErrorKind::Check, format!("the check did not run: {error}")));
-            }
+            Err(error) => return Err(self.check_did_not_run(slot, started, &error)),
         };
         let output = std::mem::take(&mut outcome.output);
         let output = output.redact_output(&self.context.services.secrets, outcome.truncated);
@@ -115,20 +115,36 @@ impl Driver<'_> {
         }
     }
 
+    /// Reports a check whose program did not start.
+    fn check_did_not_run(&self, slot: usize, started: Instant, error: &ProgramError) -> End {
+        let kind = match error {
+            ProgramError::Template(_) => ErrorKind::Template,
+            ProgramError::Start(_) => ErrorKind::Check,
+        };
+        let message = Untrusted::new(format!("the check did not run: {error}"));
+        {
+            let check = &mut self.run.ledger.open().report.checks[slot];
+            check.status = ToolStatus::Failed;
+            check.duration_ms = millis(started.elapsed());
+            check.output = message.clone().redact_excerpt(&self.context.services.secrets);
+        }
+        self.emit_end(ToolStatus::Failed, started.elapsed());
+        failed(kind, message)
+    }
+
     fn program<'p>(
         &'p self,
         check: &'p CheckPlan,
         answer: &str,
         slot: usize,
-    ) -> Result<Program<'p>, End> {
+    ) -> Result<Program<'p>, ProgramError> {
         let mut variables = Vec::new();
         if let ToolCommand::Shell(line) = &check.process.command
             && (line.contains("$output") || line.contains("${output"))
         {
             if answer.len() > MAX_VARIABLE {
-                let message = "the check did not run: the answer is too long for $output; read it \
-                               from standard input";
-                return Err(failed(ErrorKind::Check, message.to_owned()));
+                let message = "the answer is too long for $output; read it from standard input";
+                return Err(ProgramError::Start(message.to_owned()));
             }
             variables.push(("output".to_owned(), answer.to_owned()));
         }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::plan::CrewPlan;
+use crate::plan::{CrewPlan, FailIfPlan};
 use crate::report::{AgentReport, FailIfReport};
 use crate::secret::Secrets;
-use crate::template::{AnswerContext, Expression, agent_context};
+use crate::template::{AnswerContext, Expression, NamePath, agent_context};
 use crate::text::truncate;
 
 /// Characters of a value that `fail_if` saw.
@@ -26,14 +26,15 @@ pub fn fail_if(
     is_complete: bool,
     secrets: &Secrets,
 ) -> Option<FailIfReport> {
-    let expression = plan.fail_if.as_ref()?;
+    let FailIfPlan { condition: expression, unselected } = plan.fail_if.as_ref()?;
     let mut report = FailIfReport {
         expression: expression.source().to_owned(),
         holds: None,
         error: None,
         saw: BTreeMap::new(),
     };
-    if !is_complete || !agents.iter().all(AgentReport::ended_well) {
+    let is_due = is_complete && unselected.is_empty();
+    if !is_due || !agents.iter().all(AgentReport::ended_well) {
         return Some(report);
     }
     let answers = agents.iter().map(|agent| (agent.name.as_str(), AnswerContext::of(agent)));
@@ -52,8 +53,9 @@ fn seen(
     values: &minijinja::Value,
     secrets: &Secrets,
 ) -> BTreeMap<String, Value> {
-    let value = |name: String| {
-        let value = Expression::parse(&name).ok()?.value(values.clone()).ok()??;
+    let is_value = |name: &NamePath<'_>| matches!(name.parts[0], "agents" | "input" | "vars");
+    let value = |name: NamePath<'_>| {
+        let value = Expression::parse(name.source).ok()?.value(values.clone()).ok()??;
         let value = match secrets.redact_value(value) {
             Value::String(text) => truncate(text, MAX_SEEN).into(),
             value if value.to_string().len() > MAX_SEEN => {
@@ -61,7 +63,7 @@ fn seen(
             }
             value => value,
         };
-        Some((name, value))
+        Some((name.source.to_owned(), value))
     };
-    expression.names().into_iter().filter_map(value).collect()
+    expression.paths().into_iter().filter(is_value).filter_map(value).collect()
 }

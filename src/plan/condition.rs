@@ -1,8 +1,12 @@
 //! What can be known of an expression before anything runs.
 
-use super::facts::{AgentFacts, kind_of};
+use super::comparison::compared_text;
+use super::facts::{AgentFacts, Data, UnnamedKind, kind_of, unnamed_part};
 use super::scope::Scope;
+use crate::config::faults::FaultLog;
+use crate::config::place::Path;
 use crate::template::{Expression, Template, agent_context};
+use crate::text::quoted;
 
 impl Scope<'_> {
     /// What the value of an expression is, where a single name tells.
@@ -38,42 +42,32 @@ impl Scope<'_> {
         agent_context("", self.vars(), [])
     }
 
-    /// The free text of a model that an expression compares, and with what.
-    pub fn compared_text(&self, expression: &Expression) -> Option<(String, &'static str)> {
+    /// The free text of a model that an expression compares, and with which sign.
+    pub fn compared_text<'e>(&self, expression: &'e Expression) -> Option<(&'e str, &'e str)> {
         let Self::Agent { agents, .. } = self else { return None };
-        let source = expression.source();
-        for (at, _) in source.match_indices("agents") {
-            let rest = &source[at..];
-            let is_name = |c: char| c.is_alphanumeric() || "_.-[]'\"".contains(c);
-            let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
-            let word = &rest[..end];
-            let plain = word.replace("['", ".").replace("[\"", ".").replace(['\'', '"', ']'], "");
-            let Some(name) =
-                plain.strip_prefix("agents.").and_then(|name| name.strip_suffix(".output"))
-            else {
-                continue;
-            };
-            if !agents.get(name).is_some_and(AgentFacts::is_free_text) {
-                continue;
-            }
-            let before = source[..at].trim_end_matches([' ', '(']);
-            let mut after = rest[end..].trim_start();
-            while let Some(filter) = after.strip_prefix('|') {
-                after = filter
-                    .trim_start()
-                    .trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
-                after = after.trim_start();
-            }
-            let sign = |text: &str, is_after: bool| {
-                ["==", "!="].into_iter().find(|sign| match is_after {
-                    true => text.starts_with(sign),
-                    false => text.ends_with(sign),
-                })
-            };
-            if let Some(sign) = sign(after, true).or_else(|| sign(before, false)) {
-                return Some((word.to_owned(), sign));
+        let is_free_text = |name: &str| agents.get(name).is_some_and(AgentFacts::is_free_text);
+        compared_text(expression.source(), is_free_text)
+    }
+
+    /// Warns of parts of answers that are missing from an `output_schema` which allows others:
+    /// such a part is undefined, and a comparison with it is never true.
+    pub fn warn_of_unnamed_parts(&self, expression: &Expression, path: &Path<'_>, log: &FaultLog) {
+        let Self::Agent { agents, .. } = self else { return };
+        for name in expression.paths() {
+            let ["agents", agent, "data", parts @ ..] = &name.parts[..] else { continue };
+            let facts = agents.get(agent).filter(|facts| !facts.has_items);
+            if let Some(Data::Schema(schema)) = facts.map(|facts| &facts.data)
+                && let Some(unnamed) = unnamed_part(schema.schema(), parts, log)
+                && matches!(unnamed.kind, UnnamedKind::Allowed)
+            {
+                let part = quoted(&unnamed.part);
+                let message = format!("{}: the output_schema does not name {part}", name.source);
+                let hint = unnamed.hint.unwrap_or_else(|| {
+                    "a part that an answer lacks is undefined, and no comparison with it is true"
+                        .to_owned()
+                });
+                log.warning(path, message, Some(hint));
             }
         }
-        None
     }
 }

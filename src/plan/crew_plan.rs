@@ -38,12 +38,19 @@ pub struct CrewPlan {
     pub providers: Vec<ProviderPlan>,
     /// The agent whose answer is the crew's.
     pub output: Option<usize>,
-    /// The run fails if this is true, although every agent ended well.
-    pub fail_if: Option<Expression>,
+    pub fail_if: Option<FailIfPlan>,
     /// All MCP servers of the file.
     pub mcp_servers: Vec<Arc<McpServerPlan>>,
     /// The values of variables at places for secrets.
     pub secrets: Vec<SecretString>,
+}
+
+/// The run fails if a condition is true, although every agent ended well.
+#[derive(Debug)]
+pub struct FailIfPlan {
+    pub condition: Expression,
+    /// The agents that it is about and that were not selected. With any, it is not evaluated.
+    pub unselected: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +87,8 @@ impl CrewPlan {
             || self.mcp_servers.iter().any(|server| server.confirm)
     }
 
-    /// The parts of sandboxes that this system cannot enforce, a sentence each.
+    /// What is not done as the file says, a sentence each: the parts of sandboxes that this system
+    /// cannot enforce, and a `fail_if` about agents that were not selected.
     pub fn warnings(&self) -> Vec<String> {
         let tools = self.tools().into_iter().filter_map(|tool| match &tool.kind {
             ToolKind::Process(process) => {
@@ -102,7 +110,11 @@ impl CrewPlan {
             let lacking = programs.filter_map(|program| program.sandbox.as_ref()?.lacking.as_ref());
             lacking.map(|lacking| ("agent", &agent.name, lacking))
         });
-        tools.chain(servers).chain(agents).map(sentence).collect()
+        let sandboxes = tools.chain(servers).chain(agents).map(sentence);
+        let unselected = self.fail_if.iter().map(|fail_if| fail_if.unselected.join(", "));
+        let unselected = unselected.filter(|names| !names.is_empty());
+        let dropped = |names| format!("fail_if is not evaluated: --agents leaves out {names}");
+        sandboxes.chain(unselected.map(dropped)).collect()
     }
 
     /// The indices of the agents in order of start. Agents of one wave need only agents of earlier

@@ -144,27 +144,68 @@ fn undefined_data(
 
 /// What a schema leaves open is only known when the agent has answered.
 fn undefined_part(
-    mut schema: &Value,
+    schema: &Value,
     parts: &[String],
-    mut shown: String,
+    shown: String,
     log: &FaultLog,
 ) -> Option<(String, Option<String>)> {
-    for part in parts {
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let unnamed = unnamed_part(schema, &parts, log)?;
+    let shown = [&[shown.as_str()], &parts[..unnamed.depth]].concat().join(".");
+    match unnamed.kind {
+        UnnamedKind::Single => {
+            let message = format!("{shown} is a single value without {:?}", unnamed.part);
+            Some((message, None))
+        }
+        UnnamedKind::Forbidden => {
+            Some((format!("{shown}.{} is not in the output_schema", unnamed.part), unnamed.hint))
+        }
+        UnnamedKind::Allowed => None,
+    }
+}
+
+/// The first of the parts of an answer that its schema does not name.
+pub struct UnnamedPart {
+    pub part: String,
+    /// The number of parts before it.
+    depth: usize,
+    pub kind: UnnamedKind,
+    /// A similar name.
+    pub hint: Option<String>,
+}
+
+pub enum UnnamedKind {
+    /// The value has no parts.
+    Single,
+    Forbidden,
+    /// The schema allows parts that it does not name.
+    Allowed,
+}
+
+/// Looks for the parts in a schema. `None` if it names all of them or cannot be followed.
+pub fn unnamed_part(mut schema: &Value, parts: &[&str], log: &FaultLog) -> Option<UnnamedPart> {
+    for (depth, part) in parts.iter().enumerate() {
+        let unnamed =
+            |kind, hint| Some(UnnamedPart { part: (*part).to_owned(), depth, kind, hint });
         match schema.get("type").and_then(Value::as_str)? {
             "object" if schema.get("$ref").is_none() => {}
             "string" | "integer" | "number" | "boolean" | "null" => {
-                return Some((format!("{shown} is a single value without {part:?}"), None));
+                return unnamed(UnnamedKind::Single, None);
             }
             _ => return None,
         }
         let properties = schema.get("properties").and_then(Value::as_object);
-        shown = format!("{shown}.{part}");
-        let Some(inner) = properties.and_then(|properties| properties.get(part)) else {
-            let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false))
-                && schema.get("patternProperties").is_none();
+        let Some(inner) = properties.and_then(|properties| properties.get(*part)) else {
+            let has_patterns = schema.get("patternProperties").is_some();
+            let is_closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
             let names = properties.into_iter().flatten().map(|(name, _)| name.as_str());
-            let hint = is_closed.then(|| log.nearest(part, names));
-            return hint.map(|hint| (format!("{shown} is not in the output_schema"), hint));
+            return match (is_closed && !has_patterns, properties) {
+                (true, _) => unnamed(UnnamedKind::Forbidden, log.nearest(part, names)),
+                (false, Some(_)) if !has_patterns => {
+                    unnamed(UnnamedKind::Allowed, log.nearest(part, names))
+                }
+                _ => None,
+            };
         };
         schema = inner;
     }

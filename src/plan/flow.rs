@@ -98,7 +98,7 @@ pub fn condition(
         let message = format!("{name} is free text: comparing it with {sign} is a matter of luck");
         let hint = "give that agent an output_schema and compare its data, or ask with in: \
                     'yes' in … | lower";
-        log.word(path, &name, message, Some(hint.to_owned()));
+        log.word(path, name, message, Some(hint.to_owned()));
         return Some(expression);
     }
     let neither = |what: &str| {

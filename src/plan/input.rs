@@ -13,7 +13,9 @@ impl CrewPlan {
     /// `input`.
     pub fn uses_input(&self) -> bool {
         self.agents.iter().any(AgentPlan::uses_input)
-            || self.fail_if.as_ref().is_some_and(expression_uses_input)
+            || self.fail_if.as_ref().is_some_and(|fail_if| {
+                fail_if.unselected.is_empty() && expression_uses_input(&fail_if.condition)
+            })
     }
 }
 

@@ -55,7 +55,11 @@ pub fn check(file: &Path, overrides: &Overrides, env: Env<'_>) -> Result<Checked
         lint::warn(&crew, env, &log);
         plan
     });
-    Ok(Checked { plan, faults: log.finish() })
+    let mut faults = log.finish();
+    if plan.is_none() {
+        faults.warnings.clear();
+    }
+    Ok(Checked { plan, faults })
 }
 
 /// The plan of a file without faults, and the file.

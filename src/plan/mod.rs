@@ -6,7 +6,7 @@
 pub use crate::config::faults::Faults;
 pub use agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
 pub use budget::BudgetPlan;
-pub use crew_plan::{CrewPlan, Limits};
+pub use crew_plan::{CrewPlan, FailIfPlan, Limits};
 pub use endpoint::base_url;
 pub use flow::{ForEachPlan, Items};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
@@ -30,6 +30,7 @@ mod agents;
 mod budget;
 mod build;
 mod check;
+mod comparison;
 mod condition;
 mod crew_plan;
 mod declared;

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::agent_plan::AgentPlan;
 use super::build::Builder;
+use super::crew_plan::FailIfPlan;
 use super::facts::{AgentFacts, Agents, Data};
 use super::output_schema::OutputSchemas;
 use super::scope::Scope;
@@ -16,7 +17,7 @@ use crate::config::flow::ParseConfig;
 use crate::config::place::Path;
 use crate::secret::{is_telling, names_a_secret};
 use crate::structured::Schema;
-use crate::template::{Expression, Vars};
+use crate::template::Vars;
 use crate::text::quoted;
 
 impl Builder<'_> {
@@ -47,14 +48,14 @@ impl Builder<'_> {
         self.agents().iter().map(|entry| (entry.0.as_str(), facts(entry))).collect()
     }
 
-    /// The agent whose answer is the crew's, and the condition under which the run fails. Neither
-    /// if it is about agents that were not selected.
+    /// The agent whose answer is the crew's, if it was selected, and the condition under which the
+    /// run fails.
     pub(super) fn result(
         &self,
         agents: &[AgentPlan],
         vars: &Vars,
         facts: &Agents<'_>,
-    ) -> (Option<usize>, Option<Expression>) {
+    ) -> (Option<usize>, Option<FailIfPlan>) {
         let output = match &self.crew.output {
             Some(name) => {
                 if !facts.contains_key(name.as_str()) {
@@ -75,15 +76,19 @@ impl Builder<'_> {
         let needed: Vec<&str> = facts.keys().copied().collect();
         let scope = Scope::Agent { vars, needed: &needed, agents: facts, more: &[] };
         let path = Path::Root.key("fail_if");
-        let fail_if = flow::condition(self.crew.fail_if.as_ref(), &scope, &path, self.log);
-        let is_selected = |name: &&str| agents.iter().any(|agent| agent.name == **name);
-        let fail_if = fail_if.filter(|expression| {
-            let unselected = needed.iter().filter(|name| !is_selected(name));
-            let names = expression.names();
-            let mut unselected = unselected.map(|name| format!("agents.{name}"));
-            !unselected.any(|agent| {
-                names.iter().any(|name| *name == agent || name.starts_with(&format!("{agent}.")))
-            })
+        let condition = flow::condition(self.crew.fail_if.as_ref(), &scope, &path, self.log);
+        let fail_if = condition.map(|condition| {
+            let is_selected = |name: &str| agents.iter().any(|agent| agent.name == name);
+            let mut unselected: Vec<String> = Vec::new();
+            for name in condition.paths() {
+                if let ["agents", agent, ..] = name.parts[..]
+                    && !is_selected(agent)
+                    && !unselected.iter().any(|known| known == agent)
+                {
+                    unselected.push(agent.to_owned());
+                }
+            }
+            FailIfPlan { condition, unselected }
         });
         (output, fail_if)
     }

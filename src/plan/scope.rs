@@ -90,6 +90,7 @@ impl Scope<'_> {
             }
         };
         let (_, is_sound) = self.checked(&expression.as_template(), path, log);
+        self.warn_of_unnamed_parts(&expression, path, log);
         is_sound.then_some(expression)
     }
 

@@ -1,15 +1,19 @@
 //! Advice about the error of an agent.
 
-use crate::report::{AgentError, ErrorKind, Scope};
-
+use crate::report::{AgentError, AgentKind, AgentReport, ErrorKind, Scope, StepReport};
 use crate::text::inline;
 use crate::vendor::Vendor;
 
-/// One sentence of advice for an error of an agent that used `model`.
-pub fn advice(error: &AgentError, model: &str) -> String {
+/// One sentence of advice for an error of an agent.
+pub fn advice(error: &AgentError, agent: &AgentReport) -> String {
+    let model = agent.model.as_str();
     let provider = model.split_once('/').map_or(model, |(provider, _)| provider);
     match (error.kind, error.scope) {
+        (ErrorKind::Timeout, Some(Scope::Agent) | None) if agent.kind == AgentKind::Step => {
+            "raise the step's `timeout`, or give it less to do".to_owned()
+        }
         (ErrorKind::Timeout, scope) => timeout(scope).to_owned(),
+        (ErrorKind::Step, _) => step(agent.step.as_ref()).to_owned(),
         (ErrorKind::Auth, _) => auth(provider),
         (ErrorKind::Network, _) => network(provider),
         _ if error.used_up => used_up(provider),
@@ -60,6 +64,21 @@ fn used_up(provider: &str) -> String {
     format!("retrying does not help: add credit {place}, or list another model under `model`")
 }
 
+fn step(report: Option<&StepReport>) -> &'static str {
+    match report {
+        Some(StepReport { http_status: Some(_), .. }) => {
+            "check the step's `http`: its address, headers and body"
+        }
+        Some(StepReport { exit_code: Some(0), .. }) => {
+            "make the step print what `parse` and `output_schema` ask for"
+        }
+        Some(StepReport { exit_code: Some(_), .. } | StepReport { signal: Some(_), .. }) => {
+            "run the step's command by hand to see what it lacks"
+        }
+        _ => "change in the step what the message names",
+    }
+}
+
 fn other(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::RateLimited => {
@@ -78,7 +97,6 @@ fn other(kind: ErrorKind) -> &'static str {
         ErrorKind::Budget => "raise the limit named in the message",
         ErrorKind::Tool => "run the tool's command by hand to find the cause",
         ErrorKind::Template => "fix the template named in the message",
-        ErrorKind::Step => "run the step's command by hand to see what it lacks",
         ErrorKind::ForEach => {
             "see the errors of the instances; give for_each a list of at most `max_items`"
         }
@@ -88,7 +106,7 @@ fn other(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::Internal => "this is a bug in crew; please report it",
         // Handled by `advice`.
-        ErrorKind::Auth | ErrorKind::Network | ErrorKind::Timeout => "run again",
+        ErrorKind::Auth | ErrorKind::Network | ErrorKind::Timeout | ErrorKind::Step => "run again",
     }
 }
 
@@ -97,7 +115,29 @@ mod tests {
     use super::*;
 
     fn advise(kind: ErrorKind, scope: Option<Scope>, model: &str) -> String {
-        advice(&AgentError { kind, scope, message: String::new(), used_up: false }, model)
+        let agent = AgentReport::new("a".into(), AgentKind::Model, model.into());
+        advice(&AgentError { kind, scope, message: String::new(), used_up: false }, &agent)
+    }
+
+    #[test]
+    fn advice_about_a_step_speaks_of_what_it_has() {
+        let advise = |kind, step| {
+            let scope = Some(Scope::Agent).filter(|_| kind == ErrorKind::Timeout);
+            let error = AgentError { kind, scope, message: String::new(), used_up: false };
+            let step = AgentReport {
+                step: Some(step),
+                ..AgentReport::new("a".into(), AgentKind::Step, String::new())
+            };
+            advice(&error, &step)
+        };
+        let none = StepReport::default();
+        let exited = |code| StepReport { exit_code: Some(code), ..StepReport::default() };
+        let answered = StepReport { http_status: Some(404), ..StepReport::default() };
+        assert!(!advise(ErrorKind::Timeout, none.clone()).contains("model"));
+        assert!(advise(ErrorKind::Step, exited(3)).contains("command by hand"));
+        assert!(advise(ErrorKind::Step, exited(0)).contains("`parse`"));
+        assert!(advise(ErrorKind::Step, answered).contains("`http`"));
+        assert!(!advise(ErrorKind::Step, none).contains("command"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn write(
         writeln!(out, "\noutput: {}", inline(&plan.agents[output].name))?;
     }
     if let Some(fail_if) = &plan.fail_if {
-        writeln!(out, "\nfail_if: {}", expression(fail_if.source()))?;
+        writeln!(out, "\nfail_if: {}", expression(fail_if.condition.source()))?;
     }
     Ok(())
 }

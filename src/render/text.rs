@@ -99,8 +99,15 @@ fn check_line(check: &CheckReport, look: Look) -> String {
         (Some(code), None) if code != 0 => details.push_str(&format!(" (exit {code})")),
         _ => {}
     }
-    if let Some(last) = check.output.lines().rev().find(|line| !line.trim().is_empty()) {
-        details.push_str(&format!(": {}", inline(last.trim())));
+    let ended_by_itself = check.exit_code.is_some() || check.signal.is_some();
+    let is_note = |line: &str| {
+        ended_by_itself && line.starts_with('[') && check.status != ToolStatus::Succeeded
+    };
+    let mut lines = check.output.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    // crew's own note about the exit code, if any, comes last.
+    let last = lines.next().and_then(|line| if is_note(line) { lines.next() } else { Some(line) });
+    if let Some(last) = last {
+        details.push_str(&format!(": {}", inline(last)));
     }
     let mut line = Line::new(look.width, look.colour);
     line.push("  ", PLAIN)

@@ -53,7 +53,7 @@ fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Res
     let failures = agents.iter().flat_map(AgentReport::with_instances).filter_map(|agent| {
         let error = agent.error.as_ref()?;
         let text = fit::cut(&words::error(error), MAX_ERROR).into_owned();
-        Some(((text, advice(error, &agent.model)), &*agent.name))
+        Some(((text, advice(error, agent)), &*agent.name))
     });
     for ((error, advice), names) in words::grouped(failures) {
         let spans = [
@@ -102,6 +102,9 @@ fn last_line(report: &Report) -> [Span; 2] {
     let all = words::count(report.agents.len() as u64, "agent", "agents");
     let mut line = match &report.reason {
         None => format!("{succeeded} of {all} succeeded in {time}"),
+        Some(CancelReason { kind: CancelKind::FailIf, .. }) if has_no_verdict(report) => {
+            format!("fail_if cannot be evaluated, {succeeded} of {all} succeeded in {time}")
+        }
         Some(reason) => format!("{}: {succeeded} of {all} succeeded", cut_short(reason, &time)),
     };
     if let Some(tokens) = words::tokens(&report.usage) {
@@ -116,6 +119,10 @@ fn last_line(report: &Report) -> [Span; 2] {
     };
     let label = Span::new(format!("crew {}:", inline(&report.crew)), style);
     [label, Span::new(format!(" {line}"), PLAIN)]
+}
+
+fn has_no_verdict(report: &Report) -> bool {
+    report.fail_if.as_ref().is_some_and(|fail_if| fail_if.holds.is_none())
 }
 
 fn cut_short(reason: &CancelReason, time: &str) -> String {

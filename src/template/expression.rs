@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::engine::{self, CHAINABLE, ENVIRONMENT, TemplateError};
 use super::source::Template;
+use super::tokens::{NamePath, name_at, tokens};
 
 /// An expression that is known to parse.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,19 @@ impl Expression {
     /// The template that prints it.
     pub fn as_template(&self) -> String {
         format!("{{{{ {} }}}}", self.0)
+    }
+
+    /// The names in it with their attributes, as written, each once.
+    pub fn paths(&self) -> Vec<NamePath<'_>> {
+        let tokens = tokens(&self.0);
+        let mut paths: Vec<NamePath<'_>> = Vec::new();
+        let found = (0..tokens.len()).filter_map(|start| name_at(&self.0, &tokens, start));
+        for path in found {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        paths
     }
 
     /// The names it uses, with their attributes.

@@ -13,9 +13,11 @@ mod scan;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use context::{AnswerContext, Vars, agent_context, extended, tool_context};
 pub use engine::{MAX_OUTPUT, TemplateError};
 pub use expression::{ConditionError, Expression};
 pub use scan::{Piece, PieceKind, pieces};
 pub use source::{INPUT, Template};
+pub use tokens::{NamePath, Token, name_at, tokens};

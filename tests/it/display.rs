@@ -88,6 +88,23 @@ fn each_agent_says_what_it_does() {
 }
 
 #[test]
+fn instances_count_as_soon_as_they_are_known() {
+    let server = by_model(|model| match model {
+        "each" => script::hang(),
+        model => script::text(model),
+    });
+    let agents = "{each: {model: mock/each, for_each: [a, b, c], max_parallel: 1}, \
+                   one: {model: mock/one}}";
+    let terminal = Pty::open();
+    let running = start(crew(&server, agents), &terminal);
+    // Two agents and three instances, one of which has started.
+    let screen = terminal.wait_for_screen(SIZE, "1 of 5 done");
+    assert!(screen.contains("each[a]") && !screen.contains("each[b]"), "{screen}");
+    running.signal(Signal::SIGINT);
+    end(running, &terminal);
+}
+
+#[test]
 fn a_failure_stands_above_the_display_at_once_and_at_the_end_with_advice() {
     let server = by_model(|model| match model {
         "bad" => script::error(400, "context too long"),

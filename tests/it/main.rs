@@ -18,7 +18,13 @@ mod files {
     mod slips;
     mod values;
 }
-mod flow;
+mod flow {
+    mod checks;
+    mod conditions;
+    mod faults;
+    mod instances;
+    mod steps;
+}
 mod input;
 mod mcp {
     mod exit;

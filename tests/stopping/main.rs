@@ -12,6 +12,7 @@ pub mod support {
 
 mod bounds;
 mod containment;
+mod flow;
 mod memory;
 #[cfg(target_os = "linux")]
 mod random_stop;

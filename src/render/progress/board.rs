@@ -77,6 +77,8 @@ pub struct Agent {
     pub usage: Usage,
     /// The running ones, in the order in which they started.
     pub tools: Vec<Tool>,
+    /// Its instances that have no row yet.
+    open_instances: usize,
 }
 
 #[derive(Debug)]
@@ -135,6 +137,7 @@ impl Agent {
             started: None,
             usage: Usage::default(),
             tools: vec![],
+            open_instances: 0,
         }
     }
 }
@@ -186,7 +189,10 @@ impl Board {
                     agent.tools.remove(index);
                 }
             }),
-            Event::InstancesKnown { .. } | Event::Transcript { .. } => {}
+            Event::Transcript { .. } => {}
+            Event::InstancesKnown { agent, count } => {
+                self.with(*agent, |agent| agent.open_instances = *count);
+            }
             Event::InstanceAdded { agent, instance, key } => self.add(*agent, *instance, key),
             Event::StepStarted { agent, program } => {
                 self.with(*agent, |agent| agent.start(String::new(), tool_name(program), now));
@@ -210,7 +216,8 @@ impl Board {
 
     /// A row for an instance. Ids are given in the order in which instances are added.
     fn add(&mut self, agent: AgentRunId, instance: AgentRunId, key: &str) {
-        let Some(parent) = self.agents.get(agent.0) else { return };
+        let Some(parent) = self.agents.get_mut(agent.0) else { return };
+        parent.open_instances = parent.open_instances.saturating_sub(1);
         let name = format!("{}[{}]", parent.name, tool_name(key));
         let planned = Planned { name, model: parent.model.clone(), needs: Vec::new() };
         if instance.0 == self.agents.len() {
@@ -252,8 +259,18 @@ impl Board {
                 },
             };
             *count += 1;
+            // What is left of them when their agent has ended never starts.
+            match agent.phase {
+                Phase::Finished { .. } => counts.stopped += agent.open_instances,
+                _ => counts.waiting += agent.open_instances,
+            }
         }
         counts
+    }
+
+    /// The number of agents and of their instances, as far as they are known.
+    pub fn total(&self) -> usize {
+        self.agents.iter().map(|agent| 1 + agent.open_instances).sum()
     }
 }
 

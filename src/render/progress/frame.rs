@@ -54,7 +54,7 @@ pub fn frame(
     let mut lines = vec![canvas.header()];
     let stop = usize::from(board.stopping.is_some());
     let room = height.saturating_sub(SPARE_LINES + stop + 1);
-    if board.agents.len() <= room.min(MAX_ROWS) {
+    if board.total() <= room.min(MAX_ROWS) {
         lines.extend(canvas.all(room));
     } else if room > 1 {
         lines.extend(canvas.few(room));
@@ -75,13 +75,13 @@ impl Canvas<'_> {
     /// `it-support  0:03  2 of 7 done, 1 failed  812 in, 340 out  cost 0.0012`
     fn header(&self) -> String {
         let Board { agents, crew, started, .. } = self.board;
-        let counts = self.board.counts();
+        let (counts, total) = (self.board.counts(), self.board.total());
         let mut line = self.line();
         line.push(crew, STRONG)
             .push(&format!("  {}", clock(self.now.saturating_duration_since(*started))), FAINT)
             .push("  ", PLAIN);
-        if agents.len() > MAX_ROWS && self.width >= 4 * BAR_WIDTH {
-            let part = |count: usize| (count * BAR_WIDTH).div_ceil(agents.len());
+        if total > MAX_ROWS && self.width >= 4 * BAR_WIDTH {
+            let part = |count: usize| (count * BAR_WIDTH).div_ceil(total);
             let failed = part(counts.failed + counts.stopped);
             let done = part(counts.succeeded).min(BAR_WIDTH - failed);
             line.push(&"█".repeat(done), GOOD)
@@ -89,7 +89,7 @@ impl Canvas<'_> {
                 .push(&"░".repeat(BAR_WIDTH - done - failed), FAINT)
                 .push("  ", PLAIN);
         }
-        line.push(&format!("{} of {} done", counts.succeeded, agents.len()), PLAIN);
+        line.push(&format!("{} of {total} done", counts.succeeded), PLAIN);
         if counts.failed > 0 {
             line.push(&format!(", {} failed", counts.failed), BAD);
         }
@@ -165,7 +165,7 @@ impl Canvas<'_> {
         let names = self.name_width(shown.iter().copied());
         let mut lines: Vec<String> =
             shown.iter().map(|agent| self.agent(agent, names, true)).collect();
-        if let Some(more @ 1..) = agents.len().checked_sub(shown.len()) {
+        if let Some(more @ 1..) = self.board.total().checked_sub(shown.len()) {
             let mut line = self.line();
             line.push(&format!("… {more} more"), FAINT);
             lines.push(line.finish());

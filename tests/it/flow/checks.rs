@@ -1,0 +1,176 @@
+//! Checks: a program decides whether an answer is good.
+
+use indoc::indoc;
+use serde_json::json;
+
+use crate::support::crew::Crew;
+use crate::support::mock_model::ModelServer;
+use crate::support::script::text;
+
+#[test]
+fn a_check_sends_the_model_back_until_it_accepts() {
+    let report = Crew::new(indoc! {r#"
+        agents:
+          fix:
+            model: offline
+            check: {shell: 'cat >/dev/null; echo x >>seen; test "$(wc -l <seen)" -ge 2'}
+    "#})
+    .run()
+    .report(0);
+    let checks = report["agents"]["fix"]["checks"].as_array().unwrap();
+    let codes: Vec<_> = checks.iter().map(|check| check["exit_code"].as_i64().unwrap()).collect();
+    assert_eq!(codes, [1, 0]);
+    assert_eq!(report["agents"]["fix"]["turns"], 2);
+    for (check, kind) in [
+        ("{shell: 'exit 1', attempts: 1}", "unverified"),
+        ("{command: [/no/such/check]}", "check"),
+        ("{command: [sleep, '60'], timeout: 100ms}", "check"),
+    ] {
+        let yaml = format!("agents:\n  a: {{model: offline, check: {check}}}\n");
+        let report = Crew::new(&yaml).run().report(1);
+        assert_eq!(report["agents"]["a"]["error"]["kind"], kind, "{check}");
+    }
+}
+
+#[test]
+fn a_check_gets_the_answer_and_the_model_gets_its_output() {
+    let yaml = indoc! {r#"
+        vars: {wanted: good}
+        providers: {mock: {base_url: '${URL}'}}
+        agents:
+          a:
+            model: mock/m
+            check:
+              shell: |
+                answer=$(cat)
+                echo "$answer $output $shown $KEY_OF_MINE" | tee -a seen
+                echo stderr too >&2
+                test "$answer" = "$wanted"
+              env: {wanted: '{{ vars.wanted }}', shown: 'of {{ input }}: {{ output }}', KEY_OF_MINE: }
+              cwd: sub
+    "#};
+    let run = |args: &[&str]| {
+        let server = ModelServer::sequence([text("bad"), text("good")]);
+        let environment = [("URL", &*server.base_url()), ("KEY_OF_MINE", "key-0123456789")];
+        let crew = Crew::new(yaml).envs(&environment).args(args);
+        std::fs::create_dir(crew.path("sub")).unwrap();
+        (crew.run(), server)
+    };
+    let (ended, server) = run(&[]);
+    let report = ended.report(0);
+    let agent = &report["agents"]["a"];
+    assert_eq!((&agent["output"], &agent["turns"]), (&json!("good"), &json!(2)));
+    let seen = std::fs::read_to_string(ended.path().join("sub/seen")).unwrap();
+    assert!(seen.starts_with("bad bad of go: bad key-0123456789\ngood good of go"), "{seen}");
+    let requests = server.requests();
+    let [first, second] = &requests[..] else { panic!("{} requests", requests.len()) };
+    assert_eq!(second.messages()[..first.messages().len()], *first.messages());
+    let roles: Vec<_> = second.messages().iter().map(|message| message["role"].clone()).collect();
+    assert_eq!(roles[roles.len() - 2..], ["assistant", "user"]);
+    let feedback = second.contents("user").last().unwrap().to_string();
+    let checks = agent["checks"].as_array().unwrap();
+    for text in ["bad bad of go: bad [redacted]", "stderr too"] {
+        assert!(feedback.contains(text), "{text}: {feedback}");
+        assert!(checks[0]["output"].as_str().unwrap().contains(text), "{agent:#}");
+    }
+    assert_eq!((&checks[0]["exit_code"], &checks[1]["exit_code"]), (&json!(1), &json!(0)));
+    // The text report shows each check with the last line it printed.
+    let (shown, _server) = run(&["-o", "text"]);
+    let shown = shown.stdout;
+    assert!(shown.contains("check failed in") && shown.contains("(exit 1): stderr too"), "{shown}");
+    assert!(shown.contains("check succeeded in"), "{shown}");
+}
+
+#[test]
+fn three_answers_are_the_default_and_the_last_one_is_kept() {
+    let server = ModelServer::sequence([text("one"), text("two"), text("three"), text("four")]);
+    let yaml = indoc! {"
+        providers: {mock: {base_url: '${URL}'}}
+        agents: {a: {model: mock/m, check: {command: ['false']}}}
+    "};
+    let report = Crew::new(yaml).env("URL", &server.base_url()).run().report(1);
+    let agent = &report["agents"]["a"];
+    assert_eq!(
+        (&agent["output"], &agent["error"]["kind"]),
+        (&json!("three"), &json!("unverified"))
+    );
+    assert_eq!((agent["checks"].as_array().unwrap().len(), server.requests().len()), (3, 3));
+    assert!(agent["partial"].is_null(), "{agent:#}");
+}
+
+#[test]
+fn turns_budgets_and_the_same_answer_end_a_check() {
+    for (more, answers, expected) in [
+        ("max_turns: 2", ["1", "2", "3"], "no turn left"),
+        ("limits: {max_model_calls: 2}", ["1", "2", "3"], "max_model_calls"),
+        ("retries: 0", ["1", "1", "3"], "the same answer again"),
+    ] {
+        let server = ModelServer::sequence(answers.map(text));
+        let yaml = format!(
+            "providers: {{mock: {{base_url: '{}'}}}}\nagents:\n  \
+             a: {{model: mock/m, {more}, check: {{command: ['false'], attempts: 9}}}}\n",
+            server.base_url()
+        );
+        let report = Crew::new(&yaml).run().report(1);
+        let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
+        assert!(message.contains(expected), "{expected}: {message}");
+        assert_eq!(server.requests().len(), 2, "{more}");
+    }
+}
+
+#[test]
+fn a_check_that_does_not_start_says_so() {
+    for (check, kind, message) in [
+        ("command: [/no/such/check]", "check", "no such program: /no/such/check"),
+        ("command: ['true'], cwd: 'no-{{ output | length }}'", "check", "no such directory"),
+        ("command: [echo, '{{ output | int }}']", "template", "invalid operation"),
+    ] {
+        let yaml = format!("agents:\n  a: {{model: offline, check: {{{check}}}}}\n");
+        let ended = Crew::new(&yaml).args(&["-o", "text"]).run();
+        let shown = &ended.stdout;
+        assert!(shown.contains("check failed in") && shown.contains(message), "{check}: {shown}");
+        let report = Crew::new(&yaml).run().report(1);
+        let agent = &report["agents"]["a"];
+        assert_eq!(agent["error"]["kind"], kind, "{check}: {agent:#}");
+        assert_eq!(agent["checks"][0]["status"], "failed", "{agent:#}");
+        let output = agent["checks"][0]["output"].as_str().unwrap();
+        assert!(output.contains("did not run") && output.contains(message), "{check}: {output}");
+    }
+}
+
+#[test]
+fn a_check_that_misbehaves_is_bounded_and_leaves_nothing() {
+    for (check, kind, status) in [
+        // Never ends, whatever it is told.
+        ("trap '' TERM INT HUP; while :; do sleep 1000; done", "check", "timed_out"),
+        ("yes", "check", "timed_out"),
+        ("sleep 1000 & exit 0", "", "succeeded"),
+        // Kills its parent, the reaper.
+        ("kill -KILL $PPID; sleep 1000", "unverified", "failed"),
+    ] {
+        let yaml = format!(
+            "limits: {{grace: 100ms}}\nagents:\n  a: {{model: offline, check: {{shell: {check:?}, \
+             timeout: 500ms, attempts: 1, max_output: 2KiB}}}}\n"
+        );
+        let report = Crew::new(&yaml).run().json();
+        let agent = &report["agents"]["a"];
+        assert_eq!(agent["error"]["kind"].as_str().unwrap_or_default(), kind, "{check}: {agent:#}");
+        assert_eq!(agent["checks"][0]["status"], status, "{check}: {agent:#}");
+        assert!(agent["checks"][0]["output"].as_str().unwrap().len() < 3000, "{check}");
+        assert_eq!(report["cleanup"]["survivors"], json!([]), "{check}");
+        assert!(agent["output"].is_string(), "the answer is kept: {check}");
+    }
+}
+
+#[test]
+fn a_check_of_a_structured_answer_gets_the_value() {
+    let yaml = indoc! {r#"
+        agents:
+          a:
+            model: offline
+            output_schema: {type: object, properties: {n: {const: 5}}, required: [n]}
+            check: {shell: 'cat; test "$output" = "{\"n\":5}"'}
+    "#};
+    let report = Crew::new(yaml).run().report(0);
+    assert_eq!(report["agents"]["a"]["checks"][0]["output"], r#"{"n":5}"#);
+}
