@@ -4,11 +4,11 @@
 //! The terminal keeps its settings and its own line editing. crew opens it once more and reads it
 //! without blocking, so no thread is left waiting for an answer that is no longer needed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::libc::O_NONBLOCK;
@@ -29,13 +29,30 @@ const MAX_LINE: usize = 4096;
 const NO_TERMINAL: &str =
     "there is no terminal to ask for approval; crew run --yes approves all calls";
 const DENIED: &str = "the user was asked and denied it";
+const NEVER: &str = "the user denied every call of this tool; do not call it again";
 const NO_ANSWER: &str = "it needs approval and the terminal does not answer";
+
+/// A row about a call: what it will run, and in which sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detail {
+    /// The key of the crew file where there is one: `command`, `shell`, `http`, `sandbox`.
+    pub label: &'static str,
+    pub lines: Vec<String>,
+}
+
+impl Detail {
+    /// A row of one line; line ends in it are shown as such.
+    pub fn line(label: &'static str, text: String) -> Self {
+        Self { label, lines: vec![text] }
+    }
+}
 
 /// A tool call to approve.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     pub agent: &'a str,
     pub tool: &'a str,
+    pub details: &'a [Detail],
     pub arguments: &'a Value,
 }
 
@@ -76,7 +93,7 @@ impl Approval {
             terminal,
             prompter,
             turn: tokio::sync::Mutex::default(),
-            always: Mutex::default(),
+            settled: Mutex::default(),
         })
     }
 
@@ -96,8 +113,8 @@ pub struct Interactive {
     prompter: Arc<dyn Prompter>,
     /// Held by the open question. Fair: questions are asked in the order in which they arrive.
     turn: tokio::sync::Mutex<()>,
-    /// Tools that are approved for the rest of the run.
-    always: Mutex<BTreeSet<String>>,
+    /// Tools whose calls are all approved, or all denied, for the rest of the run.
+    settled: Mutex<BTreeMap<String, Decision>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,14 +122,15 @@ enum Reply {
     Yes,
     No,
     Always,
+    Never,
 }
 
 impl Interactive {
     async fn ask(&self, question: Question<'_>) -> Decision {
         let _turn = self.turn.lock().await;
-        // An earlier question may have been answered with "always".
-        if self.always.lock().unwrap_or_else(PoisonError::into_inner).contains(question.tool) {
-            return Decision::Approved;
+        // An earlier question may have been answered with "always" or "never".
+        if let Some(decision) = self.settled().get(question.tool) {
+            return *decision;
         }
         // Input typed before the question is shown cannot be an answer to it.
         self.terminal.discard_input();
@@ -126,13 +144,19 @@ impl Interactive {
         match reply {
             Ok(Reply::Yes) => Decision::Approved,
             Ok(Reply::No) => Decision::Denied(DENIED),
-            Ok(Reply::Always) => {
-                let mut always = self.always.lock().unwrap_or_else(PoisonError::into_inner);
-                always.insert(question.tool.to_owned());
-                Decision::Approved
-            }
+            Ok(Reply::Always) => self.settle(question.tool, Decision::Approved),
+            Ok(Reply::Never) => self.settle(question.tool, Decision::Denied(NEVER)),
             Err(_) => Decision::Denied(NO_ANSWER),
         }
+    }
+
+    fn settled(&self) -> MutexGuard<'_, BTreeMap<String, Decision>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settle(&self, tool: &str, decision: Decision) -> Decision {
+        self.settled().insert(tool.to_owned(), decision);
+        decision
     }
 
     async fn reply(&self, question: &Question<'_>) -> io::Result<Reply> {
@@ -155,6 +179,7 @@ fn parse(line: &str) -> Option<Reply> {
         "y" | "yes" => Some(Reply::Yes),
         "" | "n" | "no" => Some(Reply::No),
         "a" | "always" => Some(Reply::Always),
+        "v" | "never" => Some(Reply::Never),
         _ => None,
     }
 }
@@ -236,6 +261,7 @@ mod tests {
             (" Yes \n", Some(Reply::Yes)),
             ("a\n", Some(Reply::Always)),
             ("ALWAYS\n", Some(Reply::Always)),
+            ("v\n", Some(Reply::Never)),
             ("n\n", Some(Reply::No)),
             ("\n", Some(Reply::No)),
             ("", Some(Reply::No)),

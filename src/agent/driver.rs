@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::budget::Budget;
 use super::ledger::{End, Failure};
 use super::run::{AgentRun, RunContext};
-use crate::approval::{Decision, Question};
+use crate::approval::{Decision, Detail, Question};
 use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ErrorKind, Event};
 use crate::trace::{SpanContext, SpanId};
@@ -35,9 +35,18 @@ impl Driver<'_> {
     }
 
     /// Asks whether a program or a request may run; `None` if the agent was stopped meanwhile.
-    pub async fn approval(&self, tool: &str, arguments: &Value) -> Option<Decision> {
+    pub async fn approval(
+        &self,
+        tool: &str,
+        mut details: Vec<Detail>,
+        arguments: &Value,
+    ) -> Option<Decision> {
+        let secrets = &self.context.services.secrets;
+        for line in details.iter_mut().flat_map(|detail| &mut detail.lines) {
+            *line = secrets.redact(std::mem::take(line));
+        }
         let agent = self.run.name();
-        let question = Question { agent: &agent, tool, arguments };
+        let question = Question { agent: &agent, tool, details: &details, arguments };
         tokio::select! {
             biased;
             () = self.scope.cancelled() => None,

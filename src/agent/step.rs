@@ -6,7 +6,7 @@ use super::driver::{Driver, failed};
 use super::ledger::End;
 use super::values::values;
 use crate::approval::Decision;
-use crate::plan::{HttpPlan, Parse, ProcessPlan, StepKind, StepPlan, ToolCommand};
+use crate::plan::{HttpPlan, Parse, ProcessPlan, StepKind, StepPlan};
 use crate::process::{Streams, signal_name};
 use crate::report::{ErrorKind, Event, StepReport};
 use crate::text::HeadTail;
@@ -168,8 +168,11 @@ impl Driver<'_> {
         name: &str,
         values: &minijinja::Value,
     ) -> Result<(), End> {
-        let arguments = arguments(step, values);
-        match self.approval(name, &arguments).await {
+        let details = match &step.kind {
+            StepKind::Process(process) => tool::preview_program(process, values),
+            StepKind::Http(request) => tool::preview_request(request, values),
+        };
+        match self.approval(name, details, &json!({})).await {
             Some(Decision::Approved) => Ok(()),
             Some(Decision::Denied(why)) => {
                 Err(failed(ErrorKind::Step, Untrusted::new(format!("not run: {why}"))))
@@ -186,22 +189,6 @@ fn name(step: &StepPlan) -> String {
         StepKind::Http(request) => {
             let host = request.origin.host_str().unwrap_or_default();
             format!("{} {host}", request.method)
-        }
-    }
-}
-
-/// What a person is shown of a step before it runs.
-fn arguments(step: &StepPlan, values: &minijinja::Value) -> Value {
-    let StepKind::Process(process) = &step.kind else { return json!({}) };
-    match &process.command {
-        ToolCommand::Shell(line) => json!({ "shell": line }),
-        ToolCommand::Argv(argv) => {
-            let argument =
-                |template: &crate::template::Template| match template.render(values.clone()) {
-                    Ok(text) => text,
-                    Err(error) => format!("({error})"),
-                };
-            json!({ "command": argv.iter().map(argument).collect::<Vec<_>>() })
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::conversation::ToolOutput;
 use super::driver::{Driver, failed};
 use super::ledger::End;
-use crate::approval::Decision;
+use crate::approval::{Decision, Detail};
 use crate::chat::ToolCall;
 use crate::plan::{ModelWork, ToolPlan};
 use crate::report::{ErrorKind, Event, ToolCallReport};
@@ -82,12 +82,6 @@ impl Driver<'_> {
         let CheckedCall { tool, arguments } = &checked;
         let (name, values) = (tool.label().to_owned(), arguments.clone());
         let slot = self.reserve(tool::unfinished(&name, values.clone(), started));
-        if tool.confirm
-            && let Err(report) = self.ask_approval(slot, &name, &values).await
-        {
-            return self.settle(slot, call, report).into();
-        }
-        self.emit(Event::ToolStarted { agent: self.run.id, tool: name, arguments: values });
         let context = ToolContext {
             processes: &self.context.processes,
             http: &self.context.services.http,
@@ -100,6 +94,13 @@ impl Driver<'_> {
             vars: &self.context.plan.vars,
             span: self.within(self.span().tool_call(slot)),
         };
+        if tool.confirm {
+            let details = tool::preview(&checked, &context, &self.context.plan.mcp_servers);
+            if let Err(report) = self.ask_approval(slot, &name, details, &values).await {
+                return self.settle(slot, call, report).into();
+            }
+        }
+        self.emit(Event::ToolStarted { agent: self.run.id, tool: name, arguments: values });
         let mut finished = tool::call(checked, context).await;
         let images = std::mem::take(&mut finished.images);
         let text = self.settle(slot, call, finished.redact(&self.context.services.secrets));
@@ -111,9 +112,10 @@ impl Driver<'_> {
         &self,
         slot: usize,
         tool: &str,
+        details: Vec<Detail>,
         arguments: &Value,
     ) -> Result<(), ToolCallReport> {
-        let decision = self.approval(tool, arguments).await;
+        let decision = self.approval(tool, details, arguments).await;
         let unfinished = || self.run.ledger.open().report.tool_calls[slot].clone();
         match decision {
             Some(Decision::Approved) => Ok(()),

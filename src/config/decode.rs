@@ -107,8 +107,10 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
             (Expected::Models | Expected::Items, Node::List(_)) => named.deserialize_seq(visitor),
             (Expected::Needs | Expected::Env, Node::Map(_)) => named.deserialize_map(visitor),
             (Expected::Needs | Expected::Env, _) => named.deserialize_seq(visitor),
-            (Expected::Condition, Node::Bool(_)) => named.deserialize_bool(visitor),
-            (Expected::Models | Expected::Condition | Expected::Items, _) => {
+            (Expected::Condition | Expected::Confirm, Node::Bool(_)) => {
+                named.deserialize_bool(visitor)
+            }
+            (Expected::Models | Expected::Condition | Expected::Confirm | Expected::Items, _) => {
                 named.deserialize_string(visitor)
             }
             _ => visitor.visit_newtype_struct(named),

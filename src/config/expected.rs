@@ -20,6 +20,8 @@ pub enum Expected {
     Env,
     /// `ConditionText`: a text or a boolean.
     Condition,
+    /// `ConfirmText`: a boolean or `destructive`.
+    Confirm,
     /// `ItemsConfig`: a list of any values or a text.
     Items,
     /// `EnvValue`: a text or nothing.
@@ -42,6 +44,7 @@ impl Expected {
             "NeedsConfig" => Self::Needs,
             "EnvConfig" => Self::Env,
             "ConditionText" => Self::Condition,
+            "ConfirmText" => Self::Confirm,
             "ItemsConfig" => Self::Items,
             "EnvValue" => Self::EnvValue,
             _ => Self::Text,
@@ -79,6 +82,7 @@ impl fmt::Display for Expected {
             Self::Needs => "a list of agents, or a mapping from agent to succeeded or done",
             Self::Env => "a list of variables, or a mapping from variable to value",
             Self::Condition => "an expression, or true or false",
+            Self::Confirm => "true, false or destructive",
             Self::Items => "a list, or an expression that yields one",
             Self::EnvValue => "a text, or nothing to pass the variable on",
             Self::Boolean => "true or false",

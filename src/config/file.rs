@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::flow::{ConditionText, EnvConfig, ItemsConfig, NeedsConfig, ParseConfig};
+use super::flow::{ConditionText, ConfirmText, EnvConfig, ItemsConfig, NeedsConfig, ParseConfig};
 use crate::chat::{CacheMode, Effort};
 use crate::vendor::Api;
 
@@ -183,7 +183,7 @@ pub struct McpServerConfig {
     pub url: Option<String>,
     pub headers: Option<Entries<String>>,
     pub roots: Option<Vec<String>>,
-    pub confirm: Option<bool>,
+    pub confirm: Option<ConfirmText>,
     pub start_timeout: Option<DurationText>,
     pub timeout: Option<DurationText>,
     pub max_output: Option<SizeText>,

@@ -42,6 +42,10 @@ struct EnvValue(Option<String>);
 #[derive(Debug, Clone)]
 pub struct ConditionText(pub String);
 
+/// `true`, `false`, or a word.
+#[derive(Debug, Clone)]
+pub struct ConfirmText(pub String);
+
 /// A list, or an expression that yields one.
 #[derive(Debug)]
 pub enum ItemsConfig {
@@ -113,6 +117,16 @@ forms!(ConditionText, "ConditionText", {
 
     fn visit_str<E>(self, text: &str) -> Result<ConditionText, E> {
         Ok(ConditionText(text.to_owned()))
+    }
+});
+
+forms!(ConfirmText, "ConfirmText", {
+    fn visit_bool<E>(self, value: bool) -> Result<ConfirmText, E> {
+        Ok(ConfirmText(value.to_string()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<ConfirmText, E> {
+        Ok(ConfirmText(text.to_owned()))
     }
 });
 

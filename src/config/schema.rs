@@ -69,6 +69,13 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
                 *schema = json!({"type": ["string", "boolean"]});
                 visitor.visit_str("")
             }
+            Expected::Confirm => {
+                *schema = any_of([
+                    json!({"enum": [true, false, "destructive"]}),
+                    json!({"type": "string", "pattern": VARIABLE}),
+                ]);
+                visitor.visit_str("")
+            }
             Expected::Items => {
                 *schema = json!({"type": ["array", "string"]});
                 visitor.visit_str("")

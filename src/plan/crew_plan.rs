@@ -11,7 +11,7 @@ use super::agent_plan::AgentPlan;
 use super::budget::BudgetPlan;
 use super::graph;
 use super::http::HttpPlan;
-use super::mcp::{McpAccess, McpServerPlan};
+use super::mcp::{Confirm, McpAccess, McpServerPlan};
 use super::on_failure::OnFailure;
 use super::prices::Prices;
 use super::provider::ProviderPlan;
@@ -84,7 +84,7 @@ impl CrewPlan {
     pub fn needs_approval(&self) -> bool {
         self.agents.iter().flat_map(AgentPlan::tools).any(|tool| tool.confirm)
             || self.agents.iter().filter_map(AgentPlan::step).any(|step| step.confirm)
-            || self.mcp_servers.iter().any(|server| server.confirm)
+            || self.mcp_servers.iter().any(|server| server.confirm != Confirm::Never)
     }
 
     /// What is not done as the file says, a sentence each: the parts of sandboxes that this system

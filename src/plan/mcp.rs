@@ -15,6 +15,7 @@ use super::{check, declared, glob};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{Entries, McpServerConfig};
+use crate::config::flow::ConfirmText;
 use crate::config::place::Path;
 use crate::net;
 use crate::text::quoted;
@@ -39,8 +40,30 @@ pub struct McpServerPlan {
     pub timeout: Option<Duration>,
     /// Bytes of one result that the model gets.
     pub max_output: usize,
-    /// Whether each call of its tools needs approval.
-    pub confirm: bool,
+    /// The calls of its tools that need approval.
+    pub confirm: Confirm,
+}
+
+/// The calls of a server's tools that need approval.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Confirm {
+    #[default]
+    Never,
+    Always,
+    /// Those of tools that the server does not call harmless.
+    Destructive,
+}
+
+impl Confirm {
+    /// Whether a tool with these hints of its server needs approval. The protocol's default is that
+    /// a tool is destructive.
+    pub fn covers(self, read_only: Option<bool>, destructive: Option<bool>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::Destructive => read_only != Some(true) && destructive != Some(false),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -134,8 +157,20 @@ impl McpChecker<'_> {
             roots: checker.paths(config.roots.as_deref(), &path.key("roots")),
             start_timeout: start_timeout.unwrap_or(DEFAULT_START_TIMEOUT),
             timeout,
-            confirm: config.confirm.unwrap_or(false),
+            confirm: self.confirm(config.confirm.as_ref(), &path.key("confirm")),
             max_output: max_output.unwrap_or(DEFAULT_MAX_OUTPUT),
+        }
+    }
+
+    fn confirm(&self, config: Option<&ConfirmText>, path: &Path<'_>) -> Confirm {
+        match config.map(|text| text.0.as_str()) {
+            None | Some("false") => Confirm::Never,
+            Some("true") => Confirm::Always,
+            Some("destructive") => Confirm::Destructive,
+            Some(_) => {
+                self.log.value(path, "expected true, false or destructive", None);
+                Confirm::Always
+            }
         }
     }
 

@@ -13,7 +13,7 @@ pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::read;
 pub use load::{Checked, check, load};
-pub use mcp::{McpAccess, McpGrant, McpServerPlan};
+pub use mcp::{Confirm, McpAccess, McpGrant, McpServerPlan};
 pub use on_failure::OnFailure;
 pub use overrides::Overrides;
 pub use price::Price;

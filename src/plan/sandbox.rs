@@ -16,6 +16,20 @@ pub struct SandboxPlan {
     pub lacking: Option<String>,
 }
 
+impl SandboxPlan {
+    /// `no network, reads /etc, writes /tmp`. The network comes first, as there can be many paths.
+    pub fn permissions(&self) -> String {
+        let list = |verb: &str, paths: &[PathBuf]| {
+            let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+            (!paths.is_empty()).then(|| format!("{verb} {}", paths.join(" ")))
+        };
+        let network = if self.sandbox.network { "network" } else { "no network" };
+        let paths = [list("reads", &self.sandbox.read), list("writes", &self.sandbox.write)];
+        let parts: Vec<_> = [Some(network.to_owned())].into_iter().chain(paths).flatten().collect();
+        parts.join(", ")
+    }
+}
+
 /// The context in which sandboxes are checked.
 pub struct SandboxChecker<'a> {
     /// The directory of the crew's file.

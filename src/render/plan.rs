@@ -8,7 +8,7 @@ use super::programs::{MAX_COMMAND, permissions, program, request, section};
 use super::words::{count, limit, yes_or_no};
 use super::{Look, fit, flow, limits};
 use crate::plan::{
-    AgentPlan, CrewPlan, McpAccess, McpServerPlan, ProviderPlan, ToolKind, ToolPlan,
+    AgentPlan, Confirm, CrewPlan, McpAccess, McpServerPlan, ProviderPlan, ToolKind, ToolPlan,
 };
 use crate::secret::Secrets;
 use crate::text::inline;
@@ -164,7 +164,12 @@ fn server_row(server: &McpServerPlan) -> [String; 5] {
         access(server),
         own_timeout(server.timeout),
         sandbox,
-        yes_or_no(server.confirm).to_owned(),
+        match server.confirm {
+            Confirm::Never => "no",
+            Confirm::Always => "yes",
+            Confirm::Destructive => "destructive",
+        }
+        .to_owned(),
     ]
 }
 

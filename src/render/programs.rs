@@ -1,7 +1,6 @@
 //! Programs and requests of a plan in one line, and tables of them.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use super::table::{Column, Narrow, list, table};
 use super::{Look, fit};
@@ -27,17 +26,10 @@ pub fn program(process: &ProcessPlan, secrets: &Secrets) -> String {
     fit::cut(&inline(&secrets.redact(text)), MAX_COMMAND).into_owned()
 }
 
-/// The permissions of a sandbox. The network comes first, as there can be many paths.
+/// The permissions of a sandbox.
 pub fn permissions(sandbox: Option<&SandboxPlan>) -> String {
-    let Some(SandboxPlan { sandbox, .. }) = sandbox else { return "none".to_owned() };
-    let list = |verb: &str, paths: &[PathBuf]| {
-        let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
-        (!paths.is_empty()).then(|| format!("{verb} {}", paths.join(" ")))
-    };
-    let network = if sandbox.network { "network" } else { "no network" };
-    let paths = [list("reads", &sandbox.read), list("writes", &sandbox.write)];
-    let parts: Vec<_> = [Some(network.to_owned())].into_iter().chain(paths).flatten().collect();
-    fit::cut(&inline(&parts.join(", ")), MAX_SANDBOX).into_owned()
+    let Some(sandbox) = sandbox else { return "none".to_owned() };
+    fit::cut(&inline(&sandbox.permissions()), MAX_SANDBOX).into_owned()
 }
 
 /// The request of an HTTP tool, with all hosts that it may be redirected to. Path and query are

@@ -1,10 +1,10 @@
 //! The question whether a tool may run. It shows everything that the tool will do or, where a model
 //! wrote too much, how much is left out.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::fit;
-use crate::approval::Question;
+use crate::approval::{Detail, Question};
 use crate::text::{inline, is_bidi_control};
 
 /// Characters of one argument.
@@ -12,9 +12,11 @@ const MAX_ARGUMENT: usize = 800;
 /// Characters of them that are from the end of a longer argument.
 const TAIL: usize = 200;
 const MAX_ARGUMENTS: usize = 12;
+/// Lines of a shell script.
+const MAX_LINES: usize = 20;
 /// Columns of a name.
 const MAX_NAME: usize = 40;
-/// Marks everything that a model wrote, and nothing else.
+/// Marks everything that is not crew's own words.
 const MARGIN: &str = "  | ";
 /// Columns. On a narrower terminal rows wrap.
 const MIN_WIDTH: usize = 20;
@@ -25,10 +27,14 @@ const MIN_WIDTH: usize = 20;
 pub fn question(question: &Question<'_>, width: usize) -> String {
     let (agent, tool) = names(question);
     let mut text = format!("{agent} wants to run {tool}");
-    match question.arguments.as_object() {
-        Some(arguments) if arguments.is_empty() => text.push_str(" without arguments\n"),
+    let arguments = question.arguments.as_object();
+    match (question.details, arguments.is_some_and(Map::is_empty)) {
+        ([], true) => text.push_str(" without arguments\n"),
+        _ => text.push_str(":\n"),
+    }
+    question.details.iter().for_each(|detail| push_detail(&mut text, detail, width));
+    match arguments {
         Some(arguments) => {
-            text.push_str(":\n");
             let mut all = arguments.iter().map(|(name, value)| {
                 format!("{}: {}", visible(&Value::from(name.as_str())), visible(value))
             });
@@ -42,10 +48,7 @@ pub fn question(question: &Question<'_>, width: usize) -> String {
                 text.push_str(&format!("  [… {note} …]\n"));
             }
         }
-        None => {
-            text.push_str(":\n");
-            push_argument(&mut text, &visible(question.arguments), width);
-        }
+        None => push_argument(&mut text, &visible(question.arguments), width),
     }
     text + &prompt(question)
 }
@@ -53,12 +56,22 @@ pub fn question(question: &Question<'_>, width: usize) -> String {
 /// The last line, where the answer is typed.
 pub fn prompt(question: &Question<'_>) -> String {
     let (agent, tool) = names(question);
-    format!("Allow {agent} to run {tool} ([y]es, [n]o, [a]lways for all agents)? ")
+    format!("Allow {agent} to run {tool} ([y]es, [n]o; every call of {tool}: [a]lways, ne[v]er)? ")
 }
 
 fn names(question: &Question<'_>) -> (String, String) {
     let name = |name: &str| fit::cut(&inline(name), MAX_NAME).into_owned();
     (name(question.agent), name(question.tool))
+}
+
+fn push_detail(text: &mut String, Detail { label, lines }: &Detail, width: usize) {
+    let mut label = format!("{label}: ");
+    for line in lines.iter().take(MAX_LINES) {
+        push_argument(text, &(std::mem::take(&mut label) + &escaped(line)), width);
+    }
+    if let Some(more @ 1..) = lines.len().checked_sub(MAX_LINES) {
+        text.push_str(&format!("  [… {more} more lines left out …]\n"));
+    }
 }
 
 /// Adds the head and the tail and, between them on a row without margin, how much is left out.
@@ -81,12 +94,16 @@ fn push_argument(text: &mut String, argument: &str, width: usize) {
 
 /// As JSON on one line.
 fn visible(value: &Value) -> String {
-    let json = value.to_string();
-    if !json.contains(is_hidden) {
-        return json;
+    escaped(&value.to_string())
+}
+
+/// With an escape for each character that a terminal does not show.
+fn escaped(line: &str) -> String {
+    if !line.contains(is_hidden) {
+        return line.to_owned();
     }
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
+    let mut text = String::with_capacity(line.len());
+    for character in line.chars() {
         if is_hidden(character) {
             text.push_str(&format!("\\u{{{:x}}}", u32::from(character)));
         } else {
@@ -114,10 +131,11 @@ mod tests {
 
     use super::*;
 
-    const ANSWER: &str = "Allow disk to run wipe ([y]es, [n]o, [a]lways for all agents)? ";
+    const ANSWER: &str =
+        "Allow disk to run wipe ([y]es, [n]o; every call of wipe: [a]lways, ne[v]er)? ";
 
     fn asked(arguments: &Value) -> String {
-        question(&Question { agent: "disk", tool: "wipe", arguments }, 80)
+        question(&Question { agent: "disk", tool: "wipe", details: &[], arguments }, 80)
     }
 
     #[test]
@@ -139,7 +157,12 @@ mod tests {
     fn arguments_neither_control_the_terminal_nor_hide_text() {
         let hostile = "\u{1b}[2K\u{1b}[1A\r\n\u{202e}x\u{200b}\u{9b}1m\u{e0041}\u{a0}";
         let text = question(
-            &Question { agent: "disk", tool: "wipe", arguments: &json!({"c\u{1b}[8m": hostile}) },
+            &Question {
+                agent: "disk",
+                tool: "wipe",
+                details: &[],
+                arguments: &json!({"c\u{1b}[8m": hostile}),
+            },
             200,
         );
         assert_eq!(
@@ -147,6 +170,23 @@ mod tests {
             format!(
                 "disk wants to run wipe:\n  | \"c\\u001b[8m\": \"\\u001b[2K\\u001b[1A\\r\\n\
                  \\u{{202e}}x\\u{{200b}}\\u{{9b}}1m\\u{{e0041}}\\u{{a0}}\"\n{ANSWER}"
+            )
+        );
+    }
+
+    #[test]
+    fn what_will_run_comes_before_the_arguments() {
+        let details = [
+            Detail { label: "shell", lines: vec!["cd /tmp".into(), "rm x\u{1b}\n".into()] },
+            Detail::line("sandbox", "no network".into()),
+        ];
+        let arguments = &json!({"path": "x"});
+        let asked = Question { agent: "disk", tool: "wipe", details: &details, arguments };
+        assert_eq!(
+            question(&asked, 80),
+            format!(
+                "disk wants to run wipe:\n  | shell: cd /tmp\n  | rm x\\u{{1b}}\\u{{a}}\n  \
+                 | sandbox: no network\n  | \"path\": \"x\"\n{ANSWER}"
             )
         );
     }
@@ -165,9 +205,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_line_can_be_forged(value in "(.| |名){0,2000}", name in ".*", width in 0..200usize) {
+        fn no_line_can_be_forged(value in "(.|\n| |名){0,2000}", name in ".*", width in 0..200usize) {
             let arguments = json!({name: value});
-            let asked = Question { agent: "disk", tool: "wipe", arguments: &arguments };
+            let details = &[Detail::line("command", value)];
+            let asked = Question { agent: "disk", tool: "wipe", details, arguments: &arguments };
             let text = question(&asked, width);
             let lines: Vec<&str> = text.split('\n').collect();
             let (first, last) = (lines[0], lines[lines.len() - 1]);

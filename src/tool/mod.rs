@@ -8,6 +8,7 @@ pub mod http;
 mod launch;
 pub mod mcp;
 mod outcome;
+mod preview;
 mod program;
 mod report;
 
@@ -16,5 +17,6 @@ pub use check::{CheckedCall, Rejection, check};
 pub use command::{describe_exit, outcome as program_outcome};
 pub use context::ToolContext;
 pub use outcome::{ToolEnd, ToolOutcome, stopped};
+pub use preview::{preview, preview_program, preview_request};
 pub use program::{Program, ProgramError};
 pub use report::{FinishedCall, refused, rejected, unanswered, unfinished};

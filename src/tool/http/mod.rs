@@ -9,3 +9,4 @@ mod request;
 pub use call::{HttpCall, call};
 pub use client::HttpClients;
 pub use received::status_line;
+pub use request::fill;

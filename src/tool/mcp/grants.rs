@@ -72,7 +72,7 @@ impl GrantedTools {
                 parameters,
                 timeout: server.timeout,
                 max_output: server.max_output,
-                confirm: server.confirm,
+                confirm: server.confirm.covers(tool.read_only, tool.destructive),
                 kind: ToolKind::Mcp(McpToolPlan {
                     server: grant.server,
                     tool: tool.name.clone(),

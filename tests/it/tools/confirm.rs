@@ -12,7 +12,7 @@ use indoc::{formatdoc, indoc};
 use nix::unistd::setsid;
 use serde_json::{Value, json};
 
-const ASKED: &str = "([y]es, [n]o, [a]lways for all agents)? ";
+const ASKED: &str = ": [a]lways, ne[v]er)? ";
 
 /// Agents with the model `offline`, which calls each of their tools once. `write` needs
 /// confirmation and appends its calls to a file; `free` needs none.
@@ -107,8 +107,10 @@ fn each_call_is_confirmed_until_the_reply_is_always() {
     assert_eq!(written(ended.path()), "one\nthree\nfour\n");
     let question = |what: &str, answer: &str| {
         format!(
-            "a wants to run write:\r\n  | \"what\": \"{what}\"\r\n\
-             Allow a to run write {ASKED}{answer}\r\n"
+            "a wants to run write:\r\n  | shell: echo \"$what\" >> \"$DIR/written\"\r\n  \
+             | [ -z \"$WAIT\" ] || until [ -e \"$DIR/$what\" ]; do sleep 0.01; done\r\n  \
+             | sandbox: none\r\n  | \"what\": \"{what}\"\r\n\
+             Allow a to run write ([y]es, [n]o; every call of write{ASKED}{answer}\r\n"
         )
     };
     let all = question("one", "y") + &question("two", "n") + &question("three", "a");
@@ -281,13 +283,14 @@ fn a_question_interrupts_the_progress_display() {
 fn model_text_is_escaped_in_questions() {
     let terminal = Pty::open();
     let hostile = format!(
-        "\u{1b}[2J\u{202e}{}\r\nAllow a to run write {ASKED}{}; rm -rf ~",
+        "\u{1b}[2J\u{202e}{}\r\nAllow a to run write (every call{ASKED}{}; rm -rf ~",
         " ".repeat(100),
         "x".repeat(3000)
     );
     let (_server, crew) = in_turns(&[&hostile]);
     let running = terminal.start(crew.args(&["-q"])).start();
-    terminal.wait_for(&format!("\nAllow a to run write {ASKED}"), 1);
+    terminal
+        .wait_for(&format!("\nAllow a to run write ([y]es, [n]o; every call of write{ASKED}"), 1);
     let shown = terminal.shown();
     assert!(shown.contains("\"\\u001b[2J\\u{202e}  "), "{shown}");
     assert_eq!(shown.matches("\nAllow a to run").count(), 1, "{shown}");
@@ -320,6 +323,110 @@ fn mcp_calls_are_confirmed_by_their_names_in_the_file() {
 }
 
 #[test]
+fn never_denies_every_further_call() {
+    let terminal = Pty::open();
+    let (server, crew) = in_turns(&["one", "two"]);
+    let running = terminal.start(crew).start();
+    terminal.wait_for(ASKED, 1);
+    terminal.type_in("v\n");
+    let ended = running.wait();
+    assert_eq!(statuses(&ended.report(0), "a"), ["rejected", "rejected"]);
+    assert_eq!(written(ended.path()), "");
+    let result = server.requests()[2].contents("tool").concat();
+    assert!(result.contains("the user denied every call of this tool"), "{result}");
+    assert_eq!(terminal.shown().matches("wants to run").count(), 1);
+}
+
+/// What a question shows before the prompt.
+fn asked(yaml: &str, env: &[(&str, &str)]) -> String {
+    let terminal = Pty::with_columns(200);
+    let running = terminal.start(Crew::new(yaml).envs(env)).start();
+    terminal.wait_for(ASKED, 1);
+    terminal.type_in("n\n");
+    running.wait();
+    terminal.shown().replace('\r', "")
+}
+
+#[test]
+fn a_question_shows_what_will_run() {
+    let shown = asked(
+        indoc! {"
+            tools:
+              restart:
+                description: x
+                command: [systemctl, restart, '{{ name }}']
+                cwd: /tmp
+                sandbox: {read: [/usr], network: none, if_unsupported: warn}
+                confirm: true
+                parameters: {name: {type: string, default: \"a b'c\\n\"}}
+            agents: {a: {model: offline, tools: [restart]}}
+        "},
+        &[],
+    );
+    let expected = indoc! {r#"
+        a wants to run restart:
+          | command: systemctl restart 'a b'\''c\u{a}'
+          | cwd: /tmp
+          | sandbox: no network, reads /usr
+          | "name": "a b'c\n"
+    "#};
+    assert!(shown.starts_with(expected), "{shown}");
+    let shown = asked(
+        indoc! {"
+            tools:
+              ticket:
+                description: x
+                http:
+                  url: 'http://127.0.0.1:9/t/{{ id }}'
+                  query: {key: '${API_TOKEN}'}
+                  headers: {authorization: 'Bearer ${API_TOKEN}'}
+                  body: {state: closed}
+                confirm: true
+                parameters: {id: {type: integer, default: 7}}
+            agents: {a: {model: offline, tools: [ticket]}}
+        "},
+        &[("API_TOKEN", "s3cret-0123456789")],
+    );
+    let expected = indoc! {r#"
+        a wants to run ticket:
+          | http: POST http://127.0.0.1:9/t/7?key=[redacted]
+          | body: {"state":"closed"}
+          | "id": 7
+    "#};
+    assert!(shown.starts_with(expected), "{shown}");
+}
+
+#[test]
+fn a_question_about_a_step_shows_its_command() {
+    let yaml = "agents: {push: {command: [git, push, '{{ input }}'], confirm: true}}";
+    let shown = asked(yaml, &[]);
+    let expected = "push wants to run git:\n  | command: git push go\n  | sandbox: none\nAllow ";
+    assert!(shown.starts_with(expected), "{shown}");
+}
+
+#[test]
+fn destructive_asks_about_tools_that_are_not_known_to_be_harmless() {
+    let terminal = Pty::open();
+    let servers = mcp_server::yaml("", "    confirm: destructive\n");
+    let agents = "agents: {a: {model: offline, tools: [fx.peek, fx.die, fx.echo]}}\n";
+    let running = terminal.start(Crew::new(format!("{servers}{agents}"))).start();
+    terminal.wait_for(ASKED, 1);
+    assert!(terminal.shown().contains("  | MCP server: fx ("), "{}", terminal.shown());
+    terminal.type_in("n\n");
+    let report = running.wait().report(0);
+    assert_eq!(statuses(&report, "a"), ["succeeded", "rejected", "succeeded"]);
+    assert!(terminal.shown().contains("Allow a to run fx.die ("));
+    assert_eq!(terminal.shown().matches("wants to run").count(), 1);
+    expect_in(
+        "mcp_servers: {s: {command: x, confirm: reading}, t: {command: x, confirm: 3}}\n",
+        &[
+            "mcp_servers.s.confirm 2:40 .. expected true, false or destructive",
+            "mcp_servers.t.confirm 2:75 .. true, false or destructive",
+        ],
+    );
+}
+
+#[test]
 fn end_of_input_ends_the_line() {
     let terminal = Pty::open();
     let (_server, crew) = in_turns(&["x"]);
@@ -331,7 +438,7 @@ fn end_of_input_ends_the_line() {
     terminal.type_in("\u{4}");
     assert_eq!(statuses(&running.wait().report(0), "a"), ["rejected"]);
     let lines: Vec<_> = terminal.shown().split("\r\n").map(str::to_owned).collect();
-    assert!(lines[3].starts_with("Allow a to run write ("), "{lines:?}");
+    assert!(lines[5].starts_with("Allow a to run write ("), "{lines:?}");
     assert_eq!(lines.last().map(String::as_str), Some(""), "{lines:?}");
 }
 
