@@ -8,9 +8,11 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
 mod output;
+mod reports;
 mod setup;
 
 pub use output::{FormatChoice, OutputArgs, ReportFormat, TextOrJson};
+pub use reports::{ReportArgs, ReportTarget};
 pub use setup::{CompletionsArgs, InitArgs, ManArgs, SchemaArgs, SchemaName, TemplateName};
 
 const STYLES: Styles = Styles::styled()
@@ -101,6 +103,8 @@ pub enum Command {
     /// input and the answers from a report. API keys need not be set.
     #[command(after_help = RENDER_HELP)]
     Render(RenderArgs),
+    /// Print a saved report in another form
+    Report(ReportArgs),
     /// Verify crew's shutdown guarantees on this machine
     ///
     /// Runs crew against tools, MCP servers and model servers that misbehave in every known way.

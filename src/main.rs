@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crew::cli::{Cli, Command};
-use crew::commands::{check, generate, init, invalid, render, run, selftest};
+use crew::commands::{check, generate, init, invalid, render, reports, run, selftest};
 use crew::{process, signal};
 
 fn main() -> ExitCode {
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
             Command::Run(args) => run::run(&args),
             Command::Check(args) => check::check(&args),
             Command::Render(args) => render::render(&args),
+            Command::Report(args) => reports::report(&args),
             Command::Selftest(args) => selftest::selftest(&args),
             Command::Init(args) => init::init(&args),
             Command::Schema(args) => generate::schema(&args),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::reports::{ReportTarget, report_target};
 use crate::render::Format;
 
 #[derive(Debug, Args)]
@@ -16,6 +17,12 @@ pub struct OutputArgs {
     /// Write the report to this file instead of standard output
     #[arg(long, value_name = "PATH")]
     pub output_file: Option<PathBuf>,
+    /// Also write the report in this form (repeatable)
+    ///
+    /// KIND is json, junit, markdown, html or sarif. `--report github` takes no PATH: it writes the
+    /// summary, outputs and annotations of a step in GitHub Actions.
+    #[arg(long = "report", value_name = "KIND=PATH", value_parser = report_target)]
+    pub reports: Vec<ReportTarget>,
     /// Print only errors on standard error; -qq prints nothing
     ///
     /// With -q a run that succeeds prints nothing. A run that does not prints its errors.

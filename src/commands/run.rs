@@ -10,6 +10,7 @@ use super::env_file;
 use super::input::{self, Input, Source};
 use super::invalid::{fault, invalid, unsaid};
 use super::reader;
+use super::reports::Reports;
 use super::runtime::runtime;
 use super::sink::Sink;
 use super::trace::{TraceFolder, TraceWriter};
@@ -66,6 +67,8 @@ pub fn run(args: &RunArgs) -> ExitStatus {
 /// Where the result goes, and how it is shown.
 struct Output {
     sink: Sink,
+    /// Those of `--report`.
+    reports: Reports,
     format: Format,
     screens: Screens,
     verbose: bool,
@@ -91,6 +94,24 @@ impl Messages {
             _ => Self::Nothing,
         }
     }
+
+    /// The text about a run. `separated` from what comes before it on the same screen.
+    fn text(self, report: &Report, look: Look, separated: bool) -> Vec<u8> {
+        let mut text = Vec::new();
+        // Writing to memory does not fail.
+        let _ = match self {
+            Self::Summary => render::summary(report, look, &mut text),
+            Self::Errors => render::errors(report, look, &mut text),
+            Self::Nothing => Ok(()),
+        };
+        if look.ascii {
+            text = without_symbols(&String::from_utf8_lossy(&text)).into_owned().into();
+        }
+        if separated && !text.is_empty() {
+            text.insert(0, b'\n');
+        }
+        text
+    }
 }
 
 /// Everything that a run needs and that is available before it starts.
@@ -115,15 +136,25 @@ impl Prepared {
             return Err(no_single_answer());
         }
         let source = Source::choose(&args.input, plan.uses_input())?;
-        let sink = Sink::open(args.output.output_file.as_deref());
-        let sink = sink.map_err(|error| fault(&error.into()))?;
+        let output_file = args.output.output_file.as_deref();
+        let sink = Sink::open(output_file)
+            .map_err(|error| Faults::unplaced(None, format!("--output-file {error}"), None))?;
+        let reports = Reports::open(&args.output.reports, output_file)?;
         let trace = args.output.trace.as_deref().map(TraceFolder::open).transpose()?;
         let messages = Messages::of(args.output.quiet);
         let verbose = args.output.verbose > 0;
         Ok(Self {
             plan,
             source,
-            output: Output { sink, format, screens, verbose, raw: args.output.raw, messages },
+            output: Output {
+                sink,
+                reports,
+                format,
+                screens,
+                verbose,
+                raw: args.output.raw,
+                messages,
+            },
             progress: progress::Options {
                 draw: screens.stderr.terminal && !args.output.no_progress,
                 colour: screens.stderr.colour,
@@ -193,7 +224,7 @@ impl Ended {
     /// Writes the report and the summary.
     async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
         let Self { report, mut progress, output, trace } = self;
-        let Output { sink, format, screens, verbose, raw, messages } = output;
+        let Output { sink, reports, format, screens, verbose, raw, messages } = output;
         progress.clear();
         let report = Arc::new(report);
         let screen = if let Sink::Stdout = sink { screens.stdout } else { screens.file };
@@ -207,24 +238,8 @@ impl Ended {
             move |report, out| format.write(report, look, out),
             cancel,
         );
-        let summary = async {
-            let mut text = Vec::new();
-            let look = screens.stderr.look(verbose);
-            // Writing to memory does not fail.
-            let _ = match messages {
-                Messages::Summary => render::summary(&report, look, &mut text),
-                Messages::Errors => render::errors(&report, look, &mut text),
-                Messages::Nothing => Ok(()),
-            };
-            if look.ascii {
-                text = without_symbols(&String::from_utf8_lossy(&text)).into_owned().into();
-            }
-            if (screen.terminal || summary_follows) && !text.is_empty() {
-                // Separates it from the result on the same screen.
-                text.insert(0, b'\n');
-            }
-            text
-        };
+        let separated = screen.terminal || summary_follows;
+        let summary = async { messages.text(&report, screens.stderr.look(verbose), separated) };
         let exported = async {
             tokio::select! {
                 biased;
@@ -233,16 +248,23 @@ impl Ended {
                 () = cancel.killed() => None,
             }
         };
+        let reported = reports.write(&report, cancel);
         // In this order: the summary is rendered while a thread writes the report.
-        let (delivered, mut last, not_exported) =
-            tokio::join!(biased; delivered, summary, exported);
+        let (delivered, mut last, not_exported, mut reported) =
+            tokio::join!(biased; delivered, summary, exported, reported);
+        last.append(&mut reported.annotations);
         if let (Messages::Summary, Some(why)) = (messages, not_exported) {
             let why = text::inline(&why.to_string()).into_owned();
             last.extend(format!("note: the spans were not sent: {why}\n").bytes());
         }
+        if messages != Messages::Nothing {
+            let error = |error| format!("error: {error}\n").into_bytes();
+            last.extend(reported.failed.iter().flat_map(error));
+        }
         let status = match delivered {
             // A signal that arrived after the run had ended has nothing to stop.
-            Ok(()) => ExitStatus::of(&report),
+            Ok(()) if reported.failed.is_empty() => ExitStatus::of(&report),
+            Ok(()) => undelivered(&report, cancel),
             Err(error) => {
                 let kept = delivery::keep(&report, &error);
                 if messages != Messages::Nothing {

@@ -1,5 +1,5 @@
-//! Where the report goes: standard output, or the file of `--output-file`, which is opened before
-//! anything runs.
+//! Where a report goes: standard output, or the file of `--output-file` or `--report`, which is
+//! opened before anything runs.
 //!
 //! A file is replaced in one step. The report is written to a temporary file beside it and renamed
 //! over it, so at any moment the file is either the old one or the whole new one. A target that is
@@ -22,16 +22,16 @@ const MAX_SYMLINKS: usize = 40;
 /// Prefixes of paths that name an open stream of this process, not a file to replace.
 const OWN_STREAMS: [&str; 4] = ["/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"];
 
-/// Why `--output-file` cannot be used. Nothing has run yet.
+/// Why a path cannot be used, to be said after the option that names it. Nothing has run yet.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("--output-file {path:?} is a directory: name a file in it")]
+    #[error("{path:?} is a directory: name a file in it")]
     Directory { path: PathBuf },
-    #[error("the directory of --output-file {path:?} does not exist: create {folder:?} first")]
+    #[error("{path:?}: its directory does not exist: create {folder:?} first")]
     NoFolder { path: PathBuf, folder: PathBuf },
-    #[error("--output-file {path:?} is a named pipe without a reader: start its reader first")]
+    #[error("{path:?} is a named pipe without a reader: start its reader first")]
     NoReader { path: PathBuf },
-    #[error("cannot write --output-file {path:?}: {source}: choose a file that you can write")]
+    #[error("{path:?} cannot be written: {source}: choose a file that you can write")]
     Denied { path: PathBuf, source: io::Error },
 }
 
@@ -88,6 +88,13 @@ impl Sink {
             }
             Err(error) => Err(OpenError::denied(path, error)),
         }
+    }
+
+    /// Opens a file to write at its end.
+    pub fn append(path: &Path) -> Result<Self, OpenError> {
+        let open = OpenOptions::new().append(true).create(true).open(path);
+        let file = open.map_err(|error| OpenError::denied(path, error))?;
+        Ok(Self::Direct { path: path.into(), file })
     }
 
     /// Writes the whole report with `render` and puts it in place. After an error a regular file

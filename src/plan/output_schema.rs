@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 use crate::config::value;
-use crate::structured::{Schema, SchemaFault};
+use crate::structured::{Schema, SchemaFault, built_in};
 use crate::text::quoted;
 
 /// Bytes of a file with a schema. The schema has its own maximum.
@@ -32,6 +32,9 @@ impl OutputSchemas {
             return None;
         }
         let file = match given {
+            Value::String(name) if name.starts_with(built_in::PREFIX) => {
+                return named(name, path, log);
+            }
             Value::String(file) => file,
             Value::Object(_) => return inline(given, path, log),
             _ => {
@@ -70,6 +73,16 @@ fn read(file: &str, place: &FilePath) -> Result<Arc<Schema>, FileFaults> {
     };
     let schema = Schema::for_answers(schema);
     schema.map(Arc::new).map_err(|faults| faults.into_iter().map(with_place).collect())
+}
+
+/// A schema that crew brings with it.
+fn named(name: &str, path: &Path<'_>, log: &FaultLog) -> Option<Arc<Schema>> {
+    let Some(schema) = built_in::schema(name) else {
+        let hint = format!("built-in schemas: {}", built_in::NAMES.join(", "));
+        log.value(path, format!("there is no schema {}", quoted(name)), Some(hint));
+        return None;
+    };
+    inline(&schema, path, log)
 }
 
 fn inline(given: &Value, path: &Path<'_>, log: &FaultLog) -> Option<Arc<Schema>> {

@@ -22,6 +22,7 @@ mod programs;
 pub mod progress;
 mod prose;
 mod question;
+pub mod reports;
 mod screen;
 pub mod selftest;
 mod summary;

@@ -96,6 +96,16 @@ fn few(names: &[&str]) -> String {
 }
 
 fn last_line(report: &Report) -> [Span; 2] {
+    let style = match report.status {
+        RunStatus::Succeeded => GOOD,
+        RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled | RunStatus::Invalid => BAD,
+    };
+    let label = Span::new(format!("crew {}:", inline(&report.crew)), style);
+    [label, Span::new(format!(" {}", outcome(report)), PLAIN)]
+}
+
+/// `2 of 3 agents succeeded in 2.1s, 300 in, 90 out, cost 0.0123`.
+pub fn outcome(report: &Report) -> String {
     let succeeded =
         report.agents.iter().filter(|agent| agent.status == AgentStatus::Succeeded).count();
     let time = words::millis(report.duration_ms);
@@ -113,12 +123,7 @@ fn last_line(report: &Report) -> [Span; 2] {
     if let Some(cost) = words::cost(report.usage.cost) {
         line.push_str(&format!(", {cost}"));
     }
-    let style = match report.status {
-        RunStatus::Succeeded => GOOD,
-        RunStatus::Failed | RunStatus::TimedOut | RunStatus::Cancelled | RunStatus::Invalid => BAD,
-    };
-    let label = Span::new(format!("crew {}:", inline(&report.crew)), style);
-    [label, Span::new(format!(" {line}"), PLAIN)]
+    line
 }
 
 fn has_no_verdict(report: &Report) -> bool {

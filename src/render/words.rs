@@ -19,9 +19,14 @@ impl<T: Serialize> fmt::Display for Name<T> {
     }
 }
 
+/// A status of the report as the JSON has it: `timed_out`.
+pub fn name(value: impl Serialize) -> String {
+    Name(value).to_string()
+}
+
 /// A status of the report in words: `timed out`.
 pub fn status(status: impl Serialize) -> String {
-    Name(status).to_string().replace('_', " ")
+    name(status).replace('_', " ")
 }
 
 pub fn mark(status: AgentStatus) -> &'static str {
@@ -140,18 +145,22 @@ pub fn clock(time: Duration) -> String {
     }
 }
 
-/// `cost 0.0123`, or `cost 0.0123 and 2 unpriced calls`; `None` if nothing is known. A cost that is
-/// not zero never looks like zero.
+/// `cost 0.0123`, or `cost 0.0123 and 2 unpriced calls`; `None` if nothing is known.
 pub fn cost(cost: Cost) -> Option<String> {
-    let known = match cost.known? {
-        0.0 => "cost 0".to_owned(),
-        small if small < 0.0001 => "cost < 0.0001".to_owned(),
-        cost => format!("cost {cost:.4}"),
-    };
+    let known = format!("cost {}", amount(cost.known?));
     Some(match cost.unpriced_calls {
         0 => known,
         calls => format!("{known} and {}", count(calls, "unpriced call", "unpriced calls")),
     })
+}
+
+/// `0.0123`. A cost that is not zero never looks like zero.
+pub fn amount(cost: f64) -> String {
+    match cost {
+        0.0 => "0".to_owned(),
+        small if small < 0.0001 => "< 0.0001".to_owned(),
+        cost => format!("{cost:.4}"),
+    }
 }
 
 /// `1 process`, `2 processes`.

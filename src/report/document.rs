@@ -1,66 +1,14 @@
-//! The report of a run. Its serde form is the JSON of the contract; every other output is a pure
-//! function of it.
+//! The report of one agent, and what a run adds up to.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::agents;
-use super::calls::{CheckReport, FailIfReport, StepReport, ToolCallReport};
+use super::calls::{CheckReport, StepReport, ToolCallReport};
 use super::cancel::CancelReason;
 use super::cost::Cost;
 use super::transcript::MessageReport;
-
-/// The version of the JSON report. It only grows: fields keep their names and meanings.
-pub const SCHEMA_VERSION: u32 = 1;
-
-/// The whole result of one run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
-    pub schema_version: u32,
-    #[serde(default)]
-    pub run_id: String,
-    /// The crew's `name`, or the stem of its file's name.
-    #[serde(default)]
-    pub crew: String,
-    pub status: RunStatus,
-    #[serde(default)]
-    pub exit_code: u8,
-    /// Why the run was cut short; `None` if it was not.
-    pub reason: Option<CancelReason>,
-    /// RFC 3339, UTC, milliseconds.
-    #[serde(default)]
-    pub started_at: String,
-    #[serde(default)]
-    pub duration_ms: u64,
-    #[serde(default)]
-    pub input: String,
-    /// The crew's answer: the value of a structured one, else a text.
-    pub answer: Option<Value>,
-    /// The agent whose answer it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer_of: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fail_if: Option<FailIfReport>,
-    #[serde(default)]
-    pub usage: Usage,
-    /// In file order; a map in JSON.
-    #[serde(with = "agents")]
-    pub agents: Vec<AgentReport>,
-    #[serde(default)]
-    pub cleanup: Cleanup,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunStatus {
-    Succeeded,
-    Failed,
-    TimedOut,
-    Cancelled,
-    Invalid,
-}
 
 /// What became of one agent. Whatever its ending, it keeps the text streamed so far, its finished
 /// tool calls and its tokens.

@@ -9,17 +9,19 @@ mod document;
 mod event;
 mod failure;
 mod live;
+mod run;
 mod transcript;
 
 pub use calls::{CheckReport, FailIfReport, StepReport, ToolCallReport, ToolStatus};
 pub use cancel::{CancelKind, CancelReason};
 pub use cost::Cost;
 pub use document::{
-    AgentError, AgentKind, AgentReport, AgentStatus, Cleanup, ErrorKind, FailedModel, Report,
-    RunStatus, SCHEMA_VERSION, Scope, Survivor, Usage, millis,
+    AgentError, AgentKind, AgentReport, AgentStatus, Cleanup, ErrorKind, FailedModel, Scope,
+    Survivor, Usage, millis,
 };
 pub use event::{AgentRunId, Event, EventSink};
 pub use live::LiveAnswer;
+pub use run::{Report, RunStatus, SCHEMA_VERSION};
 pub use transcript::{
     MessageReport, RequestReport, RequestTerms, RequestedCallReport, RequestedTool, Role,
     TranscriptEntry, Transcripts,

@@ -6,6 +6,7 @@
 //! level of a value; [`meter`] counts that work beforehand.
 
 mod arguments;
+pub mod built_in;
 mod extract;
 mod faults;
 mod meter;

@@ -55,6 +55,7 @@ mod models {
 }
 mod output;
 mod render;
+mod reports;
 mod secrets;
 mod setup;
 mod structured {

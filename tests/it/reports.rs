@@ -1,0 +1,388 @@
+//! `--report` and `crew report`: the report in the forms of other programs.
+
+use std::fs;
+use std::process::Command;
+
+use indoc::{formatdoc, indoc};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::crew::{Crew, Ended};
+use crate::support::faults::{faults, lines};
+
+const KINDS: [(&str, &str); 5] = [
+    ("json", "report.json"),
+    ("junit", "report.xml"),
+    ("markdown", "report.md"),
+    ("html", "report.html"),
+    ("sarif", "report.sarif"),
+];
+
+/// A crew with one agent of each ending.
+const ENDINGS: &str = indoc! {r#"
+    name: nightly & co
+    output: good
+    limits: {on_failure: continue}
+    agents:
+      good: {command: [printf, '**fine** | <b>bold</b>']}
+      bad: {command: [sh, -c, 'echo half; echo "<why>" >&2; exit 3']}
+      slow: {command: [sleep, '60'], timeout: 100ms}
+      needy: {needs: [bad], command: [echo]}
+      unasked: {when: "false", command: [echo]}
+      each: {for_each: ["true", "false"], command: ["{{ item }}"]}
+"#};
+
+fn folder(yaml: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("agents.yaml"), yaml).unwrap();
+    folder
+}
+
+/// `crew run` in this folder with all kinds of reports.
+fn all_reports(folder: &TempDir) -> Crew {
+    let options: Vec<String> = KINDS
+        .iter()
+        .flat_map(|(kind, path)| ["--report".into(), format!("{kind}={path}")])
+        .collect();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    Crew::at(folder.path()).args(&["run", "-o", "json"]).args(&options)
+}
+
+fn read(folder: &TempDir, name: &str) -> String {
+    fs::read_to_string(folder.path().join(name)).unwrap()
+}
+
+fn report_as(folder: &TempDir, kind: &str) -> Ended {
+    Crew::at(folder.path()).args(&["report", "report.json", "--as", kind]).run_as_is()
+}
+
+/// The cases of a JUnit document, as a reader of CI servers gets them: `[name, class, kind of
+/// failure, its message attribute, its text]`.
+fn cases(path: &std::path::Path) -> Vec<[String; 5]> {
+    const SCRIPT: &str = indoc! {"
+        import json, sys, xml.etree.ElementTree as tree
+        root = tree.parse(sys.argv[1]).getroot()
+        assert root.tag == 'testsuites' and len(root) == 1, root
+        suite = root[0]
+        cases = suite.findall('testcase')
+        assert int(suite.get('tests')) == len(cases)
+        rows = []
+        for case in cases:
+            bad = [part for part in case if part.tag in ('failure', 'error', 'skipped')]
+            bad = bad[0] if bad else tree.Element('')
+            rows.append([case.get('name'), case.get('classname'), bad.tag,
+                         bad.get('message', ''), bad.text or ''])
+        print(json.dumps(rows))
+    "};
+    let ended = Command::new("python3").args(["-c", SCRIPT]).arg(path).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    serde_json::from_slice(&ended.stdout).unwrap()
+}
+
+#[test]
+fn every_kind_is_written_and_is_the_same_later() {
+    let folder = folder(ENDINGS);
+    let report = all_reports(&folder).run_as_is().report(1);
+    assert_eq!(serde_json::from_str::<Value>(&read(&folder, "report.json")).unwrap(), report);
+    for (kind, path) in KINDS {
+        let later = report_as(&folder, kind);
+        assert_eq!(later.status.code(), Some(0), "{}", later.stderr);
+        assert_eq!(later.stdout, read(&folder, path), "{kind}");
+    }
+}
+
+#[test]
+fn junit_has_a_case_for_each_agent_and_instance() {
+    let folder = folder(ENDINGS);
+    all_reports(&folder).run_as_is().report(1);
+    let cases = cases(&folder.path().join("report.xml"));
+    let short: Vec<(&str, &str)> = cases.iter().map(|case| (&*case[0], &*case[2])).collect();
+    let expected = [
+        ("good", ""),
+        ("bad", "failure"),
+        ("slow", "error"),
+        ("needy", "skipped"),
+        ("unasked", "skipped"),
+        ("each", "failure"),
+        ("each[true]", ""),
+        ("each[false]", "failure"),
+    ];
+    assert_eq!(short, expected);
+    assert!(cases.iter().all(|case| case[1] == "nightly & co"), "{cases:?}");
+    for case in cases.iter().filter(|case| case[2] == "failure") {
+        assert!(case[3].contains("exit") || case[3].contains("instances failed"), "{case:?}");
+        assert_eq!(case[3], case[4].trim());
+    }
+    assert!(cases[3][3].contains("bad failed") && cases[4][3].contains("condition"), "{cases:?}");
+}
+
+#[test]
+fn a_gate_is_a_case() {
+    let folder = folder("fail_if: agents.a.output == 'x'\nagents: {a: {command: [printf, x]}}\n");
+    all_reports(&folder).run_as_is().report(4);
+    let cases = cases(&folder.path().join("report.xml"));
+    assert_eq!((&*cases[1][0], &*cases[1][2]), ("fail_if", "failure"));
+    assert!(cases[1][4].contains("agents.a.output"), "{cases:?}");
+    assert!(read(&folder, "report.md").contains("`fail_if` holds"));
+    assert!(read(&folder, "report.html").contains("fail_if holds"));
+}
+
+#[test]
+fn reports_are_written_after_a_signal() {
+    let folder = folder("agents: {a: {shell: 'echo so far; touch started; sleep 60'}}\n");
+    let running = all_reports(&folder).start_as_is();
+    running.wait_for_file("started");
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    assert_eq!(ended.json()["status"], "cancelled");
+    for (_, path) in KINDS {
+        assert!(!read(&folder, path).is_empty(), "{path}");
+    }
+    assert_eq!(cases(&folder.path().join("report.xml"))[0][2], "error");
+}
+
+#[test]
+fn a_report_that_cannot_be_opened_is_found_before_anything_runs() {
+    let folder = folder("agents: {a: {command: [touch, ran]}}\n");
+    for (options, message) in [
+        (&["--report", "junit=none/x.xml"][..], "directory does not exist"),
+        (&["--report", "junit=."], "is a directory"),
+        (&["--report", "junit"], "expected junit=PATH"),
+        (&["--report", "pdf=x"], "one of json, junit, markdown, html, sarif, github"),
+        (&["--report", "html=-"], "-o writes to standard output"),
+        (&["--report", "github=x"], "takes no path"),
+        (&["--report", "github"], "GITHUB_STEP_SUMMARY"),
+        (&["--report", "html=x", "--report", "junit=x"], "another report goes to this file"),
+        (&["--output-file", "x", "--report", "junit=x"], "another report goes to this file"),
+    ] {
+        let ended = Crew::at(folder.path()).args(&["run", "-o", "json"]).args(options).run_as_is();
+        assert_eq!(ended.status.code(), Some(2), "{options:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{options:?}: {}", ended.stderr);
+        if !options.contains(&"--output-file") {
+            assert!(!lines(&faults(&ended)).is_empty());
+        }
+    }
+    assert!(!folder.path().join("ran").exists() && !folder.path().join("x").exists());
+}
+
+#[test]
+fn a_report_that_cannot_be_written_stops_no_other() {
+    let folder = folder("agents: {a: {command: [printf, fine]}}\n");
+    let options = ["--report", "markdown=/dev/full", "--report", "junit=report.xml"];
+    let ended = Crew::at(folder.path()).args(&["run", "-o", "answer"]).args(&options).run_as_is();
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("error: could not write the report to \"/dev/full\""),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(ended.stdout, "fine\n");
+    assert_eq!(cases(&folder.path().join("report.xml")).len(), 1);
+}
+
+/// A crew whose agents have these findings.
+fn findings_crew(findings: &Value) -> String {
+    formatdoc! {r#"
+        output: a
+        agents:
+          a: {{command: [cat, findings.json], parse: json, output_schema: crew:findings}}
+          b: {{command: [cat, findings.json], parse: json}}
+        # {}
+    "#, findings.as_array().map_or(0, Vec::len)}
+}
+
+fn findings_folder(findings: &Value) -> TempDir {
+    let folder = folder(&findings_crew(findings));
+    let text = json!({"findings": findings}).to_string();
+    fs::write(folder.path().join("findings.json"), text).unwrap();
+    folder
+}
+
+#[test]
+fn findings_become_sarif() {
+    let folder = findings_folder(&json!([
+        {"file": "src/a b.rs", "line": 3, "end_line": 5, "level": "error", "rule": "sql", "message": "see [this](https://e)"},
+        {"file": "./x/../y.rs", "line": 1, "level": "note", "rule": "style", "message": "m"},
+        {"file": "/etc/passwd", "line": 1, "level": "warning", "rule": "r", "message": "m"},
+        {"file": "../../x", "line": 1, "level": "warning", "rule": "r", "message": "m"},
+    ]));
+    all_reports(&folder).run_as_is().report(0);
+    let sarif: Value = serde_json::from_str(&read(&folder, "report.sarif")).unwrap();
+    assert_eq!(sarif["version"], "2.1.0");
+    let run = &sarif["runs"][0];
+    assert_eq!(run["tool"]["driver"]["name"], "crew");
+    let results = run["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2, "the same finding of two agents counts once: {sarif:#}");
+    let place = &results[0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "src/a%20b.rs");
+    assert_eq!(place["region"], json!({"startLine": 3, "endLine": 5}));
+    assert_eq!(results[0]["level"], "error");
+    assert_eq!(results[0]["message"]["text"], "see [this\\](https://e)");
+    let other = &results[1]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+    assert_eq!(other, "y.rs");
+    let rules = &run["tool"]["driver"]["rules"];
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+    }
+    let note = &run["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"];
+    assert!(note.as_str().unwrap().starts_with("4 findings were left out"), "{note}");
+    let page = read(&folder, "report.md");
+    assert!(page.contains("| error | src/a b.rs:3 | sql |"), "{page}");
+}
+
+#[test]
+fn the_schema_of_findings_is_built_in() {
+    for (finding, code) in [
+        (json!({"file": "a", "line": 1, "level": "error", "rule": "r", "message": "m"}), 0),
+        (json!({"file": "a", "line": 1, "level": "severe", "rule": "r", "message": "m"}), 1),
+        (json!({"file": "a", "level": "error", "rule": "r", "message": "m"}), 1),
+        (json!({"file": "a", "line": 0, "level": "error", "rule": "r", "message": "m"}), 1),
+    ] {
+        let folder = findings_folder(&json!([finding]));
+        let ended = Crew::at(folder.path()).args(&["run", "-o", "json"]).run_as_is();
+        assert_eq!(ended.status.code(), Some(code), "{finding}: {}", ended.stdout);
+    }
+    let folder = folder("agents: {a: {model: offline, output_schema: 'crew:other'}}\n");
+    let ended = Crew::at(folder.path()).args(&["check"]).run_as_is();
+    assert!(ended.stderr.contains("crew:findings"), "{}", ended.stderr);
+    // The offline model answers by schema: a review crew can be tried without a key.
+    let yaml = "agents: {a: {model: offline, output_schema: 'crew:findings'}}\n";
+    Crew::new(yaml).run().report(0);
+}
+
+#[test]
+fn a_step_of_github_gets_summary_outputs_and_annotations() {
+    let folder = findings_folder(&json!([
+        {"file": "src/a,b.rs", "line": 3, "end_line": 4, "level": "error", "rule": "r:1", "message": "100%\n::stop-commands::x"},
+        {"file": "c.rs", "line": 1, "level": "note", "rule": "r", "message": "m"},
+    ]));
+    fs::write(folder.path().join("summary"), "before\n").unwrap();
+    fs::write(folder.path().join("outputs"), "a=b\n").unwrap();
+    let in_step = |crew: Crew| {
+        crew.env("GITHUB_STEP_SUMMARY", "summary").env("GITHUB_OUTPUT", "outputs").run_as_is()
+    };
+    let args = ["run", "-o", "json", "-q", "--report", "github", "--report", "json=report.json"];
+    let ended = in_step(Crew::at(folder.path()).args(&args));
+    ended.report(0);
+    let expected = [
+        "::error file=src/a%2Cb.rs,line=3,endLine=4,title=r%3A1::100%25%0A::stop-commands::x",
+        "::notice file=c.rs,line=1,title=r::m",
+    ];
+    assert_eq!(ended.stderr.lines().collect::<Vec<_>>(), expected);
+    let summary = read(&folder, "summary");
+    assert!(summary.starts_with("before\n## ✓ crew "), "{summary}");
+    let outputs = read(&folder, "outputs");
+    let (before, value) = outputs.split_once("answer<<").unwrap();
+    assert_eq!(before, "a=b\nstatus=succeeded\n");
+    let (delimiter, rest) = value.split_once('\n').unwrap();
+    let answer = rest.strip_suffix(&format!("\n{delimiter}\n")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(answer).unwrap()["findings"][1]["file"], "c.rs");
+    // The same later, on stdout.
+    let later = in_step(Crew::at(folder.path()).args(&["report", "report.json", "--as", "github"]));
+    assert_eq!(later.stdout.lines().collect::<Vec<_>>(), expected);
+    assert!(read(&folder, "summary").len() > summary.len());
+}
+
+#[test]
+fn failures_are_annotations() {
+    let folder = folder(ENDINGS);
+    let args = ["run", "-o", "json", "-qq", "--report", "github"];
+    let ended =
+        Crew::at(folder.path()).args(&args).env("GITHUB_STEP_SUMMARY", "summary").run_as_is();
+    ended.report(1);
+    let errors: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(errors.len(), 4, "{errors:?}");
+    assert!(
+        errors[0].starts_with("::error title=nightly & co%3A bad::step: exit code 3: <why>"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn a_summary_fits_into_what_github_takes() {
+    let yaml = indoc! {r#"
+        output: last
+        agents:
+          many: {for_each: [1, 2, 3, 4, 5, 6, 7, 8], shell: "yes 'a `line` <b>' | head -c 190000"}
+          last: {command: [printf, done]}
+    "#};
+    let folder = folder(yaml);
+    fs::write(folder.path().join("summary"), "x".repeat(300_000)).unwrap();
+    let args = ["run", "-o", "json", "--report", "github"];
+    Crew::at(folder.path()).args(&args).env("GITHUB_STEP_SUMMARY", "summary").run_as_is().report(0);
+    let summary = read(&folder, "summary");
+    assert!(summary.len() <= 1 << 20, "{}", summary.len());
+    assert!(summary.len() > 900_000, "{}", summary.len());
+    assert!(summary.trim_end().ends_with("The JSON report has everything._"));
+}
+
+/// What a hostile model or program writes.
+fn hostile() -> String {
+    let controls: String =
+        (1..32_u8).map(char::from).chain(['\u{7f}', '\u{9b}', '\u{fffe}', '\u{ffff}']).collect();
+    let mixed = "]]> <script>alert(1)</script> <img src=https://evil.example/x onerror=alert(1)> \
+        ![x](https://evil.example/y) [click](javascript:alert(1)) \u{202e}reversed\u{2066} \
+        --> ]]]]><![CDATA[ &amp; &#x3c; \"'` </textarea></style></svg> @everyone\n\
+        ::error::fake\n::stop-commands::x\n```\n</details>\n";
+    format!("{controls}\n{mixed}{}\n<iframe src=//evil.example>", "long ]]> <b> ".repeat(16_000))
+}
+
+fn hostile_folder() -> TempDir {
+    let folder = folder(indoc! {r#"
+        output: a
+        limits: {on_failure: continue}
+        agents:
+          a: {command: [cat, hostile]}
+          data: {command: [cat, hostile.json], parse: json}
+          fails: {command: [sh, -c, "cat hostile >&2; exit 1"]}
+          each: {needs: [data], for_each: "[agents.data.data.text[:300]]", command: [cat, hostile]}
+    "#});
+    fs::write(folder.path().join("hostile"), hostile()).unwrap();
+    let finding = json!({"file": "a.rs", "line": 1, "level": "error", "rule": hostile()[..300], "message": hostile()});
+    let data = json!({"text": hostile(), "findings": [finding]});
+    fs::write(folder.path().join("hostile.json"), data.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn a_hostile_answer_stays_text_in_every_form() {
+    let folder = hostile_folder();
+    let report = all_reports(&folder).run_as_is().report(1);
+    let answer = report["answer"].as_str().unwrap();
+    assert!(answer.len() > 200_000 && answer.contains("\u{202e}"), "JSON keeps everything");
+    for (_, path) in KINDS {
+        let text = read(&folder, path);
+        let acts = |c: char| {
+            (c.is_control() && c != '\n' && c != '\t')
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        assert!(!text.chars().any(acts), "{path}");
+        assert!(text.contains("reversed"), "{path}");
+    }
+    let cases = cases(&folder.path().join("report.xml"));
+    assert_eq!(cases.len(), 5);
+    assert!(cases[2][4].contains("<iframe src=//evil.example>"), "{:?}", cases[2][4]);
+    let sarif: Value = serde_json::from_str(&read(&folder, "report.sarif")).unwrap();
+    assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 1);
+    let page = read(&folder, "report.html");
+    for tag in tags(&page) {
+        let name = tag.split([' ', '/']).find(|part| !part.is_empty()).unwrap_or_default();
+        assert!(TAGS.contains(&name), "{tag}");
+        // Without the values of attributes.
+        let names: String = tag.split('"').step_by(2).collect();
+        assert!(!["src", "href", " on", "style="].iter().any(|bad| names.contains(bad)), "{tag}");
+    }
+}
+
+/// The tags that crew writes.
+const TAGS: [&str; 22] = [
+    "!doctype", "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "b",
+    "span", "div", "details", "summary", "table", "tr", "th", "td", "svg", "rect",
+];
+
+/// The tags of a page of HTML with their attributes.
+fn tags(page: &str) -> Vec<&str> {
+    page.split('<').skip(1).filter_map(|tag| tag.split_once('>')).map(|(tag, _)| tag).collect()
+}
