@@ -19,7 +19,7 @@ pub struct Case {
     /// At most 46 columns.
     pub title: &'static str,
     pub promise: Promise,
-    /// Each one is the only tool of an agent that has no model.
+    /// Each one belongs to an agent of its own that has no model.
     pub tools: &'static [Tool],
     pub calls: Option<Calls>,
     pub grace: Duration,
@@ -60,10 +60,23 @@ pub struct Promise {
 #[derive(Debug, Clone, Copy)]
 pub struct Tool {
     pub fixture: Fixture,
-    /// The timeout of the tool, as written in the file.
+    /// Its timeout, as written in the file.
     pub timeout: &'static str,
-    /// It is an MCP server. A fixture that does not speak MCP never finishes its handshake.
-    pub server: bool,
+    pub role: Role,
+}
+
+/// What a misbehaving program is to its agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Tool,
+    /// An MCP server. A fixture that does not speak MCP never finishes its handshake.
+    Server,
+    /// The agent itself.
+    Step,
+    /// The only instance of the agent.
+    Instance,
+    /// The check of the agent's answer.
+    Check,
 }
 
 /// Agents that send one request each to the same server.

@@ -1,22 +1,20 @@
-//! The table of all cases.
+//! The table of all cases, in the order in which they are printed.
 
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use super::base::{RUN_LIMIT, SIZE_LIMIT, by_itself, ctrl_c, server, tool};
 use super::case::{Caller, Calls, Case, Ends, Expect, Fact, Promise, Step, Tool};
 use super::fixture::Fixture;
+use super::flow_cases::FLOW_CASES;
 use super::server::ServerBehaviour;
 
-/// The time between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_millis(300);
 /// The number of simultaneous calls in cases about many.
 const MANY_CALLS: usize = 200;
 /// The number of MCP servers over HTTP. Each one has an HTTP client of its own.
 const MANY_SERVERS: usize = 20;
 
-const AFTER_GRACE: Promise =
-    Promise { text: "no process left after grace + 500ms", limit: Duration::from_millis(800) };
 const AT_ONCE: Promise = Promise {
     text: "calls closed within 50ms, exit within 100ms",
     limit: Duration::from_millis(100),
@@ -25,10 +23,6 @@ const NO_GRACE: Promise =
     Promise { text: "a second signal skips the grace", limit: Duration::from_millis(200) };
 const ORPHANED: Promise =
     Promise { text: "no process left 1s after crew was killed", limit: Duration::from_secs(1) };
-const RUN_LIMIT: Promise = Promise {
-    text: "timeout after 1s, no process left after grace + 500ms",
-    limit: Duration::from_millis(1800),
-};
 const CALL_LIMIT: Promise =
     Promise { text: "exit after a timeout of 1s", limit: Duration::from_millis(1100) };
 const READ_LIMIT: Promise =
@@ -37,43 +31,6 @@ const CLOSED_FIRST: Promise = Promise {
     text: "calls closed within 50ms, no process left after grace + 500ms",
     limit: Duration::from_millis(1500),
 };
-const SIZE_LIMIT: Promise =
-    Promise { text: "the call ends at `max_answer`", limit: Duration::from_secs(2) };
-
-/// The common values of most cases.
-const BASE: Case = Case {
-    name: "",
-    title: "",
-    promise: AFTER_GRACE,
-    tools: &[],
-    calls: None,
-    grace: GRACE,
-    timeout: "30s",
-    steps: &[Step::Signal(Signal::SIGINT)],
-    ends: Ends::By(Signal::SIGINT),
-    expect: &[],
-    linux_only: false,
-    alone: false,
-};
-
-const fn tool(fixture: Fixture) -> Tool {
-    Tool { fixture, timeout: "20s", server: false }
-}
-
-const fn server(fixture: Fixture) -> Tool {
-    Tool { server: true, ..tool(fixture) }
-}
-
-/// Ctrl-C while these tools run.
-const fn ctrl_c(name: &'static str, title: &'static str, tools: &'static [Tool]) -> Case {
-    Case { name, title, tools, ..BASE }
-}
-
-/// A run that ends by itself.
-const fn by_itself(name: &'static str, title: &'static str, promise: Promise) -> Case {
-    Case { name, title, promise, steps: &[], ends: Ends::Exit(1), ..BASE }
-}
-
 const fn call(behaviour: ServerBehaviour, settings: &'static str) -> Option<Calls> {
     Some(Calls { caller: Caller::Model, behaviour, agents: 1, settings })
 }
@@ -87,7 +44,7 @@ const fn request(behaviour: ServerBehaviour, settings: &'static str) -> Option<C
     Some(Calls { caller: Caller::HttpTool, behaviour, agents: 1, settings })
 }
 
-/// The cases in the order of the printed table. Cases that run alone come first.
+/// The cases of tools, servers and calls. Cases that run alone come first.
 pub const CASES: &[Case] = &[
     Case {
         promise: AT_ONCE,
@@ -354,9 +311,14 @@ const DEAF_SERVER: Tool = server(Fixture::DeafServer);
 const LEAVER: Tool = tool(Fixture::Leaver);
 const PIPE_HOLDER: Tool = tool(Fixture::PipeHolder);
 
+/// All cases, those of control flow last.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(FLOW_CASES)
+}
+
 /// The case of this name.
 pub fn find(name: &str) -> Option<&'static Case> {
-    CASES.iter().find(|case| case.name == name)
+    all().find(|case| case.name == name)
 }
 
 /// The cases of these names in the order of the table; without names, all of them.
@@ -368,7 +330,7 @@ pub fn select(names: &[String]) -> Result<Vec<&'static Case>, String> {
         return Err(unknown.clone());
     }
     let is_selected = |case: &&Case| names.is_empty() || names.iter().any(|name| name == case.name);
-    Ok(CASES.iter().filter(is_selected).collect())
+    Ok(all().filter(is_selected).collect())
 }
 
 #[cfg(test)]
@@ -379,9 +341,9 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_titles_fit() {
-        let names: HashSet<_> = CASES.iter().map(|case| case.name).collect();
-        assert_eq!(names.len(), CASES.len());
-        for case in CASES {
+        let names: HashSet<_> = all().map(|case| case.name).collect();
+        assert_eq!(names.len(), all().count());
+        for case in all() {
             assert!(!case.title.is_empty() && case.title.chars().count() <= 46, "{}", case.title);
             assert!(!case.tools.is_empty() || case.calls.is_some(), "{}", case.name);
             let settings = case.calls.map_or("{}", |calls| calls.settings);
@@ -391,6 +353,6 @@ mod tests {
 
     #[test]
     fn cases_that_run_alone_come_first() {
-        assert!(CASES.is_sorted_by_key(|case| !case.alone));
+        assert!(all().is_sorted_by_key(|case| !case.alone));
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::case::{Caller, Calls, Case, Tool};
+use super::case::{Caller, Calls, Case, Role, Tool};
 
 /// The folder in which the processes of a tool record their pids.
 pub fn pid_dir(dir: &Path, tool: &Tool) -> PathBuf {
@@ -49,21 +49,33 @@ pub fn crew_file(
 }
 
 impl CrewFile {
-    /// Adds a fixture as a tool or an MCP server, and an agent that uses it.
+    /// Adds an agent with a fixture in its role.
     fn add_tool(&mut self, case: &Case, tool: &Tool, dir: &Path, program: &Path) {
         let name = tool.fixture.name();
         let (program, pid_dir) = (program.to_string_lossy(), pid_dir(dir, tool));
         let args = ["selftest", "--fixture", &name, &*pid_dir.to_string_lossy()];
+        let command = [&[&*program][..], &args].concat();
         let timeout = tool.timeout;
-        if tool.server {
-            let server = json!({"command": program, "args": args, "start_timeout": timeout});
-            self.servers.insert(name.clone(), server);
-        } else {
-            let command = [&[&*program][..], &args].concat();
-            let tool = json!({"description": case.title, "command": command, "timeout": timeout});
-            self.tools.insert(name.clone(), tool);
-        }
-        self.agents.insert(name.clone(), json!({"model": "offline", "tools": [name]}));
+        let agent = match tool.role {
+            Role::Tool => {
+                let tool =
+                    json!({"description": case.title, "command": command, "timeout": timeout});
+                self.tools.insert(name.clone(), tool);
+                json!({"model": "offline", "tools": [name]})
+            }
+            Role::Server => {
+                let server = json!({"command": program, "args": args, "start_timeout": timeout});
+                self.servers.insert(name.clone(), server);
+                json!({"model": "offline", "tools": [name]})
+            }
+            Role::Step => json!({"command": command, "timeout": timeout}),
+            Role::Instance => json!({"command": command, "timeout": timeout, "for_each": [0]}),
+            Role::Check => {
+                let check = json!({"command": command, "timeout": timeout, "attempts": 1});
+                json!({"model": "offline", "check": check})
+            }
+        };
+        self.agents.insert(name, agent);
     }
 
     /// Adds agents that send one request each to the server at `url`.

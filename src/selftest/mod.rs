@@ -3,14 +3,16 @@
 //! Each case is a real run of this program with misbehaving tools (`fixture`) and servers
 //! (`server`), and an event such as a signal. A supervisor process of its own (`supervisor`)
 //! runs each case: it adopts whatever escapes the run, reports it and kills it. To add a case, add
-//! an entry to `cases`.
+//! an entry to `cases`, or to `flow_cases` for steps, instances and checks.
 
+mod base;
 mod case;
 mod case_run;
 mod cases;
 mod checks;
 mod crew_file;
 mod fixture;
+mod flow_cases;
 mod leftovers;
 mod report;
 mod runner;

@@ -1,5 +1,5 @@
-//! Signals at random moments, in runs with all kinds of agents. Linux only: the test looks for
-//! leftover processes in /proc.
+//! Signals and time limits at random moments, in runs with all kinds of agents: with tools, steps,
+//! instances and checks. Linux only: the test looks for leftover processes in /proc.
 //!
 //! `CREW_RANDOM_STOPS=300 cargo test --test stopping random_stop::` runs 300 rounds. A failure
 //! names its seed; `CREW_RANDOM_SEED` makes it the first one.
@@ -35,7 +35,7 @@ const PROMISED_AFTER_SIGKILL: Duration = Duration::from_secs(1);
 /// For a machine that is busy with other tests.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// Tools and their shell lines: some end, some never do, some resist.
+/// The lines of tools, steps, instances and checks: some end, some never do, some resist.
 const TOOLS: [(&str, &str); 11] = [
     ("quick", "echo done"),
     ("slow", "echo begun; sleep 0.1; echo done"),
@@ -105,15 +105,18 @@ impl Round {
     fn new(seed: u64, base_url: &str) -> Self {
         let mut random = Random(seed);
         let mark = format!("crew-random-stop-{}-{seed}", std::process::id());
+        // Some runs have a time limit, which ends them about when the signal does.
+        let limit = random.one_in(4).then(|| 50 + random.below(LATEST));
+        let timeout = limit.map(|limit| format!(", timeout: {limit}ms")).unwrap_or_default();
         let mut yaml = formatdoc! {"
-            limits: {{grace: {}ms, on_failure: continue}}
+            limits: {{grace: {}ms, on_failure: continue{timeout}}}
             defaults: {{model: offline, retries: 0}}
             providers: {{mock: {{api: openai, base_url: {base_url:?}}}}}
             tools:
         ", GRACE.as_millis()};
-        for (name, line) in TOOLS {
-            let timeout = if name == "timed" { "100ms" } else { "1m" };
-            let line = json!(line.replace("MARK", &mark));
+        let lines = TOOLS.map(|(name, line)| (name, json!(line.replace("MARK", &mark))));
+        for (name, line) in &lines {
+            let timeout = if *name == "timed" { "100ms" } else { "1m" };
             let _ = writeln!(yaml, "  {name}: {{shell: {line}, env: [MARK], timeout: {timeout}}}");
         }
         yaml.push_str("agents:\n");
@@ -125,15 +128,27 @@ impl Round {
         for number in 0..1 + random.below(7) {
             let needs = match agents.last() {
                 Some(last) if random.one_in(5) => format!(", needs: [{last}]"),
+                Some(last) if random.one_in(5) => format!(", needs: {{{last}: done}}"),
                 _ => String::new(),
             };
-            let (name, does) = if random.one_in(2) {
-                let (tool, _) = random.pick(&TOOLS[..tools]);
-                (format!("a{number}-{tool}"), format!("tools: [{tool}]"))
-            } else {
-                let model = random.pick(&MODELS[..models]);
-                (format!("a{number}-{model}"), format!("model: mock/{model}, tools: [slow]"))
+            let (tool, line) = random.pick(&lines[..tools]);
+            let timeout = if *tool == "timed" { ", timeout: 100ms" } else { "" };
+            let (name, does) = match random.below(6) {
+                0 => (*tool, format!("tools: [{tool}]")),
+                1 => (*tool, format!("shell: {line}, env: [MARK]{timeout}")),
+                2 => {
+                    let (_, other) = random.pick(&lines[..tools]);
+                    let items = format!("[{line}, {other}, {line}]");
+                    let command = "command: [sh, -c, '{{ item }}'], env: [MARK]";
+                    (*tool, format!("for_each: {items}, {command}{timeout}"))
+                }
+                3 => (*tool, format!("check: {{shell: {line}, env: [MARK]{timeout}}}")),
+                _ => {
+                    let model = random.pick(&MODELS[..models]);
+                    (*model, format!("model: mock/{model}, tools: [slow]"))
+                }
             };
+            let name = format!("a{number}-{name}");
             let _ = writeln!(yaml, "  {name}: {{{does}{needs}}}");
             agents.push(name);
         }
@@ -234,7 +249,8 @@ fn last_pauses(round: &Round) -> Duration {
     round.signals.iter().skip(1).map(|(pause, _)| *pause).sum()
 }
 
-/// Checks that the report agrees with the exit status; returns whether a signal stopped crew.
+/// Checks that the report agrees with the exit status; returns whether a signal or the time limit
+/// stopped crew.
 fn check_report(round: &Round, ended: &Ended, handled: bool, context: &str) -> bool {
     let signal = ended.status.signal();
     assert!(
@@ -252,15 +268,29 @@ fn check_report(round: &Round, ended: &Ended, handled: bool, context: &str) -> b
     assert_eq!(report["exit_code"].as_i64(), code.map(i64::from), "{report:#}\n{context}");
     let listed: Vec<&String> = report["agents"].as_object().unwrap().keys().collect();
     assert_eq!(listed, round.agents.iter().collect::<Vec<_>>(), "{context}");
-    for (name, agent) in report["agents"].as_object().unwrap() {
-        let status = agent["status"].as_str().unwrap_or_default();
-        let known = ["succeeded", "failed", "timed_out", "cancelled", "skipped"];
-        assert!(known.contains(&status), "{name}: {agent:#}\n{context}");
+    for agent in report["agents"].as_object().unwrap().values() {
+        check_agent(agent, context);
+        let items = agent["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        items.iter().for_each(|item| check_agent(item, context));
+        // All of them are known, or the agent never started.
+        assert!(items.len() == 3 || items.is_empty(), "{agent:#}\n{context}");
     }
     assert_eq!(report["cleanup"]["survivors"], json!([]), "{context}");
     let cancelled = report["status"] == "cancelled";
     assert_eq!(cancelled, signal.is_some(), "{report:#}\n{context}");
-    cancelled
+    let timed_out = report["status"] == "timed_out";
+    assert_eq!(timed_out, ended.status.code() == Some(124), "{report:#}\n{context}");
+    cancelled || timed_out
+}
+
+/// Checks that an agent or an instance has an end, and its answer if it finished.
+fn check_agent(agent: &Value, context: &str) {
+    let status = agent["status"].as_str().unwrap_or_default();
+    let known = ["succeeded", "failed", "timed_out", "cancelled", "skipped"];
+    assert!(known.contains(&status), "{agent:#}\n{context}");
+    let has_answer = agent["output"].as_str().is_some_and(|output| !output.is_empty());
+    let is_kept = has_answer || agent["items"].is_array();
+    assert!(status != "succeeded" || is_kept, "{agent:#}\n{context}");
 }
 
 /// Whether crew handles the signal already: before that, it may die without a report.
