@@ -7,10 +7,14 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
+mod batch;
 mod output;
 mod reports;
 mod setup;
 
+pub use batch::{
+    BatchArgs, BatchCommand, BatchInputArgs, BatchRunArgs, ChangedChoice, ResumeArgs, RetryChoice,
+};
 pub use output::{FormatChoice, OutputArgs, ReportFormat, TextOrJson};
 pub use reports::{ReportArgs, ReportTarget};
 pub use setup::{CompletionsArgs, InitArgs, ManArgs, SchemaArgs, SchemaName, TemplateName};
@@ -88,6 +92,8 @@ pub enum Command {
     /// uses the input.
     #[command(after_help = RUN_HELP)]
     Run(Box<RunArgs>),
+    /// Run a crew once for each of many inputs
+    Batch(BatchArgs),
     /// Validate crew files and show what would run
     ///
     /// Prints all errors and warnings of all files. Without errors, prints `ok` for each file, and

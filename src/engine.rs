@@ -22,6 +22,7 @@ use crate::report::{
     EventSink, Report, SCHEMA_VERSION, Usage, millis,
 };
 use crate::services::{STOP_MARGIN, Services};
+use crate::template::RunInput;
 use crate::untrusted::Untrusted;
 use instances::Instances;
 
@@ -46,7 +47,7 @@ struct Run<'a> {
 /// closed, [`settle`] completes the report.
 pub async fn run(
     plan: &CrewPlan,
-    input: &str,
+    input: &RunInput,
     services: &Services,
     cancel: &Cancellation,
     events: &EventSink,
@@ -281,7 +282,7 @@ impl<'a> Run<'a> {
             reason,
             started_at: format!("{clock:.3}"),
             duration_ms: millis(context.started.elapsed()),
-            input: secrets.redact(context.input.to_owned()),
+            input: secrets.redact(context.input.text().to_owned()),
             answer: result::answer(context.plan, &agents),
             answer_of: context.plan.output.map(|agent| context.plan.agents[agent].name.clone()),
             fail_if,

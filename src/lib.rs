@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod approval;
 pub mod attachment;
+pub mod batch;
 pub mod cancel;
 pub mod chat;
 pub mod cli;

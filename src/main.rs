@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crew::cli::{Cli, Command};
-use crew::commands::{check, generate, init, invalid, render, reports, run, selftest};
+use crew::commands::{batch, check, generate, init, invalid, render, reports, run, selftest};
 use crew::{process, signal};
 
 fn main() -> ExitCode {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let status = match Cli::try_parse() {
         Ok(cli) => match cli.command {
             Command::Run(args) => run::run(&args),
+            Command::Batch(args) => batch::batch(&args),
             Command::Check(args) => check::check(&args),
             Command::Render(args) => render::render(&args),
             Command::Report(args) => reports::report(&args),

@@ -56,9 +56,9 @@ fn the_second_run_on_the_same_services_relearns_nothing() {
         let cancel = Cancellation::new();
         let services = Services::connect(&plan, &cancel, None).unwrap();
         let events: EventSink = Arc::new(drop);
-        let first = engine::run(&plan, "go", &services, &cancel, &events).await;
+        let first = engine::run(&plan, &"go".into(), &services, &cancel, &events).await;
         let (first_calls, guardian) = (server.requests().len(), guardians());
-        let mut second = engine::run(&plan, "go", &services, &cancel, &events).await;
+        let mut second = engine::run(&plan, &"go".into(), &services, &cancel, &events).await;
         let second_calls = server.requests().len() - first_calls;
         for report in [&first, &second] {
             assert_eq!(report.status, RunStatus::Succeeded, "{report:#?}");

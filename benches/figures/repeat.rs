@@ -38,7 +38,8 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
         let cancel = Cancellation::new();
         let services = Services::connect(&plan, &cancel, None)?;
         for run in 0..RUNS {
-            let report = engine::run(&plan, "my laptop is slow", &services, &cancel, &events).await;
+            let report =
+                engine::run(&plan, &"my laptop is slow".into(), &services, &cancel, &events).await;
             anyhow::ensure!(report.status == RunStatus::Succeeded, "{report:?}");
             if run == EARLY {
                 early = launch::memory(std::process::id())?;

@@ -8,7 +8,7 @@ use minijinja::Value;
 use crate::attachment::{self, Attached, AttachmentError};
 use crate::chat::Attachment;
 use crate::plan::{AgentPlan, ModelWork};
-use crate::template::{Template, TemplateError};
+use crate::template::{RunInput, Template, TemplateError};
 
 /// What a model is asked first.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Opening {
     pub fn of(
         agent: &AgentPlan,
         work: &ModelWork,
-        input: &str,
+        input: &RunInput,
         values: impl FnOnce() -> Value,
     ) -> Result<Self, OpeningError> {
         let values = LazyCell::new(values);

@@ -17,6 +17,7 @@ use crate::provider::governor::Governor;
 use crate::provider::offline::Offline;
 use crate::report::{AgentRunId, EventSink};
 use crate::services::Services;
+use crate::template::RunInput;
 
 /// One agent at work in one run, or one instance of an agent with `for_each`.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl<'a> AgentRun<'a> {
 pub struct RunContext<'a> {
     pub run_id: String,
     pub plan: &'a CrewPlan,
-    pub input: &'a str,
+    pub input: &'a RunInput,
     pub services: &'a Services,
     pub cancel: &'a Cancellation,
     pub events: &'a EventSink,

@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use crate::cli::InputArgs;
 use crate::config::faults::Faults;
 use crate::config::find;
+use crate::plan::CrewPlan;
+use crate::template::RunInput;
 use crate::text::quoted;
 
 /// Bytes. More than any model reads.
@@ -86,6 +88,22 @@ impl Source {
             }
         }
     }
+}
+
+/// The input as templates see it. A text stays a text unless they use parts of it.
+///
+/// # Errors
+/// They use parts of the input, and it is not a JSON object.
+pub fn of_run(text: String, plan: &CrewPlan) -> Result<RunInput, Faults> {
+    if !plan.uses_input_parts() {
+        return Ok(text.into());
+    }
+    let input = RunInput::parsed(text);
+    if input.is_object() {
+        return Ok(input);
+    }
+    let message = "the crew uses parts of its input (`input.…`), and the input is a text";
+    Err(fault(message.to_owned(), "give a JSON object as the input; crew batch run reads many"))
 }
 
 /// Rejects an argument that is the path of a crew file: `crew run FILE` is a slip for

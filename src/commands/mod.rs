@@ -1,5 +1,6 @@
 //! The subcommands: from parsed arguments to an exit status.
 
+pub mod batch;
 pub mod check;
 mod delivery;
 mod env_file;

@@ -20,7 +20,7 @@ use crate::provider::offline;
 use crate::render::{self, Format, RenderReport, RenderedAgent, Screens};
 use crate::report::{AgentReport, AgentStatus, Report};
 use crate::secret;
-use crate::template::{AnswerContext, agent_context, extended};
+use crate::template::{AnswerContext, RunInput, agent_context, extended};
 
 /// Takes the place of an input that is not given.
 const NO_INPUT: &str = "[input]";
@@ -57,13 +57,17 @@ fn rendered(args: &RenderArgs, cancel: &Cancellation) -> Result<RenderReport, Fa
         Some(input) => input.text,
         None => report.as_ref().map_or(NO_INPUT, |report| report.input.as_str()).to_owned(),
     };
+    let input = match plan.uses_input_parts() {
+        true => RunInput::parsed(input),
+        false => input.into(),
+    };
     let renderer = Renderer { plan: &plan, input: &input, report: report.as_ref() };
     let is_wanted =
         |agent: &&AgentPlan| args.agents.is_empty() || args.agents.contains(&agent.name);
     // A step asks no model.
     let agents = plan.agents.iter().filter(is_wanted);
     let agents = agents.filter_map(|agent| Some(renderer.agent(agent, agent.model_work()?)));
-    Ok(RenderReport::new(&plan, &input, agents.collect()))
+    Ok(RenderReport::new(&plan, input.text(), agents.collect()))
 }
 
 /// The environment. Variables for secrets need not be set, as nothing is sent.
@@ -93,7 +97,7 @@ fn input(args: &InputArgs, cancel: &Cancellation) -> Result<Option<Input>, Fault
 
 struct Renderer<'a> {
     plan: &'a CrewPlan,
-    input: &'a str,
+    input: &'a RunInput,
     report: Option<&'a Report>,
 }
 

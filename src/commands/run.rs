@@ -17,7 +17,7 @@ use super::trace::{TraceFolder, TraceWriter};
 use crate::approval::{Approval, Terminal};
 use crate::attachment::Attached;
 use crate::cancel::Cancellation;
-use crate::cli::{InputArgs, LimitArgs, RunArgs};
+use crate::cli::{InputArgs, LimitArgs, RunArgs, SelectionArgs};
 use crate::config::faults::Faults;
 use crate::engine;
 use crate::exit::{self, ExitStatus};
@@ -130,7 +130,10 @@ impl Prepared {
     fn new(args: &RunArgs, format: Format, screens: Screens) -> Result<Self, Faults> {
         input::check_argument(&args.input)?;
         let env = |name: &str| std::env::var(name).ok();
-        let overrides = Overrides { attached: attached(&args.input)?, ..overrides(args) };
+        let overrides = Overrides {
+            attached: attached(&args.input)?,
+            ..overrides(&args.selection, &args.limits)
+        };
         let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
         if format == Format::Answer && plan.output.is_none() {
             return Err(no_single_answer());
@@ -182,7 +185,13 @@ impl Prepared {
         }
         let services = Services::connect(&plan, &cancel, process::raise_open_files());
         let mut services = services.map_err(|error| fault(&error.into()))?;
-        let input = input(source, &plan, output.messages != Messages::Summary, &cancel).await?;
+        let Input { text, note } =
+            input(source, &plan, output.messages != Messages::Summary, &cancel).await?;
+        // A run that was stopped before it had its input only reports that.
+        let input = match cancel.is_cancelled() {
+            true => text.into(),
+            false => input::of_run(text, &plan)?,
+        };
         let crew = progress::crew(&plan, Arc::clone(&services.secrets));
         let terminal = (plan.needs_approval() && !yes).then(Terminal::open).flatten();
         let screen = terminal.as_ref().and_then(|_| Terminal::writer().ok());
@@ -190,7 +199,7 @@ impl Prepared {
         let trace = trace.context("cannot start a thread").map_err(|error| fault(&error))?;
         let progress = Progress::start(crew, options, screen).context("cannot start a thread");
         let progress = progress.map_err(|error| fault(&error))?;
-        if let Some(note) = &input.note {
+        if let Some(note) = &note {
             progress.say(format!("note: {}", text::inline(note)));
         }
         for warning in plan.warnings() {
@@ -201,7 +210,7 @@ impl Prepared {
         services.transcripts = transcripts;
         let events = progress.sink();
         let events = trace.iter().fold(events, |next, trace| trace.sink(next));
-        let mut report = engine::run(&plan, &input.text, &services, &cancel, &events).await;
+        let mut report = engine::run(&plan, &input, &services, &cancel, &events).await;
         engine::settle(&mut report, services.close().await);
         if let Some(Err(error)) = trace.map(TraceWriter::finish) {
             progress.say(format!("warning: --trace: not everything was written: {error}"));
@@ -278,13 +287,14 @@ impl Ended {
     }
 }
 
-fn overrides(args: &RunArgs) -> Overrides {
-    let LimitArgs { timeout, max_parallel, keep_going, fail_fast } = args.limits;
+/// What the options change in the file.
+pub fn overrides(selection: &SelectionArgs, limits: &LimitArgs) -> Overrides {
+    let LimitArgs { timeout, max_parallel, keep_going, fail_fast } = *limits;
     Overrides {
-        agents: args.selection.agents.clone(),
-        vars: args.selection.vars.clone(),
-        model: args.selection.model.clone(),
-        offline: args.selection.offline,
+        agents: selection.agents.clone(),
+        vars: selection.vars.clone(),
+        model: selection.model.clone(),
+        offline: selection.offline,
         timeout,
         max_parallel: max_parallel.map(Into::into),
         on_failure: match (keep_going, fail_fast) {

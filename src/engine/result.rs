@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::plan::{CrewPlan, FailIfPlan};
 use crate::report::{AgentReport, FailIfReport};
 use crate::secret::Secrets;
-use crate::template::{AnswerContext, Expression, NamePath, agent_context};
+use crate::template::{AnswerContext, Expression, NamePath, RunInput, agent_context};
 use crate::text::truncate;
 
 /// Characters of a value that `fail_if` saw.
@@ -21,7 +21,7 @@ pub fn answer(plan: &CrewPlan, agents: &[AgentReport]) -> Option<Value> {
 /// The `fail_if` of the plan; evaluated if every agent ended well and nothing cut the run short.
 pub fn fail_if(
     plan: &CrewPlan,
-    input: &str,
+    input: &RunInput,
     agents: &[AgentReport],
     is_complete: bool,
     secrets: &Secrets,

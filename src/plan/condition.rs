@@ -5,7 +5,7 @@ use super::facts::{AgentFacts, Data, UnnamedKind, kind_of, unnamed_part};
 use super::scope::Scope;
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
-use crate::template::{Expression, Template, agent_context};
+use crate::template::{Expression, RunInput, Template, agent_context};
 use crate::text::quoted;
 
 impl Scope<'_> {
@@ -39,7 +39,7 @@ impl Scope<'_> {
 
     /// The values that constant expressions see.
     pub fn constants(&self) -> minijinja::Value {
-        agent_context("", self.vars(), [])
+        agent_context(&RunInput::default(), self.vars(), [])
     }
 
     /// The free text of a model that an expression compares, and with which sign.

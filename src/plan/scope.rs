@@ -8,7 +8,7 @@ use super::facts::{Agents, undefined_answer};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 use crate::template::{
-    self, AnswerContext, Expression, Piece, Template, Vars, agent_context, tool_context,
+    self, AnswerContext, Expression, Piece, RunInput, Template, Vars, agent_context, tool_context,
 };
 
 /// The names that a template can use.
@@ -33,7 +33,8 @@ pub struct ToolScope<'a> {
 impl<'a> ToolScope<'a> {
     pub fn new(vars: &'a Vars, parameters: &[&'a str]) -> Self {
         let empty = |name: &&str| ((*name).to_owned(), Value::String(String::new()));
-        let stand_ins = tool_context("", vars, &parameters.iter().map(empty).collect());
+        let stand_ins =
+            tool_context(&RunInput::default(), vars, &parameters.iter().map(empty).collect());
         Self { vars, parameters: parameters.iter().copied().collect(), stand_ins }
     }
 }
@@ -132,10 +133,8 @@ impl Scope<'_> {
         }
         match (self, root.as_str()) {
             (Self::Tool(tool), root) if tool.parameters.contains(root) => None,
-            (_, "input") => match rest {
-                [] => None,
-                _ => Some(("input is a text without attributes".to_owned(), None)),
-            },
+            // Whether it has parts is known when it is read.
+            (_, "input") => None,
             (_, "vars") => {
                 if !rest.is_empty() || is_used_whole("vars", code) {
                     log.use_variable(rest.first());
@@ -225,7 +224,7 @@ impl Scope<'_> {
         match self {
             Self::Agent { vars, needed, .. } => {
                 let answers = needed.iter().map(|name| (*name, AnswerContext::new("", None)));
-                agent_context("", vars, answers)
+                agent_context(&RunInput::default(), vars, answers)
             }
             Self::Tool(tool) => tool.stand_ins.clone(),
         }

@@ -82,7 +82,7 @@ agents:
         .unwrap()
         .system
         .iter()
-        .map(|part| part.render(agent_context("", &file.vars, [])).unwrap())
+        .map(|part| part.render(agent_context(&"".into(), &file.vars, [])).unwrap())
         .collect();
     assert_eq!(system, ["Role: Expert in 1", "Goal: g"]);
 

@@ -91,7 +91,7 @@ fn check_plan(plan: &CrewPlan) {
             .needs
             .iter()
             .map(|need| (plan.agents[need.agent].name.as_str(), AnswerContext::new("92%", None)));
-        let context = crate::template::agent_context("slow", &plan.vars, outputs);
+        let context = crate::template::agent_context(&"slow".into(), &plan.vars, outputs);
         if let Some(work) = agent.model_work() {
             for template in work.system.iter().chain([&work.prompt]) {
                 template::rendered(template, context.clone());
@@ -103,7 +103,7 @@ fn check_plan(plan: &CrewPlan) {
         for tool in agent.tools() {
             assert!((1 << 10..=64 << 20).contains(&tool.max_output));
             let arguments = serde_json::Map::new();
-            let context = crate::template::tool_context("slow", &plan.vars, &arguments);
+            let context = crate::template::tool_context(&"slow".into(), &plan.vars, &arguments);
             match &tool.kind {
                 ToolKind::Process(process) => {
                     let argv = match &process.command {

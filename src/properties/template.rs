@@ -15,8 +15,9 @@ pub fn template(source: &str) {
     let Ok(template) = Template::parse(source) else { return };
     let _ = template.names();
     let vars = Vars::new(json!({"a": "x", "b": [1, "{{ a }}", {"c": null}], "c": {"d": 1.5}}));
-    let context =
-        || agent_context("slow", &vars, [("disk", AnswerContext::new("{{ input }}", None))]);
+    let context = || {
+        agent_context(&"slow".into(), &vars, [("disk", AnswerContext::new("{{ input }}", None))])
+    };
     let _ = template.try_out(context());
     rendered(&template, context());
     if template.is_literal() {
@@ -50,7 +51,7 @@ pub fn expansion_in_template(text: &str, value: &str) {
     let prompt = agent.key("prompt");
     let Some(parts) = around(text, &prompt) else { return };
     let vars = Vars::new(json!({}));
-    let context = || agent_context("slow", &vars, []);
+    let context = || agent_context(&"slow".into(), &vars, []);
     let render = |text: &str| Template::parse(text).ok()?.render(context()).ok();
     let Some(expected) = render(&parts.join(STAND_IN)) else { return };
     let Some(expanded) = expand(text, value, &prompt) else { return };

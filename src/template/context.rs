@@ -6,6 +6,8 @@ use minijinja::Value;
 use minijinja::value::{Object, Serde};
 use serde_json::{Map, Value as Json};
 
+use super::input::RunInput;
+
 /// `vars` of a file, converted once for all templates: the conversion takes time in proportion to
 /// their size.
 #[derive(Debug)]
@@ -60,14 +62,14 @@ impl AnswerContext {
 
 /// The context of an agent's templates: `input`, `vars`, and `agents.NAME` of the agents it needs.
 pub fn agent_context<'a>(
-    input: &str,
+    input: &RunInput,
     vars: &Vars,
     answers: impl IntoIterator<Item = (&'a str, AnswerContext)>,
 ) -> Value {
     let answers = answers.into_iter();
     let agents = Value::from_pairs(answers.map(|(name, answer)| (name, answer.0)));
     Value::from_pairs([
-        ("input", Value::from(input)),
+        ("input", input.value()),
         ("vars", vars.converted.clone()),
         ("agents", agents),
     ])
@@ -83,9 +85,8 @@ pub fn extended(context: &Value, more: impl IntoIterator<Item = (&'static str, V
 }
 
 /// The context of a tool's templates: `input`, `vars` and the arguments of the call.
-pub fn tool_context(input: &str, vars: &Vars, arguments: &Map<String, Json>) -> Value {
+pub fn tool_context(input: &RunInput, vars: &Vars, arguments: &Map<String, Json>) -> Value {
     let arguments = arguments.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value))));
-    let common =
-        [("input".to_owned(), Value::from(input)), ("vars".to_owned(), vars.converted.clone())];
+    let common = [("input".to_owned(), input.value()), ("vars".to_owned(), vars.converted.clone())];
     Value::from_pairs(common.into_iter().chain(arguments))
 }

@@ -50,7 +50,7 @@ mod tests {
         let arguments = json!({"n": 7, "f": 1.5, "on": true, "none": null, "list": [1, {"b": 2}],
             "text": "a/b?c#d", "dots": "..", "hostile": "{{ n }}", "ü": 1});
         let vars = Vars::new(json!({"deep": {"z": 1, "a": 2}}));
-        tool_context("in put", &vars, arguments.as_object().unwrap())
+        tool_context(&"in put".into(), &vars, arguments.as_object().unwrap())
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use minijinja::{Environment, ErrorKind, Value};
 
 use super::engine::{self, ENVIRONMENT, MAX_CODE, MAX_OUTPUT, MAX_TIME, TRIAL, TemplateError};
+use super::input::RunInput;
 use super::scan::{Piece, PieceKind, pieces};
 
 /// The prompt of an agent that has none of its own, and the most common of all templates.
@@ -79,11 +80,11 @@ impl Template {
     /// Renders the template for an agent. The context is made only if the template needs it.
     pub fn fill(
         &self,
-        input: &str,
+        input: &RunInput,
         context: impl FnOnce() -> Value,
     ) -> Result<String, TemplateError> {
         match self.kind {
-            Kind::Input if input.len() <= MAX_OUTPUT => Ok(input.to_owned()),
+            Kind::Input if input.text().len() <= MAX_OUTPUT => Ok(input.text().to_owned()),
             Kind::Literal => self.render(Value::UNDEFINED),
             Kind::Input | Kind::Simple | Kind::Code => self.render(context()),
         }

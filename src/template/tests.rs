@@ -15,7 +15,7 @@ fn render(source: &str) -> Result<String, TemplateError> {
         "list": ["a", 1, {"z": 1, "a": 2}], "hostile": "{{ input }}"
     }));
     let context = agent_context(
-        "the \"input\" <b>",
+        &"the \"input\" <b>".into(),
         &vars,
         [("disk", AnswerContext::new("92% {{ full }}", None))],
     );
@@ -156,7 +156,7 @@ fn the_code_of_a_template_has_a_maximum_length() {
         let code = source(2).len() - source(1).len();
         let _ = Template::parse(source((MAX_CODE - 100) / code)).and_then(|template| {
             let _ = template.names();
-            template.render(agent_context("", &Vars::new(json!({"a": 1})), []))
+            template.render(agent_context(&"".into(), &Vars::new(json!({"a": 1})), []))
         });
     }
 }
@@ -164,21 +164,37 @@ fn the_code_of_a_template_has_a_maximum_length() {
 #[test]
 fn a_tool_sees_its_arguments() {
     let arguments = json!({"path": "/tmp/{{ input }}", "all": false});
-    let context = tool_context("in", &Vars::new(json!({})), arguments.as_object().unwrap());
+    let context = tool_context(&"in".into(), &Vars::new(json!({})), arguments.as_object().unwrap());
     let template = Template::parse("{{ path }} {{ all }} {{ input }}").unwrap();
     assert_eq!(template.render(context).as_deref(), Ok("/tmp/{{ input }} false in"));
 }
 
 #[test]
 fn the_input_alone_equals_the_engines_rendering() {
-    let (template, input) = (Template::parse(INPUT).unwrap(), "a {{ b }}\n");
-    let by_engine = template.render(agent_context(input, &Vars::new(json!({})), []));
-    assert_eq!(template.fill(input, || unreachable!()), by_engine);
+    let object = json!({"b": "{{ c }}", "a": [1, 2.5, null, true, 12345678901234567890_u64]});
+    let object = RunInput::object(object.as_object().unwrap().clone());
+    let template = Template::parse(INPUT).unwrap();
+    for input in ["a {{ b }}\n".into(), object] {
+        let by_engine = template.render(agent_context(&input, &Vars::new(json!({})), []));
+        assert_eq!(template.fill(&input, || unreachable!()), by_engine);
+    }
+}
+
+#[test]
+fn templates_see_the_parts_of_an_object() {
+    let input = RunInput::parsed(r#"{"title": "{{ x }}", "tags": ["a", "b"]}"#.to_owned());
+    let context = || agent_context(&input, &Vars::new(json!({})), []);
+    let fill = |source: &str| Template::parse(source).unwrap().fill(&input, context);
+    assert_eq!(fill("{{ input.title }} {{ input.tags[1] }}").as_deref(), Ok("{{ x }} b"));
+    assert_eq!(fill("{{ input }}").as_deref(), Ok(input.text()));
+    assert!(fill("{{ input.titel }}").is_err());
+    let text = RunInput::parsed("[1]".to_owned());
+    assert!(!text.is_object() && text.text() == "[1]");
 }
 
 #[test]
 fn a_trial_finds_an_unknown_filter() {
-    let context = || agent_context("", &Vars::new(json!({})), []);
+    let context = || agent_context(&"".into(), &Vars::new(json!({})), []);
     assert!(Template::parse("{{ input|nope }}").unwrap().try_out(context()).is_err());
     assert!(Template::parse("{{ input|upper }}{{ x }}").unwrap().try_out(context()).is_ok());
 }

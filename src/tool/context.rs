@@ -10,7 +10,7 @@ use super::http::HttpClients;
 use super::mcp::Servers;
 use crate::cancel::Cancellation;
 use crate::process::RunProcesses;
-use crate::template::{Vars, tool_context};
+use crate::template::{RunInput, Vars, tool_context};
 use crate::trace::SpanContext;
 
 /// The environment of a call: shared resources, limits, and values for templates.
@@ -31,7 +31,7 @@ pub struct ToolContext<'a> {
     /// The start of the run, from which a report counts milliseconds.
     pub run_started: Instant,
     /// The input of the run, for templates.
-    pub input: &'a str,
+    pub input: &'a RunInput,
     /// The variables of the crew file, for templates.
     pub vars: &'a Vars,
     /// The call's place in the trace.

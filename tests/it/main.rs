@@ -9,6 +9,10 @@ mod agents {
     mod engine;
     mod panic;
 }
+mod batch {
+    mod inputs;
+    mod resume;
+}
 mod check;
 mod display;
 mod files {

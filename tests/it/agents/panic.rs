@@ -48,7 +48,7 @@ async fn an_agent_that_panics_is_one_failed_agent() {
     let mut services = Services::connect(&plan, &cancel, None).unwrap();
     services.providers = vec![Arc::new(Panics)];
     let events: EventSink = Arc::new(drop);
-    let report = engine::run(&plan, "go", &services, &cancel, &events).await;
+    let report = engine::run(&plan, &"go".into(), &services, &cancel, &events).await;
     let [bad, good] = &report.agents[..] else { panic!("{report:?}") };
     assert_eq!((bad.status, good.status), (AgentStatus::Failed, AgentStatus::Succeeded));
     let error = bad.error.as_ref().unwrap();

@@ -1,6 +1,7 @@
 //! Code that several modules share.
 
 pub mod api;
+pub mod batch;
 pub mod crew;
 pub mod faults;
 pub mod http_tool;

@@ -1,0 +1,164 @@
+//! A thread that reads the inputs ahead of those that run, and chooses what is to run.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::input::{BatchInput, Entry};
+use super::key::{Content, KeyHash};
+use super::keys::{Claim, Keys};
+use super::line::Line;
+use super::part::Part;
+use super::read::{InputReader, ReadError};
+use crate::template::RunInput;
+
+/// Inputs that wait to be started.
+const READ_AHEAD: usize = 16;
+/// KiB of inputs that wait or run. One input always may, whatever its size.
+const ROOM: u32 = 64 << 10;
+
+/// Which inputs are to run.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    pub part: Part,
+    /// The JSON pointer to the key of an input.
+    pub key: Option<String>,
+    /// Only so many inputs from the beginning.
+    pub limit: Option<u64>,
+}
+
+/// What the thread has found.
+#[derive(Debug)]
+pub enum Next {
+    Run(Job),
+    /// An input that cannot be used.
+    Unusable(Box<Line>),
+    End(io::Result<Totals>),
+}
+
+/// An input to run.
+#[derive(Debug)]
+pub struct Job {
+    pub index: u64,
+    pub key: String,
+    pub content: Content,
+    pub input: RunInput,
+    /// How often it has been run before.
+    pub attempts: u32,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The inputs in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Those of other parts and repeated ones included.
+    pub inputs: u64,
+    /// Those of this part that have a key of their own.
+    pub keys: u64,
+    /// Whether nothing was left out on request.
+    pub is_all: bool,
+}
+
+/// Opens the inputs and starts to read them. Call it within a runtime.
+///
+/// # Errors
+/// They cannot be opened.
+pub fn start(
+    path: &Path,
+    selection: Selection,
+    keys: Keys,
+) -> Result<mpsc::Receiver<Next>, ReadError> {
+    let reader = InputReader::open(path)?;
+    let (send, receive) = mpsc::channel(READ_AHEAD);
+    let room = Arc::new(Semaphore::new(ROOM as usize));
+    let mut feed = Feed { reader, selection, keys, send, room, runtime: Handle::current() };
+    thread::Builder::new().name("inputs".to_owned()).spawn(move || {
+        let end = feed.run();
+        // The receiver is gone if the batch has been stopped.
+        let _ = feed.send.blocking_send(Next::End(end));
+    })?;
+    Ok(receive)
+}
+
+struct Feed {
+    reader: InputReader,
+    selection: Selection,
+    keys: Keys,
+    send: mpsc::Sender<Next>,
+    room: Arc<Semaphore>,
+    runtime: Handle,
+}
+
+impl Feed {
+    fn run(&mut self) -> io::Result<Totals> {
+        let mut inputs = 0;
+        let limit = self.selection.limit.unwrap_or(u64::MAX);
+        let mut is_all = true;
+        while let Some(entry) = self.reader.next_entry()? {
+            if entry.index >= limit {
+                is_all = false;
+                break;
+            }
+            inputs += 1;
+            let Some(next) = self.choose(entry) else { continue };
+            if self.send.blocking_send(next).is_err() {
+                break;
+            }
+        }
+        Ok(Totals { inputs, keys: self.keys.count(), is_all })
+    }
+
+    /// What is to be done with an input; `None` if it has a result or belongs to another part.
+    fn choose(&mut self, mut entry: Entry) -> Option<Next> {
+        let value = std::mem::replace(&mut entry.value, Ok(serde_json::Value::Null));
+        let input = value.and_then(|value| BatchInput::new(value, self.selection.key.as_deref()));
+        let input = match input {
+            Ok(input) => input,
+            Err(why) => return self.unusable(&entry, why),
+        };
+        let hash = KeyHash::of(&input.key);
+        if !self.selection.part.has(&hash) {
+            return None;
+        }
+        let attempts = match self.keys.claim(&hash, Some(input.content)) {
+            Claim::Run { attempts } => attempts,
+            Claim::Same => return None,
+            Claim::Other => {
+                let why = format!("another input has the key {:?} as well", input.key);
+                return self.unusable(&entry, why);
+            }
+        };
+        let BatchInput { key, content, input } = input;
+        Some(Next::Run(Job {
+            index: entry.index,
+            key,
+            content,
+            input,
+            attempts,
+            _room: self.room(entry.bytes)?,
+        }))
+    }
+
+    fn unusable(&mut self, entry: &Entry, why: String) -> Option<Next> {
+        let key = entry.line_key();
+        let hash = KeyHash::of(&key);
+        if !self.selection.part.has(&hash) {
+            return None;
+        }
+        let Claim::Run { attempts } = self.keys.claim(&hash, None) else { return None };
+        let mut line = Line::unusable(key, entry.index, why);
+        line.attempts += attempts;
+        Some(Next::Unusable(Box::new(line)))
+    }
+
+    /// Waits until there is room for an input of so many bytes.
+    fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let size = u32::try_from(bytes >> 10).unwrap_or(ROOM).clamp(1, ROOM);
+        // Never closed.
+        self.runtime.block_on(self.room.clone().acquire_many_owned(size)).ok()
+    }
+}

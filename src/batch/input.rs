@@ -1,0 +1,74 @@
+//! One input of a batch: its value and its key.
+
+use serde_json::Value;
+
+use super::key::{Content, canonical, of_content};
+use crate::template::RunInput;
+
+/// Begins the key of an input that cannot be used; its line follows.
+const LINE_KEY: &str = "line:";
+
+/// An input as it was read.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its place among all inputs, from 0.
+    pub index: u64,
+    /// The line where it begins, from 1.
+    pub line: u64,
+    /// Bytes that it takes in its file.
+    pub bytes: u64,
+    /// The value, or why there is none.
+    pub value: Result<Value, String>,
+}
+
+/// An input that can be run.
+#[derive(Debug)]
+pub struct BatchInput {
+    pub key: String,
+    pub content: Content,
+    pub input: RunInput,
+}
+
+impl Entry {
+    /// The key of an input that cannot be used.
+    pub fn line_key(&self) -> String {
+        format!("{LINE_KEY}{}", self.line)
+    }
+}
+
+impl BatchInput {
+    /// The input with its key: the value at the JSON pointer `pointer`, else its hash.
+    ///
+    /// # Errors
+    /// Why the value cannot be used.
+    pub fn new(value: Value, pointer: Option<&str>) -> Result<Self, String> {
+        let (hash, content) = of_content(&value);
+        let key = match pointer {
+            None => hash,
+            Some(pointer) => key_at(&value, pointer)?,
+        };
+        let input = match value {
+            Value::String(text) => text.into(),
+            Value::Object(object) => RunInput::object(object),
+            _ => return Err("it is neither a text nor an object".to_owned()),
+        };
+        Ok(Self { key, content, input })
+    }
+}
+
+fn key_at(value: &Value, pointer: &str) -> Result<String, String> {
+    let key = match value.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(number @ Value::Number(_)) => canonical(number),
+        Some(_) => return Err(format!("its key {pointer} is neither a text nor a number")),
+        None => return Err(format!("it has no key {pointer}")),
+    };
+    let is_line = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
+    match key.strip_prefix(LINE_KEY) {
+        _ if key.is_empty() => Err(format!("its key {pointer} is empty")),
+        Some(number) if is_line(number) => {
+            Err(format!("its key {key} is the name of an input that cannot be used"))
+        }
+        _ => Ok(key),
+    }
+}

@@ -1,0 +1,21 @@
+//! One crew over many inputs: the inputs, their results, and the folder that holds these.
+//!
+//! The results file is the truth. A line is written in one piece when its input is done, so a key
+//! that has a line is done, whatever happens to crew.
+
+pub mod feed;
+pub mod fingerprint;
+pub mod folder;
+pub mod input;
+pub mod key;
+pub mod keys;
+pub mod line;
+pub mod lines;
+pub mod part;
+pub mod read;
+pub mod results;
+pub mod run_file;
+pub mod sink;
+pub mod state;
+pub mod tally;
+pub mod window;

@@ -1,0 +1,203 @@
+//! Reads inputs one at a time, in bounded memory.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use csv::ByteRecord;
+use serde_json::{Map, Value};
+
+use super::input::Entry;
+use super::lines::{Ending, next_line};
+use crate::text::json;
+
+/// Bytes of one input. More than any model reads.
+pub const MAX_INPUT: usize = 16 << 20;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("cannot read the inputs: {0}")]
+    Io(#[from] io::Error),
+    #[error("cannot tell what the inputs are: the file's name has to end in .jsonl, .csv or .txt")]
+    UnknownKind,
+    #[error("the header of the CSV file cannot be used: {0}")]
+    Header(String),
+}
+
+/// Reads the inputs of a file, or of standard input.
+pub struct InputReader {
+    source: Source,
+    index: u64,
+}
+
+enum Source {
+    Lines { file: Box<dyn BufRead + Send>, is_json: bool, line: Vec<u8>, number: u64 },
+    Csv { file: Box<csv::Reader<Bounded>>, header: Vec<String>, record: ByteRecord },
+}
+
+impl InputReader {
+    /// Opens a file by its extension; `-` is JSONL from standard input.
+    ///
+    /// # Errors
+    /// The file cannot be opened, is of no known kind, or has no usable header.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let lines = |file, is_json| Source::Lines { file, is_json, line: Vec::new(), number: 0 };
+        if path == Path::new("-") {
+            let stdin = Box::new(BufReader::new(io::stdin()));
+            return Ok(Self { source: lines(stdin, true), index: 0 });
+        }
+        let open = || -> io::Result<File> {
+            let file = File::open(path)?;
+            match file.metadata()?.is_dir() {
+                true => Err(io::ErrorKind::IsADirectory.into()),
+                false => Ok(file),
+            }
+        };
+        let buffered = || open().map(|file| Box::new(BufReader::with_capacity(1 << 16, file)));
+        let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+        let source = match extension.as_deref() {
+            Some("jsonl" | "ndjson") => lines(buffered()?, true),
+            Some("txt") => lines(buffered()?, false),
+            Some("csv") => csv_source(open()?)?,
+            _ => return Err(ReadError::UnknownKind),
+        };
+        Ok(Self { source, index: 0 })
+    }
+
+    /// The next input. Blank lines are none.
+    ///
+    /// # Errors
+    /// The file cannot be read any further.
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        let found = match &mut self.source {
+            Source::Lines { file, is_json, line, number } => {
+                line_entry(&mut **file, *is_json, line, number)?
+            }
+            Source::Csv { file, header, record } => csv_entry(file, header, record)?,
+        };
+        Ok(found.map(|(line, bytes, value)| {
+            let index = self.index;
+            self.index += 1;
+            Entry { index, line, bytes, value }
+        }))
+    }
+}
+
+/// An input's line, its bytes and its value.
+type Found = (u64, u64, Result<Value, String>);
+
+fn line_entry(
+    mut file: &mut (dyn BufRead + Send),
+    is_json: bool,
+    line: &mut Vec<u8>,
+    number: &mut u64,
+) -> io::Result<Option<Found>> {
+    let mut bytes = 0;
+    loop {
+        let (ending, taken) = next_line(&mut file, line, MAX_INPUT)?;
+        bytes += taken;
+        *number += 1;
+        let text = line.strip_prefix(BOM).filter(|_| *number == 1).unwrap_or(line);
+        match ending {
+            Ending::NoLine => return Ok(None),
+            Ending::TooLong => return Ok(Some((*number, bytes, Err(too_long())))),
+            Ending::Whole | Ending::Torn if text.trim_ascii().is_empty() => {}
+            Ending::Whole | Ending::Torn if is_json => {
+                let value = json::value(text).map_err(|error| error.to_string());
+                return Ok(Some((*number, bytes, value)));
+            }
+            Ending::Whole | Ending::Torn => {
+                let text = text.strip_suffix(b"\r").unwrap_or(text);
+                let text = String::from_utf8_lossy(text).into_owned();
+                return Ok(Some((*number, bytes, Ok(Value::String(text)))));
+            }
+        }
+    }
+}
+
+fn too_long() -> String {
+    format!("it is larger than {} MiB", MAX_INPUT >> 20)
+}
+
+fn csv_source(file: File) -> Result<Source, ReadError> {
+    let mut file = csv::ReaderBuilder::new()
+        .has_headers(false)
+        // A record of another length is one failed input, not the end of the file.
+        .flexible(true)
+        .from_reader(Bounded { file, left: MAX_INPUT });
+    let mut record = ByteRecord::new();
+    let header = |error: csv::Error| ReadError::Header(error.to_string());
+    if !file.read_byte_record(&mut record).map_err(header)? {
+        return Err(ReadError::Header("the file is empty".to_owned()));
+    }
+    let names = record.iter().enumerate().map(|(at, name)| {
+        let name = name.strip_prefix(BOM).filter(|_| at == 0).unwrap_or(name);
+        String::from_utf8_lossy(name).trim().to_owned()
+    });
+    let header: Vec<String> = names.collect();
+    for (at, name) in header.iter().enumerate() {
+        if name.is_empty() {
+            return Err(ReadError::Header(format!("column {} has no name", at + 1)));
+        }
+        if header[..at].contains(name) {
+            return Err(ReadError::Header(format!("two columns are named {name:?}")));
+        }
+    }
+    Ok(Source::Csv { file: Box::new(file), header, record })
+}
+
+fn csv_entry(
+    file: &mut csv::Reader<Bounded>,
+    header: &[String],
+    record: &mut ByteRecord,
+) -> io::Result<Option<Found>> {
+    file.get_mut().left = MAX_INPUT;
+    let begin = file.position().clone();
+    let read = file.read_byte_record(record);
+    let (bytes, first) = (file.position().byte() - begin.byte(), begin.line());
+    let line = record.position().map_or(first, csv::Position::line);
+    let value = match read {
+        Ok(false) => return Ok(None),
+        Ok(true) => object(header, record),
+        Err(error) => match error.into_kind() {
+            csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(format!("{}; a quote may be open", too_long()))
+            }
+            csv::ErrorKind::Io(error) => return Err(error),
+            kind => Err(format!("{kind:?}")),
+        },
+    };
+    Ok(Some((line, bytes, value)))
+}
+
+fn object(header: &[String], record: &ByteRecord) -> Result<Value, String> {
+    if record.len() != header.len() {
+        let (found, expected) = (record.len(), header.len());
+        return Err(format!("it has {found} fields, and the header has {expected}"));
+    }
+    let fields = header.iter().zip(record).map(|(name, value)| {
+        (name.clone(), Value::String(String::from_utf8_lossy(value).into_owned()))
+    });
+    Ok(Value::Object(fields.collect::<Map<_, _>>()))
+}
+
+/// A file of which so many bytes may be read: an open quote must not take all of it into memory.
+struct Bounded {
+    file: File,
+    left: usize,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let length = buffer.len().min(self.left);
+        let read = self.file.read(&mut buffer[..length])?;
+        self.left -= read;
+        Ok(read)
+    }
+}
