@@ -53,10 +53,10 @@ pub fn question(question: &Question<'_>, width: usize) -> String {
     text + &prompt(question)
 }
 
-/// The last line, where the answer is typed.
+/// The last two lines: the answers, and where one is typed.
 pub fn prompt(question: &Question<'_>) -> String {
     let (agent, tool) = names(question);
-    format!("Allow {agent} to run {tool} ([y]es, [n]o; every call of {tool}: [a]lways, ne[v]er)? ")
+    format!("[y]es, [n]o; every call of {tool}: [a]lways, ne[v]er\nAllow {agent} to run {tool}? ")
 }
 
 fn names(question: &Question<'_>) -> (String, String) {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     const ANSWER: &str =
-        "Allow disk to run wipe ([y]es, [n]o; every call of wipe: [a]lways, ne[v]er)? ";
+        "[y]es, [n]o; every call of wipe: [a]lways, ne[v]er\nAllow disk to run wipe? ";
 
     fn asked(arguments: &Value) -> String {
         question(&Question { agent: "disk", tool: "wipe", details: &[], arguments }, 80)
@@ -211,9 +211,9 @@ mod tests {
             let asked = Question { agent: "disk", tool: "wipe", details, arguments: &arguments };
             let text = question(&asked, width);
             let lines: Vec<&str> = text.split('\n').collect();
-            let (first, last) = (lines[0], lines[lines.len() - 1]);
+            let (first, last) = (lines[0], lines[lines.len() - 2..].join("\n"));
             proptest::prop_assert!(first == "disk wants to run wipe:" && last == ANSWER);
-            for line in &lines[1..lines.len() - 1] {
+            for line in &lines[1..lines.len() - 2] {
                 proptest::prop_assert!(line.starts_with("  | ") || line.starts_with("  [… "));
                 proptest::prop_assert!(fit::width(line) < width.max(35), "{line}");
             }

@@ -1,10 +1,13 @@
 //! Lines that are redrawn in the same place of a terminal.
 
 use std::fmt;
+use std::io;
 
 use console::Term;
+use nix::sys::termios::tcgetsid;
 
 use super::echo::Echo;
+use super::pinned::Pinned;
 use crate::render::fit;
 use crate::text::sanitize;
 
@@ -19,6 +22,8 @@ pub struct Drawing {
     /// Columns of the lines that are shown.
     widths: Vec<usize>,
     echo: Option<Echo>,
+    /// It is on the terminal where questions are asked.
+    has_questions: bool,
 }
 
 impl fmt::Debug for Drawing {
@@ -30,14 +35,26 @@ impl fmt::Debug for Drawing {
 impl Drawing {
     /// `size` returns rows and columns.
     pub fn new(size: impl Fn() -> (u16, u16) + Send + 'static) -> Self {
-        Self { size: Box::new(size), shown: vec![], widths: vec![], echo: None }
+        Self {
+            size: Box::new(size),
+            shown: vec![],
+            widths: vec![],
+            echo: None,
+            has_questions: false,
+        }
     }
 
     /// A drawing on stderr, which must be a terminal. What is typed is not shown meanwhile.
     pub fn on_stderr() -> Self {
         let term = Term::stderr();
         let size = move || term.size_checked().unwrap_or(DEFAULT_SIZE);
-        Self { echo: Echo::of_stderr(), ..Self::new(size) }
+        let has_questions = tcgetsid(io::stderr()).is_ok();
+        Self { echo: Echo::of_stderr(), has_questions, ..Self::new(size) }
+    }
+
+    /// A place for a frame above a question.
+    pub fn pinned(&self, question: &str) -> Option<Pinned> {
+        Pinned::above(question, self.size()).filter(|_| self.has_questions)
     }
 
     /// Columns and rows, read each time as a window can be resized.

@@ -12,6 +12,8 @@ mod echo;
 mod frame;
 mod lines;
 mod options;
+mod pinned;
+mod prompt;
 mod questions;
 mod transcript;
 mod writer;

@@ -1,4 +1,4 @@
-//! Questions on the terminal, in place of the progress.
+//! Questions on the terminal, below the progress.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -6,14 +6,15 @@ use std::sync::Arc;
 use console::Term;
 use tokio::sync::oneshot;
 
-use super::writer::{Prompt, Shared};
+use super::prompt::{Prompt, PromptKind};
+use super::writer::Shared;
 use crate::approval::{Prompter, Question};
 use crate::render::question::{prompt, question};
 
 /// Columns of a terminal that does not report its size.
 const DEFAULT_WIDTH: usize = 80;
 
-/// Shows questions. While one is open, nothing else is shown.
+/// Shows questions. While one is open, no lines are shown.
 pub struct Questions {
     shared: Arc<Shared>,
     /// For its size only.
@@ -28,8 +29,8 @@ impl Questions {
         Self { shared, terminal: terminal.and_then(clone) }
     }
 
-    fn write(&self, text: impl Into<String>, is_open: bool) {
-        self.shared.prompt(Prompt { text: text.into(), shown: None }, is_open);
+    fn write(&self, text: impl Into<String>, kind: PromptKind) {
+        self.shared.prompt(Prompt { text: text.into(), kind });
     }
 }
 
@@ -38,20 +39,21 @@ impl Prompter for Questions {
         let (shown, is_shown) = oneshot::channel();
         let size = self.terminal.as_ref().and_then(Term::size_checked);
         let width = size.map_or(DEFAULT_WIDTH, |(_, columns)| columns.into());
-        self.shared.prompt(Prompt { text: question(asked, width), shown: Some(shown) }, true);
+        self.write(question(asked, width), PromptKind::Open(shown));
         is_shown
     }
 
     fn end_line(&self) {
-        self.write("\n", true);
+        self.write("\n", PromptKind::More);
     }
 
     fn repeat(&self, asked: &Question<'_>) {
-        self.write(prompt(asked), true);
+        self.write(prompt(asked), PromptKind::More);
     }
 
     fn close(&self, answered: bool) {
         // The terminal's echo has ended the line of an answer.
-        self.write(if answered { "" } else { "\n(question withdrawn)\n" }, false);
+        let text = if answered { "" } else { "\n(question withdrawn)\n" };
+        self.write(text, PromptKind::Close);
     }
 }

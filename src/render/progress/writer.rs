@@ -11,12 +11,12 @@ use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::board::Board;
 use super::drawing::Drawing;
 use super::frame::frame;
 use super::options::Options;
+use super::pinned::Pinned;
+use super::prompt::{Prompt, PromptKind};
 use crate::text::without_symbols;
 
 /// Bytes of queued lines. Further lines are dropped and counted.
@@ -60,7 +60,7 @@ struct State {
     /// Whole lines.
     lines: String,
     dropped: u64,
-    /// A question is open: nothing else is shown.
+    /// A question is open: no lines are shown.
     asking: bool,
     prompts: VecDeque<Prompt>,
     order: Order,
@@ -130,9 +130,9 @@ impl Shared {
     }
 
     /// Queues a prompt, which is written before all lines.
-    pub fn prompt(&self, prompt: Prompt, asking: bool) {
+    pub fn prompt(&self, prompt: Prompt) {
         let mut state = self.lock();
-        state.asking = asking;
+        state.asking = !matches!(prompt.kind, PromptKind::Close);
         state.prompts.push_back(prompt);
         self.wake.notify_one();
     }
@@ -192,20 +192,13 @@ impl Shared {
     }
 }
 
-/// Text on the terminal for questions.
-#[derive(Debug)]
-pub struct Prompt {
-    pub text: String,
-    /// Signalled once the text is on the screen.
-    pub shown: Option<oneshot::Sender<()>>,
-}
-
 /// The work of one round.
 struct Work {
     prompts: VecDeque<Prompt>,
     lines: String,
     dropped: u64,
     frame: Option<Vec<String>>,
+    asking: bool,
     order: Order,
 }
 
@@ -217,26 +210,38 @@ pub fn run(
     mut terminal: Option<File>,
 ) {
     let mut gone = false;
+    let mut pinned = None;
     loop {
-        let size = match &show {
-            Show::Drawn(drawing) => Some(drawing.size()),
-            Show::Nothing | Show::Lines => None,
+        let size = match (&show, &pinned) {
+            (_, Some(pinned)) => Some(Pinned::room(pinned)),
+            (Show::Drawn(drawing), None) => Some(drawing.size()),
+            (Show::Nothing | Show::Lines, None) => None,
         };
-        let work = next(shared, size);
+        let work = next(shared, size, pinned.is_some());
         let has_text = !work.lines.is_empty() || !work.prompts.is_empty();
         if let Show::Drawn(drawing) = &mut show {
             // Whoever answers a question sees what is typed.
-            drawing.hide_typing(work.frame.is_some());
-            if has_text {
+            drawing.hide_typing(work.frame.is_some() && !work.asking);
+            if has_text && pinned.is_none() {
                 // The text stays on the screen, above the next frame.
                 gone = gone || write_frame(shared, &mut out, &drawing.clear()).is_err();
             }
         }
-        work.prompts.into_iter().for_each(|prompt| write_prompt(shared, &mut terminal, prompt));
+        for prompt in work.prompts {
+            let drawing = if let Show::Drawn(drawing) = &show { Some(drawing) } else { None };
+            let mut writer = Asking { shared, drawing, pinned: &mut pinned };
+            gone = gone || writer.write(prompt, &mut out, &mut terminal).is_err();
+        }
         // Once stderr is closed, lines are not tried again.
         gone = gone || write_lines(shared, &mut out, &work.lines, work.dropped).is_err();
         if let (Show::Drawn(drawing), Some(frame)) = (&mut show, work.frame) {
-            gone = gone || write_frame(shared, &mut out, &drawing.draw(frame)).is_err();
+            pinned = pinned.filter(|pinned| pinned.holds(drawing.size()));
+            let text = match &pinned {
+                Some(pinned) => pinned.redraw(&frame),
+                None if work.asking => String::new(),
+                None => drawing.draw(frame),
+            };
+            gone = gone || write_frame(shared, &mut out, &text).is_err();
         }
         if work.order == Order::Show {
             continue;
@@ -252,8 +257,9 @@ pub fn run(
     }
 }
 
-/// Waits for work; with a terminal of `size` to draw on, at most until the next frame.
-fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
+/// Waits for work; with a terminal of `size` to draw on, at most until the next frame. `is_pinned`:
+/// there is a frame above the open question, if one is open.
+fn next(shared: &Shared, size: Option<(usize, usize)>, is_pinned: bool) -> Work {
     let idle = |state: &mut State| {
         let due = match &state.order {
             Order::Show => false,
@@ -264,8 +270,9 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
     };
     let state = shared.lock();
     let mut state = match size {
-        Some(_) if state.order == Order::Show => {
-            let pause = if state.board.agents.len() > MANY { SLOW_FRAME } else { FRAME };
+        Some(_) if state.order == Order::Show && (is_pinned || !state.asking) => {
+            let is_slow = is_pinned || state.board.agents.len() > MANY;
+            let pause = if is_slow { SLOW_FRAME } else { FRAME };
             let waited = shared.wake.wait_timeout_while(state, pause, idle);
             waited.unwrap_or_else(PoisonError::into_inner).0
         }
@@ -283,15 +290,16 @@ fn next(shared: &Shared, size: Option<(usize, usize)>) -> Work {
         Order::End(last) => Order::End(mem::take(last)),
     };
     let prompts = mem::take(&mut state.prompts);
-    if state.asking && order == Order::Show {
-        return Work { prompts, lines: String::new(), dropped: 0, frame: None, order };
-    }
+    let asking = state.asking && order == Order::Show;
     let frame = match (size, &order) {
-        (Some(size), Order::Show) => Some(shared.frame(&state.board, size)),
+        (Some(size), Order::Show) if is_pinned || !asking => Some(shared.frame(&state.board, size)),
         _ => None,
     };
+    if asking {
+        return Work { prompts, lines: String::new(), dropped: 0, frame, asking, order };
+    }
     let dropped = mem::take(&mut state.dropped);
-    Work { prompts, lines: mem::take(&mut state.lines), dropped, frame, order }
+    Work { prompts, lines: mem::take(&mut state.lines), dropped, frame, asking, order }
 }
 
 /// In one write, so that nobody sees half of it.
@@ -311,12 +319,59 @@ fn write_lines(shared: &Shared, out: &mut impl Write, lines: &str, dropped: u64)
     Ok(())
 }
 
-/// If the prompt cannot be shown, the drop of `shown` signals that.
-fn write_prompt(shared: &Shared, terminal: &mut Option<File>, prompt: Prompt) {
-    let Some(terminal) = terminal else { return };
-    let written = write_chunks(shared, terminal, prompt.text.as_bytes());
-    if let (Ok(()), Some(shown)) = (written, prompt.shown) {
-        let _ = shown.send(());
+/// Writes prompts to the terminal, and the frame above them.
+struct Asking<'a> {
+    shared: &'a Shared,
+    drawing: Option<&'a Drawing>,
+    pinned: &'a mut Option<Pinned>,
+}
+
+impl Asking<'_> {
+    /// If the prompt cannot be shown, the drop of its sender signals that.
+    ///
+    /// # Errors
+    /// stderr does not take the frame.
+    fn write(
+        &mut self,
+        prompt: Prompt,
+        out: &mut impl Write,
+        terminal: &mut Option<File>,
+    ) -> io::Result<()> {
+        let Some(terminal) = terminal else { return Ok(()) };
+        let Prompt { text, kind } = prompt;
+        if let PromptKind::Open(_) = kind {
+            *self.pinned = self.drawing.and_then(|drawing| drawing.pinned(&text));
+            self.open(out)?;
+        }
+        let written = write_chunks(self.shared, terminal, text.as_bytes());
+        match kind {
+            PromptKind::Open(shown) if written.is_ok() => {
+                let _ = shown.send(());
+            }
+            PromptKind::Open(_) => {}
+            PromptKind::More => {
+                let size = self.drawing.map(Drawing::size).unwrap_or_default();
+                if !self.pinned.as_mut().is_some_and(|pinned| pinned.grow(&text, size)) {
+                    *self.pinned = None;
+                }
+            }
+            PromptKind::Close => return self.close(&text, out),
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let Some(pinned) = self.pinned else { return Ok(()) };
+        let frame = self.shared.frame(&self.shared.lock().board, pinned.room());
+        write_frame(self.shared, out, &pinned.open(&frame))
+    }
+
+    fn close(&mut self, last: &str, out: &mut impl Write) -> io::Result<()> {
+        let size = self.drawing.map(Drawing::size).unwrap_or_default();
+        match self.pinned.take().filter(|pinned| pinned.holds(size)) {
+            Some(pinned) => write_frame(self.shared, out, &pinned.remove(last)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use indoc::{formatdoc, indoc};
 use nix::unistd::setsid;
 use serde_json::{Value, json};
 
-const ASKED: &str = ": [a]lways, ne[v]er)? ";
+const ASKED: &str = ": [a]lways, ne[v]er\r\nAllow ";
 
 /// Agents with the model `offline`, which calls each of their tools once. `write` needs
 /// confirmation and appends its calls to a file; `free` needs none.
@@ -110,7 +110,7 @@ fn each_call_is_confirmed_until_the_reply_is_always() {
             "a wants to run write:\r\n  | shell: echo \"$what\" >> \"$DIR/written\"\r\n  \
              | [ -z \"$WAIT\" ] || until [ -e \"$DIR/$what\" ]; do sleep 0.01; done\r\n  \
              | sandbox: none\r\n  | \"what\": \"{what}\"\r\n\
-             Allow a to run write ([y]es, [n]o; every call of write{ASKED}{answer}\r\n"
+             [y]es, [n]o; every call of write{ASKED}a to run write? {answer}\r\n"
         )
     };
     let all = question("one", "y") + &question("two", "n") + &question("three", "a");
@@ -255,42 +255,65 @@ fn a_question_from_the_background_does_not_suspend_crew() {
 }
 
 #[test]
-fn a_question_interrupts_the_progress_display() {
-    let terminal = Pty::open();
+fn the_progress_display_goes_on_above_a_question() {
+    const SIZE: (u16, u16) = (24, 80);
+    let terminal = Pty::sized(SIZE.0, SIZE.1);
     let (_server, crew) = in_turns(&["one", "two"]);
-    let crew = crew.env("WAIT", "1").stderr(terminal.as_stderr());
+    let crew = crew.env("WAIT", "1").env("TERM", "xterm").stderr(terminal.as_stderr());
     let running = terminal.start(crew).start();
     for (times, what) in [(1, "one"), (2, "two")] {
-        terminal.wait_for(ASKED, times);
-        let shown = terminal.shown();
-        let (before, question) = shown.rsplit_once("a wants to run").unwrap();
-        // The question starts a line, without remains of the progress display.
-        assert!(before.is_empty() || before.ends_with(['\r', '\n', 'K', 'J']), "{shown:?}");
-        assert!(question.ends_with(ASKED) && !question.contains('\u{1b}'), "{shown:?}");
-        terminal.type_in("y\n");
-        wait_for("the display to go on", || {
-            let shown = terminal.shown();
-            shown.rsplit_once(ASKED)?.1.contains("write, ").then_some(())
+        let asked = format!("  | \"what\": \"{what}\"\n[y]es, [n]o; every call of write");
+        let screen = terminal.wait_for_screen(SIZE, &asked);
+        let (above, question) = screen.rsplit_once("a wants to run write:\n").unwrap();
+        assert!(above.contains("agents  0:0") && above.contains(" a  "), "{screen}");
+        // The display changes, and the question does not.
+        let moved = wait_for("another frame", || {
+            Some(terminal.screen(SIZE.0, SIZE.1)).filter(|now| *now != screen)
         });
+        assert_eq!(moved.rsplit_once("a wants to run write:\n").unwrap().1, question);
+        assert_eq!(moved.matches("agents  0:0").count(), 1, "{moved}");
+        terminal.type_in("y\n");
+        let screen = terminal.wait_for_screen(SIZE, "write, 0.");
+        // The question stays, without the display above it.
+        assert_eq!(screen.matches("wants to run").count(), times, "{screen}");
+        let (before, after) = screen.rsplit_once(&asked).unwrap();
+        assert!(!before.contains("agents  0:0"), "{screen}");
+        assert_eq!(after.matches("agents  0:0").count(), 1, "{screen}");
         std::fs::write(running.path(what), "").unwrap();
     }
     let ended = running.wait();
     assert_eq!(written(ended.path()), "one\ntwo\n");
-    terminal.wait_for("1 of 1 agent succeeded", 1);
+    let screen = terminal.wait_for_screen(SIZE, "1 of 1 agent succeeded");
+    assert!(!screen.contains("agents  0:0"), "{screen}");
+}
+
+#[test]
+fn a_question_that_is_withdrawn_takes_the_display_with_it() {
+    let terminal = Pty::sized(24, 80);
+    let crew = crew("a: {tools: [write], timeout: 700ms}");
+    let crew = crew.env("TERM", "xterm").stderr(terminal.as_stderr());
+    let running = terminal.start(crew).start();
+    terminal.wait_for_screen((24, 80), "Allow a to run write? ");
+    terminal.type_in("what?\n");
+    terminal.wait_for(ASKED, 2);
+    running.wait();
+    let screen = terminal.wait_for_screen((24, 80), "0 of 1 agent succeeded");
+    assert!(screen.starts_with("a wants to run write:\n"), "{screen}");
+    assert!(screen.contains("(question withdrawn)\n"), "{screen}");
+    assert!(!screen.contains("agents  0:0"), "{screen}");
 }
 
 #[test]
 fn model_text_is_escaped_in_questions() {
     let terminal = Pty::open();
     let hostile = format!(
-        "\u{1b}[2J\u{202e}{}\r\nAllow a to run write (every call{ASKED}{}; rm -rf ~",
+        "\u{1b}[2J\u{202e}{}\r\nevery call of write{ASKED}a to run write? {}; rm -rf ~",
         " ".repeat(100),
         "x".repeat(3000)
     );
     let (_server, crew) = in_turns(&[&hostile]);
     let running = terminal.start(crew.args(&["-q"])).start();
-    terminal
-        .wait_for(&format!("\nAllow a to run write ([y]es, [n]o; every call of write{ASKED}"), 1);
+    terminal.wait_for("\nAllow a to run write? ", 1);
     let shown = terminal.shown();
     assert!(shown.contains("\"\\u001b[2J\\u{202e}  "), "{shown}");
     assert_eq!(shown.matches("\nAllow a to run").count(), 1, "{shown}");
@@ -310,7 +333,7 @@ fn mcp_calls_are_confirmed_by_their_names_in_the_file() {
     for (times, tool, answer) in [(1, "fx.peek", "n\n"), (2, "fx.echo", "y\n")] {
         terminal.wait_for(ASKED, times);
         assert!(
-            terminal.shown().contains(&format!("Allow a to run {tool} (")),
+            terminal.shown().contains(&format!("Allow a to run {tool}? ")),
             "{}",
             terminal.shown()
         );
@@ -400,7 +423,7 @@ fn a_question_shows_what_will_run() {
 fn a_question_about_a_step_shows_its_command() {
     let yaml = "agents: {push: {command: [git, push, '{{ input }}'], confirm: true}}";
     let shown = asked(yaml, &[]);
-    let expected = "push wants to run git:\n  | command: git push go\n  | sandbox: none\nAllow ";
+    let expected = "push wants to run git:\n  | command: git push go\n  | sandbox: none\n[y]es";
     assert!(shown.starts_with(expected), "{shown}");
 }
 
@@ -415,7 +438,7 @@ fn destructive_asks_about_tools_that_are_not_known_to_be_harmless() {
     terminal.type_in("n\n");
     let report = running.wait().report(0);
     assert_eq!(statuses(&report, "a"), ["succeeded", "rejected", "succeeded"]);
-    assert!(terminal.shown().contains("Allow a to run fx.die ("));
+    assert!(terminal.shown().contains("Allow a to run fx.die? "));
     assert_eq!(terminal.shown().matches("wants to run").count(), 1);
     expect_in(
         "mcp_servers: {s: {command: x, confirm: reading}, t: {command: x, confirm: 3}}\n",
@@ -438,7 +461,7 @@ fn end_of_input_ends_the_line() {
     terminal.type_in("\u{4}");
     assert_eq!(statuses(&running.wait().report(0), "a"), ["rejected"]);
     let lines: Vec<_> = terminal.shown().split("\r\n").map(str::to_owned).collect();
-    assert!(lines[5].starts_with("Allow a to run write ("), "{lines:?}");
+    assert!(lines[6].starts_with("Allow a to run write? "), "{lines:?}");
     assert_eq!(lines.last().map(String::as_str), Some(""), "{lines:?}");
 }
 
