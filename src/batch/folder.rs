@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::fingerprint::Fingerprint;
 use super::key::KeyHash;
 use super::keys::{Claim, Keys};
 use super::part::Part;
 use super::results::{LineHead, ResultsReader};
 use super::run_file::{self, FileError, RunFile, temporary};
 use super::state::PartState;
+use crate::plan::Fingerprint;
 use crate::report::{RunStatus, Usage};
 
 /// Which inputs that have a line run again. Those that were cancelled always do.

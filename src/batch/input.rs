@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::key::{Content, canonical, of_content};
+use super::key::{Content, of_content};
 use crate::template::RunInput;
+use crate::text::digest::canonical;
 
 /// Begins the key of an input that cannot be used; its line follows.
 const LINE_KEY: &str = "line:";

@@ -4,7 +4,6 @@
 //! that has a line is done, whatever happens to crew.
 
 pub mod feed;
-pub mod fingerprint;
 pub mod folder;
 pub mod input;
 pub mod key;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::fingerprint::Fingerprint;
+use crate::plan::Fingerprint;
 
 pub const NAME: &str = "run.json";
 /// The version of the folder's files. They only grow.

@@ -8,6 +8,7 @@ pub use agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
 pub use budget::BudgetPlan;
 pub use crew_plan::{CrewPlan, FailIfPlan, Limits};
 pub use endpoint::base_url;
+pub use fingerprint::Fingerprint;
 pub use flow::{ForEachPlan, Items};
 pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
 #[cfg(any(test, fuzzing))]
@@ -36,6 +37,7 @@ mod crew_plan;
 mod declared;
 mod endpoint;
 mod facts;
+mod fingerprint;
 mod flow;
 mod glob;
 mod graph;

@@ -2,6 +2,7 @@
 //! terminal, and JSON from models and servers.
 
 mod cut;
+pub mod digest;
 mod head_tail;
 pub mod json;
 mod terminal;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::approval::Approval;
 use crate::batch::feed::{self, Selection};
-use crate::batch::fingerprint::Fingerprint;
 use crate::batch::folder::{Changed, Folder, Found, Options, Retry};
 use crate::batch::keys::Keys;
 use crate::batch::part::Part;
@@ -24,7 +23,7 @@ use crate::commands::runtime::runtime;
 use crate::commands::{env_file, reader};
 use crate::config::faults::Faults;
 use crate::exit::{self, ExitStatus};
-use crate::plan::{self, CrewPlan};
+use crate::plan::{self, CrewPlan, Fingerprint};
 use crate::process;
 use crate::render::{Format, Screens};
 use crate::report::Cleanup;

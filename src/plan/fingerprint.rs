@@ -4,19 +4,22 @@
 //! A fingerprint is made of the plan, not of the file's text, so comments, limits, secrets and the
 //! way of writing do not matter. It is the same on every machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::key::{canonical, hash};
+use super::agent_plan::{AgentPlan, ModelPlan, ModelWork, Work};
+use super::crew_plan::CrewPlan;
+use super::flow::{ForEachPlan, Items};
+use super::http::{BodyPlan, HttpPlan};
+use super::mcp::McpAccess;
+use super::step_plan::{CheckPlan, Parse, StepKind, StepPlan};
+use super::tool_plan::{ProcessPlan, ToolCommand, ToolKind, ToolPlan};
 use crate::attachment::Attached;
-use crate::plan::{
-    AgentPlan, BodyPlan, CheckPlan, CrewPlan, ForEachPlan, HttpPlan, Items, McpAccess, ModelWork,
-    Parse, ProcessPlan, StepKind, StepPlan, ToolCommand, ToolKind, ToolPlan, Work,
-};
 use crate::secret::is_telling;
 use crate::template::Template;
+use crate::text::digest::{canonical, hash};
 
 /// Digits of a hash.
 const DIGITS: usize = 16;
@@ -41,21 +44,46 @@ impl Fingerprint {
         Self { hash: short(&whole), parts }
     }
 
-    /// The names of the parts that differ.
+    /// The names of the parts that differ, as a text.
     pub fn changes(&self, other: &Self) -> String {
-        let mut names: Vec<&str> = self
-            .parts
-            .keys()
-            .chain(other.parts.keys())
-            .map(String::as_str)
-            .filter(|name| self.parts.get(*name) != other.parts.get(*name))
-            .collect();
-        names.sort_unstable();
-        names.dedup();
+        let mut names = self.differing(other);
         let more = names.len().saturating_sub(MAX_NAMED);
         names.truncate(MAX_NAMED);
         let named = names.join(", ");
         if more > 0 { format!("{named} and {more} more") } else { named }
+    }
+
+    /// The names of the differing parts that an agent of the plan depends on. Every agent depends
+    /// on every variable.
+    pub fn changes_of(&self, other: &Self, agent: &AgentPlan, plan: &CrewPlan) -> Vec<String> {
+        let is_tool = |name: &str| agent.tools().iter().any(|tool| tool.spec.name == name);
+        let servers = agent.grants().iter().map(|grant| grant.server);
+        let servers: Vec<&str> =
+            servers.map(|server| plan.mcp_servers[server].name.as_str()).collect();
+        let is_provider = |name: &str| {
+            agent.models().any(|model| match model {
+                ModelPlan::Offline => false,
+                ModelPlan::Remote { provider, .. } => plan.providers[*provider].name == name,
+            })
+        };
+        let touches = |part: &str| match part.split_once(' ') {
+            Some(("variable", _)) => true,
+            Some(("tool", name)) => is_tool(name),
+            Some(("provider", name)) => is_provider(name),
+            _ => match part.strip_prefix("MCP server ") {
+                Some(name) => servers.contains(&name),
+                None => part.rsplit_once(" of ").is_some_and(|(_, name)| name == agent.name),
+            },
+        };
+        let differing = self.differing(other).into_iter();
+        differing.filter(|part| touches(part)).map(str::to_owned).collect()
+    }
+
+    fn differing<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        let names = self.parts.keys().chain(other.parts.keys()).map(String::as_str);
+        let names: BTreeSet<&str> =
+            names.filter(|name| self.parts.get(*name) != other.parts.get(*name)).collect();
+        names.into_iter().collect()
     }
 }
 
