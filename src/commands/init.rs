@@ -55,7 +55,7 @@ impl TemplateName {
     fn example(self) -> &'static str {
         match self {
             Self::Minimal => "{crew} \"why is the sky blue?\"",
-            Self::CodeReview => "git diff main | {crew}",
+            Self::CodeReview => "{crew} --var base=main",
             Self::ItSupport => "{crew} \"my laptop is slow\"",
             Self::Research => "{crew} \"do heat pumps work in cold climates?\"",
         }

@@ -25,6 +25,7 @@ mod files {
 mod flow {
     mod checks;
     mod conditions;
+    mod examples;
     mod faults;
     mod instances;
     mod steps;

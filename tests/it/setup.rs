@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -30,6 +31,12 @@ fn every_template_runs_as_it_is() {
     for template in TEMPLATES {
         let folder = tempfile::tempdir().unwrap();
         let run = |args: &[&str]| crew(folder.path(), args).run_as_is();
+        // The code review reads the change of a repository.
+        for git in [&["init", "-q"][..], &["commit", "-q", "--allow-empty", "-m", "first"]] {
+            let mut command = Command::new("git");
+            command.current_dir(&folder).args(["-c", "user.name=a", "-c", "user.email=a@b.c"]);
+            assert!(command.args(git).status().unwrap().success());
+        }
         let ended = run(&["init", "--template", template]);
         assert_eq!(ended.status.code(), Some(0), "{template}: {}", ended.stderr);
         for text in ["wrote agents.yaml with the model offline: ", "crew check\n", "crew run"] {
