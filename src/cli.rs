@@ -16,7 +16,7 @@ pub use batch::{
     BatchArgs, BatchCommand, BatchInputArgs, BatchRunArgs, ChangedChoice, ResumeArgs, RetryChoice,
 };
 pub use output::{FormatChoice, OutputArgs, ReportFormat, TextOrJson};
-pub use reports::{ReportArgs, ReportTarget};
+pub use reports::{ReportArgs, ReportTarget, RunsArgs, RunsCommand, ShowArgs};
 pub use setup::{CompletionsArgs, InitArgs, ManArgs, SchemaArgs, SchemaName, TemplateName};
 
 const STYLES: Styles = Styles::styled()
@@ -111,6 +111,10 @@ pub enum Command {
     Render(RenderArgs),
     /// Print a saved report in another form
     Report(ReportArgs),
+    /// List the last 50 runs on this machine, or print the report of one
+    ///
+    /// The reports are in $XDG_STATE_HOME/crew/runs or ~/.local/state/crew/runs, for this user only.
+    Runs(RunsArgs),
     /// Verify crew's shutdown guarantees on this machine
     ///
     /// Runs crew against tools, MCP servers and model servers that misbehave in every known way.

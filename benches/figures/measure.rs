@@ -71,7 +71,7 @@ impl Bench {
     /// Starts crew as a user would, with report and progress going to files.
     pub fn crew(&self, file: &std::path::Path) -> anyhow::Result<Launched> {
         let file = file.to_str().context("the temporary folder's name is not UTF-8")?;
-        let arguments = ["run", "--config", file, "--input", "my laptop is slow"];
+        let arguments = ["run", "--no-history", "--config", file, "--input", "my laptop is slow"];
         Launched::start(self.folder.path(), env!("CARGO_BIN_EXE_crew"), &arguments)
     }
 

@@ -23,6 +23,9 @@ pub struct OutputArgs {
     /// summary, outputs and annotations of a step in GitHub Actions.
     #[arg(long = "report", value_name = "KIND=PATH", value_parser = report_target)]
     pub reports: Vec<ReportTarget>,
+    /// Do not keep the report in the history that `crew runs` lists
+    #[arg(long)]
+    pub no_history: bool,
     /// Print only errors on standard error; -qq prints nothing
     ///
     /// With -q a run that succeeds prints nothing. A run that does not prints its errors.

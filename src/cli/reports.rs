@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::ColorArgs;
+use super::{ColorArgs, FormatChoice, TextOrJson};
 use crate::render::reports::ReportKind;
 
 /// A value of `--report`.
@@ -25,6 +25,34 @@ pub struct ReportArgs {
     pub kind: ReportKind,
     #[command(flatten)]
     pub color: ColorArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RunsArgs {
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+    /// Format of the list
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: TextOrJson,
+    #[command(flatten)]
+    pub color: ColorArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// Print the report of a run
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The id of a run, or its beginning; `last` is the newest run
+    #[arg(value_name = "ID", default_value = "last")]
+    pub id: String,
+    /// Format of the report; `auto` is text on a terminal and JSON otherwise
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: FormatChoice,
 }
 
 /// Parses `KIND=PATH`, or `github`.

@@ -54,7 +54,7 @@ fn requested_format() -> Option<Format> {
     let (name, subcommand) = matches.subcommand()?;
     // An option that clap has not reached has any type, so the name of the command decides.
     match name {
-        "check" | "render" => {
+        "check" | "render" | "runs" => {
             let choice = subcommand.try_get_one::<TextOrJson>("output").ok()?;
             choice.filter(|choice| **choice == TextOrJson::Json).map(|_| Format::Json)
         }

@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::delivery;
 use super::env_file;
+use super::history::History;
 use super::input::{self, Input, Source};
 use super::invalid::{fault, invalid, unsaid};
 use super::reader;
@@ -69,6 +70,7 @@ struct Output {
     sink: Sink,
     /// Those of `--report`.
     reports: Reports,
+    history: Option<History>,
     format: Format,
     screens: Screens,
     verbose: bool,
@@ -152,6 +154,7 @@ impl Prepared {
             output: Output {
                 sink,
                 reports,
+                history: History::of_user().filter(|_| !args.output.no_history),
                 format,
                 screens,
                 verbose,
@@ -233,7 +236,7 @@ impl Ended {
     /// Writes the report and the summary.
     async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
         let Self { report, mut progress, output, trace } = self;
-        let Output { sink, reports, format, screens, verbose, raw, messages } = output;
+        let Output { sink, reports, history, format, screens, verbose, raw, messages } = output;
         progress.clear();
         let report = Arc::new(report);
         let screen = if let Sink::Stdout = sink { screens.stdout } else { screens.file };
@@ -258,13 +261,17 @@ impl Ended {
             }
         };
         let reported = reports.write(&report, cancel);
+        let kept = async { history?.keep(&report).await };
         // In this order: the summary is rendered while a thread writes the report.
-        let (delivered, mut last, not_exported, mut reported) =
-            tokio::join!(biased; delivered, summary, exported, reported);
+        let (delivered, mut last, not_exported, mut reported, not_kept) =
+            tokio::join!(biased; delivered, summary, exported, reported, kept);
         last.append(&mut reported.annotations);
-        if let (Messages::Summary, Some(why)) = (messages, not_exported) {
-            let why = text::inline(&why.to_string()).into_owned();
-            last.extend(format!("note: the spans were not sent: {why}\n").bytes());
+        if messages == Messages::Summary {
+            let not_exported = not_exported.map(|why| format!("the spans were not sent: {why}"));
+            let notes = not_exported.iter().chain(&not_kept);
+            last.extend(
+                notes.flat_map(|note| format!("note: {}\n", text::inline(note)).into_bytes()),
+            );
         }
         if messages != Messages::Nothing {
             let error = |error| format!("error: {error}\n").into_bytes();

@@ -73,7 +73,7 @@ impl<'a> CaseRun<'a> {
             fs::create_dir(pid_dir(dir, tool))?;
         }
         let mut crew = Command::new(program)
-            .args(["run", "--output", "json", "--input", "go", "--config"])
+            .args(["run", "--no-history", "--output", "json", "--input", "go", "--config"])
             .arg(path)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

@@ -30,6 +30,7 @@ mod flow {
     mod instances;
     mod steps;
 }
+mod history;
 mod input;
 mod mcp {
     mod exit;

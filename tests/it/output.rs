@@ -122,7 +122,7 @@ fn a_failure_is_told_once_where_report_and_summary_share_a_screen() {
 
 #[test]
 fn an_output_file_replaces_stdout() {
-    let ended = Crew::new(YAML).args(&["--output-file", "r.json"]).run();
+    let ended = Crew::new(YAML).args(&["--no-history", "--output-file", "r.json"]).run();
     assert_eq!((ended.status.code(), &*ended.stdout), (Some(0), ""));
     let file = std::fs::read_to_string(ended.path().join("r.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&file).unwrap()["exit_code"], 0);
