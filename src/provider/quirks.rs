@@ -38,7 +38,7 @@ pub struct Quirks {
 }
 
 /// Words of rejections of an output format.
-const OUTPUT_FORMATS: [&str; 13] = [
+const OUTPUT_FORMATS: [&str; 14] = [
     "response_format",
     "response format",
     "json_schema",
@@ -47,6 +47,7 @@ const OUTPUT_FORMATS: [&str; 13] = [
     "output config",
     "output_format",
     "output format",
+    "text.format",
     "structured output",
     "response_schema",
     "response_mime_type",

@@ -76,10 +76,14 @@ pub enum Block<'a> {
     },
     Image {
         source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Document {
         source: Source<'a>,
         title: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<CacheControl>,
     },
     Thinking {
         thinking: &'a str,
@@ -113,8 +117,13 @@ pub struct Source<'a> {
 
 impl Block<'_> {
     fn mark(&mut self) {
-        if let Self::Text { cache_control, .. } | Self::ToolResult { cache_control, .. } = self {
-            *cache_control = Some(CACHE_CONTROL);
+        match self {
+            Self::Text { cache_control, .. }
+            | Self::Image { cache_control, .. }
+            | Self::Document { cache_control, .. }
+            | Self::ToolResult { cache_control, .. } => *cache_control = Some(CACHE_CONTROL),
+            // They are the model's.
+            Self::Thinking { .. } | Self::RedactedThinking { .. } | Self::ToolUse { .. } => {}
         }
     }
 }
@@ -245,8 +254,8 @@ fn file(file: &Attachment) -> Block<'_> {
     let media_type = file.media_type.name();
     let source = Source { r#type: "base64", media_type, data: file.data() };
     match file.media_type.is_image() {
-        true => Block::Image { source },
-        false => Block::Document { source, title: &file.name },
+        true => Block::Image { source, cache_control: None },
+        false => Block::Document { source, title: &file.name, cache_control: None },
     }
 }
 
