@@ -50,7 +50,16 @@ mod models {
     mod fallback;
     mod keys;
     mod prices;
-    mod protocols;
+    mod protocols {
+        mod anthropic;
+        mod failures;
+        mod gemini;
+        mod openai;
+        mod responses;
+        mod walk;
+        mod wire;
+        mod work;
+    }
     mod provider;
     mod proxies;
     mod rate;

@@ -187,16 +187,7 @@ fn arguments_too_expensive_to_check_are_rejected() {
 }
 
 #[test]
-fn images_go_to_models_that_take_them() {
-    let shot = [("fx__shot", json!({}))];
-    let (crew, model) = calling("", "", &shot);
-    let call = only_call(&crew.run());
-    assert_eq!(text(&call), "[image: image/x, 9 bytes]");
-    let image = json!({"role": "user", "content": [{"type": "image_url",
-        "image_url": {"url": "data:image/png;base64,iVBORw0KGgoA"}}]});
-    assert_eq!(model.requests()[1].messages().last(), Some(&image));
-
-    // A model that takes none is asked again without it, and remembered.
+fn that_a_model_takes_no_images_is_remembered() {
     let model = ModelServer::start(|request| {
         match (request.body.to_string().contains("image_url"), request.messages().len()) {
             (true, _) => script::error(400, "this model does not support image input"),

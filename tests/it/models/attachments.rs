@@ -1,4 +1,4 @@
-//! Attachments in each protocol, from the crew file and from the command line.
+//! Attachments from the command line, and those that cannot be used.
 
 use std::path::Path;
 
@@ -6,84 +6,21 @@ use crate::support::api::Api;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::ModelServer;
 use indoc::formatdoc;
-use serde_json::{Value, json};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0";
-const PNG_DATA: &str = "iVBORw0KGgoA";
-const PDF: &[u8] = b"%PDF-1";
-const PDF_DATA: &str = "JVBERi0x";
 
-/// A crew of one agent with these keys, and files of all kinds beside its file.
+/// A crew of one agent with these keys, and files beside its file.
 fn crew(api: Api, server: &ModelServer, keys: &str) -> Crew {
     let yaml = formatdoc! {"
-        vars: {{name: shot}}
         providers: {{mock: {{api: {}, base_url: '${{URL}}'}}}}
         agents:
           a: {{model: mock/m, retries: 0, {keys}}}
     ", api.name()};
     let crew = Crew::new(&yaml).env("URL", &api.base_url(server));
-    for (name, content) in [
-        ("shot.png", PNG),
-        ("plan.pdf", PDF),
-        ("notes.txt", "größe\n".as_bytes()),
-        ("blob", b"\xff\xfe\0\x01"),
-    ] {
+    for (name, content) in [("shot.png", PNG), ("blob", b"\xff\xfe\0\x01")] {
         std::fs::write(crew.path(name), content).unwrap();
     }
     crew
-}
-
-/// The parts of the first user message in a request: image, PDF and text.
-///
-/// Shapes: <https://platform.openai.com/docs/api-reference/chat/create>,
-/// <https://platform.openai.com/docs/api-reference/responses/create>,
-/// <https://platform.claude.com/docs/en/build-with-claude/vision>,
-/// <https://platform.claude.com/docs/en/build-with-claude/pdf-support>,
-/// <https://ai.google.dev/gemini-api/docs/image-understanding>.
-fn expected(api: Api, text: &str) -> Value {
-    let url = |kind: &str, data: &str| format!("data:{kind};base64,{data}");
-    let (png, pdf) = (url("image/png", PNG_DATA), url("application/pdf", PDF_DATA));
-    let source =
-        |kind: &str, data: &str| json!({"type": "base64", "media_type": kind, "data": data});
-    match api {
-        Api::OpenAi => json!({"role": "user", "content": [
-            {"type": "image_url", "image_url": {"url": png}},
-            {"type": "file", "file": {"filename": "plan.pdf", "file_data": pdf}},
-            {"type": "text", "text": text}]}),
-        Api::Responses => json!({"role": "user", "content": [
-            {"type": "input_image", "image_url": png},
-            {"type": "input_file", "filename": "plan.pdf", "file_data": pdf}]}),
-        Api::Anthropic => json!({"role": "user", "content": [
-            {"type": "image", "source": source("image/png", PNG_DATA)},
-            {"type": "document", "source": source("application/pdf", PDF_DATA),
-                "title": "plan.pdf"},
-            {"type": "text", "text": text}]}),
-        Api::Gemini => json!({"role": "user", "parts": [
-            {"inlineData": {"mimeType": "image/png", "data": PNG_DATA}},
-            {"inlineData": {"mimeType": "application/pdf", "data": PDF_DATA}},
-            {"text": text}]}),
-    }
-}
-
-#[test]
-fn files_of_every_kind_in_each_protocol() {
-    let text = "<file name=\"notes.txt\">\ngröße\n</file>\n\nlook: go";
-    for api in Api::ALL {
-        let server = ModelServer::always(api.text("fine"));
-        let keys = "prompt: 'look: {{ input }}', \
-                    attach: ['{{ vars.name }}.png', plan.pdf, notes.txt]";
-        crew(api, &server, keys).run().report(0);
-        let body = server.requests()[0].body.clone();
-        let list = match api {
-            Api::OpenAi | Api::Anthropic => "messages",
-            Api::Responses => "input",
-            Api::Gemini => "contents",
-        };
-        assert_eq!(body[list][0], expected(api, text), "{api:?}");
-        if api == Api::Responses {
-            assert_eq!(body[list][1], json!({"role": "user", "content": text}));
-        }
-    }
 }
 
 fn attach(crew: Crew, files: &[&str]) -> Ended {

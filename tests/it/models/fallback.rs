@@ -1,5 +1,6 @@
 //! Lists of models: fallbacks and their report.
 
+use crate::support::api::Api;
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script, stream};
@@ -211,4 +212,35 @@ fn secrets_are_redacted_from_abandoned_answers() {
     let report = ended.report(0);
     assert_eq!(report["agents"]["a"]["fallbacks"][0]["output"], "your key is [redacted]");
     assert!(!ended.stdout.contains(key) && !ended.stderr.contains(key));
+}
+
+#[test]
+fn a_fallback_model_gets_unique_call_ids() {
+    // Calls of this protocol often have no id, so crew numbers them in each turn.
+    let first = Api::Gemini;
+    let asks = first.tool_calls(&[("t", &json!({"n": 1}))]);
+    let leaving =
+        ModelServer::sequence([asks.clone(), asks, first.error(404, "NOT_FOUND", "gone")]);
+    let next = Api::Anthropic;
+    let taking = ModelServer::always(next.text("done"));
+    let yaml = indoc! {"
+        providers:
+          one: {api: gemini, base_url: '${ONE}'}
+          two: {api: anthropic, base_url: '${TWO}'}
+        tools:
+          t: {command: [echo, x], parameters: {n: {type: integer}}}
+        agents: {a: {model: [one/m, two/m], tools: [t]}}
+    "};
+    let crew = Crew::new(yaml).env("ONE", &first.base_url(&leaving));
+    let report = crew.env("TWO", &next.base_url(&taking)).run().report(0);
+    assert_eq!(report["agents"]["a"]["output"], "done");
+    let request = &taking.requests()[0];
+    let blocks = |kind: &str, key: &str| -> Vec<String> {
+        let blocks = request.messages().iter().flat_map(|m| m["content"].as_array().unwrap());
+        let found = blocks.filter(|block| block["type"] == kind);
+        found.map(|block| block[key].as_str().unwrap().to_owned()).collect()
+    };
+    let calls = blocks("tool_use", "id");
+    assert!(calls.len() == 2 && calls[0] != calls[1], "{calls:?}");
+    assert_eq!(blocks("tool_result", "tool_use_id"), calls);
 }

@@ -8,7 +8,7 @@ use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, Script, stream};
 use indoc::formatdoc;
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn crew(api: Api, server: &ModelServer, agent: &str) -> Crew {
     let yaml = formatdoc! {"
@@ -90,43 +90,6 @@ fn the_cause_behind_a_gateway_is_shown() {
             let message = report["agents"]["a"]["error"]["message"].as_str().unwrap().to_owned();
             let whole = "Provider returned error: images are not supported";
             assert!(message.contains(whole), "{api:?}: {message}");
-        }
-    }
-}
-
-/// Whether a request sets the temperature.
-fn is_warm(body: &Value) -> bool {
-    body.get("temperature").or(body.pointer("/generationConfig/temperature")).is_some()
-}
-
-#[test]
-fn a_rejected_temperature_is_left_out_noted_and_remembered() {
-    for api in Api::ALL {
-        for (status, words) in [
-            (400, "Unsupported value: 'temperature' does not support 0.2 with this model."),
-            (400, "`temperature` is deprecated for this model."),
-            (422, "Extra inputs are not permitted: temperature"),
-        ] {
-            let rejection = api.error(status, "invalid_request_error", words);
-            let server = ModelServer::start(move |request| {
-                let is_answer = request.body.to_string().contains("hi\\n");
-                match (is_warm(&request.body), is_answer) {
-                    (true, _) => rejection.clone(),
-                    (false, true) => api.text("done"),
-                    (false, false) => api.tool_calls(&[("t", &json!({}))]),
-                }
-            });
-            let more = ", temperature: 0.2}\n  b: {model: mock/m, needs: [a], tools: [t], \
-                        temperature: 0.2";
-            let report = crew(api, &server, more).run().report(0);
-            assert_eq!(server.requests().len(), 5, "{api:?} {words}");
-            for agent in ["a", "b"] {
-                let agent = &report["agents"][agent];
-                let notes = agent["notes"].as_array().unwrap();
-                assert_eq!(notes.len(), 1, "{notes:?}");
-                assert_eq!(notes[0], "temperature was left out: mock/m rejects it");
-                assert_eq!(agent["retries"], 0, "{api:?}: it is no retry");
-            }
         }
     }
 }

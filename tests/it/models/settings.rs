@@ -1,94 +1,11 @@
-//! Settings of calls in the request of each protocol: sampling, effort, and what is left out.
+//! Settings of calls over several turns and agents: what is learned, and what caching saves.
 
 use crate::support::api::Api;
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script;
-use indoc::{formatdoc, indoc};
+use indoc::indoc;
 use serde_json::{Value, json};
-
-/// The report of agent `a` of this model with these settings, and the body of its last request.
-fn ask(api: Api, server: &ModelServer, model: &str, settings: &str) -> (Value, Value) {
-    let yaml = formatdoc! {"
-        providers:
-          mock: {{api: {}, base_url: '${{URL}}'}}
-        agents:
-          a: {{model: mock/{model}, {settings}}}
-    ", api.name()};
-    let report = Crew::new(&yaml).env("URL", &api.base_url(server)).run().report(0);
-    let body = server.requests().pop().unwrap().body;
-    (report["agents"]["a"].clone(), body)
-}
-
-fn answer(api: Api, model: &str, settings: &str) -> (Value, Value) {
-    ask(api, &ModelServer::always(api.text("fine")), model, settings)
-}
-
-#[test]
-fn sampling_in_each_protocol() {
-    let settings = "top_p: 0.25, stop: [END, HALT], seed: 7, extra_body: {x_tier: {a: [flex]}}";
-    let stops = json!(["END", "HALT"]);
-    for api in Api::ALL {
-        let (agent, body) = answer(api, "m", settings);
-        let config = if api == Api::Gemini { &body["generationConfig"] } else { &body };
-        let [top_p, stop, seed] = match api {
-            Api::OpenAi => ["top_p", "stop", "seed"],
-            Api::Responses => ["top_p", "-", "-"],
-            Api::Anthropic => ["top_p", "stop_sequences", "-"],
-            Api::Gemini => ["topP", "stopSequences", "seed"],
-        };
-        assert_eq!(config[top_p], 0.25, "{api:?}: {body}");
-        assert!(stop == "-" || config[stop] == stops, "{api:?}: {body}");
-        assert!(seed == "-" || config[seed] == 7, "{api:?}: {body}");
-        assert_eq!(body["x_tier"], json!({"a": ["flex"]}), "{api:?}: {body}");
-        let notes = agent["notes"].to_string();
-        assert_eq!(notes.contains("stop was left out"), stop == "-", "{api:?}: {notes}");
-        assert_eq!(notes.contains("seed was left out"), seed == "-", "{api:?}: {notes}");
-        assert!(stop != "-" || body.get("stop").is_none(), "{api:?}: {body}");
-    }
-}
-
-/// Shapes: the sources in `src/provider/effort.rs`.
-#[test]
-fn effort_in_each_protocol_and_generation() {
-    for (api, model, effort, pointer, expected) in [
-        (Api::OpenAi, "qwen3", "high", "/reasoning_effort", json!("high")),
-        (Api::OpenAi, "gpt-5.1", "xhigh", "/reasoning_effort", json!("high")),
-        (Api::Responses, "gpt-5", "none", "/reasoning", json!({"effort": "minimal"})),
-        (Api::Anthropic, "claude-opus-4-7", "xhigh", "/output_config", json!({"effort": "xhigh"})),
-        (Api::Anthropic, "claude-opus-4-7", "low", "/thinking", json!({"type": "adaptive"})),
-        (Api::Anthropic, "claude-opus-4-7", "none", "/thinking", json!({"type": "disabled"})),
-        (
-            Api::Anthropic,
-            "claude-sonnet-4-5",
-            "low",
-            "/thinking",
-            json!({"type": "enabled", "budget_tokens": 4096}),
-        ),
-        (Api::Anthropic, "claude-sonnet-4-5", "low", "/max_tokens", json!(8192 + 4096)),
-        (
-            Api::Gemini,
-            "gemini-3-flash",
-            "low",
-            "/generationConfig/thinkingConfig",
-            json!({"thinkingLevel": "low"}),
-        ),
-        (
-            Api::Gemini,
-            "gemini-2.5-flash",
-            "none",
-            "/generationConfig/thinkingConfig",
-            json!({"thinkingBudget": 0}),
-        ),
-    ] {
-        let (agent, body) = answer(api, model, &format!("effort: {effort}"));
-        assert_eq!(body.pointer(pointer), Some(&expected), "{model}: {body}");
-        let sent = expected.to_string().contains(effort) || pointer.len() > 17 || effort == "low";
-        let is_clamped = !sent && effort != "none" || model == "gpt-5";
-        let notes = agent["notes"].to_string();
-        assert_eq!(notes.contains("does not accept"), is_clamped, "{model}: {notes}");
-    }
-}
 
 #[test]
 fn an_effort_that_a_model_rejects_is_learned_once() {
@@ -177,14 +94,6 @@ fn a_claude_agent_pays_for_its_prompt_once() {
     });
     let report = Crew::new(yaml).env("URL", &api.base_url(&server)).run().report(0);
     assert_eq!(report["agents"]["a"]["output"], "done");
-}
-
-#[test]
-fn caches_that_need_no_marks_get_none() {
-    for api in [Api::OpenAi, Api::Responses, Api::Gemini] {
-        let (_, body) = answer(api, "m", "role: Tester, cache: auto");
-        assert!(!body.to_string().contains("cache"), "{api:?}: {body}");
-    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What servers and models write, as it really arrives: bytes, reasoning in the text, cut calls.
+//! What servers and models write, as it really arrives: reasoning in the text, cut calls.
 
 use crate::support::api::Api;
 use crate::support::crew::Crew;
@@ -25,63 +25,6 @@ fn output(api: Api, bytes: Vec<u8>) -> String {
     let server = ModelServer::sequence(vec![pieces(&[bytes])]);
     let report = crew(api, &server, "").run().report(0);
     report["agents"]["a"]["output"].as_str().unwrap().to_owned()
-}
-
-/// The bytes of a response, with each of these parts replaced.
-fn with(script: &Script, parts: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut bytes = script.sent();
-    for (part, by) in parts {
-        let part = part.as_bytes();
-        let mut replaced = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            if bytes[at..].starts_with(part) {
-                replaced.extend_from_slice(by);
-                at += part.len();
-            } else {
-                replaced.push(bytes[at]);
-                at += 1;
-            }
-        }
-        bytes = replaced;
-    }
-    bytes
-}
-
-#[test]
-fn what_is_not_json_is_read_in_every_protocol() {
-    for api in Api::ALL {
-        let answer = api.text("a @ b");
-        for (by, expected) in [
-            (&b"\xff"[..], "a \u{fffd} b"),
-            (b"\xf0\x9f", "a \u{fffd} b"),
-            (br"\udc9d", "a \u{fffd} b"),
-            (br"\ud83d", "a \u{fffd} b"),
-            (b"\t", "a \t b"),
-            (b"\x01\\n", "a \u{1}\n b"),
-            (br"\ud83d\ude00", "a \u{1f600} b"),
-        ] {
-            assert_eq!(output(api, with(&answer, &[("@", by)])), expected, "{api:?} {by:?}");
-        }
-        for by in [
-            &br#""index":7,"index":0"#[..],
-            br#""index":0,"score":NaN"#,
-            br#""scores":[-Infinity,{"a":1,"a":NaN}],"index":0"#,
-        ] {
-            let bytes = with(&answer, &[("\"index\":0", by)]);
-            assert_eq!(output(api, bytes), "a @ b", "{api:?}");
-        }
-    }
-}
-
-#[test]
-fn a_character_cut_in_two_is_joined_in_every_protocol() {
-    for api in Api::ALL {
-        let halves = api.more(api.begin("a @1"), "@2 b@1");
-        let answer = api.end(halves, "stop", [10, 0, 5, 0]);
-        let bytes = with(&answer, &[("@1", br"\ud83d"), ("@2", br"\ude00")]);
-        assert_eq!(output(api, bytes), "a \u{1f600} b\u{fffd}", "{api:?}");
-    }
 }
 
 #[test]

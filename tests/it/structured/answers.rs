@@ -136,40 +136,6 @@ fn a_server_that_rejects_the_format_is_called_without_it() {
     assert_eq!(server.requests().len(), 1);
 }
 
-#[test]
-fn each_protocol_has_its_own_format_and_may_reject_it() {
-    for (api, own, refusal) in [
-        (Api::OpenAi, "/response_format/json_schema/schema", "unknown field response_format"),
-        (Api::Anthropic, "/output_config/format/schema", "output_config: Extra inputs"),
-        (Api::Gemini, "/generationConfig/responseSchema", "Request contains an invalid argument."),
-    ] {
-        let server = ModelServer::always(api.text(GOOD));
-        let report = crew_of(api, &server, "", "").run().report(0);
-        assert_eq!(report["agents"]["triage"]["data"]["severity"], "high", "{api:?}");
-        let [request] = &server.requests()[..] else { panic!("{api:?}") };
-        let schema = request.body.pointer(own).unwrap_or_else(|| panic!("{:#}", request.body));
-        assert_eq!(schema["required"], json!(["severity", "parts"]), "{api:?}");
-        // OpenAI's strict mode rejects an `enum` without a type.
-        assert_eq!(schema["properties"]["severity"]["type"], "string", "{api:?}");
-        let strict = request.body.pointer("/response_format/json_schema/strict");
-        assert!(strict.is_none_or(|strict| *strict == true), "{:#}", request.body);
-
-        let server = ModelServer::start(move |request| {
-            let body = request.body.to_string();
-            match request.body.pointer(own) {
-                Some(_) => api.error(400, "INVALID_ARGUMENT", refusal),
-                None if body.contains("Answer again") => api.text(GOOD),
-                None => api.text("It is the fan."),
-            }
-        });
-        let report = crew_of(api, &server, "", "").run().report(0);
-        assert_eq!(report["agents"]["triage"]["data"]["severity"], "high", "{api:?}");
-        assert_eq!((&report["usage"]["model_calls"], server.requests().len()), (&json!(2), 3));
-        let last = server.requests()[2].body.to_string();
-        assert!(last.contains("It is the fan.") && last.contains("not JSON"), "{api:?}: {last}");
-    }
-}
-
 const TOOL: &str = indoc! {"
     tools:
       look:

@@ -247,20 +247,6 @@ impl Api {
         json_body(status, &self.error_body(status, word, message))
     }
 
-    /// An error in the middle of a stream.
-    pub fn overload_event(self, script: Script) -> Script {
-        let word = match self {
-            Self::OpenAi | Self::Responses => "server_error",
-            Self::Anthropic => "overloaded_error",
-            Self::Gemini => "UNAVAILABLE",
-        };
-        let mut error = self.error_body(503, word, "so says the server");
-        if self == Self::Responses {
-            error = json!({"type": "error", "code": word, "message": "so says the server"});
-        }
-        if error["type"].is_string() { script.named(&error) } else { script.event(&error) }
-    }
-
     /// The tool results in a request, with the names or ids of their calls. Only those in the right
     /// place count: together, after the turn with the calls.
     pub fn results(self, request: &Request) -> Vec<(String, String)> {

@@ -1,0 +1,241 @@
+//! What goes wrong at a server, on the way, or with what a model may not be asked.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::wire::{Stop, Wire};
+use crate::support::mock_model::ModelServer;
+use crate::support::script::{Script, pieces};
+
+/// The agent keeps this text as an answer without an end.
+fn assert_partial(agent: &Value, text: &str) {
+    assert_eq!(agent["status"], "failed", "{agent:#}");
+    assert_eq!((&agent["output"], &agent["partial"]), (&json!(text), &json!(true)), "{agent:#}");
+}
+
+/// A script that breaks is retried, and its text stays if no attempt succeeds.
+fn assert_retried(wire: &Wire, script: &Script, words: &str) {
+    let server = ModelServer::sequence([script.clone(), wire.api.text("all of it")]);
+    let (agent, _) = wire.run(&server, "tools: [t]");
+    assert_eq!((&agent["output"], &agent["retries"]), (&json!("all of it"), &json!(1)), "{words}");
+    assert_eq!(agent.get("partial"), None, "{words}");
+    let requests = server.requests();
+    assert_eq!(requests[0].body, requests[1].body, "{words}");
+
+    // The last attempt brings no text, so that of the first one is the newest.
+    let agent = wire.ask([script.clone(), wire.api.begin("").cut()], "retries: 1");
+    assert_partial(&agent, "so far");
+    let agent = wire.ask([script.clone()], "retries: 1");
+    let message = agent["error"]["message"].as_str().unwrap();
+    assert!(message.contains(words) && message.contains(" (after 2 attempts in "), "{message}");
+}
+
+pub fn stop_reasons(wire: &Wire) {
+    for (script, stop) in &wire.stops {
+        let server = ModelServer::sequence([script.clone(), wire.api.text("all of it")]);
+        let (agent, ended) = wire.run(&server, "tools: [t]");
+        let notes = agent["notes"].to_string();
+        match *stop {
+            Stop::Meant(reason) => {
+                assert_eq!(
+                    (&agent["output"], &agent["finish_reason"]),
+                    (&json!("so far"), &json!(reason))
+                );
+                assert_eq!(agent.get("notes"), None, "{reason}");
+                let is_cut = ended.stderr.contains("max_output_tokens");
+                assert_eq!(is_cut, reason == "length", "{}", ended.stderr);
+            }
+            Stop::Unknown(reason) => {
+                assert_eq!(
+                    (&agent["output"], &agent["finish_reason"]),
+                    (&json!("so far"), &json!(reason))
+                );
+                // The report has it in OpenAI's spelling, the note in the server's.
+                let note = format!("unknown reason: {reason}");
+                assert!(notes.to_lowercase().contains(&note), "{notes}");
+            }
+            Stop::Withheld(words) => {
+                let message = agent["error"]["message"].as_str().unwrap();
+                assert!(message.contains(words), "{words}: {message}");
+                assert_eq!((&agent["retries"], server.requests().len()), (&json!(0), 1), "{words}");
+            }
+            Stop::Aborted(words) => assert_retried(wire, script, words),
+        }
+    }
+}
+
+pub fn refusals_of_settings(wire: &Wire) {
+    let api = wire.api;
+    let settings = [("temperature", "0.2"), ("top_p", "0.2"), ("stop", "[END]"), ("seed", "7")];
+    for ((name, value), place) in settings.into_iter().zip(wire.settings) {
+        let Some(place) = place else { continue };
+        // As the API spells it.
+        let own = place.rsplit('/').next().unwrap();
+        for (status, words) in [
+            (400, format!("Unsupported parameter: '{own}' is not supported with this model.")),
+            (422, format!("Extra inputs are not permitted: {own}")),
+        ] {
+            let server =
+                ModelServer::start(move |request| match request.body.pointer(place).is_some() {
+                    true => api.error(status, "invalid_request_error", &words),
+                    false => api.text("fine"),
+                });
+            let setting = format!("{name}: {value}");
+            let more = format!("  b: {{model: mock/m, needs: [a], {setting}}}");
+            let report = wire.crew(&server, &setting, &more).run().report(0);
+            // It is learned once, and is no retry.
+            assert_eq!(server.requests().len(), 3, "{setting}");
+            for agent in ["a", "b"] {
+                let agent = &report["agents"][agent];
+                let note = format!("{name} was left out: mock/m rejects it");
+                assert_eq!(agent["notes"], json!([note]), "{setting}");
+                assert_eq!(agent["retries"], 0, "{setting}");
+            }
+        }
+    }
+}
+
+pub fn rejections(wire: &Wire) {
+    for &(status, code, message, kind) in wire.rejections {
+        let agent = wire.ask([wire.api.error(status, code, message)], "retries: 0");
+        let error = &agent["error"];
+        assert_eq!(error["kind"], kind, "{status} {message}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{error}");
+        assert_eq!(agent["output"], Value::Null);
+        let may_pass = ["rate_limited", "overloaded"].contains(&kind);
+        let answers = [wire.api.error(status, code, message), wire.api.text("now")];
+        let agent = wire.ask(answers, "retries: 1");
+        assert_eq!(agent["retries"], u32::from(may_pass), "{status} {message}");
+        assert_eq!(agent["output"] == "now", may_pass, "{status} {message}");
+    }
+}
+
+pub fn rate_limits(wire: &Wire) {
+    for script in &wire.limits {
+        let server = ModelServer::sequence([script.clone(), wire.api.text("now")]);
+        let (agent, _) = wire.run(&server, "");
+        assert_eq!((&agent["output"], &agent["retries"]), (&json!("now"), &json!(1)), "{script:?}");
+        let [first, second] = &server.requests()[..] else { panic!("{script:?}") };
+        let waited = second.arrived - first.arrived;
+        let expected = Duration::from_secs(1)..Duration::from_secs(20);
+        assert!(expected.contains(&waited), "{waited:?}: {script:?}");
+    }
+}
+
+pub fn mid_stream_errors(wire: &Wire) {
+    let unexplained = json!({"error": {"message": "oh no", "type": "odd"}});
+    assert_retried(wire, &wire.api.begin("so far").event(&unexplained), "oh no");
+    for (event, kind) in &wire.errors {
+        let begun = wire.api.begin("so far");
+        let script =
+            if event["type"].is_string() { begun.named(event) } else { begun.event(event) };
+        let message = ["/error/message", "/message", "/response/error/message"];
+        let message = message.iter().find_map(|place| event.pointer(place)?.as_str()).unwrap();
+        assert_retried(wire, &script, message);
+        let agent = wire.ask([script], "retries: 0");
+        assert_eq!(agent["error"]["kind"], *kind, "{event}: {agent:#}");
+        assert_partial(&agent, "so far");
+    }
+}
+
+pub fn cut_streams(wire: &Wire) {
+    let api = wire.api;
+    let begun = || api.begin("so far");
+    for script in [begun().cut(), begun().reset()] {
+        assert_retried(wire, &script, "broke: ");
+    }
+    assert_retried(wire, &begun(), "the stream ended before");
+    let agent = wire.ask([api.begin("").cut()], "retries: 0");
+    assert_eq!((&agent["error"]["kind"], &agent["output"]), (&json!("network"), &Value::Null));
+    // A call that is cut does not run.
+    let half = || wire.half_a_call.clone();
+    for cut in [half().cut(), half().reset(), half()] {
+        let call = api.tool_calls(&[("t", &json!({"n": 7}))]);
+        let agent = wire.ask([cut, call, api.text("done")], "tools: [t]");
+        let calls = agent["tool_calls"].as_array().unwrap();
+        assert_eq!(calls.len(), 1, "{agent:#}");
+        assert_eq!((&calls[0]["output"], &agent["output"]), (&json!("n=7\n"), &json!("done")));
+    }
+}
+
+/// The bytes of a response, with each of these parts replaced.
+fn with(script: &Script, parts: &[(&str, &[u8])]) -> Script {
+    let mut bytes = script.sent();
+    for (part, by) in parts {
+        let part = part.as_bytes();
+        let mut replaced = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            if bytes[at..].starts_with(part) {
+                replaced.extend_from_slice(by);
+                at += part.len();
+            } else {
+                replaced.push(bytes[at]);
+                at += 1;
+            }
+        }
+        assert!(replaced != bytes, "the response has no {part:?}");
+        bytes = replaced;
+    }
+    pieces(&[bytes])
+}
+
+pub fn hostile_bytes(wire: &Wire) {
+    let api = wire.api;
+    let answer = api.text("a @ b");
+    let output = |script: Script| wire.ask([script], "retries: 0")["output"].clone();
+    for (by, expected) in [
+        (&b"\xff"[..], "a \u{fffd} b"),
+        (b"\xf0\x9f", "a \u{fffd} b"),
+        (br"\udc9d", "a \u{fffd} b"),
+        (br"\ud83d", "a \u{fffd} b"),
+        (b"\t", "a \t b"),
+        (b"\x01\\n", "a \u{1}\n b"),
+        (br"\ud83d\ude00", "a \u{1f600} b"),
+    ] {
+        assert_eq!(output(with(&answer, &[("@", by)])), expected, "{by:?}");
+    }
+    // Repeated keys, and what is no number.
+    let (key, number) = wire.index;
+    let own = format!("\"{key}\":{number}");
+    for by in [
+        format!("\"{key}\":7,{own}"),
+        format!("{own},\"score\":NaN"),
+        format!("\"scores\":[-Infinity,{{\"a\":1,\"a\":NaN}}],{own}"),
+    ] {
+        assert_eq!(output(with(&answer, &[(&own, by.as_bytes())])), "a @ b", "{by}");
+    }
+    // Halves of a character in two events, and one that stays alone.
+    let halves = api.end(api.more(api.begin("a @1"), "@2 b@1"), "stop", [10, 0, 5, 0]);
+    let script = with(&halves, &[("@1", br"\ud83d"), ("@2", br"\ude00")]);
+    assert_eq!(output(script), "a \u{1f600} b\u{fffd}");
+    // What cannot be read fails, and the text before it is kept.
+    let garbage = api.begin("so far").raw("data: {nonsense\n\ndata: {}\n\n");
+    let agent = wire.ask([garbage], "retries: 0");
+    assert_eq!(agent["error"]["kind"], "invalid_response");
+    assert_partial(&agent, "so far");
+}
+
+pub fn answers_without_an_end(wire: &Wire) {
+    let api = wire.api;
+    let text = api.more(Script::default(), &"x".repeat(1000)).sent();
+    let reasoning = api.reasoning(Script::default(), "hmm").sent();
+    for (script, has_text) in [
+        (api.begin("").flood(text, 1 << 30), true),
+        (api.begin("").flood(reasoning, 1 << 30), false),
+        (api.begin("").raw("data: ").flood("x".repeat(8192), 1 << 30), false),
+    ] {
+        let agent = wire.ask([script], "retries: 0, max_answer: 64KiB");
+        assert_eq!(agent["error"]["kind"], "invalid_response", "{agent:#}");
+        assert_eq!(agent["output"].is_string(), has_text);
+        assert!(agent["output"].as_str().unwrap_or_default().len() <= 64 << 10);
+    }
+    // Silence, and an answer of which only the end of the connection is missing.
+    let agent = wire.ask([api.begin("so far").stall()], "idle_timeout: 300ms");
+    assert_eq!((&agent["error"]["scope"], &agent["output"]), (&json!("model"), &json!("so far")));
+    let agent = wire.ask([api.text("whole").stall()], "idle_timeout: 300ms");
+    assert_eq!(agent["output"], "whole");
+    let nothing = api.end(api.begin(""), "stop", [1, 0, 1, 0]);
+    assert_eq!(wire.ask([nothing], "retries: 0")["error"]["kind"], "invalid_response");
+}
