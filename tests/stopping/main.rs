@@ -5,6 +5,7 @@
 /// The support code of `it`. It is public, so that items without a use here are not dead code.
 #[path = "../it/support"]
 pub mod support {
+    pub mod api;
     pub mod crew;
     pub mod mock_model;
     pub mod script;
@@ -14,6 +15,8 @@ mod bounds;
 mod containment;
 mod flow;
 mod memory;
+mod mixed_crew;
+pub mod random;
 #[cfg(target_os = "linux")]
 mod random_stop;
 mod reader;

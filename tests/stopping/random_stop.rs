@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::random::Random;
 use crate::support::crew::{Crew, Ended, Running};
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{Script, delayed, hang, stream, text, tool_call};
@@ -66,28 +67,6 @@ fn reply(request: &Request) -> Script {
         "stalls" => stream().text("begun").stall(),
         "drips" => stream().drip(": alive\n".repeat(1000), Duration::from_millis(5)),
         _ => hang(),
-    }
-}
-
-/// Pseudorandom numbers that depend on the seed only (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    /// A number below `end`.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
-    fn one_in(&mut self, number: u64) -> bool {
-        self.below(number) == 0
-    }
-
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len() as u64) as usize]
     }
 }
 
