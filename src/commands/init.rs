@@ -24,6 +24,8 @@ use crate::vendor::{VENDORS, Vendor};
 /// The model of the templates.
 const PLACEHOLDER: &str = "${CREW_MODEL:-offline}";
 const DEFAULT_FILE: &str = "agents.yaml";
+/// The path that stands for standard output.
+const STDOUT: &str = "-";
 /// The limit of the wait for a model server on this machine.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Bytes of a list of models.
@@ -84,9 +86,15 @@ pub fn init(args: &InitArgs) -> ExitStatus {
     }
 }
 
-/// Writes the file and says what is in it.
+/// Writes the file and returns what to print: what is in it or, for `-`, the file.
 fn write(args: &InitArgs, cancel: &Cancellation) -> Result<String, Faults> {
     env_file::load(&args.env_files)?;
+    if args.path.as_deref() == Some(Path::new(STDOUT)) {
+        let choice = choose(cancel)?;
+        let text = text(args.template, Path::new(DEFAULT_FILE), &choice.model);
+        let _ = writeln!(io::stderr().lock(), "the model is {}: {}", choice.model, choice.reason);
+        return Ok(text.trim_end().to_owned());
+    }
     let path = match &args.path {
         Some(path) if path.is_dir() => path.join(DEFAULT_FILE),
         Some(path) => path.clone(),

@@ -66,7 +66,8 @@ fn rendered(args: &RenderArgs, cancel: &Cancellation) -> Result<RenderReport, Fa
         |agent: &&AgentPlan| args.agents.is_empty() || args.agents.contains(&agent.name);
     // A step asks no model.
     let agents = plan.agents.iter().filter(is_wanted);
-    let agents = agents.filter_map(|agent| Some(renderer.agent(agent, agent.model_work()?)));
+    let agents = agents.filter_map(|agent| Some((agent, agent.model_work()?)));
+    let agents = agents.flat_map(|(agent, work)| renderer.all(agent, work));
     Ok(RenderReport::new(&plan, input.text(), agents.collect()))
 }
 
@@ -102,29 +103,43 @@ struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    fn agent(&self, agent: &AgentPlan, work: &ModelWork) -> RenderedAgent {
+    /// The agent, or its instances in the report.
+    fn all(&self, agent: &AgentPlan, work: &ModelWork) -> Vec<RenderedAgent> {
+        if agent.for_each.is_none() {
+            return vec![self.agent(agent, work, agent.name.clone(), None)];
+        }
+        let instances = self.earlier(agent).and_then(|earlier| earlier.items.as_deref());
+        let instance = |(index, instance): (usize, &AgentReport)| {
+            let item = Value::from(Serde(&instance.item));
+            self.agent(agent, work, instance.name.clone(), Some((item, index)))
+        };
+        match instances.unwrap_or_default() {
+            // Items are known only during a run.
+            [] => vec![self.agent(agent, work, agent.name.clone(), Some(("[item]".into(), 0)))],
+            instances => instances.iter().enumerate().map(instance).collect(),
+        }
+    }
+
+    fn agent(
+        &self,
+        agent: &AgentPlan,
+        work: &ModelWork,
+        name: String,
+        item: Option<(Value, usize)>,
+    ) -> RenderedAgent {
         let answers = agent.needs.iter().map(|need| self.answer(need));
         let values = || {
             let values = agent_context(self.input, &self.plan.vars, answers);
-            let item = agent.for_each.as_ref().map(|_| self.first_item(agent));
+            let item = item.map(|(item, index)| [("item", item), ("index", index.into())]);
             extended(&values, item.into_iter().flatten())
         };
         let opening = Opening::of(agent, work, self.input, values);
-        RenderedAgent::new(self.plan, agent, opening)
+        RenderedAgent::new(self.plan, agent, name, opening)
     }
 
     /// An agent as the report has it.
     fn earlier(&self, agent: &AgentPlan) -> Option<&AgentReport> {
         self.report?.agents.iter().find(|earlier| earlier.name == agent.name)
-    }
-
-    /// `item` and `index` of the first instance in the report, or a placeholder: items are known
-    /// only during a run.
-    fn first_item(&self, agent: &AgentPlan) -> [(&'static str, Value); 2] {
-        let instances = self.earlier(agent).and_then(|earlier| earlier.items.as_ref());
-        let item = instances.and_then(|instances| instances.first()?.item.as_ref());
-        let item = item.map_or_else(|| "[item]".into(), |item| Value::from(Serde(item)));
-        [("item", item), ("index", 0.into())]
     }
 
     /// The answer of an agent: from the report, or a placeholder.

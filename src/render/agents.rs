@@ -39,6 +39,9 @@ const COLUMNS: [(Column, Cell); 8] = [
     }),
 ];
 
+/// Only where prices are known.
+const COST: Column = Column::number("cost", Narrow::LeaveOut(3));
+
 /// Only where an agent waited for another one.
 const TIMELINE: Column = Column::text("timeline", Narrow::LeaveOut(3));
 
@@ -49,13 +52,17 @@ pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String>
     let folds = all.len() > MAX_ROWS;
     let (folded, shown): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|agent| folds && agent.status == AgentStatus::Succeeded);
+    let timeline_cell: &dyn Fn(&AgentReport) -> String = &|agent| timeline(agent, agents);
+    let extra = [
+        (COST, &cost as &dyn Fn(&AgentReport) -> String, has_costs(agents)),
+        (TIMELINE, timeline_cell, has_waited(agents)),
+    ];
+    let extra: Vec<_> = extra.into_iter().filter(|(.., is_shown)| *is_shown).collect();
     let mut columns = COLUMNS.map(|(column, _)| column).to_vec();
-    if has_waited(agents) {
-        columns.push(TIMELINE);
-    }
+    columns.extend(extra.iter().map(|(column, ..)| *column));
     let cell = |row: usize, column: usize| match COLUMNS.get(column) {
         Some((_, cell)) => cell(shown[row]),
-        None => timeline(shown[row], agents).into(),
+        None => extra[column - COLUMNS.len()].1(shown[row]).into(),
     };
     let mut lines = table(&columns, shown.len(), cell, width);
     for (position, line) in lines.iter_mut().enumerate() {
@@ -66,6 +73,18 @@ pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String>
     }
     lines.extend(fold(&folded).map(|line| paint(&line, GOOD, colour)));
     lines
+}
+
+/// Whether a price is known of any call that was not free.
+fn has_costs(agents: &[AgentReport]) -> bool {
+    agents.iter().any(|agent| agent.usage.cost.known.is_some_and(|cost| cost > 0.0))
+}
+
+/// The cost as far as it is known: `0.0123`, and with `+` if some calls have no price.
+fn cost(agent: &AgentReport) -> String {
+    let Some(known) = agent.usage.cost.known else { return String::new() };
+    let more = if agent.usage.cost.unpriced_calls > 0 { "+" } else { "" };
+    format!("{}{more}", words::amount(known))
 }
 
 /// The line with its status in colour.
@@ -91,7 +110,7 @@ fn fold(agents: &[&AgentReport]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::render::fixtures::{answered, ended_by, timed_out, tool_call, with_calls};
-    use crate::report::CancelReason;
+    use crate::report::{CancelReason, Cost};
 
     fn three() -> Vec<AgentReport> {
         vec![
@@ -110,6 +129,19 @@ mod tests {
             "summary  - skipped    openai/gpt-4o-mini      0      0          0    0",
         ];
         assert_eq!(super::agents(&three(), 80, false), expected);
+    }
+
+    #[test]
+    fn costs_have_a_column_where_prices_are_known() {
+        let mut agents = three();
+        agents[0].usage.cost.known = Some(0.01234);
+        agents[1].usage.cost = Cost { known: Some(0.5), unpriced_calls: 1 };
+        let lines = super::agents(&agents, 100, false);
+        let ends = ["   time     cost", "   1.8s   0.0123", "  30.0s  0.5000+", "  0    0"];
+        for (line, end) in lines.iter().zip(ends) {
+            assert!(line.ends_with(end), "{lines:#?}");
+        }
+        assert!(!super::agents(&agents, 40, false)[0].contains("cost"));
     }
 
     #[test]

@@ -100,7 +100,13 @@ impl RenderReport {
 }
 
 impl RenderedAgent {
-    pub fn new(plan: &CrewPlan, agent: &AgentPlan, opening: Result<Opening, OpeningError>) -> Self {
+    /// `name` is that of the agent or of one of its instances.
+    pub fn new(
+        plan: &CrewPlan,
+        agent: &AgentPlan,
+        name: String,
+        opening: Result<Opening, OpeningError>,
+    ) -> Self {
         let secrets = plan.secrets();
         let (system, prompt, files, error) = match opening {
             Ok(Opening { system, prompt, files }) => (system, Some(prompt), files, None),
@@ -109,7 +115,7 @@ impl RenderedAgent {
         let grants = agent.grants().iter();
         let schema = agent.output_schema.as_ref().map(|schema| schema.schema().clone());
         Self {
-            name: agent.name.clone(),
+            name,
             models: agent.models().map(|model| model.label().to_owned()).collect(),
             system: system.map(|text| secrets.redact(text)),
             prompt: prompt.map(|text| secrets.redact(text)),

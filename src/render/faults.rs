@@ -13,6 +13,12 @@ use crate::text::{inline, sanitize};
 
 /// Columns that are shown of a line of the file.
 const MAX_LINE: usize = 160;
+/// Columns of `warning: `.
+const MAX_LABEL: usize = 9;
+/// Columns before a hint, with the number of a line.
+const MAX_HINT: usize = 14;
+/// Columns of text beside them, on however narrow a terminal.
+const MIN_TEXT: usize = 20;
 
 /// Writes every fault with its place, its line and a hint, and the number of faults.
 pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
@@ -52,10 +58,11 @@ fn write_each(
     let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(look.width).decor_style(DecorStyle::Ascii);
     for fault in faults {
-        let (title, hint) = (title(fault), fault.hint.as_deref().map(inline));
+        let title = wrapped(&title(fault), look, MAX_LABEL);
+        let hint = fault.hint.as_deref().map(|hint| wrapped(&inline(hint), look, MAX_HINT));
         let file = fault.file.as_deref().map(inline);
         let line = fault.line.and_then(|line| line_of(sources, fault.file.as_deref()?, line));
-        let (shown, at) = line.map_or((String::new(), 0), |line| excerpt(line, fault.column));
+        let (shown, at) = line.map_or((String::new(), 0), |line| excerpt(line, fault.column, look));
         let mut group = Group::with_title(level.clone().primary_title(title.as_str()));
         if let (Some(file), Some(number), Some(_)) = (&file, fault.line, line) {
             let end = at + word_length(&shown[at..]);
@@ -66,17 +73,25 @@ fn write_each(
             group = group.element(snippet);
         }
         if let (Some(hint), Some(_)) = (&hint, line) {
-            group = group.element(Level::HELP.message(hint.as_ref()));
+            group = group.element(Level::HELP.message(hint.as_str()));
         }
         writeln!(out, "{}", renderer.render(&[group]))?;
         if let (Some(hint), None) = (&hint, line) {
             // By itself: below the title alone it would get a margin without a line of the file.
-            let help = Group::with_title(Level::HELP.primary_title(hint.as_ref()));
+            let help = Group::with_title(Level::HELP.primary_title(hint.as_str()));
             writeln!(out, "{}", renderer.render(&[help]))?;
         }
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// On a terminal, the text in lines that fit beside a label.
+fn wrapped(text: &str, look: Look, label: usize) -> String {
+    match look.wraps {
+        true => fit::wrap(text, look.width.saturating_sub(label).max(MIN_TEXT)).join("\n"),
+        false => text.to_owned(),
+    }
 }
 
 /// The bytes of the word at the start of a text, or of its first character.
@@ -102,9 +117,12 @@ fn title(fault: &Fault) -> String {
 
 /// A line of the file made safe for a terminal, and the byte of a column in it. A long line is cut
 /// to the part around the column.
-fn excerpt(line: &str, column: Option<usize>) -> (String, usize) {
+fn excerpt(line: &str, column: Option<usize>, look: Look) -> (String, usize) {
+    let room =
+        if look.wraps { look.width.saturating_sub(MAX_LABEL).max(MIN_TEXT) } else { MAX_LINE };
+    let room = room.min(MAX_LINE);
     let column = column.unwrap_or(1).saturating_sub(1);
-    let skipped = column.saturating_sub(MAX_LINE / 2);
+    let skipped = column.saturating_sub(room / 2);
     let visible = |from: usize, length: usize| {
         let part: String = line.chars().skip(from).take(length).collect();
         sanitize(&part).replace(['\n', '\t'], " ")
@@ -113,7 +131,7 @@ fn excerpt(line: &str, column: Option<usize>) -> (String, usize) {
     let before = format!("{start}{}", visible(skipped, column - skipped));
     let at = before.len();
     let rest = visible(column, MAX_LINE);
-    (format!("{before}{}", fit::cut(&rest, MAX_LINE / 2)), at)
+    (format!("{before}{}", fit::cut(&rest, room - (column - skipped).min(room / 2))), at)
 }
 
 #[cfg(test)]
@@ -151,6 +169,30 @@ mod tests {
              = help: a mapping\n\n\
              agents.yaml: 1 error; nothing ran\n"
         );
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_no_word() {
+        let fault = Fault {
+            file: Some("agents.yaml".into()),
+            path: Some("agents.disk".into()),
+            line: Some(2),
+            column: Some(70),
+            message: "unknown key \"mystery\", which no agent of any crew has".into(),
+            hint: Some("known here: role, goal, backstory, instructions, system, prompt".into()),
+        };
+        let line =
+            format!("  disk: {{{}mystery: 3, {}}}", "a: b, ".repeat(10), "c: d, ".repeat(10));
+        let source = Source { file: "agents.yaml".into(), text: format!("agents:\n{line}\n") };
+        let all = Faults { sources: vec![source], faults: vec![fault], warnings: vec![] };
+        let mut out = Vec::new();
+        faults(&all, Look { width: 40, wraps: true, ..Look::PLAIN }, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.lines().all(|line| fit::width(line) <= 40), "{text}");
+        assert!(text.contains("mystery: 3") && text.contains(" ^^^^^^^"), "{text}");
+        for word in ["backstory,", "instructions,", "prompt", "\"mystery\",", "which"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
     }
 
     #[test]

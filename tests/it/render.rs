@@ -113,7 +113,9 @@ fn instances_and_failures_of_a_report_are_rendered() {
     let rendered = agents(&folder, &["--from", "report.json"]);
     let told = "true=true: succeeded\nfalse=false: failed\nfor_each";
     assert_eq!(rendered["tell"]["prompt"], told);
-    assert_eq!(rendered["ask"]["prompt"], "0 true");
+    assert_eq!(rendered["ask[true]"]["prompt"], "0 true");
+    assert_eq!(rendered["ask[false]"]["prompt"], "1 false");
+    assert_eq!(rendered.get("ask"), None);
     assert_eq!(agents(&folder, &[])["ask"]["prompt"], "0 [item]");
 }
 
