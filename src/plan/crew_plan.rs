@@ -80,6 +80,13 @@ impl CrewPlan {
         tools.chain(self.agents.iter().filter_map(AgentPlan::request)).collect()
     }
 
+    /// Leaves each provider the share of its rates that one of so many processes may use.
+    pub fn share_rates(&mut self, processes: u32) {
+        for provider in &mut self.providers {
+            provider.limits = provider.limits.share(processes);
+        }
+    }
+
     /// Whether a tool call or a step may need approval.
     pub fn needs_approval(&self) -> bool {
         self.agents.iter().flat_map(AgentPlan::tools).any(|tool| tool.confirm)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +13,8 @@ use crate::config::file::ProviderConfig;
 use crate::config::place::Path;
 use crate::secret::is_telling;
 use crate::vendor::{Api, Vendor};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A model server, with everything that a request to it needs.
 #[derive(Debug)]
@@ -99,9 +102,27 @@ pub struct RateLimits {
     pub requests_per_minute: Option<usize>,
     /// Input and output together.
     pub tokens_per_minute: Option<u64>,
+    /// The time for which both rates hold. `None`: a minute, and a call beyond the limit counts for
+    /// one only. Set for the share of a part of a batch, which may be less than a request a minute.
+    pub period: Option<Duration>,
 }
 
 impl RateLimits {
+    /// The share of one of so many processes. Together they keep to the rates; each may make one
+    /// call at a time.
+    pub fn share(self, processes: u32) -> Self {
+        let processes = u64::from(processes.max(1));
+        let requests = self.requests_per_minute.map(|requests| requests as u64);
+        let minutes = requests.map_or(1, |requests| processes.div_ceil(requests.max(1)));
+        let share = |limit: u64| (limit.saturating_mul(minutes) / processes).max(1);
+        Self {
+            max_concurrency: self.max_concurrency.map(|max| (max / processes as usize).max(1)),
+            requests_per_minute: requests.map(|requests| share(requests) as usize),
+            tokens_per_minute: self.tokens_per_minute.map(share),
+            period: (processes > 1).then(|| MINUTE.saturating_mul(minutes as u32)),
+        }
+    }
+
     /// The lower of each limit.
     pub fn lower_of(self, other: Self) -> Self {
         fn lower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
@@ -111,6 +132,7 @@ impl RateLimits {
             max_concurrency: lower(self.max_concurrency, other.max_concurrency),
             requests_per_minute: lower(self.requests_per_minute, other.requests_per_minute),
             tokens_per_minute: lower(self.tokens_per_minute, other.tokens_per_minute),
+            period: self.period.or(other.period),
         }
     }
 }

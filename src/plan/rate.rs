@@ -17,6 +17,7 @@ pub fn limits(config: &ProviderConfig, path: &Path<'_>, log: &FaultLog) -> RateL
             .map(|calls| calls as usize),
         requests_per_minute: requests.map(|requests| requests as usize),
         tokens_per_minute: whole("tokens_per_minute", config.tokens_per_minute, 1 << 50),
+        period: None,
     }
 }
 

@@ -47,7 +47,8 @@ fn agents(plan: &CrewPlan) -> Vec<String> {
 }
 
 fn rates(provider: &ProviderPlan) -> Option<String> {
-    let RateLimits { max_concurrency, requests_per_minute, tokens_per_minute } = provider.limits;
+    let RateLimits { max_concurrency, requests_per_minute, tokens_per_minute, .. } =
+        provider.limits;
     let most = joined([
         max_concurrency.map(|max| count(max as u64, "concurrent call", "concurrent calls")),
         requests_per_minute

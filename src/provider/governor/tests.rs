@@ -241,6 +241,36 @@ async fn tokens_per_minute_are_never_exceeded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn processes_that_share_rates_keep_to_them_together() {
+    let limits = RateLimits {
+        max_concurrency: Some(10),
+        requests_per_minute: Some(10),
+        tokens_per_minute: Some(8000),
+        ..RateLimits::default()
+    };
+    let concurrency = |processes| limits.share(processes).max_concurrency;
+    assert_eq!([1, 3, 10, 99].map(concurrency), [10, 3, 1, 1].map(Some));
+    assert_eq!(limits.share(1), limits);
+    // Each call takes what one of 4 processes may use in 2 minutes, one of 40 in 20.
+    for (processes, minutes) in [(4, 2), (40, 20)] {
+        let governor = governor(limits.share(processes));
+        let begun = Instant::now();
+        for call in 0..3 {
+            let permit = admit(&governor, "m", 4000, begun + 2 * HOUR).await.unwrap();
+            assert_eq!(begun.elapsed(), Duration::from_secs(60 * minutes * call));
+            permit.end(None, None);
+        }
+    }
+    // Of 40 processes each may make one request in 4 minutes.
+    let governor = governor(limits.share(40));
+    let begun = Instant::now();
+    for call in 0..3 {
+        admit(&governor, "m", 1, begun + HOUR).await.unwrap().end(None, None);
+        assert_eq!(begun.elapsed(), Duration::from_secs(4 * 60 * call));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_that_every_call_would_get_ends_the_queue() {
     let one = RateLimits { max_concurrency: Some(1), ..RateLimits::default() };
     for (effect, other_goes_on) in [(Effect::StopEndpoint, false), (Effect::StopModel, true)] {
