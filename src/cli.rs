@@ -13,7 +13,8 @@ mod reports;
 mod setup;
 
 pub use batch::{
-    BatchArgs, BatchCommand, BatchInputArgs, BatchRunArgs, ChangedChoice, ResumeArgs, RetryChoice,
+    BatchArgs, BatchCommand, BatchInputArgs, BatchMergeArgs, BatchRunArgs, BatchStatusArgs,
+    ChangedChoice, ResumeArgs, RetryChoice,
 };
 pub use output::{FormatChoice, OutputArgs, ReportFormat, TextOrJson};
 pub use reports::{ReportArgs, ReportTarget, RunsArgs, RunsCommand, ShowArgs};

@@ -3,12 +3,14 @@
 use std::io::{self, Write};
 
 use futures::future::try_join_all;
+use futures::stream::{StreamExt, TryStreamExt, iter};
 use reqwest::Client;
 
 use crate::launch;
 use crate::repeat::EARLY;
 
 pub const ROLE: &str = "bare";
+pub const WINDOW_ROLE: &str = "bare-window";
 
 /// The request that crew sends for an agent of the benchmark.
 const BODY: &str = r#"{"model":"m","messages":[{"role":"system","content":"Role: Clerk\n\nGoal: Find out why the machine is slow"},{"role":"user","content":"my laptop is slow"}],"stream":true,"stream_options":{"include_usage":true}}"#;
@@ -17,14 +19,7 @@ const BODY: &str = r#"{"model":"m","messages":[{"role":"system","content":"Role:
 /// end.
 pub fn run(base_url: &str, parallel: usize, rounds: u32) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = Client::builder()
-        .user_agent("bare/1")
-        .retry(reqwest::retry::never())
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(std::time::Duration::from_secs(10))
-        .no_proxy()
-        .tls_certs_only([])
-        .build()?;
+    let client = client()?;
     let url = reqwest::Url::parse(&format!("{base_url}/chat/completions"))?;
     let mut early = 0;
     runtime.block_on(async {
@@ -39,6 +34,28 @@ pub fn run(base_url: &str, parallel: usize, rounds: u32) -> anyhow::Result<()> {
         anyhow::Ok(())
     })?;
     Ok(writeln!(io::stdout(), "{early} {}", launch::memory(std::process::id())?)?)
+}
+
+/// Makes `calls` calls, `parallel` of them at any time.
+pub fn run_window(base_url: &str, parallel: usize, calls: u32) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let client = client()?;
+    let url = reqwest::Url::parse(&format!("{base_url}/chat/completions"))?;
+    runtime.block_on(async {
+        let calls = (0..calls).map(|_| call(&client, &url));
+        iter(calls).buffer_unordered(parallel).try_for_each(|_| async { Ok(()) }).await
+    })
+}
+
+fn client() -> reqwest::Result<Client> {
+    Client::builder()
+        .user_agent("bare/1")
+        .retry(reqwest::retry::never())
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(std::time::Duration::from_secs(10))
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
 }
 
 async fn call(client: &Client, url: &reqwest::Url) -> anyhow::Result<Vec<u8>> {

@@ -8,6 +8,7 @@
 //! `cargo bench --bench figures -- calls stop` measures only these sections.
 
 mod bare;
+mod batch;
 mod launch;
 mod measure;
 mod repeat;
@@ -26,11 +27,12 @@ use table::Row;
 
 type Section = fn(&mut Bench) -> anyhow::Result<Vec<Row>>;
 
-const SECTIONS: [(&str, Section); 4] = [
+const SECTIONS: [(&str, Section); 5] = [
     ("calls", measure::calls),
     ("stop", stop::open_calls),
     ("tools", stop::tools),
     ("repeat", repeat::measure),
+    ("batch", batch::measure),
 ];
 
 fn main() -> ExitCode {
@@ -53,6 +55,9 @@ fn run() -> anyhow::Result<()> {
     match words[..] {
         [server::ROLE] => server::serve(),
         [bare::ROLE, url, parallel, rounds] => bare::run(url, parallel.parse()?, rounds.parse()?),
+        [bare::WINDOW_ROLE, url, parallel, calls] => {
+            bare::run_window(url, parallel.parse()?, calls.parse()?)
+        }
         [repeat::ROLE, file] => repeat::run(file.as_ref()),
         [launch::ROLE, folder, program, ref arguments @ ..] => {
             launch::run(folder.as_ref(), program, arguments)

@@ -62,6 +62,10 @@ impl Bench {
         self.write(&format!("{agents}-{delay}.yaml"), &yaml)
     }
 
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text)?;

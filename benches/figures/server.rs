@@ -1,7 +1,8 @@
 //! The model server: a process of its own on raw TCP that costs next to nothing, so that the figures
 //! are the client's.
 //!
-//! It answers `/DELAY/chat/completions` after that many milliseconds, and `/hold/…` never.
+//! It answers `/DELAY/chat/completions` after that many milliseconds, and `/hold/…` never. As
+//! `/DELAY-CALLS/…` it rejects calls while so many are open.
 
 use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Write};
@@ -25,6 +26,11 @@ const BACKLOG: u32 = 4096;
 static FIRST: AtomicU64 = AtomicU64::new(0);
 static LAST_END: AtomicU64 = AtomicU64::new(0);
 static OPEN: AtomicU64 = AtomicU64::new(0);
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static REJECTED: AtomicU64 = AtomicU64::new(0);
+
+const REJECTION: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\n\
+content-length: 44\r\n\r\n{\"error\": {\"message\": \"too many requests\"}}\n";
 
 /// Serves until standard input ends. For each line there, prints what it has seen.
 pub fn serve() -> anyhow::Result<()> {
@@ -38,7 +44,9 @@ pub fn serve() -> anyhow::Result<()> {
     for line in io::stdin().lines() {
         line?;
         let (open, end) = (OPEN.load(Ordering::SeqCst), LAST_END.load(Ordering::SeqCst));
-        writeln!(stdout, "{} {open} {end}", FIRST.swap(0, Ordering::SeqCst))?;
+        let [first, calls, rejected] =
+            [&FIRST, &CALLS, &REJECTED].map(|number| number.swap(0, Ordering::SeqCst));
+        writeln!(stdout, "{first} {open} {end} {calls} {rejected}")?;
     }
     Ok(())
 }
@@ -59,9 +67,15 @@ async fn accept(tell: &Sender<SocketAddr>) -> io::Result<Infallible> {
 async fn connection(mut stream: TcpStream, answer: &'static [u8]) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(4096);
-    while let Some(delay) = request(&mut stream, &mut buffer).await? {
+    while let Some((delay, most)) = request(&mut stream, &mut buffer).await? {
         let now = launch::now().0;
         let _ = FIRST.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+        CALLS.fetch_add(1, Ordering::SeqCst);
+        if OPEN.load(Ordering::SeqCst) >= most {
+            REJECTED.fetch_add(1, Ordering::SeqCst);
+            stream.write_all(REJECTION).await?;
+            continue;
+        }
         OPEN.fetch_add(1, Ordering::SeqCst);
         let due = async {
             match delay {
@@ -92,8 +106,8 @@ enum Delay {
     Forever,
 }
 
-/// Reads one whole request; `None` at the end of the connection.
-async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Delay>> {
+/// Reads one whole request, and how many may be open; `None` at the end of the connection.
+async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<(Delay, u64)>> {
     buffer.clear();
     loop {
         if stream.read_buf(buffer).await? == 0 {
@@ -104,9 +118,11 @@ async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Opt
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
         if body.len() >= length {
-            let delay = head.split('/').nth(1).and_then(|delay| delay.parse().ok());
-            let delay = delay.map(Duration::from_millis);
-            return Ok(Some(delay.map_or(Delay::Forever, Delay::For)));
+            let place = head.split('/').nth(1).unwrap_or_default();
+            let (delay, most) = place.split_once('-').unwrap_or((place, ""));
+            let delay = delay.parse().ok().map(Duration::from_millis);
+            let most = most.parse().unwrap_or(u64::MAX);
+            return Ok(Some((delay.map_or(Delay::Forever, Delay::For), most)));
         }
     }
 }
@@ -156,6 +172,9 @@ pub struct Seen {
     pub open: u64,
     /// When the last call ended.
     pub last_end: Moment,
+    /// The calls since the last query, rejected ones included.
+    pub calls: u64,
+    pub rejected: u64,
 }
 
 impl Server {
@@ -183,10 +202,10 @@ impl Server {
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         let numbers: Vec<u64> = line.split_whitespace().flat_map(str::parse).collect();
-        let [first, open, last_end] = numbers[..] else {
+        let [first, open, last_end, calls, rejected] = numbers[..] else {
             anyhow::bail!("the server answered {line:?}");
         };
-        Ok(Seen { first: Moment(first), open, last_end: Moment(last_end) })
+        Ok(Seen { first: Moment(first), open, last_end: Moment(last_end), calls, rejected })
     }
 }
 

@@ -7,6 +7,7 @@ pub struct Row {
     pub name: String,
     pub unit: &'static str,
     pub crew: Vec<f64>,
+    /// Empty if the figure has only a goal.
     pub floor: Vec<f64>,
     /// What the floor is.
     pub beside: &'static str,
@@ -45,6 +46,7 @@ pub fn render(rows: &[Row]) -> String {
         2 => number(min(&row.crew)),
         3 => number(median(&row.crew)),
         4 => row.beside.to_owned(),
+        5..=7 if row.floor.is_empty() => String::new(),
         5 => number(min(&row.floor)),
         6 => number(median(&row.floor)),
         7 => format!("{:.3}", row.ratio()),

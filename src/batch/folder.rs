@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use super::feed::Totals;
 use super::key::KeyHash;
 use super::keys::{Claim, Keys};
 use super::part::Part;
 use super::results::{LineHead, ResultsReader};
 use super::run_file::{self, FileError, RunFile, temporary};
-use super::state::PartState;
+use super::state::{PartState, Work, now_ms};
 use crate::plan::Fingerprint;
 use crate::report::{RunStatus, Usage};
 
@@ -51,8 +52,11 @@ pub enum FolderError {
     NoRunFile(PathBuf),
     #[error("the keys of this batch are {pinned}, not {given}")]
     Key { pinned: String, given: String },
-    #[error("this batch has {pinned} parts, not {given}")]
-    Partitions { pinned: u32, given: u32 },
+    #[error(
+        "a process that started at the same time has divided {} in another way: run this one again",
+        .0.display()
+    )]
+    Parts(PathBuf),
     #[error("the crew has changed since: {0}")]
     Changed(String),
 }
@@ -104,6 +108,30 @@ impl Folder {
         };
         folder.take_up(options.retry)?;
         Ok(folder)
+    }
+
+    /// Notes that the work begins, and how many inputs there are, if that is known.
+    pub fn began(&mut self, inputs: Option<u64>) {
+        let lines = self.found.succeeded + self.found.failed;
+        self.state.work = Some(Work { started_ms: now_ms(), lines, ended_ms: None });
+        self.state.inputs = inputs.or(self.state.inputs);
+        self.write_state();
+    }
+
+    /// Notes that the work has ended, and how many inputs there are, where all have been read.
+    pub fn ended(&mut self, totals: Option<Totals>) {
+        if let Some(Totals { inputs, keys, .. }) = totals.filter(|totals| totals.is_all) {
+            (self.state.inputs, self.state.keys) = (Some(inputs), Some(keys));
+        }
+        if let Some(work) = &mut self.state.work {
+            work.ended_ms = Some(now_ms());
+        }
+        self.write_state();
+    }
+
+    /// Only `crew batch status` misses it if it cannot be written.
+    fn write_state(&self) {
+        let _ = self.state.replace(&self.part.state(&self.path));
     }
 
     /// Reads the results, and removes the lines of inputs that run again.
@@ -227,9 +255,8 @@ fn agree(path: &Path, wanted: RunFile, options: Options) -> Result<RunFile, Fold
         let named = |key: Option<String>| key.unwrap_or_else(|| "the hashes of inputs".to_owned());
         return Err(FolderError::Key { pinned: named(pinned.key), given: named(wanted.key) });
     }
-    if pinned.partitions != wanted.partitions {
-        let (pinned, given) = (pinned.partitions, wanted.partitions);
-        return Err(FolderError::Partitions { pinned, given });
+    if pinned.parts != wanted.parts {
+        return Err(FolderError::Parts(path.to_owned()));
     }
     if pinned.fingerprint.hash == wanted.fingerprint.hash {
         return Ok(pinned);

@@ -3,6 +3,7 @@
 //! The results file is the truth. A line is written in one piece when its input is done, so a key
 //! that has a line is done, whatever happens to crew.
 
+pub mod engines;
 pub mod feed;
 pub mod folder;
 pub mod input;
@@ -10,11 +11,15 @@ pub mod key;
 pub mod keys;
 pub mod line;
 pub mod lines;
+pub mod merge;
 pub mod part;
+pub mod partition;
 pub mod read;
 pub mod results;
 pub mod run_file;
 pub mod sink;
 pub mod state;
+pub mod status;
+pub mod survey;
 pub mod tally;
 pub mod window;

@@ -1,7 +1,7 @@
 //! Reads inputs one at a time, in bounded memory.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -15,6 +15,8 @@ use crate::text::json;
 /// Bytes of one input. More than any model reads.
 pub const MAX_INPUT: usize = 16 << 20;
 const BOM: &[u8] = b"\xef\xbb\xbf";
+/// Bytes of a file that is read once more to count its inputs.
+const MAX_COUNTED: u64 = 4 << 30;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +86,38 @@ impl InputReader {
             Entry { index, line, bytes, value }
         }))
     }
+
+    /// Reads the next input without its value. Whether there was one.
+    fn skip_entry(&mut self) -> io::Result<bool> {
+        match &mut self.source {
+            Source::Csv { file, header, record } => Ok(csv_entry(file, header, record)?.is_some()),
+            Source::Lines { file, line, number, .. } => loop {
+                let (ending, _) = next_line(&mut &mut **file, line, MAX_INPUT)?;
+                *number += 1;
+                match ending {
+                    Ending::NoLine => return Ok(false),
+                    _ if !without_bom(line, *number).trim_ascii().is_empty() => return Ok(true),
+                    Ending::TooLong => return Ok(true),
+                    Ending::Whole | Ending::Torn => {}
+                }
+            },
+        }
+    }
+}
+
+/// The number of inputs in a file, which takes a second for a gigabyte. `None` if it cannot be
+/// counted before it is read: standard input, a pipe, or a very large file.
+pub fn count(path: &Path) -> Option<u64> {
+    let file = fs::metadata(path).ok().filter(|file| file.is_file())?;
+    if file.len() > MAX_COUNTED {
+        return None;
+    }
+    let mut inputs = InputReader::open(path).ok()?;
+    let mut count = 0;
+    while inputs.skip_entry().ok()? {
+        count += 1;
+    }
+    Some(count)
 }
 
 /// An input's line, its bytes and its value.
@@ -100,7 +134,7 @@ fn line_entry(
         let (ending, taken) = next_line(&mut file, line, MAX_INPUT)?;
         bytes += taken;
         *number += 1;
-        let text = line.strip_prefix(BOM).filter(|_| *number == 1).unwrap_or(line);
+        let text = without_bom(line, *number);
         match ending {
             Ending::NoLine => return Ok(None),
             Ending::TooLong => return Ok(Some((*number, bytes, Err(too_long())))),
@@ -116,6 +150,10 @@ fn line_entry(
             }
         }
     }
+}
+
+fn without_bom(line: &[u8], number: u64) -> &[u8] {
+    line.strip_prefix(BOM).filter(|_| number == 1).unwrap_or(line)
 }
 
 fn too_long() -> String {

@@ -122,6 +122,10 @@ impl ResultsReader {
         &self.line
     }
 
+    pub fn file(&self) -> &File {
+        self.file.get_ref()
+    }
+
     /// Where the last whole line that was read ends, in bytes.
     pub fn end(&self) -> u64 {
         self.end

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+use super::partition::PinnedParts;
 use crate::plan::Fingerprint;
 
 pub const NAME: &str = "run.json";
@@ -26,7 +27,8 @@ pub struct RunFile {
     pub inputs: String,
     /// The JSON pointer to the key of an input. `None`: the hash of the input.
     pub key: Option<String>,
-    pub partitions: u32,
+    #[serde(flatten)]
+    pub parts: PinnedParts,
     pub fingerprint: Fingerprint,
     /// Fingerprints whose lines are kept (`--changed keep`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -59,10 +61,10 @@ impl RunFile {
         crew: String,
         inputs: String,
         key: Option<String>,
-        partitions: u32,
+        parts: PinnedParts,
         fingerprint: Fingerprint,
     ) -> Self {
-        Self { version: VERSION, crew, inputs, key, partitions, fingerprint, kept: Vec::new() }
+        Self { version: VERSION, crew, inputs, key, parts, fingerprint, kept: Vec::new() }
     }
 
     /// The file of a folder; `None` if it has none.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
-use super::{ColorArgs, FileArgs, LimitArgs, SelectionArgs, one_or_more};
+use super::{ColorArgs, FileArgs, LimitArgs, SelectionArgs, TextOrJson, one_or_more};
+use crate::batch::partition::PartitionChoice;
 
 const RUN_HELP: &str = "\
 Examples:
@@ -19,6 +20,20 @@ Exit status:
   2    the command line, the crew file or the folder cannot be used; nothing ran
   3    results could not be written, or a process of a tool could not be killed
   129, 130, 143  crew was ended by SIGHUP, SIGINT or SIGTERM";
+
+const STATUS_HELP: &str = "\
+Exit status:
+  0  the counts were printed
+  1  files of the folder are wrong, such as a part that is there twice
+  2  the folder cannot be read
+  3  the counts could not be written";
+
+const MERGE_HELP: &str = "\
+Exit status:
+  0  all lines were printed; with --partial, those that there are
+  1  a part is missing, unfinished or there twice; no line was printed
+  2  the folder cannot be read
+  3  the lines could not be written";
 
 #[derive(Debug, Args)]
 pub struct BatchArgs {
@@ -34,6 +49,41 @@ pub enum BatchCommand {
     /// command again runs what has no line yet, and what failed.
     #[command(after_help = RUN_HELP)]
     Run(Box<BatchRunArgs>),
+    /// Count what has become of the inputs, while the batch runs and afterwards
+    ///
+    /// Over all parts in the folder: inputs by status and error kind, cost, tokens, rate, time
+    /// left, and the most frequent errors with one key each.
+    #[command(after_help = STATUS_HELP)]
+    Status(BatchStatusArgs),
+    /// Print the lines of all parts in the order of the inputs
+    ///
+    /// Prints no line if a part is missing, unfinished or there twice, and says which.
+    #[command(after_help = MERGE_HELP)]
+    Merge(BatchMergeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BatchStatusArgs {
+    /// The folder of the results
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Format of the result
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub output: TextOrJson,
+    #[command(flatten)]
+    pub color: ColorArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct BatchMergeArgs {
+    /// The folder of the results
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Print the lines that there are, whatever is missing
+    #[arg(long)]
+    pub partial: bool,
+    #[command(flatten)]
+    pub color: ColorArgs,
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +101,8 @@ pub struct BatchRunArgs {
     pub jobs: Option<NonZeroUsize>,
     #[command(flatten)]
     pub inputs_args: BatchInputArgs,
+    #[command(flatten)]
+    pub partition: PartitionArgs,
     #[command(flatten)]
     pub resume: ResumeArgs,
     #[command(flatten)]
@@ -73,6 +125,20 @@ pub struct BatchInputArgs {
     /// Only the first N inputs
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Many machines")]
+pub struct PartitionArgs {
+    /// Run the inputs whose key hashes to part K of N, from 1/N to N/N; `auto`: as the engine says
+    ///
+    /// `auto` reads the variables of Slurm arrays, Kubernetes Indexed Jobs, AWS Batch, Cloud Run,
+    /// Buildkite, CircleCI and GitLab.
+    #[arg(long, value_name = "K/N|auto")]
+    pub partition: Option<PartitionChoice>,
+    /// The number of parts, where the engine does not say it
+    #[arg(long, value_name = "N", requires = "partition", value_parser = clap::value_parser!(u32).range(1..))]
+    pub partitions: Option<u32>,
 }
 
 #[derive(Debug, Args)]

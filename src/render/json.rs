@@ -21,7 +21,7 @@ pub fn json(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::R
 
 /// Escapes the JSON that passes through it. A character to escape can only be in a string, as the
 /// rest of the document is ASCII, and each write has whole characters.
-struct TerminalSafe<W>(W);
+pub struct TerminalSafe<W>(pub W);
 
 impl<W: Write> Write for TerminalSafe<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

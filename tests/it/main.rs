@@ -11,7 +11,10 @@ mod agents {
 }
 mod batch {
     mod inputs;
+    mod merge;
+    mod partition;
     mod resume;
+    mod status;
 }
 mod check;
 mod display;

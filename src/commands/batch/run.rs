@@ -4,15 +4,17 @@ use std::io::{Write, stderr};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::part::part;
 use crate::approval::Approval;
 use crate::batch::feed::{self, Selection};
 use crate::batch::folder::{Changed, Folder, Found, Options, Retry};
 use crate::batch::keys::Keys;
 use crate::batch::part::Part;
+use crate::batch::partition::PinnedParts;
+use crate::batch::read;
 use crate::batch::results::ResultsWriter;
 use crate::batch::run_file::RunFile;
 use crate::batch::sink::{Sink, Stdout};
-use crate::batch::state::PartState;
 use crate::batch::tally::Tally;
 use crate::batch::window::{Runner, Stop, Window};
 use crate::cancel::Cancellation;
@@ -81,7 +83,9 @@ impl Prepared {
     fn new(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Self, Faults> {
         let env = |name: &str| std::env::var(name).ok();
         let overrides = overrides(&args.selection, &args.limits);
-        let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
+        let mut plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
+        let (part, parts) = part(args)?;
+        plan.share_rates(part.of);
         let fingerprint = Fingerprint::of(&plan);
         let hash = fingerprint.hash.as_str().into();
         let services = Services::connect(&plan, cancel, process::raise_open_files());
@@ -89,11 +93,13 @@ impl Prepared {
         if args.selection.yes {
             services.approval = Approval::All;
         }
-        let part = Part::WHOLE;
         let mut folder = match args.out.as_path() {
             out if out == Path::new("-") => None,
-            out => Some(open(args, out, &plan, fingerprint, part)?),
+            out => Some(open(args, out, &plan, fingerprint, part, parts)?),
         };
+        if let Some(folder) = &mut folder {
+            folder.began(read::count(&args.inputs));
+        }
         let sink = sink(folder.as_ref(), cancel)?;
         let keys = folder.as_mut().map(|folder| std::mem::take(&mut folder.keys));
         let selection =
@@ -115,7 +121,7 @@ impl Prepared {
     }
 
     async fn run(self, cancel: Cancellation) -> Ended {
-        let Self { runner, folder, mut sink, inputs, jobs } = self;
+        let Self { runner, mut folder, mut sink, inputs, jobs } = self;
         let services = runner.services.clone();
         let mut tally = Tally::default();
         let window = Window { runner, inputs, sink: &mut sink, tally: &mut tally, jobs };
@@ -131,13 +137,8 @@ impl Prepared {
                 end = Err(Stop::Read(error));
             }
         }
-        if let (Some(folder), Ok(totals)) = (&folder, &end)
-            && totals.is_all
-        {
-            let (inputs, keys) = (Some(totals.inputs), Some(totals.keys));
-            let state = PartState { inputs, keys, ..folder.state.clone() };
-            // Only `crew batch status` misses it.
-            let _ = state.replace(&folder.part.state(&folder.path));
+        if let Some(folder) = &mut folder {
+            folder.ended(end.as_ref().ok().copied());
         }
         let found = folder.map(|folder| folder.found).unwrap_or_default();
         Ended { tally, found, stop: end.err(), cleanup }
@@ -151,12 +152,13 @@ fn open(
     plan: &CrewPlan,
     fingerprint: Fingerprint,
     part: Part,
+    parts: PinnedParts,
 ) -> Result<Folder, Faults> {
     let wanted = RunFile::new(
         plan.name.clone(),
         args.inputs.display().to_string(),
         args.inputs_args.key.clone(),
-        part.of,
+        parts,
         fingerprint,
     );
     let retry = match args.resume.retry {
