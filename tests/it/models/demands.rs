@@ -139,6 +139,63 @@ fn ids_and_reasoning_take_the_form_that_a_server_demands() {
     }
 }
 
+/// Fields beside those of OpenAI: <https://openrouter.ai/docs/use-cases/reasoning-tokens>,
+/// <https://ai.google.dev/gemini-api/docs/thought-signatures>.
+#[test]
+fn what_a_server_sends_with_a_call_goes_back_to_its_model_and_to_no_other() {
+    let text = |text: &str| json!({"type": "reasoning.text", "index": 0, "text": text});
+    let encrypted = json!({"type": "reasoning.encrypted", "index": 1, "data": "x"});
+    let call = |at: u64, extra: Value| {
+        json!({"index": at, "id": format!("call_{at}"), "type": "function", "extra_content": extra,
+            "function": {"name": "good_one", "arguments": "{}"}})
+    };
+    let signed = |signature: &str| json!({"google": {"thought_signature": signature}});
+    for (begun, place, expected) in [
+        (
+            script::stream()
+                .delta(json!({"reasoning_details": [text("a")]}))
+                .delta(json!({"reasoning_details": [text("b"), encrypted]}))
+                .call(call(0, Value::Null)),
+            "/reasoning_details",
+            json!([text("ab"), encrypted]),
+        ),
+        (
+            script::stream().call(call(0, signed("s1"))).call(call(1, signed("s2"))),
+            "/tool_calls/1/extra_content",
+            signed("s2"),
+        ),
+        (
+            script::stream().delta(json!({"reasoning_content": ""})).call(call(0, Value::Null)),
+            "/reasoning_content",
+            json!(""),
+        ),
+    ] {
+        let calls = begun.finish("tool_calls").done();
+        let server = ModelServer::start(move |request| {
+            match (request.model(), request.has_tool_results()) {
+                ("own", false) => calls.clone(),
+                ("own", true) => script::error(404, "gone"),
+                _ => script::text("fine"),
+            }
+        });
+        let report = Crew::new(formatdoc! {"
+            providers:
+              p: {{base_url: '{}'}}
+            tools:
+              good_one: {{command: [echo, x], description: x}}
+            agents:
+              a: {{model: [p/own, p/other], tools: [good_one]}}
+        ", server.base_url()})
+        .run()
+        .report(0);
+        assert_eq!(report["agents"]["a"]["output"], "fine");
+        let [_, own, other] = &server.requests()[..] else { panic!("{:#?}", server.requests()) };
+        let turn = |request: &Request| request.body["messages"][1].clone();
+        assert_eq!(turn(own).pointer(place), Some(&expected), "{:#}", turn(own));
+        assert_eq!(turn(other).pointer(place), None, "{:#}", turn(other));
+    }
+}
+
 #[test]
 fn an_older_gemini_server_gets_the_older_form() {
     let api = Api::Gemini;
