@@ -16,6 +16,8 @@ mod containment;
 mod flow;
 mod memory;
 mod mixed_crew;
+#[cfg(target_os = "linux")]
+mod pid_one;
 pub mod random;
 #[cfg(target_os = "linux")]
 mod random_stop;
