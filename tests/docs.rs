@@ -1,5 +1,5 @@
 //! The examples and the documentation: each example runs offline, each documented crew file is
-//! valid, each documented command succeeds.
+//! valid, each documented command succeeds. And the workflows of GitHub, ours and the documented ones.
 //!
 //! The info string of a fence says what the test does with the block:
 //!
@@ -63,6 +63,56 @@ fn documented_commands_succeed() {
         }
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
+}
+
+#[test]
+fn links_lead_to_files() {
+    let mut broken = Vec::new();
+    for file in documents() {
+        let text = fs::read_to_string(&file).unwrap();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let local = targets.filter(|target| !target.is_empty() && !target.contains("://"));
+        let missing = local.filter(|target| !file.parent().unwrap().join(target).exists());
+        broken.extend(missing.map(|target| format!("{}: {target}", file.display())));
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// A value that GitHub fills into a script can hold code: scripts get values as variables.
+#[test]
+fn workflows_keep_values_out_of_scripts() {
+    let mut workflows = files_in(".github/workflows", "yml");
+    workflows.extend(Some(root().join("action.yml")).filter(|file| file.exists()));
+    let mut texts: Vec<(String, String)> = workflows
+        .iter()
+        .map(|file| (file.display().to_string(), fs::read_to_string(file).unwrap()))
+        .collect();
+    let blocks = documents().into_iter().flat_map(|file| blocks(&file));
+    let other = blocks.filter(|block| block.info == "yaml other");
+    texts.extend(other.map(|block| (format!("{}:{}", block.file, block.line), block.text)));
+    assert!(texts.len() > workflows.len());
+    for (name, text) in texts {
+        let value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for script in scripts(&value) {
+            assert!(!script.contains("${{"), "{name}: {script}");
+        }
+    }
+}
+
+/// The values of all keys `run` and `script`.
+fn scripts(value: &serde_yaml::Value) -> Vec<String> {
+    match value {
+        serde_yaml::Value::Mapping(entries) => {
+            let of_entry =
+                |(key, value): (&serde_yaml::Value, &serde_yaml::Value)| match key.as_str() {
+                    Some("run" | "script") => vec![serde_yaml::to_string(value).unwrap()],
+                    _ => scripts(value),
+                };
+            entries.iter().flat_map(of_entry).collect()
+        }
+        serde_yaml::Value::Sequence(items) => items.iter().flat_map(scripts).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// A fenced block of a Markdown file.

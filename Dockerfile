@@ -1,0 +1,40 @@
+# syntax=docker/dockerfile:1
+# Images of crew, for amd64 and arm64.
+#
+#   docker build --target crew .      the program and certificates, nothing else
+#   docker build --target tools .     with git, bash, curl and jq, for crews with shell tools
+#
+# The release workflow replaces the stage `build` by programs that it has built:
+# --build-context build=FOLDER, with FOLDER/linux/amd64/crew and so on.
+
+FROM rust:1.95-alpine AS build
+# hadolint ignore=DL3018
+RUN apk add --no-cache musl-dev
+WORKDIR /source
+COPY . .
+ARG TARGETPLATFORM
+RUN cargo build --profile dist --locked && install -D target/dist/crew "/$TARGETPLATFORM/crew"
+
+FROM alpine:3.22 AS base
+# hadolint ignore=DL3018
+RUN apk add --no-cache ca-certificates
+
+FROM scratch AS crew
+ARG TARGETPLATFORM
+COPY --from=base /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+# A report that cannot be written elsewhere is kept here.
+COPY --from=base --chmod=1777 /tmp /tmp
+COPY --from=build /$TARGETPLATFORM/crew /usr/local/bin/crew
+ENV PATH=/usr/local/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+WORKDIR /work
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/crew"]
+
+FROM base AS tools
+# hadolint ignore=DL3018
+RUN apk add --no-cache bash curl git jq
+ARG TARGETPLATFORM
+COPY --from=build /$TARGETPLATFORM/crew /usr/local/bin/crew
+WORKDIR /work
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/crew"]
