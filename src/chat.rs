@@ -94,6 +94,8 @@ pub enum MediaType {
 }
 
 impl MediaType {
+    pub const ALL: [Self; 5] = [Self::Png, Self::Jpeg, Self::Webp, Self::Gif, Self::Pdf];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Png => "image/png",
@@ -180,7 +182,8 @@ pub struct ToolCall {
     pub arguments: String,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TokenUsage {
     /// Cached ones included.
     pub input_tokens: u64,

@@ -9,6 +9,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 
 mod batch;
 mod output;
+mod rehearsal;
 mod reports;
 mod setup;
 
@@ -17,6 +18,7 @@ pub use batch::{
     ChangedChoice, ResumeArgs, RetryChoice,
 };
 pub use output::{FormatChoice, OutputArgs, ReportFormat, TextOrJson};
+pub use rehearsal::RehearsalArgs;
 pub use reports::{ReportArgs, ReportTarget, RunsArgs, RunsCommand, ShowArgs};
 pub use setup::{CompletionsArgs, InitArgs, ManArgs, SchemaArgs, SchemaName, TemplateName};
 
@@ -151,6 +153,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
+    pub rehearsal: RehearsalArgs,
+    #[command(flatten)]
     pub output: OutputArgs,
     #[command(flatten)]
     pub color: ColorArgs,
@@ -275,7 +279,7 @@ pub struct SelectionArgs {
     /// Call no model server: agents call each tool once and answer with its output
     ///
     /// HTTP tools and MCP servers on other machines are not contacted either.
-    #[arg(long, conflicts_with = "model")]
+    #[arg(long, group = "stand_in", conflicts_with = "model")]
     pub offline: bool,
     /// Run tools with `confirm: true` without asking for approval
     #[arg(short, long)]

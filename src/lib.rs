@@ -23,6 +23,7 @@ pub mod process;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod provider;
+pub mod recording;
 pub mod render;
 pub mod report;
 pub mod secret;

@@ -15,7 +15,8 @@ use crate::net::SetupError;
 use crate::plan::CrewPlan;
 use crate::process::{Processes, RunProcesses};
 use crate::provider::governor::{self, Governor};
-use crate::provider::{self, KeyContext, Provider};
+use crate::provider::{Connector, FaultRule, KeyContext, Provider};
+use crate::recording::{Recording, RecordingFile};
 use crate::report::{Cleanup, Survivor, Transcripts, millis};
 use crate::secret::Secrets;
 use crate::tool::http::HttpClients;
@@ -25,10 +26,19 @@ use crate::trace::Trace;
 /// How long stopping may take beyond the grace: killing, reaping and the last bytes of output.
 pub const STOP_MARGIN: Duration = Duration::from_millis(300);
 
+/// What a run has in place of models and servers, or adds to them.
+#[derive(Debug, Default)]
+pub struct Rehearsal {
+    pub recording: Option<RecordingFile>,
+    pub faults: Vec<FaultRule>,
+}
+
 /// What any number of runs of one plan share.
 pub struct Services {
     /// In the order of [`CrewPlan::providers`].
     pub providers: Vec<Arc<dyn Provider>>,
+    /// That of the model `offline`.
+    pub offline: Arc<dyn Provider>,
     /// In the same order.
     pub governors: Vec<Arc<Governor>>,
     pub http: HttpClients,
@@ -39,6 +49,8 @@ pub struct Services {
     pub trace: Arc<Trace>,
     pub longest_answers: LongestAnswers,
     pub transcripts: Transcripts,
+    /// The exchanges with all of them, recorded or replayed.
+    pub recording: Option<Arc<Recording>>,
     /// Those of MCP servers and key commands.
     server_processes: Arc<RunProcesses>,
     cancel: Cancellation,
@@ -57,6 +69,17 @@ impl Services {
         cancel: &Cancellation,
         open_files: Option<u64>,
     ) -> Result<Self, SetupError> {
+        Self::rehearse(plan, cancel, open_files, Rehearsal::default())
+    }
+
+    /// As [`Services::connect`], with a recording or with faults.
+    pub fn rehearse(
+        plan: &CrewPlan,
+        cancel: &Cancellation,
+        open_files: Option<u64>,
+        rehearsal: Rehearsal,
+    ) -> Result<Self, SetupError> {
+        let Rehearsal { recording, faults } = rehearsal;
         let grace = plan.limits.grace;
         let processes = Arc::new(Processes::new(open_files));
         let server_processes = Arc::new(processes.for_run(cancel.clone(), grace));
@@ -66,17 +89,22 @@ impl Services {
             collector.secrets().for_each(|secret| secrets.add(secret));
         }
         let keys = KeyContext { processes: server_processes.clone(), secrets: secrets.clone() };
+        let recording = recording.map(|file| Arc::new(Recording::new(file, secrets.clone())));
+        let connector = Connector::new(&keys, recording.as_ref(), faults, cancel);
+        let servers = Servers::new(plan, server_processes.clone(), cancel.clone(), trace.clone());
         Ok(Self {
-            providers: provider::connect(&plan.providers, &keys)?,
+            providers: connector.connect(&plan.providers)?,
+            offline: connector.offline(),
             governors: governor::of(&plan.providers),
-            http: HttpClients::connect(plan)?,
-            servers: Servers::new(plan, server_processes.clone(), cancel.clone(), trace.clone()),
+            http: HttpClients::connect(plan, recording.clone())?,
+            servers: servers.recorded(recording.clone()),
             processes,
             secrets: Arc::new(secrets),
             approval: Approval::Unavailable,
             trace,
             longest_answers: LongestAnswers::default(),
             transcripts: Transcripts::Off,
+            recording,
             server_processes,
             cancel: cancel.clone(),
             grace,

@@ -12,9 +12,9 @@ use super::driver::{Driver, failed};
 use super::ledger::End;
 use super::recorder::{CallRecorder, Outcome};
 use crate::chat::{ChatReply, TokenUsage, ToolSpec};
-use crate::plan::ModelPlan;
+use crate::plan::{ModelPlan, Price};
 use crate::provider::governor::{Governor, Permit, Wanted};
-use crate::provider::{ChatDelta, ChatRequest, Effect, ProviderError};
+use crate::provider::{ChatDelta, ChatRequest, Foresight, ProviderError};
 use crate::report::{ErrorKind, Event, LiveAnswer, millis};
 use crate::untrusted::Untrusted;
 
@@ -58,6 +58,16 @@ impl From<End> for CallError {
     }
 }
 
+impl CallError {
+    /// The error of the call; `None` if its agent ends.
+    fn of_call(&self) -> Option<&ProviderError> {
+        match self {
+            Self::Call(failed) => Some(&failed.error),
+            Self::Agent(_) => None,
+        }
+    }
+}
+
 impl Driver<'_> {
     /// Makes one model call.
     pub(super) async fn attempt(&self, call: &Call<'_>) -> Result<Reply, CallError> {
@@ -65,8 +75,12 @@ impl Driver<'_> {
             return Err(self.stopped().into());
         }
         let (provider, model) = self.context.provider(call.model);
-        let request = self.request(call, model);
+        let agent = self.run.name();
+        let request = self.request(call, &agent, model);
+        let foresight = provider.foresee(&request);
+        let is_live = matches!(foresight, Foresight::Nothing);
         let price = self.context.plan.prices.of(call.model);
+        let price = if is_live { price } else { price.map(|_| Price::FREE) };
         let governor = self.context.governor(call.model);
         // Calls of `offline` are free.
         let estimate = governor.map(|_| request.estimate()).unwrap_or_default();
@@ -74,9 +88,13 @@ impl Driver<'_> {
         let longest = longest_answers.of(call.model.label());
         let most = governor.map(|_| request.at_most(estimate, longest)).unwrap_or_default();
         let reserved = self.reserve_budget(Amount::of(most, price)).await?;
-        let permit = match governor {
-            Some(governor) => Some(self.admit(governor, call, model, estimate).await?),
-            None => None,
+        let permit = match (foresight, governor) {
+            (Foresight::NotMade(error), _) => return Err(self.not_made(error).await),
+            (Foresight::Recorded, _) | (_, None) => None,
+            (Foresight::Nothing, Some(governor)) => {
+                let admitted = self.admit(governor, call, model, estimate).await;
+                Some(admitted.inspect_err(|error| provider.not_made(&request, error.of_call()))?)
+            }
         };
         self.record_request(call);
         let ledger = &self.run.ledger;
@@ -86,7 +104,8 @@ impl Driver<'_> {
             Event::ModelCallStarted { agent: self.run.id, turn: call.turn, answer: answer.clone() };
         self.emit(started);
         let secrets = &self.context.services.secrets;
-        let mut recorder = CallRecorder::new(ledger, secrets, permit, price);
+        let takes_tokens = governor.is_some();
+        let mut recorder = CallRecorder::new(ledger, secrets, permit, price, takes_tokens);
         let mut on_delta = |delta: ChatDelta<'_>| {
             if let ChatDelta::Text(text) = delta {
                 answer.push(text);
@@ -107,28 +126,46 @@ impl Driver<'_> {
         let has_text = recorder.finish(used, outcome);
         let usage = ledger.open().report.usage;
         self.emit(Event::Tokens { agent: self.run.id, usage });
+        self.ended(call, result, has_text, is_live)
+    }
+
+    /// What a call came to. `None`: it was dropped.
+    fn ended(
+        &self,
+        call: &Call<'_>,
+        result: Option<Result<ChatReply, ProviderError>>,
+        has_text: bool,
+        is_live: bool,
+    ) -> Result<Reply, CallError> {
+        let model = call.model.label();
         match result {
             Some(Ok(reply)) => {
-                let accepted = self.accept(reply, has_text);
+                let accepted = self.accept(reply, has_text, is_live);
                 let calls = accepted.as_ref().map(|reply| reply.tool_calls.as_slice());
-                self.record_answer(call.model.label(), has_text, calls.ok());
+                self.record_answer(model, has_text, calls.ok());
                 Ok(accepted?)
             }
             Some(Err(error)) => {
-                self.record_answer(call.model.label(), has_text, None);
+                self.record_answer(model, has_text, None);
                 self.note_finish_reason(error.finish_reason.clone());
                 Err(FailedCall { error, has_text }.into())
             }
             None => {
-                self.record_answer(call.model.label(), has_text, None);
+                self.record_answer(model, has_text, None);
                 self.context.calls_cancelled.fetch_add(1, Ordering::Relaxed);
                 Err(self.stopped().into())
             }
         }
     }
 
-    fn request<'a>(&'a self, call: &'a Call<'_>, model: &'a str) -> ChatRequest<'a> {
+    fn request<'a>(
+        &'a self,
+        call: &'a Call<'_>,
+        agent: &'a str,
+        model: &'a str,
+    ) -> ChatRequest<'a> {
         ChatRequest {
+            agent,
             model,
             messages: call.conversation.messages(),
             tools: call.tools,
@@ -139,7 +176,7 @@ impl Driver<'_> {
 
     /// Takes a reply with text or calls. One with neither is an error: models make this slip, and
     /// may not make it again.
-    fn accept(&self, reply: ChatReply, has_text: bool) -> Result<Reply, FailedCall> {
+    fn accept(&self, reply: ChatReply, has_text: bool, is_live: bool) -> Result<Reply, FailedCall> {
         let secrets = &self.context.services.secrets;
         let finish_reason = self.note_finish_reason(reply.finish_reason);
         let is_blank = {
@@ -158,13 +195,10 @@ impl Driver<'_> {
         let advice = if is_cut { "; raise max_output_tokens" } else { "" };
         let message = format!("the model answered nothing (finish_reason: {finish}){advice}");
         let error = ProviderError {
-            kind: ErrorKind::InvalidResponse,
-            scope: None,
-            message: message.into(),
             retryable: !is_cut,
-            retry_after: None,
-            finish_reason: None,
-            effect: Effect::Call,
+            // Nothing is gained by a pause before a recorded answer.
+            retry_after: (!is_live).then_some(Duration::ZERO),
+            ..ProviderError::new(ErrorKind::InvalidResponse, message)
         };
         Err(FailedCall { error, has_text })
     }
@@ -185,6 +219,17 @@ impl Driver<'_> {
         let reserved =
             self.queue(both, || ("calls under way may use up the budget", Duration::ZERO)).await?;
         reserved.map_err(|what: String| failed(ErrorKind::Budget, what))
+    }
+
+    /// The end of a call that was not made in the recorded run either.
+    async fn not_made(&self, error: Option<ProviderError>) -> CallError {
+        match error {
+            Some(error) => FailedCall { error, has_text: false }.into(),
+            None => {
+                self.scope.cancelled().await;
+                self.stopped().into()
+            }
+        }
     }
 
     /// Waits for the endpoint's governor.

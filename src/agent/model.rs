@@ -14,7 +14,7 @@ use crate::chat::ToolSpec;
 use crate::plan::ModelPlan;
 use crate::provider::ProviderError;
 use crate::provider::governor::Governor;
-use crate::report::Event;
+use crate::report::{ErrorKind, Event};
 use crate::untrusted::Untrusted;
 
 /// The pause before the first retry. Each further pause is twice as long, plus jitter.
@@ -37,6 +37,10 @@ impl Driver<'_> {
             match self.call_with_retries(&call).await {
                 Ok(reply) => return Ok(reply),
                 Err(CallError::Agent(end)) => return Err(end),
+                // Another model is not recorded either, and would hide what is missing.
+                Err(CallError::Call(failed)) if failed.error.kind == ErrorKind::NotRecorded => {
+                    return Err(End::Failed(failed.error.into()));
+                }
                 Err(CallError::Call(failed)) => {
                     self.fall_back(models, failed.error.into(), failed.has_text)?;
                 }
@@ -140,6 +144,9 @@ impl<'a> Retries<'a> {
     fn next(&mut self, error: &ProviderError) -> Option<Duration> {
         if !error.retryable {
             return None;
+        }
+        if error.is_recorded {
+            return Some(Duration::ZERO);
         }
         let Some(governor) = self.governor.filter(|_| error.effect.is_pause()) else {
             return self.delays.next().map(|delay| error.retry_after.unwrap_or(delay));

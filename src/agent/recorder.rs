@@ -48,6 +48,8 @@ pub(super) struct CallRecorder<'a> {
     secrets: &'a Secrets,
     permit: Option<Permit<'a>>,
     price: Option<Price>,
+    /// It takes tokens, estimated ones where its server does not count them.
+    takes_tokens: bool,
     /// The agent's usage before the call.
     before: Usage,
     was_sent: bool,
@@ -66,6 +68,7 @@ impl<'a> CallRecorder<'a> {
         secrets: &'a Secrets,
         permit: Option<Permit<'a>>,
         price: Option<Price>,
+        takes_tokens: bool,
     ) -> Self {
         let before = {
             let usage = &mut ledger.open().report.usage;
@@ -79,6 +82,7 @@ impl<'a> CallRecorder<'a> {
             secrets,
             permit,
             price,
+            takes_tokens,
             before,
             was_sent: false,
             has_answered: false,
@@ -180,10 +184,10 @@ impl<'a> CallRecorder<'a> {
         let is_answered = matches!(outcome, Outcome::Answered);
         // The server's own numbers stand, even zeros, where it reported any with its whole answer.
         let is_counted = outcome.is_end_of_answer() && self.counted.is_some();
-        if self.permit.is_some() && !is_counted {
+        if self.takes_tokens && !is_counted {
             self.enter(used);
         }
-        if self.permit.is_some() && is_answered && self.counted.is_none() {
+        if self.takes_tokens && is_answered && self.counted.is_none() {
             self.ledger.open().report.usage.cost = self.before.cost.with_call(None);
         }
         let tokens = Some(used.total()).filter(|tokens| *tokens > 0);

@@ -14,7 +14,6 @@ use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
 use crate::process::RunProcesses;
 use crate::provider::Provider;
 use crate::provider::governor::Governor;
-use crate::provider::offline::Offline;
 use crate::report::{AgentRunId, EventSink};
 use crate::services::Services;
 use crate::template::RunInput;
@@ -69,7 +68,7 @@ impl RunContext<'_> {
     /// The provider of a model, and the model's name there.
     pub fn provider<'m>(&self, model: &'m ModelPlan) -> (&dyn Provider, &'m str) {
         match model {
-            ModelPlan::Offline => (&Offline, model.label()),
+            ModelPlan::Offline => (&*self.services.offline, model.label()),
             ModelPlan::Remote { provider, model, .. } => {
                 (&*self.services.providers[*provider], model)
             }

@@ -94,7 +94,9 @@ impl Driver<'_> {
         }
         let max_answer = self.run.plan.settings.max_answer;
         let stop = tool::stopped(&self.scope, None);
+        let agent = self.run.name();
         let call = HttpCall {
+            agent: &agent,
             plan: request,
             values,
             clients: &self.context.services.http,

@@ -82,7 +82,9 @@ impl Driver<'_> {
         let CheckedCall { tool, arguments } = &checked;
         let (name, values) = (tool.label().to_owned(), arguments.clone());
         let slot = self.reserve(tool::unfinished(&name, values.clone(), started));
+        let agent = self.run.name();
         let context = ToolContext {
+            agent: &agent,
             processes: &self.context.processes,
             http: &self.context.services.http,
             http_calls_cancelled: &self.context.http_calls_cancelled,

@@ -111,7 +111,7 @@ impl Checker<'_> {
             let unplaced = |message| Fault::unplaced(Some(file.clone()), message, None);
             faults.warnings.extend(plan.warnings().into_iter().map(unplaced));
             let connected =
-                provider::client(&plan.providers).and_then(|_| HttpClients::connect(plan));
+                provider::client(&plan.providers).and_then(|_| HttpClients::connect(plan, None));
             faults.faults.extend(connected.err().map(|error| unplaced(error.to_string())));
         }
         if self.args.strict {

@@ -12,6 +12,7 @@ mod input;
 pub mod invalid;
 mod offers;
 mod reader;
+mod rehearsal;
 pub mod render;
 mod report_file;
 pub mod reports;

@@ -8,6 +8,7 @@ use minijinja::value::Serde;
 use super::env_file;
 use super::input::{Input, Source};
 use super::invalid::{fault, invalid};
+use super::rehearsal::env_without_keys;
 use super::report_file;
 use super::runtime::runtime;
 use crate::agent::Opening;
@@ -19,7 +20,6 @@ use crate::plan::{self, AgentPlan, CrewPlan, ModelWork, Need, Overrides};
 use crate::provider::offline;
 use crate::render::{self, Format, RenderReport, RenderedAgent, Screens};
 use crate::report::{AgentReport, AgentStatus, Report};
-use crate::secret;
 use crate::template::{AnswerContext, RunInput, agent_context, extended};
 
 /// Takes the place of an input that is not given.
@@ -51,7 +51,7 @@ fn rendered(args: &RenderArgs, cancel: &Cancellation) -> Result<RenderReport, Fa
     env_file::load(&args.file.env_files)?;
     let overrides =
         Overrides { agents: args.agents.clone(), vars: args.vars.clone(), ..Overrides::default() };
-    let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
+    let plan = plan::load(args.file.config.as_deref(), &overrides, &env_without_keys)?;
     let report = args.from.as_deref().map(report_file::read).transpose()?;
     let input = match input(&args.input, cancel)? {
         Some(input) => input.text,
@@ -69,12 +69,6 @@ fn rendered(args: &RenderArgs, cancel: &Cancellation) -> Result<RenderReport, Fa
     let agents = agents.filter_map(|agent| Some((agent, agent.model_work()?)));
     let agents = agents.flat_map(|(agent, work)| renderer.all(agent, work));
     Ok(RenderReport::new(&plan, input.text(), agents.collect()))
-}
-
-/// The environment. Variables for secrets need not be set, as nothing is sent.
-fn env(name: &str) -> Option<String> {
-    let unset = || secret::names_a_secret(name).then(|| format!("({name} is not set)"));
-    std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(unset)
 }
 
 /// The input, if one is given.

@@ -11,6 +11,7 @@ use super::history::History;
 use super::input::{self, Input, Source};
 use super::invalid::{fault, invalid, unsaid};
 use super::reader;
+use super::rehearsal::{env_without_keys, rehearsal};
 use super::reports::Reports;
 use super::runtime::runtime;
 use super::sink::Sink;
@@ -19,6 +20,7 @@ use crate::approval::{Approval, Terminal};
 use crate::attachment::Attached;
 use crate::cancel::Cancellation;
 use crate::cli::{InputArgs, LimitArgs, RunArgs, SelectionArgs};
+use crate::config::expand::Env;
 use crate::config::faults::Faults;
 use crate::engine;
 use crate::exit::{self, ExitStatus};
@@ -27,7 +29,7 @@ use crate::process;
 use crate::render::progress::{self, Progress};
 use crate::render::{self, Format, Look, Screens};
 use crate::report::{CancelKind, Report, Transcripts};
-use crate::services::Services;
+use crate::services::{Rehearsal, Services};
 use crate::text::{self, without_symbols};
 use crate::trace::Trace;
 
@@ -120,6 +122,7 @@ impl Messages {
 struct Prepared {
     plan: CrewPlan,
     source: Source,
+    rehearsal: Rehearsal,
     output: Output,
     progress: progress::Options,
     trace: Option<TraceFolder>,
@@ -131,16 +134,21 @@ struct Prepared {
 impl Prepared {
     fn new(args: &RunArgs, format: Format, screens: Screens) -> Result<Self, Faults> {
         input::check_argument(&args.input)?;
-        let env = |name: &str| std::env::var(name).ok();
         let overrides = Overrides {
             attached: attached(&args.input)?,
+            replay: args.rehearsal.replay.is_some(),
             ..overrides(&args.selection, &args.limits)
         };
-        let plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
+        let env: Env<'_> = match overrides.replay {
+            true => &env_without_keys,
+            false => &|name| std::env::var(name).ok(),
+        };
+        let plan = plan::load(args.file.config.as_deref(), &overrides, env)?;
         if format == Format::Answer && plan.output.is_none() {
             return Err(no_single_answer());
         }
         let source = Source::choose(&args.input, plan.uses_input())?;
+        let rehearsal = rehearsal(&args.rehearsal, &plan)?;
         let output_file = args.output.output_file.as_deref();
         let sink = Sink::open(output_file)
             .map_err(|error| Faults::unplaced(None, format!("--output-file {error}"), None))?;
@@ -151,6 +159,7 @@ impl Prepared {
         Ok(Self {
             plan,
             source,
+            rehearsal,
             output: Output {
                 sink,
                 reports,
@@ -181,12 +190,14 @@ impl Prepared {
 
     /// Runs the plan. After an error nothing was started.
     async fn run(self, cancel: Cancellation) -> Result<Ended, Faults> {
-        let Self { plan, source, output, progress: options, trace, transcripts, yes } = self;
+        let Self { plan, source, rehearsal, output, progress: options, trace, transcripts, yes } =
+            self;
         if let Sink::Stdout = output.sink {
             let watched = reader::watch(&cancel).context("cannot watch standard output");
             watched.map_err(|error| fault(&error))?;
         }
-        let services = Services::connect(&plan, &cancel, process::raise_open_files());
+        let open_files = process::raise_open_files();
+        let services = Services::rehearse(&plan, &cancel, open_files, rehearsal);
         let mut services = services.map_err(|error| fault(&error.into()))?;
         let Input { text, note } =
             input(source, &plan, output.messages != Messages::Summary, &cancel).await?;
@@ -220,13 +231,16 @@ impl Prepared {
         }
         // Tasks close the connections of dropped calls: let them run before the report is written.
         tokio::task::yield_now().await;
-        Ok(Ended { report, progress, output, trace: services.trace })
+        let unrecorded = services.recording.as_ref().and_then(|recording| recording.failure());
+        Ok(Ended { report, unrecorded, progress, output, trace: services.trace })
     }
 }
 
 /// A run that has ended.
 struct Ended {
     report: Report,
+    /// Why its recording is not whole.
+    unrecorded: Option<String>,
     progress: Progress,
     output: Output,
     trace: Arc<Trace>,
@@ -235,7 +249,7 @@ struct Ended {
 impl Ended {
     /// Writes the report and the summary.
     async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
-        let Self { report, mut progress, output, trace } = self;
+        let Self { report, unrecorded, mut progress, output, trace } = self;
         let Output { sink, reports, history, format, screens, verbose, raw, messages } = output;
         progress.clear();
         let report = Arc::new(report);
@@ -274,12 +288,12 @@ impl Ended {
             );
         }
         if messages != Messages::Nothing {
-            let error = |error| format!("error: {error}\n").into_bytes();
-            last.extend(reported.failed.iter().flat_map(error));
+            let failed = reported.failed.iter().map(ToString::to_string).chain(unrecorded.clone());
+            last.extend(failed.flat_map(|error| format!("error: {error}\n").into_bytes()));
         }
         let status = match delivered {
             // A signal that arrived after the run had ended has nothing to stop.
-            Ok(()) if reported.failed.is_empty() => ExitStatus::of(&report),
+            Ok(()) if reported.failed.is_empty() && unrecorded.is_none() => ExitStatus::of(&report),
             Ok(()) => undelivered(&report, cancel),
             Err(error) => {
                 let kept = delivery::keep(&report, &error);
@@ -309,7 +323,7 @@ pub fn overrides(selection: &SelectionArgs, limits: &LimitArgs) -> Overrides {
             (_, true) => Some(OnFailure::Cancel),
             _ => None,
         },
-        attached: Vec::new(),
+        ..Overrides::default()
     }
 }
 

@@ -221,7 +221,11 @@ impl Builder<'_> {
     ) -> (Vec<AgentPlan>, Vec<ProviderPlan>) {
         let new_indices: HashMap<usize, usize> =
             selected.iter().enumerate().map(|(new, &old)| (old, new)).collect();
-        let mut providers = UsedProviders::new(endpoints, self.env, self.log);
+        let without_keys = |name: &str| {
+            let is_needless = self.overrides.replay && self.keys.contains(name);
+            (self.env)(name).or_else(|| is_needless.then(|| format!("({name} is not set)")))
+        };
+        let mut providers = UsedProviders::new(endpoints, &without_keys, self.log);
         let mut agents = Vec::new();
         let override_model = self.override_model(endpoints);
         let described = drafts.into_iter().zip(self.agents()).zip(needs);

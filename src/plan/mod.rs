@@ -39,7 +39,7 @@ mod endpoint;
 mod facts;
 mod fingerprint;
 mod flow;
-mod glob;
+pub(crate) mod glob;
 mod graph;
 pub mod hosts;
 mod http;

@@ -15,6 +15,8 @@ pub struct Overrides {
     pub model: Option<String>,
     /// Every agent uses the model `offline`.
     pub offline: bool,
+    /// A recording answers: no API key is needed.
+    pub replay: bool,
     pub timeout: Option<Duration>,
     pub max_parallel: Option<usize>,
     pub on_failure: Option<OnFailure>,

@@ -8,3 +8,7 @@ pub struct Price {
     pub cached_input: f64,
     pub cache_write: f64,
 }
+
+impl Price {
+    pub const FREE: Self = Self { input: 0.0, output: 0.0, cached_input: 0.0, cache_write: 0.0 };
+}

@@ -55,8 +55,7 @@ impl Prices {
     /// `offline` is free.
     pub fn of(&self, model: &ModelPlan) -> Option<Price> {
         if *model == ModelPlan::Offline {
-            let free = Price { input: 0.0, output: 0.0, cached_input: 0.0, cache_write: 0.0 };
-            return (!self.is_empty()).then_some(free);
+            return (!self.is_empty()).then_some(Price::FREE);
         }
         let mut patterns = self.patterns.iter();
         let own = patterns.find(|(pattern, _)| glob::matches(pattern, model.label()));

@@ -5,24 +5,85 @@ use std::sync::Arc;
 use reqwest::{Client, Url};
 
 use super::command_key::KeyContext;
+use super::faults::{FaultRule, Faults, Faulty};
+use super::offline::Offline;
+use super::recorded::Recorded;
 use super::remote::Remote;
 use super::request::Provider;
+use crate::cancel::Cancellation;
 use crate::net::{self, SetupError};
 use crate::plan::ProviderPlan;
+use crate::recording::Recording;
 
-/// The providers of these plans, in the same order, with one HTTP client. Sends no request.
-pub fn connect(
-    plans: &[ProviderPlan],
-    keys: &KeyContext,
-) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
-    if plans.is_empty() {
-        return Ok(Vec::new());
+/// How the providers of a run are connected. Sends no request.
+pub struct Connector<'a> {
+    /// Of key commands.
+    pub keys: &'a KeyContext,
+    pub recording: Option<&'a Arc<Recording>>,
+    pub faults: Option<Arc<Faults>>,
+    /// The run's.
+    pub cancel: &'a Cancellation,
+}
+
+impl<'a> Connector<'a> {
+    pub fn new(
+        keys: &'a KeyContext,
+        recording: Option<&'a Arc<Recording>>,
+        faults: Vec<FaultRule>,
+        cancel: &'a Cancellation,
+    ) -> Self {
+        let faults = (!faults.is_empty()).then(|| Arc::new(Faults::new(faults)));
+        Self { keys, recording, faults, cancel }
     }
-    let client = client(plans)?;
-    let connect = |plan: &ProviderPlan| {
-        Arc::new(Remote::new(plan, client.clone(), keys)) as Arc<dyn Provider>
-    };
-    Ok(plans.iter().map(connect).collect())
+
+    /// The providers of these plans, in the same order, with one HTTP client.
+    ///
+    /// # Errors
+    /// As [`client`]. A replay has none.
+    pub fn connect(&self, plans: &[ProviderPlan]) -> Result<Vec<Arc<dyn Provider>>, SetupError> {
+        if let Some(recording) = self.recording.filter(|recording| recording.is_replay()) {
+            let replayed = |plan| self.recorded(plan, None, recording);
+            return Ok(plans.iter().map(replayed).collect());
+        }
+        if plans.is_empty() {
+            return Ok(Vec::new());
+        }
+        let client = client(plans)?;
+        let connect = |plan: &ProviderPlan| {
+            let remote = Arc::new(Remote::new(plan, client.clone(), self.keys));
+            match self.recording {
+                Some(recording) => self.recorded(plan, Some(remote), recording),
+                None => self.with_faults(remote),
+            }
+        };
+        Ok(plans.iter().map(connect).collect())
+    }
+
+    /// The provider of the model `offline`.
+    pub fn offline(&self) -> Arc<dyn Provider> {
+        self.with_faults(Arc::new(Offline))
+    }
+
+    fn recorded(
+        &self,
+        plan: &ProviderPlan,
+        inner: Option<Arc<Remote>>,
+        recording: &Arc<Recording>,
+    ) -> Arc<dyn Provider> {
+        self.with_faults(Arc::new(Recorded {
+            inner,
+            name: plan.name.clone(),
+            recording: Arc::clone(recording),
+            cancel: self.cancel.clone(),
+        }))
+    }
+
+    fn with_faults(&self, inner: Arc<dyn Provider>) -> Arc<dyn Provider> {
+        match &self.faults {
+            Some(faults) => Arc::new(Faulty { inner, faults: Arc::clone(faults) }),
+            None => inner,
+        }
+    }
 }
 
 /// The HTTP client for these providers.

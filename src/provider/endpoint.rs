@@ -22,7 +22,6 @@ use crate::net::{self, CONNECT_TIMEOUT};
 use crate::plan::ProviderPlan;
 use crate::report::{ErrorKind, Scope};
 use crate::secret::Secrets;
-use crate::untrusted::Untrusted;
 
 /// The part of an error's body that is read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -170,15 +169,7 @@ impl Endpoint {
     }
 
     pub fn error(&self, kind: ErrorKind, message: impl Display) -> ProviderError {
-        ProviderError {
-            kind,
-            scope: None,
-            message: Untrusted::new(format!("{}: {message}", self.name)),
-            retryable: false,
-            retry_after: None,
-            finish_reason: None,
-            effect: Effect::Call,
-        }
+        ProviderError::new(kind, format!("{}: {message}", self.name))
     }
 
     /// The error for one that the server reported inside a success.

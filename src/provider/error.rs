@@ -20,6 +20,24 @@ pub struct ProviderError {
     /// How the server ended an answer that was withheld or broken off.
     pub finish_reason: Option<Untrusted>,
     pub effect: Effect,
+    /// It was recorded in an earlier run. `retryable` says whether the call was tried again there.
+    pub is_recorded: bool,
+}
+
+impl ProviderError {
+    /// An error that concerns this call only, and that another attempt would meet again.
+    pub fn new(kind: ErrorKind, message: impl Into<Untrusted>) -> Self {
+        Self {
+            kind,
+            scope: None,
+            message: message.into(),
+            retryable: false,
+            retry_after: None,
+            finish_reason: None,
+            effect: Effect::Call,
+            is_recorded: false,
+        }
+    }
 }
 
 /// The consequence of a failed call for other calls.

@@ -9,7 +9,7 @@ mod sample;
 
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
-use super::error::{Effect, ProviderError};
+use super::error::ProviderError;
 use super::request::{ChatDelta, ChatRequest, OnDelta, Provider};
 use crate::chat::{ChatReply, Message, RequestedCall, ToolCall, ToolSpec};
 use crate::report::ErrorKind;
@@ -68,18 +68,11 @@ fn data(schema: &Schema, max_answer: usize) -> Result<String, ProviderError> {
         Ok(()) => "it is larger than max_answer".to_owned(),
         Err(why) => why,
     };
-    Err(ProviderError {
-        kind: ErrorKind::InvalidResponse,
-        scope: None,
-        message: Untrusted::new(format!(
-            "offline cannot make a value for the output_schema; add one under examples. The value \
-             made from its types is rejected: {why}"
-        )),
-        retryable: false,
-        retry_after: None,
-        finish_reason: None,
-        effect: Effect::Call,
-    })
+    let message = format!(
+        "offline cannot make a value for the output_schema; add one under examples. The value \
+         made from its types is rejected: {why}"
+    );
+    Err(ProviderError::new(ErrorKind::InvalidResponse, message))
 }
 
 /// The last prompt, and the results of the tools called since then.

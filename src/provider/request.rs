@@ -20,6 +20,26 @@ pub trait Provider: Send + Sync {
         request: ChatRequest<'a>,
         on_delta: &'a mut (dyn FnMut(ChatDelta<'_>) + Send),
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>>;
+
+    /// What is known of a call before it is made.
+    fn foresee(&self, _request: &ChatRequest<'_>) -> Foresight {
+        Foresight::Nothing
+    }
+
+    /// Learns that a call was not made: other calls have shown that it cannot succeed, or (`None`)
+    /// its agent was stopped.
+    fn not_made(&self, _request: &ChatRequest<'_>, _error: Option<&ProviderError>) {}
+}
+
+/// What is known of a call before it is made.
+#[derive(Debug)]
+pub enum Foresight {
+    /// It goes to a server.
+    Nothing,
+    /// It is answered at once, at no cost.
+    Recorded,
+    /// It is not made, for this reason, or (`None`) because its agent is stopped meanwhile.
+    NotMade(Option<ProviderError>),
 }
 
 pub type OnDelta<'a> = &'a mut (dyn FnMut(ChatDelta<'_>) + Send);
@@ -40,6 +60,8 @@ pub enum ChatDelta<'a> {
 
 #[derive(Debug, Clone)]
 pub struct ChatRequest<'a> {
+    /// The agent that asks; that of an instance is followed by its key in brackets.
+    pub agent: &'a str,
     /// The model's name on its server, without the provider.
     pub model: &'a str,
     pub messages: &'a [Message],
@@ -56,7 +78,7 @@ impl<'a> ChatRequest<'a> {
     /// A request with the default settings of agents.
     pub fn new(model: &'a str, messages: &'a [Message]) -> Self {
         let settings = AgentSettings::default();
-        Self { model, messages, tools: &[], output_schema: None, settings }
+        Self { agent: "", model, messages, tools: &[], output_schema: None, settings }
     }
 }
 

@@ -104,6 +104,9 @@ fn other(kind: ErrorKind) -> &'static str {
         ErrorKind::Unverified => {
             "read what the check printed, then change the prompt, the check, or its `attempts`"
         }
+        ErrorKind::NotRecorded => {
+            "record the run again with --record, or add to the recording with --replay-or-record"
+        }
         ErrorKind::Internal => "this is a bug in crew; please report it",
         // Handled by `advice`.
         ErrorKind::Auth | ErrorKind::Network | ErrorKind::Timeout | ErrorKind::Step => "run again",

@@ -148,6 +148,8 @@ pub enum ErrorKind {
     Check,
     /// The check rejected every answer.
     Unverified,
+    /// The request is not in the recording that answers.
+    NotRecorded,
     Internal,
 }
 

@@ -56,8 +56,8 @@ async fn run(
             let values = &input.template_values();
             let (kept, clients) = (HeadTail::new(input.max_output), context.http);
             let cancelled = context.http_calls_cancelled;
-            let span = context.span;
-            http::call(HttpCall { plan, values, clients, kept, cancelled, span }, stop).await
+            let (agent, span) = (context.agent, context.span);
+            http::call(HttpCall { agent, plan, values, clients, kept, cancelled, span }, stop).await
         }
         ToolKind::Mcp(plan) => mcp::call(plan, input, stop).await,
     }

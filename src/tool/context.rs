@@ -16,6 +16,8 @@ use crate::trace::SpanContext;
 /// The environment of a call: shared resources, limits, and values for templates.
 #[derive(Clone, Copy)]
 pub struct ToolContext<'a> {
+    /// The agent that calls; that of an instance is followed by its key in brackets.
+    pub agent: &'a str,
     /// Starts and stops the programs of tools.
     pub processes: &'a RunProcesses,
     /// The clients of HTTP tools.

@@ -10,6 +10,7 @@ pub mod mcp;
 mod outcome;
 mod preview;
 mod program;
+mod recorded;
 mod report;
 
 pub use call::call;

@@ -72,6 +72,7 @@ mod models {
     mod wire;
 }
 mod output;
+mod recording;
 mod render;
 mod reports;
 mod secrets;

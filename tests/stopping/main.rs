@@ -22,5 +22,6 @@ pub mod random;
 #[cfg(target_os = "linux")]
 mod random_stop;
 mod reader;
+mod recording;
 mod selftest;
 mod signals;

@@ -35,15 +35,8 @@ pub(super) async fn admit<'a>(
 }
 
 pub(super) fn error(effect: Effect, retry_after: Option<Duration>) -> ProviderError {
-    ProviderError {
-        kind: ErrorKind::RateLimited,
-        scope: None,
-        message: "mock: no".into(),
-        retryable: true,
-        retry_after,
-        finish_reason: None,
-        effect,
-    }
+    let error = ProviderError::new(ErrorKind::RateLimited, "mock: no");
+    ProviderError { retryable: true, retry_after, effect, ..error }
 }
 
 /// Accepts a number of concurrent calls and rejects the others.

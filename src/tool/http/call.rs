@@ -14,9 +14,11 @@ use super::request::{self, Request};
 use crate::net::{self, CONNECT_TIMEOUT, innermost};
 use crate::plan::HttpPlan;
 use crate::plan::hosts::Host;
+use crate::recording::{Asked, Kind};
 use crate::report::CancelKind;
 use crate::text::{HeadTail, truncate};
 use crate::tool::outcome::{ToolEnd, ToolOutcome};
+use crate::tool::recorded::recorded;
 use crate::trace::SpanContext;
 
 /// Redirects that one call follows.
@@ -26,6 +28,8 @@ const MAX_MESSAGE: usize = 300;
 
 /// A call that is about to be made.
 pub struct HttpCall<'a> {
+    /// The agent that makes it.
+    pub agent: &'a str,
     pub plan: &'a HttpPlan,
     /// For its templates.
     pub values: &'a Value,
@@ -41,12 +45,23 @@ pub struct HttpCall<'a> {
 /// Makes the request and follows its redirects, until it ends or `stop` completes with the reason
 /// to drop it.
 pub async fn call(call: HttpCall<'_>, stop: impl Future<Output = CancelKind>) -> ToolOutcome {
-    let HttpCall { plan, values, clients, kept, cancelled, span } = call;
-    let mut request = match request::fill(plan, values) {
+    let mut request = match request::fill(call.plan, call.values) {
         Ok(request) => request,
         Err(message) => return ToolOutcome::failed(&truncate(message, MAX_MESSAGE)),
     };
-    span.add_to(&mut request.headers);
+    call.span.add_to(&mut request.headers);
+    let recording = call.clients.recording.as_deref();
+    let agent = call.agent.to_owned();
+    let asked = || Asked { kind: Kind::Http, agent, request: request.to_recorded() };
+    recorded(recording, asked, stop, |stop| send(call, request.clone(), stop)).await
+}
+
+async fn send(
+    call: HttpCall<'_>,
+    request: Request,
+    stop: impl Future<Output = CancelKind>,
+) -> ToolOutcome {
+    let HttpCall { plan, clients, kept, cancelled, .. } = call;
     let mut received = Received::new(kept);
     let exchanged = tokio::select! {
         biased;

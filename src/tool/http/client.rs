@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url};
@@ -12,11 +12,14 @@ use crate::net;
 use crate::net::SetupError;
 use crate::plan::CrewPlan;
 use crate::plan::hosts::{Hosts, check_address};
+use crate::recording::Recording;
 
 /// The HTTP clients of a run. Tools that may connect to the same addresses share one pool.
 #[derive(Debug, Default)]
 pub struct HttpClients {
     pools: Vec<Pool>,
+    /// The calls, recorded or replayed.
+    pub recording: Option<Arc<Recording>>,
 }
 
 #[derive(Debug)]
@@ -30,12 +33,17 @@ struct Pool {
 }
 
 impl HttpClients {
-    /// Creates the clients for the tools of a plan, without connecting to any server.
+    /// Creates the clients for the tools of a plan, without connecting to any server. A replay has
+    /// none.
     ///
     /// # Errors
     /// A proxy or the certificates that a tool needs are unusable.
-    pub fn connect(plan: &CrewPlan) -> Result<Self, SetupError> {
-        let mut clients = Self::default();
+    pub fn connect(plan: &CrewPlan, recording: Option<Arc<Recording>>) -> Result<Self, SetupError> {
+        let is_replay = recording.as_ref().is_some_and(|recording| recording.is_replay());
+        let mut clients = Self { pools: Vec::new(), recording };
+        if is_replay {
+            return Ok(clients);
+        }
         for http in plan.requests() {
             let pool = match clients.pools.iter().position(|pool| pool.listed == http.hosts.listed)
             {

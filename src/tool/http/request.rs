@@ -2,9 +2,10 @@
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::plan::{BodyPlan, HttpPlan, is_dots};
+use crate::secret::is_telling;
 use crate::template::{Template, TemplateError};
 
 /// Bytes of a URL. Servers accept far fewer.
@@ -25,6 +26,25 @@ impl Request {
         request.headers_mut().clone_from(&self.headers);
         *request.body_mut() = self.body.clone().map(Into::into);
         request
+    }
+
+    /// The request as a recording holds it: without headers, which may hold a key.
+    pub fn to_recorded(&self) -> Value {
+        let mut url = self.url.clone();
+        let query: Vec<_> = url.query_pairs().into_owned().collect();
+        if !query.is_empty() {
+            let mut pairs = url.query_pairs_mut();
+            pairs.clear();
+            for (name, value) in &query {
+                pairs.append_pair(name, if is_telling(name) { "redacted" } else { value });
+            }
+        }
+        let mut recorded = json!({"method": self.method.as_str(), "url": url.as_str()});
+        if let Some(body) = &self.body {
+            let text = || String::from_utf8_lossy(body).into();
+            recorded["body"] = serde_json::from_slice(body).unwrap_or_else(|_| text());
+        }
+        recorded
     }
 }
 

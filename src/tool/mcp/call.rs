@@ -8,16 +8,19 @@ use rmcp::model::{
     RequestMetaObject, ServerResult,
 };
 use rmcp::service::PeerRequestOptions;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::failure::{self, Phase, ServerFailure, excerpt};
 use super::result::{self, ToolResult};
 use super::server::Session;
 use crate::plan::McpToolPlan;
+use crate::recording::{Asked, Kind};
 use crate::report::CancelKind;
 use crate::text::Excerpt;
 use crate::tool::context::CallInput;
 use crate::tool::outcome::{ToolEnd, ToolOutcome};
+use crate::tool::recorded::recorded;
 use crate::trace::SpanContext;
 
 /// The limit for sending a cancellation: the server may have stopped reading.
@@ -25,11 +28,27 @@ const CANCEL_TIMEOUT: Duration = Duration::from_millis(50);
 /// The limit for learning how a server ended whose connection broke during a call.
 const FAILURE_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// Makes the call, until it ends or `stop` completes with the reason to cancel it. crew notifies
-/// the server of a cancellation, but does not wait for its reaction.
+/// Makes the call, until it ends or `stop` completes with the reason to cancel it.
 pub async fn call(
     plan: &McpToolPlan,
     input: CallInput<'_>,
+    stop: impl Future<Output = CancelKind>,
+) -> ToolOutcome {
+    let servers = input.context.servers;
+    let agent = input.context.agent.to_owned();
+    let asked = || {
+        let server = servers.name(plan.server);
+        let request = json!({"server": server, "tool": plan.tool, "arguments": input.arguments});
+        Asked { kind: Kind::Mcp, agent, request }
+    };
+    recorded(servers.recording(), asked, stop, |stop| send(plan, &input, stop)).await
+}
+
+/// Sends the call to its server. crew notifies the server of a cancellation, but does not wait for
+/// its reaction.
+async fn send(
+    plan: &McpToolPlan,
+    input: &CallInput<'_>,
     stop: impl Future<Output = CancelKind>,
 ) -> ToolOutcome {
     let servers = input.context.servers;

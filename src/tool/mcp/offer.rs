@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rmcp::ServiceError;
 use rmcp::model::{ClientRequest, ListToolsRequest, PaginatedRequestParams, ServerResult, Tool};
 use rmcp::service::{Peer, RoleClient};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::task::yield_now;
 
 use super::failure::{Phase, ServerFailure};
@@ -50,6 +50,37 @@ pub struct OfferedTool {
     pub destructive: Option<bool>,
     /// The parameters, or why the tool cannot be used.
     pub parameters: Result<Arc<Parameters>, String>,
+}
+
+/// The tools as a recording holds them: as their server lists them.
+pub fn to_recorded(tools: &[OfferedTool]) -> Value {
+    let tool = |tool: &OfferedTool| {
+        let hints = json!({"readOnlyHint": tool.read_only, "destructiveHint": tool.destructive});
+        let mut listed = json!({"name": tool.name, "description": tool.description,
+            "annotations": hints});
+        match &tool.parameters {
+            Ok(parameters) => listed["inputSchema"] = parameters.schema().clone(),
+            Err(fault) => listed["fault"] = fault.as_str().into(),
+        }
+        listed
+    };
+    tools.iter().map(tool).collect()
+}
+
+/// The tools in a recording.
+///
+/// # Errors
+/// They exceed a limit.
+pub fn from_recorded(recorded: &Value) -> Result<Vec<OfferedTool>, String> {
+    let mut listing = Listing::default();
+    for tool in recorded.as_array().into_iter().flatten() {
+        let Some(mut listed) = listed(tool) else { continue };
+        if let (ListedTool::Invalid(invalid), Some(fault)) = (&mut listed, tool["fault"].as_str()) {
+            invalid.parameters = Err(fault.to_owned());
+        }
+        listing.add(listed)?;
+    }
+    Ok(listing.tools)
 }
 
 /// Lists all tools of a server.
@@ -236,8 +267,6 @@ fn in_some_draft(schema: Value, patterns_left: &mut usize) -> Result<Schema, Vec
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn list_one(tool: Value) -> Vec<OfferedTool> {

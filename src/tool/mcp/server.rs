@@ -2,7 +2,7 @@
 //! ends, and stopped together with its child processes.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -67,6 +67,8 @@ impl Shared {
 #[derive(Debug)]
 pub struct Server {
     pub plan: Arc<McpServerPlan>,
+    /// The tools in the recording, once they were read.
+    pub recorded: OnceLock<Result<Arc<[OfferedTool]>, String>>,
     starts: Mutex<Vec<Arc<Start>>>,
 }
 
@@ -77,7 +79,7 @@ type Start = SetOnce<Result<Arc<Session>, String>>;
 #[derive(Debug)]
 pub struct Session {
     pub peer: Peer<RoleClient>,
-    pub tools: Vec<OfferedTool>,
+    pub tools: Arc<[OfferedTool]>,
     /// How the server ended, unless the run ended it.
     pub ended: SetOnce<ServerFailure>,
     /// Pending calls. They have [`CANCEL_TIMEOUT`] to send their cancellations at the end of a run.
@@ -86,7 +88,7 @@ pub struct Session {
 
 impl Server {
     pub fn new(plan: Arc<McpServerPlan>) -> Self {
-        Self { plan, starts: Mutex::default() }
+        Self { plan, recorded: OnceLock::new(), starts: Mutex::default() }
     }
 
     /// The current session. Starts the server if it is not running.
@@ -149,7 +151,7 @@ async fn run(plan: &McpServerPlan, shared: &Shared, start: &Start) {
         Ok((service, tools)) => {
             let session = Arc::new(Session {
                 peer: service.peer().clone(),
-                tools,
+                tools: tools.into(),
                 ended: SetOnce::new(),
                 calls: TaskTracker::new(),
             });

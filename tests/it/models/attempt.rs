@@ -13,7 +13,7 @@ use crew::cancel::Cancellation;
 use crew::chat::{ChatReply, Message, ToolSpec};
 use crew::plan::{AgentSettings, ProviderPlan, RateLimits};
 use crew::process::Processes;
-use crew::provider::{ChatDelta, ChatRequest, KeyContext, Provider, ProviderError, connect};
+use crew::provider::{ChatDelta, ChatRequest, Connector, KeyContext, Provider, ProviderError};
 use crew::report::{ErrorKind, Scope};
 use crew::secret::Secrets;
 use crew::vendor::Api;
@@ -47,9 +47,11 @@ fn headers(headers: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn provider(plan: ProviderPlan) -> Arc<dyn Provider> {
     let processes = Arc::new(Processes::new(None));
-    let processes = Arc::new(processes.for_run(Cancellation::new(), SHORT));
+    let cancel = Cancellation::new();
+    let processes = Arc::new(processes.for_run(cancel.clone(), SHORT));
     let keys = KeyContext { processes, secrets: Secrets::default() };
-    connect(&[plan], &keys).unwrap().remove(0)
+    let connector = Connector::new(&keys, None, Vec::new(), &cancel);
+    connector.connect(&[plan]).unwrap().remove(0)
 }
 
 async fn ask(

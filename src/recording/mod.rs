@@ -1,0 +1,116 @@
+//! Recordings: the exchanges of a run with models, HTTP tools and MCP servers, as lines of JSON.
+//!
+//! A recorded answer is found by what was asked, not by order, so that agents side by side replay
+//! exactly. Equal requests are answered in their recorded order, those of the same agent first.
+
+mod exchange;
+mod file;
+mod known;
+mod nearest;
+
+use std::io::Write;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::secret::Secrets;
+use exchange::Exchange;
+pub use exchange::{Asked, Kind};
+use file::Opened;
+pub use file::{OpenError, RecordingFile, RecordingMode};
+use known::{Known, Lookup};
+
+/// A recording in use by a run.
+#[derive(Debug)]
+pub struct Recording {
+    file: RecordingFile,
+    secrets: Secrets,
+    known: Mutex<Known>,
+    writer: Mutex<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    /// `None`: nothing is recorded.
+    file: Option<std::fs::File>,
+    /// Why an exchange is missing in the file.
+    failure: Option<String>,
+}
+
+/// What a recording knows of a request.
+#[derive(Debug)]
+pub enum Found {
+    /// `has_more`: the next equal request has an answer as well.
+    Response { response: Value, has_more: bool },
+    /// It has to be asked.
+    Live,
+    /// It is not recorded, and must not be asked. The message says what comes nearest.
+    Missing(String),
+}
+
+impl Recording {
+    /// Exchanges are redacted by `secrets`, also by those that are added later.
+    pub fn new(file: RecordingFile, secrets: Secrets) -> Self {
+        let Opened { known, writer } = file.take();
+        let writer = Mutex::new(Writer { file: writer, failure: None });
+        Self { file, secrets, known: Mutex::new(known), writer }
+    }
+
+    /// Whether no request goes out.
+    pub fn is_replay(&self) -> bool {
+        self.file.mode() == RecordingMode::Replay
+    }
+
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// The answer to a request, which the same request does not get again.
+    pub fn take(&self, asked: &Asked) -> Found {
+        self.look_up(asked, true)
+    }
+
+    /// The answer to a request, which stays for the next one.
+    pub fn look_at(&self, asked: &Asked) -> Found {
+        self.look_up(asked, false)
+    }
+
+    fn look_up(&self, asked: &Asked, take: bool) -> Found {
+        let request = self.secrets.redact_value(asked.request.clone());
+        let mut known = self.known.lock();
+        match known.look_up(asked.kind, &asked.agent, &request, take) {
+            Lookup::Found { response, has_more } => Found::Response { response, has_more },
+            Lookup::NotFound if !self.is_replay() => Found::Live,
+            Lookup::NotFound => {
+                let file = self.file.path().display();
+                let nearest = known.nearest(asked.kind, &asked.agent, &request);
+                Found::Missing(format!("not in the recording {file}: {nearest}"))
+            }
+        }
+    }
+
+    /// Adds an exchange to the file, unless nothing is recorded.
+    pub fn record(&self, asked: &Asked, response: Value) {
+        let exchange = Exchange {
+            kind: asked.kind,
+            agent: self.secrets.redact(asked.agent.clone()),
+            request: self.secrets.redact_value(asked.request.clone()),
+            response: self.secrets.redact_value(response),
+        };
+        let mut writer = self.writer.lock();
+        let Some(file) = &mut writer.file else { return };
+        // A line in one write: a run that is stopped leaves whole lines.
+        if let Err(error) = file.write_all(exchange.line().as_bytes()) {
+            writer.failure.get_or_insert_with(|| error.to_string());
+        }
+    }
+
+    /// Why an exchange could not be recorded, if one could not.
+    pub fn failure(&self) -> Option<String> {
+        let failure = self.writer.lock().failure.clone()?;
+        Some(format!("cannot write the recording {}: {failure}", self.file.path().display()))
+    }
+}
+
+#[cfg(test)]
+mod tests;
