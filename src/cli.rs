@@ -12,6 +12,7 @@ mod output;
 mod rehearsal;
 mod reports;
 mod setup;
+mod test;
 
 pub use batch::{
     BatchArgs, BatchCommand, BatchInputArgs, BatchMergeArgs, BatchRunArgs, BatchStatusArgs,
@@ -21,6 +22,7 @@ pub use output::{FormatChoice, OutputArgs, ReportFormat, TextOrJson};
 pub use rehearsal::RehearsalArgs;
 pub use reports::{ReportArgs, ReportTarget, RunsArgs, RunsCommand, ShowArgs};
 pub use setup::{CompletionsArgs, InitArgs, ManArgs, SchemaArgs, SchemaName, TemplateName};
+pub use test::TestArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -68,6 +70,18 @@ Exit status:
   0  every agent was rendered
   1  a template cannot be rendered
   2  the command line, the crew file or the report is invalid";
+
+const TEST_HELP: &str = "\
+Examples:
+  crew test                                   all tests below this folder
+  crew test tests/review.crewtest.yaml --update
+  crew test --junit results.xml
+
+Exit status:
+  0  every test passed
+  1  a test failed
+  2  the command line, a test or its crew is invalid, or there is no test; nothing ran
+  3  the results could not be written";
 
 const SELFTEST_HELP: &str = "\
 Exit status:
@@ -118,6 +132,13 @@ pub enum Command {
     ///
     /// The reports are in $XDG_STATE_HOME/crew/runs or ~/.local/state/crew/runs, for this user only.
     Runs(RunsArgs),
+    /// Run the tests of crews: *.crewtest.yaml files
+    ///
+    /// A test names a crew, an input, a recording or faults in place of servers, and what has to
+    /// hold of the report. No model server is contacted and no API key is needed; commands and
+    /// shell lines run for real.
+    #[command(after_help = TEST_HELP)]
+    Test(TestArgs),
     /// Verify crew's shutdown guarantees on this machine
     ///
     /// Runs crew against tools, MCP servers and model servers that misbehave in every known way.

@@ -15,6 +15,7 @@ pub mod chat;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod crewtest;
 pub mod engine;
 pub mod exit;
 pub mod net;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use crew::cli::{Cli, Command};
-use crew::commands::{batch, check, generate, init, invalid, render, reports, run, runs, selftest};
+use crew::commands::{
+    batch, check, generate, init, invalid, render, reports, run, runs, selftest, test,
+};
 use crew::{process, signal};
 
 fn main() -> ExitCode {
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
             Command::Render(args) => render::render(&args),
             Command::Report(args) => reports::report(&args),
             Command::Runs(args) => runs::runs(&args),
+            Command::Test(args) => test::test(&args),
             Command::Selftest(args) => selftest::selftest(&args),
             Command::Init(args) => init::init(&args),
             Command::Schema(args) => generate::schema(&args),

@@ -62,7 +62,7 @@ fn requested_format() -> Option<Format> {
             let choice = subcommand.try_get_one::<ReportFormat>("output").ok()?;
             Some(choice.copied().unwrap_or_default().resolve(false))
         }
-        "batch" | "completions" | "init" | "man" | "report" | "schema" => None,
+        "batch" | "completions" | "init" | "man" | "report" | "schema" | "test" => None,
         _ => {
             let choice = subcommand.try_get_one::<FormatChoice>("output").ok()?;
             Some(choice.copied().unwrap_or_default().resolve(false))

@@ -21,4 +21,5 @@ pub mod runs;
 mod runtime;
 pub mod selftest;
 mod sink;
+pub mod test;
 mod trace;

@@ -5,7 +5,6 @@ use std::path::Path;
 use crate::cli::RehearsalArgs;
 use crate::config::faults::Faults;
 use crate::plan::CrewPlan;
-use crate::provider::FaultRule;
 use crate::recording::{RecordingFile, RecordingMode};
 use crate::secret;
 use crate::services::Rehearsal;
@@ -17,7 +16,7 @@ use crate::services::Rehearsal;
 pub fn rehearsal(args: &RehearsalArgs, plan: &CrewPlan) -> Result<Rehearsal, Faults> {
     let RehearsalArgs { record, replay, replay_or_record, faults } = args;
     for rule in faults {
-        covers_an_agent(rule, plan).map_err(|(message, hint)| {
+        rule.check(plan).map_err(|(message, hint)| {
             Faults::unplaced(None, format!("--fault: {message}"), Some(hint))
         })?;
     }
@@ -41,18 +40,6 @@ pub fn open(path: &Path, mode: RecordingMode) -> Result<RecordingFile, Faults> {
         let hint = "crew run --record FILE writes one".to_owned();
         Faults::unplaced(None, message, Some(hint))
     })
-}
-
-/// # Errors
-/// A rule is about no agent that has a model: a message and a hint.
-pub fn covers_an_agent(rule: &FaultRule, plan: &CrewPlan) -> Result<(), (String, String)> {
-    if plan.agents.iter().any(|agent| rule.may_cover(agent)) {
-        return Ok(());
-    }
-    let agents = plan.agents.iter().filter(|agent| agent.model_work().is_some());
-    let names: Vec<&str> = agents.map(|agent| agent.name.as_str()).collect();
-    let hint = format!("agents with a model that run: {}", names.join(", "));
-    Err((format!("no agent with a model fits {rule}"), hint))
 }
 
 /// The environment of a replay or of a rendering: nothing is sent, so variables for secrets need

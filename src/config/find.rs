@@ -63,6 +63,14 @@ pub enum ReadError {
 impl ReadError {
     pub const NOT_UTF8: (&str, &str) = ("invalid UTF-8", "save the file as UTF-8");
 
+    /// Why the file cannot be used.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Unreadable { message, .. } => message.clone(),
+            Self::NotUtf8 { .. } => Self::NOT_UTF8.0.to_owned(),
+        }
+    }
+
     /// The fault of a file that the user named.
     pub fn into_faults(self, file: &Path) -> Faults {
         match self {

@@ -21,6 +21,7 @@ mod scalar;
 pub mod schema;
 mod slips;
 pub mod sources;
+pub mod test_file;
 #[cfg(test)]
 mod tests;
 pub mod value;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::plan::{CrewPlan, FailIfPlan};
 use crate::report::{AgentReport, FailIfReport};
 use crate::secret::Secrets;
-use crate::template::{AnswerContext, Expression, NamePath, RunInput, agent_context};
+use crate::template::{AnswerContext, Expression, RunInput, agent_context};
 use crate::text::truncate;
 
 /// Characters of a value that `fail_if` saw.
@@ -53,9 +53,7 @@ fn seen(
     values: &minijinja::Value,
     secrets: &Secrets,
 ) -> BTreeMap<String, Value> {
-    let is_value = |name: &NamePath<'_>| matches!(name.parts[0], "agents" | "input" | "vars");
-    let value = |name: NamePath<'_>| {
-        let value = Expression::parse(name.source).ok()?.value(values.clone()).ok()??;
+    let shown = |(name, value)| {
         let value = match secrets.redact_value(value) {
             Value::String(text) => truncate(text, MAX_SEEN).into(),
             value if value.to_string().len() > MAX_SEEN => {
@@ -63,7 +61,7 @@ fn seen(
             }
             value => value,
         };
-        Some((name.source.to_owned(), value))
+        (name, value)
     };
-    expression.paths().into_iter().filter(is_value).filter_map(value).collect()
+    expression.seen(&["agents", "input", "vars"], values).into_iter().map(shown).collect()
 }

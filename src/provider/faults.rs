@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::error::{Effect, ProviderError};
 use super::request::{ChatDelta, ChatRequest, Foresight, OnDelta, Provider};
 use crate::chat::ChatReply;
-use crate::plan::{AgentPlan, glob};
+use crate::plan::{CrewPlan, glob};
 use crate::report::{ErrorKind, Scope};
 
 /// What goes wrong.
@@ -109,10 +109,19 @@ impl FaultRule {
             || !self.pattern.contains('[') && glob::matches(&self.pattern, name)
     }
 
-    /// Whether it can be about an agent of the plan, which has a model.
-    pub fn may_cover(&self, agent: &AgentPlan) -> bool {
+    /// Checks that it is about an agent that has a model.
+    ///
+    /// # Errors
+    /// A message and a hint.
+    pub fn check(&self, plan: &CrewPlan) -> Result<(), (String, String)> {
         let name = self.pattern.split('[').next().unwrap_or_default();
-        agent.model_work().is_some() && glob::matches(name, &agent.name)
+        let agents = plan.agents.iter().filter(|agent| agent.model_work().is_some());
+        let names: Vec<&str> = agents.map(|agent| agent.name.as_str()).collect();
+        if names.iter().any(|agent| glob::matches(name, agent)) {
+            return Ok(());
+        }
+        let hint = format!("agents with a model that run: {}", names.join(", "));
+        Err((format!("no agent with a model fits {self}"), hint))
     }
 }
 

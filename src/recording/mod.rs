@@ -19,6 +19,7 @@ pub use exchange::{Asked, Kind};
 use file::Opened;
 pub use file::{OpenError, RecordingFile, RecordingMode};
 use known::{Known, Lookup};
+pub use nearest::differences;
 
 /// A recording in use by a run.
 #[derive(Debug)]

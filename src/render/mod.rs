@@ -10,6 +10,7 @@ mod answer;
 mod asked;
 mod batch_status;
 mod check;
+pub mod crewtest;
 mod faults;
 mod fit;
 mod flow;

@@ -66,6 +66,16 @@ impl Expression {
         Template::parse(self.as_template()).map(|template| template.names()).unwrap_or_default()
     }
 
+    /// The names in it that begin with one of `roots`, as written, with the values that they have.
+    pub fn seen(&self, roots: &[&str], context: &Value) -> Vec<(String, Json)> {
+        let paths = self.paths().into_iter().filter(|path| roots.contains(&path.parts[0]));
+        let value = |path: NamePath<'_>| {
+            let value = Self::parse(path.source).ok()?.value(context.clone()).ok()??;
+            Some((path.source.to_owned(), value))
+        };
+        paths.filter_map(value).collect()
+    }
+
     /// Its value; `None` if that is undefined.
     pub fn value(&self, context: Value) -> Result<Option<Json>, TemplateError> {
         match self.evaluate(&CHAINABLE, context)? {

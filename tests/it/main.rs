@@ -17,6 +17,7 @@ mod batch {
     mod status;
 }
 mod check;
+mod crewtest;
 mod display;
 mod files {
     mod common;

@@ -118,6 +118,6 @@ fn cut(text: &str, limit: usize) -> String {
 }
 
 /// Without the two characters that XML 1.0 forbids beside the controls, which are already gone.
-fn xml(text: &str) -> String {
+pub(super) fn xml(text: &str) -> String {
     text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}")
 }

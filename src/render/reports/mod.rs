@@ -7,11 +7,13 @@ mod html;
 mod junit;
 mod markdown;
 mod sarif;
+mod test_results;
 
 use std::io::{self, Write};
 
 use crate::render::json;
 use crate::report::Report;
+pub use test_results::test_results;
 
 /// The values of `--report` and `crew report --as`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

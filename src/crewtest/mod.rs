@@ -1,0 +1,12 @@
+//! Tests of crews: a file names a crew, an input, what stands in for its servers, and what has to
+//! hold of the report.
+
+mod expected;
+mod mismatch;
+mod runner;
+mod snapshot;
+mod test_plan;
+
+pub use mismatch::Mismatch;
+pub use runner::{TestResult, run};
+pub use test_plan::TestPlan;
