@@ -9,6 +9,7 @@
 
 mod bare;
 mod batch;
+mod instances;
 mod launch;
 mod measure;
 mod repeat;
@@ -27,8 +28,9 @@ use table::Row;
 
 type Section = fn(&mut Bench) -> anyhow::Result<Vec<Row>>;
 
-const SECTIONS: [(&str, Section); 5] = [
+const SECTIONS: [(&str, Section); 6] = [
     ("calls", measure::calls),
+    ("instances", instances::measure),
     ("stop", stop::open_calls),
     ("tools", stop::tools),
     ("repeat", repeat::measure),

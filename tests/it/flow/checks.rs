@@ -174,3 +174,27 @@ fn a_check_of_a_structured_answer_gets_the_value() {
     let report = Crew::new(yaml).run().report(0);
     assert_eq!(report["agents"]["a"]["checks"][0]["output"], r#"{"n":5}"#);
 }
+
+#[test]
+fn each_instance_has_its_own_check_in_its_own_sandbox() {
+    let yaml = indoc! {"
+        limits: {on_failure: continue}
+        agents:
+          each:
+            model: offline
+            for_each: [good, bad]
+            prompt: '{{ item }}'
+            check:
+              command: [sh, -c, 'echo x > written; test \"$0\" = good', '{{ item }}']
+              sandbox: {read: [/], if_unsupported: warn}
+              attempts: 1
+    "};
+    let ended = Crew::new(yaml).run();
+    let items = ended.report(1)["agents"]["each"]["items"].clone();
+    let of = |at: usize| (items[at]["status"].clone(), items[at]["error"]["kind"].clone());
+    assert_eq!(of(0), (json!("succeeded"), json!(null)), "{items:#}");
+    assert_eq!(of(1), (json!("failed"), json!("unverified")));
+    if cfg!(target_os = "linux") && !ended.stderr.contains("not fully enforced") {
+        assert!(!ended.path().join("written").exists());
+    }
+}

@@ -47,6 +47,7 @@ fn the_kind_of_a_value_is_checked() {
               e: {for_each: [1], key: [x], max_items: many, on_failure: maybe}
               f: {check: [cargo, test], needs: {a: maybe}}
               g: {check: {command: cargo test, attempts: 0}, prompt: [x]}
+              h: {command: [echo], parse: lines, output_schema: {type: object}}
         "},
         &[
             "agents.a.command 3:16 .. expected a list",
@@ -65,6 +66,7 @@ fn the_kind_of_a_value_is_checked() {
             "agents.g.check.command 9:24 .. expected a list",
             "agents.g.check.attempts 9:46 .. from 1 to 100",
             "agents.g.prompt 9:58 .. expected a text, found a list",
+            "agents.h.parse 10:31 .. an output_schema needs parse: json",
         ],
     );
 }

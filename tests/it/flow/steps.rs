@@ -226,3 +226,36 @@ fn advice_about_a_step_speaks_of_what_it_has() {
         assert!(!ended.stderr.contains(other), "{other}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn defaults_for_models_are_not_for_steps() {
+    let report = Crew::new(indoc! {r#"
+        defaults: {model: offline, prompt: "{{ input }}", instructions: x, tools: [t], max_turns: 2}
+        tools: {t: {command: [touch, called]}}
+        agents: {a: {command: [echo, step]}}
+    "#})
+    .run()
+    .report(0);
+    let agent = &report["agents"]["a"];
+    assert_eq!((&agent["output"], &agent["kind"]), (&json!("step\n"), &json!("step")));
+    assert!(agent["model"].is_null() && agent["tool_calls"] == json!([]), "{agent:#}");
+}
+
+#[test]
+fn the_templates_of_a_request_see_what_a_prompt_sees() {
+    let server = ModelServer::always(script::whole(200, &[], "ok"));
+    let yaml = indoc! {r#"
+        vars: {team: ops}
+        agents:
+          first: {command: [printf, one]}
+          post:
+            needs: [first]
+            http:
+              url: "${URL}/{{ vars.team }}"
+              body: {text: "{{ input }} {{ agents.first.output }}"}
+    "#};
+    let report = Crew::new(yaml).env("URL", &server.origin()).run().report(0);
+    assert_eq!(report["answer"], "ok");
+    let request = &server.requests()[0];
+    assert_eq!((request.path.as_str(), &request.body["text"]), ("/ops", &json!("go one")));
+}
