@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::fit;
 use crate::text::is_bidi_control;
 
 /// Writes a [`Report`](crate::report::Report), or the document that replaces it when nothing ran,
@@ -19,6 +18,9 @@ pub fn json(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::R
     safe.flush()
 }
 
+/// The only ASCII character that JSON does not escape and that controls a terminal.
+const DEL: u8 = 0x7f;
+
 /// Escapes the JSON that passes through it. A character to escape can only be in a string, as the
 /// rest of the document is ASCII, and each write has whole characters.
 pub struct TerminalSafe<W>(pub W);
@@ -27,7 +29,7 @@ impl<W: Write> Write for TerminalSafe<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
         let mut from = 0;
-        if !fit::is_plain(text) {
+        if !is_safe(bytes) {
             for (at, character) in text.match_indices(must_be_escaped) {
                 self.0.write_all(&bytes[from..at])?;
                 character.chars().try_for_each(|c| write!(self.0, "\\u{:04x}", u32::from(c)))?;
@@ -41,6 +43,12 @@ impl<W: Write> Write for TerminalSafe<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Whether there is nothing to escape, as in nearly all texts. The standard library looks at many
+/// bytes at once, also in a debug build: reports can have 100 MB.
+fn is_safe(json: &[u8]) -> bool {
+    json.is_ascii() && !json.contains(&DEL)
 }
 
 /// A line feed is never in a string, where it is `\n`.
