@@ -28,6 +28,9 @@ use instances::Instances;
 
 mod instances;
 mod result;
+mod reuse;
+
+pub use reuse::{Earlier, Reuse, Why};
 
 /// A run: its agents, what they share, and what holds them together.
 struct Run<'a> {
@@ -40,6 +43,7 @@ struct Run<'a> {
     next_id: AtomicUsize,
     /// For `max_parallel`.
     places: Semaphore,
+    reuse: &'a Reuse,
 }
 
 /// Runs the plan once. Ends at the latest its time limit, the grace and half a second after it was
@@ -51,6 +55,18 @@ pub async fn run(
     services: &Services,
     cancel: &Cancellation,
     events: &EventSink,
+) -> Report {
+    rerun(plan, input, services, cancel, events, &Reuse::default()).await
+}
+
+/// Like [`run`], without the agents and instances whose earlier reports it takes over.
+pub async fn rerun(
+    plan: &CrewPlan,
+    input: &RunInput,
+    services: &Services,
+    cancel: &Cancellation,
+    events: &EventSink,
+    reuse: &Reuse,
 ) -> Report {
     let clock = jiff::Timestamp::now();
     let started = Instant::now();
@@ -72,10 +88,12 @@ pub async fn run(
         },
         agents: agents
             .map(|(id, agent)| AgentRun::new(AgentRunId(id), agent, cancel.clone()))
+            .inspect(|agent| agent.take_over(reuse.agent(&agent.plan.name)))
             .collect(),
         instances: plan.agents.iter().map(|_| Instances::default()).collect(),
         next_id: AtomicUsize::new(plan.agents.len()),
         places: Semaphore::new(plan.limits.max_parallel.unwrap_or(Semaphore::MAX_PERMITS)),
+        reuse,
     };
     let cleanup_took = run.join().await;
     run.report(clock, cleanup_took)
@@ -129,6 +147,10 @@ impl<'a> Run<'a> {
     /// One agent from waiting for its needs to its closed ledger. Every ending is `Ok`: an `Err`
     /// would make the join drop the others.
     async fn one(&self, agent: &AgentRun<'a>) -> Result<(), Infallible> {
+        if agent.ended.get().is_some() {
+            self.announce_end(agent);
+            return Ok(());
+        }
         let needed = self.needed(agent);
         let life = async {
             if let Err(end) = self.ready(agent, &needed).await {
@@ -188,6 +210,10 @@ impl<'a> Run<'a> {
     /// Closes the ledger of an agent or an instance and reports its end.
     fn finish(&self, agent: &AgentRun<'_>, end: End) {
         self.close(agent, end);
+        self.announce_end(agent);
+    }
+
+    fn announce_end(&self, agent: &AgentRun<'_>) {
         let report = &agent.ledger.open().report;
         (self.context.events)(Event::AgentFinished {
             agent: agent.id,

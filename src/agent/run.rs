@@ -14,7 +14,7 @@ use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
 use crate::process::RunProcesses;
 use crate::provider::Provider;
 use crate::provider::governor::Governor;
-use crate::report::{AgentRunId, EventSink};
+use crate::report::{AgentReport, AgentRunId, EventSink};
 use crate::services::Services;
 use crate::template::RunInput;
 
@@ -37,6 +37,15 @@ impl<'a> AgentRun<'a> {
     pub fn new(id: AgentRunId, plan: &'a AgentPlan, scope: Cancellation) -> Self {
         let ledger = Ledger::new(plan);
         Self { id, plan, ledger, ended: SetOnce::new(), scope, values: None }
+    }
+
+    /// Ends the run with the report of an earlier one, if there is one.
+    pub fn take_over(&self, earlier: Option<&AgentReport>) {
+        if let Some(earlier) = earlier {
+            self.ledger.open().report = earlier.clone();
+            // It fails only for a run that has ended before.
+            let _ = self.ended.set(());
+        }
     }
 
     /// The agent's name; that of an instance is followed by its key in brackets.

@@ -132,6 +132,11 @@ impl<'a> Run<'a> {
         else {
             return;
         };
+        let name = AgentReport::instance_name(&batch.agent.plan.name, &key);
+        let shown = self.context.services.secrets.redact_value(item.clone());
+        if let Some(earlier) = self.reuse.instance(&name, &shown) {
+            return self.take_over(batch, index, key, earlier);
+        }
         let place = tokio::select! {
             biased;
             () = batch.scope.cancelled() => return,
@@ -145,11 +150,10 @@ impl<'a> Run<'a> {
             ..AgentRun::new(self.next_id(), batch.agent.plan, batch.scope.clone())
         };
         {
-            let secrets = &self.context.services.secrets;
             let report = &mut run.ledger.open().report;
-            report.name = AgentReport::instance_name(&batch.agent.plan.name, &key);
+            report.name = name;
             report.key = Some(key.clone());
-            report.item = Some(secrets.redact_value(item));
+            report.item = Some(shown);
         }
         let run = Arc::new(run);
         instances.set(index, State::Open(run.clone()));
@@ -166,6 +170,17 @@ impl<'a> Run<'a> {
         if failed && on_failure == OnFailure::Cancel {
             batch.scope.cancel(CancelReason::agent_failed(&name));
         }
+    }
+
+    /// An instance that ended well in an earlier run.
+    fn take_over(&self, batch: &Batch<'a, '_>, index: usize, key: String, earlier: &AgentReport) {
+        let run = AgentRun::new(self.next_id(), batch.agent.plan, batch.scope.clone());
+        run.take_over(Some(earlier));
+        let (agent, instance) = (batch.agent.id, run.id);
+        (self.context.events)(Event::InstanceAdded { agent, instance, key });
+        self.announce_end(&run);
+        let report = State::Ended(Box::new(run.ledger.into_report()));
+        self.instances(batch.agent).set(index, report);
     }
 
     /// How the agent ended, now that its instances have.

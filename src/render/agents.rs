@@ -19,7 +19,7 @@ type Cell = fn(&AgentReport) -> Cow<'_, str>;
 
 const COLUMNS: [(Column, Cell); 8] = [
     (Column::text("agent", Narrow::Cut(MIN_NAME)), |agent| inline(&agent.name)),
-    (Column::text("status", Narrow::Never), |agent| status_words(agent.status).into()),
+    (Column::text("status", Narrow::Never), |agent| status_words(agent).into()),
     (Column::text("model", Narrow::LeaveOut(4)), |agent| match agent.kind {
         AgentKind::Model => fit::cut(&inline(&agent.model), MAX_MODEL).into_owned().into(),
         AgentKind::Step => "step".into(),
@@ -68,7 +68,7 @@ pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String>
     for (position, line) in lines.iter_mut().enumerate() {
         *line = match position.checked_sub(1) {
             None => paint(line, FAINT, colour),
-            Some(row) => highlight(line, shown[row].status, colour),
+            Some(row) => highlight(line, shown[row], colour),
         };
     }
     lines.extend(fold(&folded).map(|line| paint(&line, GOOD, colour)));
@@ -88,13 +88,19 @@ fn cost(agent: &AgentReport) -> String {
 }
 
 /// The line with its status in colour.
-fn highlight(line: &str, status: AgentStatus, colour: bool) -> String {
-    let words = status_words(status);
-    line.replacen(&words, &paint(&words, words::agent_style(status), colour), 1)
+fn highlight(line: &str, agent: &AgentReport, colour: bool) -> String {
+    let words = status_words(agent);
+    line.replacen(&words, &paint(&words, words::agent_style(agent.status), colour), 1)
 }
 
-fn status_words(status: AgentStatus) -> String {
-    format!("{} {}", words::mark(status), words::status(status))
+fn status_words(agent: &AgentReport) -> String {
+    let status = agent.status;
+    let mark = words::mark(status);
+    match (agent.reused, status) {
+        (false, _) => format!("{mark} {}", words::status(status)),
+        (true, AgentStatus::Succeeded) => format!("{mark} reused"),
+        (true, _) => format!("{mark} {} before", words::status(status)),
+    }
 }
 
 /// `✓ 52 succeeded in 300ms to 6.4s`, or nothing without any.

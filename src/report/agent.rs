@@ -42,6 +42,7 @@ impl AgentReport {
             items: None,
             notes: Vec::new(),
             messages: None,
+            reused: false,
         }
     }
 

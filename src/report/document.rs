@@ -75,6 +75,9 @@ pub struct AgentReport {
     /// The conversation with the model, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<MessageReport>>,
+    /// Taken over from an earlier run: everything here is of that run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
 }
 
 /// What an agent does.
