@@ -11,6 +11,7 @@ mod batch;
 mod output;
 mod rehearsal;
 mod reports;
+mod rerun;
 mod setup;
 mod test;
 
@@ -21,6 +22,7 @@ pub use batch::{
 pub use output::{FormatChoice, OutputArgs, ReportFormat, TextOrJson};
 pub use rehearsal::RehearsalArgs;
 pub use reports::{ReportArgs, ReportTarget, RunsArgs, RunsCommand, ShowArgs};
+pub use rerun::RerunArgs;
 pub use setup::{CompletionsArgs, InitArgs, ManArgs, SchemaArgs, SchemaName, TemplateName};
 pub use test::TestArgs;
 
@@ -109,6 +111,13 @@ pub enum Command {
     /// uses the input.
     #[command(after_help = RUN_HELP)]
     Run(Box<RunArgs>),
+    /// Run again what an earlier run did not finish, and keep the rest
+    ///
+    /// An agent runs again if it did not end well, if its definition or a variable has changed, or
+    /// if an agent that it needs runs again. Of an agent with `for_each` only the instances run
+    /// again that did not end well. File, input and options are those of the report.
+    #[command(after_help = rerun::HELP)]
+    Rerun(Box<RerunArgs>),
     /// Run a crew once for each of many inputs
     Batch(BatchArgs),
     /// Validate crew files and show what would run

@@ -322,6 +322,9 @@ impl<'a> Run<'a> {
                 duration_ms: millis(cleanup_took),
                 ..Cleanup::default()
             },
+            rerun_of: None,
+            invocation: None,
+            fingerprint: None,
         }
     }
 }

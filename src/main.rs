@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use crew::cli::{Cli, Command};
 use crew::commands::{
-    batch, check, generate, init, invalid, render, reports, run, runs, selftest, test,
+    batch, check, generate, init, invalid, render, reports, rerun, run, runs, selftest, test,
 };
 use crew::{process, signal};
 
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
             Command::Batch(args) => batch::batch(&args),
             Command::Check(args) => check::check(&args),
             Command::Render(args) => render::render(&args),
+            Command::Rerun(args) => rerun::rerun(*args),
             Command::Report(args) => reports::report(&args),
             Command::Runs(args) => runs::runs(&args),
             Command::Test(args) => test::test(&args),

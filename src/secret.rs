@@ -25,6 +25,11 @@ const MAX_EXCERPT: usize = 160;
 const MAX_QUOTE_SOURCE: usize = 64 * 1024;
 const REDACTED: &str = "[redacted]";
 
+/// Whether something was redacted in a text.
+pub fn is_redacted(text: &str) -> bool {
+    text.contains(REDACTED)
+}
+
 /// API keys and the secret values of headers and queries.
 ///
 /// Clones share their values: a key that is added during a run is redacted everywhere.

@@ -16,6 +16,7 @@ mod rehearsal;
 pub mod render;
 mod report_file;
 pub mod reports;
+pub mod rerun;
 pub mod run;
 pub mod runs;
 mod runtime;

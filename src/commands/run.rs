@@ -13,6 +13,7 @@ use super::invalid::{fault, invalid, unsaid};
 use super::reader;
 use super::rehearsal::{env_without_keys, rehearsal};
 use super::reports::Reports;
+use super::rerun::{self, EarlierRun, Rerun};
 use super::runtime::runtime;
 use super::sink::Sink;
 use super::trace::{TraceFolder, TraceWriter};
@@ -22,18 +23,23 @@ use crate::cancel::Cancellation;
 use crate::cli::{InputArgs, LimitArgs, RunArgs, SelectionArgs};
 use crate::config::expand::Env;
 use crate::config::faults::Faults;
-use crate::engine;
+use crate::engine::{self, Reuse};
 use crate::exit::{self, ExitStatus};
-use crate::plan::{self, CrewPlan, OnFailure, Overrides};
+use crate::plan::{self, CrewPlan, Fingerprint, OnFailure, Overrides};
 use crate::process;
 use crate::render::progress::{self, Progress};
 use crate::render::{self, Format, Look, Screens};
-use crate::report::{CancelKind, Report, Transcripts};
+use crate::report::{CancelKind, Invocation, Report, Transcripts};
 use crate::services::{Rehearsal, Services};
 use crate::text::{self, without_symbols};
 use crate::trace::Trace;
 
 pub fn run(args: &RunArgs) -> ExitStatus {
+    start(args, None)
+}
+
+/// Runs a crew; with an earlier run, only what that one did not finish.
+pub(super) fn start(args: &RunArgs, earlier: Option<EarlierRun>) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     let format = args.output.output.resolve(args.output.output_file.is_some());
     process::forbid_inspection();
@@ -47,7 +53,7 @@ pub fn run(args: &RunArgs) -> ExitStatus {
     let cancel = Cancellation::new();
     // Signals first: one that arrives while the file is read ends in a report, too.
     let prepared = runtime(&cancel).map_err(|error| fault(&error)).and_then(|runtime| {
-        let prepared = Prepared::new(args, format, screens)?;
+        let prepared = Prepared::new(args, earlier, format, screens)?;
         Ok((prepared, runtime))
     });
     let (prepared, runtime) = match prepared {
@@ -121,6 +127,8 @@ impl Messages {
 /// Everything that a run needs and that is available before it starts.
 struct Prepared {
     plan: CrewPlan,
+    invocation: Invocation,
+    rerun: Option<Rerun>,
     source: Source,
     rehearsal: Rehearsal,
     output: Output,
@@ -132,7 +140,12 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(args: &RunArgs, format: Format, screens: Screens) -> Result<Self, Faults> {
+    fn new(
+        args: &RunArgs,
+        earlier: Option<EarlierRun>,
+        format: Format,
+        screens: Screens,
+    ) -> Result<Self, Faults> {
         input::check_argument(&args.input)?;
         let overrides = Overrides {
             attached: attached(&args.input)?,
@@ -147,6 +160,7 @@ impl Prepared {
         if format == Format::Answer && plan.output.is_none() {
             return Err(no_single_answer());
         }
+        let rerun = earlier.map(|earlier| earlier.compare(&plan)).transpose()?;
         let source = Source::choose(&args.input, plan.uses_input())?;
         let rehearsal = rehearsal(&args.rehearsal, &plan)?;
         let output_file = args.output.output_file.as_deref();
@@ -157,7 +171,9 @@ impl Prepared {
         let messages = Messages::of(args.output.quiet);
         let verbose = args.output.verbose > 0;
         Ok(Self {
+            invocation: rerun::invocation(args, &plan),
             plan,
+            rerun,
             source,
             rehearsal,
             output: Output {
@@ -190,8 +206,8 @@ impl Prepared {
 
     /// Runs the plan. After an error nothing was started.
     async fn run(self, cancel: Cancellation) -> Result<Ended, Faults> {
-        let Self { plan, source, rehearsal, output, progress: options, trace, transcripts, yes } =
-            self;
+        let Self { plan, invocation, rerun, source, rehearsal, output, .. } = self;
+        let Self { progress: options, trace, transcripts, yes, .. } = self;
         if let Sink::Stdout = output.sink {
             let watched = reader::watch(&cancel).context("cannot watch standard output");
             watched.map_err(|error| fault(&error))?;
@@ -216,6 +232,9 @@ impl Prepared {
         if let Some(note) = &note {
             progress.say(format!("note: {}", text::inline(note)));
         }
+        for note in rerun.iter().flat_map(|rerun| &rerun.notes) {
+            progress.say(format!("note: {}", text::inline(note)));
+        }
         for warning in plan.warnings() {
             progress.say(format!("warning: {}", text::inline(&warning)));
         }
@@ -224,8 +243,15 @@ impl Prepared {
         services.transcripts = transcripts;
         let events = progress.sink();
         let events = trace.iter().fold(events, |next, trace| trace.sink(next));
-        let mut report = engine::run(&plan, &input, &services, &cancel, &events).await;
+        let nothing = Reuse::default();
+        let reuse = rerun.as_ref().map_or(&nothing, |rerun| &rerun.reuse);
+        let mut report = engine::rerun(&plan, &input, &services, &cancel, &events, reuse).await;
         engine::settle(&mut report, services.close().await);
+        report.invocation = Some(invocation.redact(&services.secrets));
+        report.fingerprint = Some(Fingerprint::of(&plan).parts);
+        if let Some(rerun) = rerun {
+            report = rerun.conclude(report);
+        }
         if let Some(Err(error)) = trace.map(TraceWriter::finish) {
             progress.say(format!("warning: --trace: not everything was written: {error}"));
         }

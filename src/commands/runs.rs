@@ -122,8 +122,8 @@ fn copy(file: &Path) -> io::Result<()> {
     out.flush()
 }
 
-/// The one report that is meant.
-fn find(id: &str) -> Result<PathBuf, Faults> {
+/// The one report of the history that is meant.
+pub(super) fn find(id: &str) -> Result<PathBuf, Faults> {
     let mut found = History::of_user().map(|history| history.find(id)).unwrap_or_default();
     match (found.pop(), found.len()) {
         (Some(file), 0) => Ok(file),

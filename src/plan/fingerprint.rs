@@ -46,7 +46,7 @@ impl Fingerprint {
 
     /// The names of the parts that differ, as a text.
     pub fn changes(&self, other: &Self) -> String {
-        let mut names = self.differing(other);
+        let mut names = self.differing(&other.parts);
         let more = names.len().saturating_sub(MAX_NAMED);
         names.truncate(MAX_NAMED);
         let named = names.join(", ");
@@ -55,7 +55,12 @@ impl Fingerprint {
 
     /// The names of the differing parts that an agent of the plan depends on. Every agent depends
     /// on every variable.
-    pub fn changes_of(&self, other: &Self, agent: &AgentPlan, plan: &CrewPlan) -> Vec<String> {
+    pub fn changes_of(
+        &self,
+        other: &BTreeMap<String, String>,
+        agent: &AgentPlan,
+        plan: &CrewPlan,
+    ) -> Vec<String> {
         let is_tool = |name: &str| agent.tools().iter().any(|tool| tool.spec.name == name);
         let servers = agent.grants().iter().map(|grant| grant.server);
         let servers: Vec<&str> =
@@ -79,10 +84,10 @@ impl Fingerprint {
         differing.filter(|part| touches(part)).map(str::to_owned).collect()
     }
 
-    fn differing<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
-        let names = self.parts.keys().chain(other.parts.keys()).map(String::as_str);
+    fn differing<'a>(&'a self, other: &'a BTreeMap<String, String>) -> Vec<&'a str> {
+        let names = self.parts.keys().chain(other.keys()).map(String::as_str);
         let names: BTreeSet<&str> =
-            names.filter(|name| self.parts.get(*name) != other.parts.get(*name)).collect();
+            names.filter(|name| self.parts.get(*name) != other.get(*name)).collect();
         names.into_iter().collect()
     }
 }

@@ -29,6 +29,9 @@ pub fn report(agents: Vec<AgentReport>) -> Report {
         usage,
         agents,
         cleanup: Cleanup::default(),
+        rerun_of: None,
+        invocation: None,
+        fingerprint: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod cost;
 mod document;
 mod event;
 mod failure;
+mod invocation;
 mod live;
 mod run;
 mod transcript;
@@ -20,6 +21,7 @@ pub use document::{
     Survivor, Usage, millis,
 };
 pub use event::{AgentRunId, Event, EventSink};
+pub use invocation::Invocation;
 pub use live::LiveAnswer;
 pub use run::{Report, RunStatus, SCHEMA_VERSION};
 pub use transcript::{

@@ -1,6 +1,8 @@
 //! The report of a run. Its serde form is the JSON of the contract; every other output is a pure
 //! function of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -8,6 +10,7 @@ use super::agents;
 use super::calls::FailIfReport;
 use super::cancel::CancelReason;
 use super::document::{AgentReport, Cleanup, Usage};
+use super::invocation::Invocation;
 
 /// The version of the JSON report. It only grows: fields keep their names and meanings.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -47,6 +50,14 @@ pub struct Report {
     pub agents: Vec<AgentReport>,
     #[serde(default)]
     pub cleanup: Cleanup,
+    /// The run whose finished agents it took over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<Invocation>,
+    /// The hashes of the parts of the crew by their names, such as `prompt of review`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<BTreeMap<String, String>>,
 }
 
 impl Report {

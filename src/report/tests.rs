@@ -208,6 +208,14 @@ fn report() -> impl Strategy<Value = Report> {
                     guardian_lost: true,
                     ..Cleanup::default()
                 },
+                rerun_of: Some(texts[1].clone()),
+                invocation: Some(Invocation {
+                    file: texts[0].clone().into(),
+                    vars: [("x".to_owned(), texts[2].clone().into())].into_iter().collect(),
+                    offline: true,
+                    ..Invocation::default()
+                }),
+                fingerprint: Some([("prompt of a".to_owned(), texts[1].clone())].into()),
             }
         },
     )

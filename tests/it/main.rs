@@ -76,6 +76,7 @@ mod output;
 mod recording;
 mod render;
 mod reports;
+mod rerun;
 mod secrets;
 mod setup;
 mod structured {
