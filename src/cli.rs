@@ -17,7 +17,7 @@ mod test;
 
 pub use batch::{
     BatchArgs, BatchCommand, BatchInputArgs, BatchMergeArgs, BatchRunArgs, BatchStatusArgs,
-    ChangedChoice, ResumeArgs, RetryChoice,
+    ChangedChoice, ResumeArgs, RetryChoice, StoppingArgs,
 };
 pub use output::{FormatChoice, OutputArgs, ReportFormat, TextOrJson};
 pub use rehearsal::RehearsalArgs;

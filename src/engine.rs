@@ -13,7 +13,8 @@ use futures::future::{join_all, try_join_all};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use crate::agent::{self, AgentRun, Budget, End, Failure, RunContext};
+use crate::agent::{self, AgentRun, End, Failure, RunContext};
+use crate::budget::Budget;
 use crate::cancel::Cancellation;
 use crate::exit;
 use crate::plan::{CrewPlan, Limits, Need, OnFailure};

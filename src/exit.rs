@@ -26,6 +26,8 @@ pub enum ExitStatus {
     FailIf,
     /// The run reached its own time limit.
     TimedOut,
+    /// The batch was asked to stop and has work left.
+    Drained,
     Signalled(Signal),
 }
 
@@ -43,6 +45,7 @@ impl ExitStatus {
             Self::Invalid => 2,
             Self::Unreported | Self::Survivors => 3,
             Self::FailIf => 4,
+            Self::Drained => 75,
             Self::TimedOut => 124,
             Self::Signalled(signal) => SIGNALLED + signal as u8,
         }
@@ -72,7 +75,9 @@ pub fn verdict(
             (RunStatus::Cancelled, ExitStatus::Signalled(signal))
         }
         Some(CancelKind::Timeout) => (RunStatus::TimedOut, ExitStatus::TimedOut),
-        Some(CancelKind::OutputClosed) => (RunStatus::Cancelled, ExitStatus::Failure),
+        Some(CancelKind::OutputClosed | CancelKind::Drained) => {
+            (RunStatus::Cancelled, ExitStatus::Failure)
+        }
         _ if agents.iter().all(AgentReport::ended_well) => match fail_if {
             Some(FailIfReport { holds: Some(true), .. }) => (RunStatus::Failed, ExitStatus::FailIf),
             Some(FailIfReport { error: Some(_), .. }) => (RunStatus::Failed, ExitStatus::Failure),
@@ -95,6 +100,7 @@ pub fn signal_of(kind: CancelKind) -> Option<Signal> {
         | CancelKind::AgentFailed
         | CancelKind::FailIf
         | CancelKind::OutputClosed
+        | CancelKind::Drained
         | CancelKind::Timeout => None,
     }
 }

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod approval;
 pub mod attachment;
 pub mod batch;
+pub mod budget;
 pub mod cancel;
 pub mod chat;
 pub mod cli;

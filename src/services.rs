@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::approval::Approval;
+use crate::budget::{Amount, Budget};
 use crate::cancel::Cancellation;
 use crate::net::SetupError;
-use crate::plan::CrewPlan;
+use crate::plan::{BudgetPlan, CrewPlan};
 use crate::process::{Processes, RunProcesses};
 use crate::provider::governor::{self, Governor};
 use crate::provider::{Connector, FaultRule, KeyContext, Provider};
@@ -48,6 +49,8 @@ pub struct Services {
     pub approval: Approval,
     pub trace: Arc<Trace>,
     pub longest_answers: LongestAnswers,
+    /// Of all runs together.
+    pub budget: Budget,
     pub transcripts: Transcripts,
     /// The exchanges with all of them, recorded or replayed.
     pub recording: Option<Arc<Recording>>,
@@ -103,6 +106,7 @@ impl Services {
             approval: Approval::Unavailable,
             trace,
             longest_answers: LongestAnswers::default(),
+            budget: Budget::of_all_runs(BudgetPlan::default(), Amount::default()),
             transcripts: Transcripts::Off,
             recording,
             server_processes,

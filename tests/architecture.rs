@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src/` from the ground up: one total order, without exceptions.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 35] = [
     // Ground: vocabulary and helpers.
     "text",
     "units",
@@ -31,6 +31,7 @@ const ORDER: [&str; 34] = [
     // What agents work with, the agents, and the run.
     "provider",
     "tool",
+    "budget",
     "services",
     "agent",
     "engine",

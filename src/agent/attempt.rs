@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::budget::{Amount, Reservation};
 use super::conversation::{Conversation, Reply};
 use super::driver::{Driver, failed};
 use super::ledger::End;
 use super::recorder::{CallRecorder, Outcome};
+use crate::budget::{Amount, Reservation};
 use crate::chat::{ChatReply, TokenUsage, ToolSpec};
 use crate::plan::{ModelPlan, Price};
 use crate::provider::governor::{Governor, Permit, Wanted};
@@ -210,14 +210,15 @@ impl Driver<'_> {
         Some(reason)
     }
 
-    /// Reserves an amount in the agent's budget and in the run's.
-    async fn reserve_budget(&self, amount: Amount) -> Result<[Reservation<'_>; 2], End> {
-        let both = async {
+    /// Reserves an amount in the budgets of the agent, of the run and of all runs together.
+    async fn reserve_budget(&self, amount: Amount) -> Result<[Reservation<'_>; 3], End> {
+        let all = async {
             let own = self.budget.reserve(amount).await?;
-            Ok([own, self.context.budget.reserve(amount).await?])
+            let of_run = self.context.budget.reserve(amount).await?;
+            Ok([own, of_run, self.context.services.budget.reserve(amount).await?])
         };
         let reserved =
-            self.queue(both, || ("calls under way may use up the budget", Duration::ZERO)).await?;
+            self.queue(all, || ("calls under way may use up the budget", Duration::ZERO)).await?;
         reserved.map_err(|what: String| failed(ErrorKind::Budget, what))
     }
 

@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicUsize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::budget::Budget;
 use super::ledger::{End, Failure};
 use super::run::{AgentRun, RunContext};
 use crate::approval::{Decision, Detail, Question};
+use crate::budget::Budget;
 use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ErrorKind, Event};
 use crate::trace::{SpanContext, SpanId};

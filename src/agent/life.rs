@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::budget::Budget;
 use super::check::Checked;
 use super::conversation::{Conversation, Ending, Step};
 use super::driver::{Driver, failed};
@@ -13,6 +12,7 @@ use super::ledger::End;
 use super::opening::{Opening, OpeningError};
 use super::run::{AgentRun, RunContext};
 use super::values::values;
+use crate::budget::Budget;
 use crate::chat::ToolSpec;
 use crate::plan::{ModelWork, Work};
 use crate::report::{CancelKind, ErrorKind};

@@ -4,7 +4,6 @@
 //! its `ledger` at once, so that nothing is lost however it ends.
 
 mod attempt;
-mod budget;
 mod check;
 mod conversation;
 mod driver;
@@ -20,7 +19,6 @@ mod tools;
 mod transcript;
 mod values;
 
-pub use budget::Budget;
 pub use ledger::{End, Failure, Ledger};
 pub use life::run;
 pub use opening::{Opening, OpeningError};

@@ -1,7 +1,7 @@
 //! Records one model call in the ledger while it goes on.
 
-use super::budget;
 use super::ledger::Ledger;
+use crate::budget;
 use crate::chat::TokenUsage;
 use crate::plan::Price;
 use crate::provider::governor::Permit;

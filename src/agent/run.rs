@@ -7,8 +7,8 @@ use minijinja::Value;
 use tokio::sync::SetOnce;
 use tokio::time::Instant;
 
-use super::budget::Budget;
 use super::ledger::Ledger;
+use crate::budget::Budget;
 use crate::cancel::Cancellation;
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
 use crate::process::RunProcesses;

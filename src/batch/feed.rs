@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use tokio::runtime::Handle;
@@ -14,6 +15,7 @@ use super::keys::{Claim, Keys};
 use super::line::Line;
 use super::part::Part;
 use super::read::{InputReader, ReadError};
+use super::sample::{Chooser, Sample};
 use crate::template::RunInput;
 
 /// Inputs that wait to be started.
@@ -29,12 +31,14 @@ pub struct Selection {
     pub key: Option<String>,
     /// Only so many inputs from the beginning.
     pub limit: Option<u64>,
+    /// Only so many inputs from all of them.
+    pub sample: Option<Sample>,
 }
 
 /// What the thread has found.
 #[derive(Debug)]
 pub enum Next {
-    Run(Job),
+    Run(Box<Job>),
     /// An input that cannot be used.
     Unusable(Box<Line>),
     End(io::Result<Totals>),
@@ -63,6 +67,14 @@ pub struct Totals {
     pub is_all: bool,
 }
 
+/// Checks that the inputs can be read.
+///
+/// # Errors
+/// They cannot be opened.
+pub fn check(path: &Path) -> Result<(), ReadError> {
+    InputReader::open(path).map(drop)
+}
+
 /// Opens the inputs and starts to read them. Call it within a runtime.
 ///
 /// # Errors
@@ -71,17 +83,46 @@ pub fn start(
     path: &Path,
     selection: Selection,
     keys: Keys,
-) -> Result<mpsc::Receiver<Next>, ReadError> {
+) -> Result<(mpsc::Receiver<Next>, Arc<ReadProgress>), ReadError> {
     let reader = InputReader::open(path)?;
     let (send, receive) = mpsc::channel(READ_AHEAD);
     let room = Arc::new(Semaphore::new(ROOM as usize));
-    let mut feed = Feed { reader, selection, keys, send, room, runtime: Handle::current() };
+    let progress = Arc::new(ReadProgress { size: size(path), ..ReadProgress::default() });
+    let mut feed = Feed {
+        reader,
+        selection,
+        keys,
+        send,
+        room,
+        runtime: Handle::current(),
+        progress: progress.clone(),
+    };
+    let sampled = feed.selection.sample.map(|sample| (sample, path.to_owned()));
     thread::Builder::new().name("inputs".to_owned()).spawn(move || {
-        let end = feed.run();
+        let chosen = sampled.map(|(sample, path)| feed.sample(sample, &path)).transpose();
+        let end = chosen.and_then(|sample| feed.run(sample));
         // The receiver is gone if the batch has been stopped.
         let _ = feed.send.blocking_send(Next::End(end));
     })?;
-    Ok(receive)
+    Ok((receive, progress))
+}
+
+/// The bytes of a file; 0 for standard input.
+fn size(path: &Path) -> u64 {
+    let metadata = path.metadata().ok().filter(std::fs::Metadata::is_file);
+    metadata.map_or(0, |metadata| metadata.len())
+}
+
+/// How far the inputs have been read.
+#[derive(Debug, Default)]
+pub struct ReadProgress {
+    /// Inputs, those of other parts and those that have a result included.
+    pub inputs: AtomicU64,
+    pub bytes: AtomicU64,
+    /// Inputs that were chosen to run.
+    pub chosen: AtomicU64,
+    /// Bytes of all inputs; 0 if that is not known.
+    pub size: u64,
 }
 
 struct Feed {
@@ -91,20 +132,37 @@ struct Feed {
     send: mpsc::Sender<Next>,
     room: Arc<Semaphore>,
     runtime: Handle,
+    progress: Arc<ReadProgress>,
 }
 
 impl Feed {
-    fn run(&mut self) -> io::Result<Totals> {
+    /// Reads all keys to find those of a sample.
+    fn sample(&self, sample: Sample, path: &Path) -> io::Result<(Sample, u128)> {
+        let mut chooser = Chooser::new(sample);
+        let mut reader = InputReader::open(path).map_err(io::Error::other)?;
+        let limit = self.selection.limit.unwrap_or(u64::MAX);
+        while let Some(mut entry) = reader.next_entry()?.filter(|entry| entry.index < limit) {
+            let input = entry.take_input(self.selection.key.as_deref());
+            chooser.see(&input.map_or_else(|_| entry.line_key(), |input| input.key));
+        }
+        Ok((sample, chooser.limit().unwrap_or_default()))
+    }
+
+    /// `sample`: only the keys with at most this hash.
+    fn run(&mut self, sample: Option<(Sample, u128)>) -> io::Result<Totals> {
         let mut inputs = 0;
         let limit = self.selection.limit.unwrap_or(u64::MAX);
-        let mut is_all = true;
+        let mut is_all = sample.is_none();
         while let Some(entry) = self.reader.next_entry()? {
             if entry.index >= limit {
                 is_all = false;
                 break;
             }
             inputs += 1;
-            let Some(next) = self.choose(entry) else { continue };
+            self.progress.inputs.fetch_add(1, Ordering::Relaxed);
+            self.progress.bytes.fetch_add(entry.bytes, Ordering::Relaxed);
+            let Some(next) = self.choose(entry, sample) else { continue };
+            self.progress.chosen.fetch_add(1, Ordering::Relaxed);
             if self.send.blocking_send(next).is_err() {
                 break;
             }
@@ -113,12 +171,12 @@ impl Feed {
     }
 
     /// What is to be done with an input; `None` if it has a result or belongs to another part.
-    fn choose(&mut self, mut entry: Entry) -> Option<Next> {
-        let value = std::mem::replace(&mut entry.value, Ok(serde_json::Value::Null));
-        let input = value.and_then(|value| BatchInput::new(value, self.selection.key.as_deref()));
-        let input = match input {
-            Ok(input) => input,
-            Err(why) => return self.unusable(&entry, why),
+    fn choose(&mut self, mut entry: Entry, sample: Option<(Sample, u128)>) -> Option<Next> {
+        let is_chosen = |key: &str| sample.is_none_or(|(sample, limit)| sample.hash(key) <= limit);
+        let input = match entry.take_input(self.selection.key.as_deref()) {
+            Ok(input) if is_chosen(&input.key) => input,
+            Err(why) if is_chosen(&entry.line_key()) => return self.unusable(&entry, why),
+            _ => return None,
         };
         let hash = KeyHash::of(&input.key);
         if !self.selection.part.has(&hash) {
@@ -133,14 +191,14 @@ impl Feed {
             }
         };
         let BatchInput { key, content, input } = input;
-        Some(Next::Run(Job {
+        Some(Next::Run(Box::new(Job {
             index: entry.index,
             key,
             content,
             input,
             attempts,
             _room: self.room(entry.bytes)?,
-        }))
+        })))
     }
 
     fn unusable(&mut self, entry: &Entry, why: String) -> Option<Next> {

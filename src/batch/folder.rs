@@ -61,6 +61,21 @@ pub enum FolderError {
     Changed(String),
 }
 
+impl FolderError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Changed(_) => {
+                Some("--changed rerun runs all inputs again, keep keeps their results")
+            }
+            Self::Locked(_) => Some("wait for it, or stop it"),
+            Self::NoRunFile(_) => Some("give a new folder, or put the file back"),
+            Self::Key { .. } => Some("give the same --key, or a new folder"),
+            Self::File(_) | Self::NoLock { .. } | Self::Parts(_) => None,
+        }
+    }
+}
+
 /// A folder that this process works in.
 #[derive(Debug)]
 pub struct Folder {

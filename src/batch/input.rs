@@ -31,6 +31,15 @@ pub struct BatchInput {
 }
 
 impl Entry {
+    /// Takes the input out of the entry; see [`BatchInput::new`].
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn take_input(&mut self, pointer: Option<&str>) -> Result<BatchInput, String> {
+        let value = std::mem::replace(&mut self.value, Ok(Value::Null));
+        value.and_then(|value| BatchInput::new(value, pointer))
+    }
+
     /// The key of an input that cannot be used.
     pub fn line_key(&self) -> String {
         format!("{LINE_KEY}{}", self.line)

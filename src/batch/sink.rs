@@ -1,7 +1,9 @@
 //! Where the lines of a batch go: the results file of its folder, or standard output.
 
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
@@ -69,5 +71,41 @@ impl Stdout {
     pub async fn finish(self) -> io::Result<()> {
         drop(self.lines);
         self.ended.await.unwrap_or(Ok(()))
+    }
+}
+
+/// Lines that could not be written where they belong, kept in the directory for temporary files:
+/// they were paid for.
+#[derive(Debug, Default)]
+pub struct Kept {
+    file: Option<(PathBuf, File)>,
+    pub lines: u64,
+    /// Those that could not be kept either.
+    pub lost: u64,
+}
+
+impl Kept {
+    pub fn add(&mut self, line: &Line) {
+        match self.try_add(line) {
+            Ok(()) => self.lines += 1,
+            Err(_) => self.lost += 1,
+        }
+    }
+
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| path.as_path())
+    }
+
+    fn try_add(&mut self, line: &Line) -> io::Result<()> {
+        if self.file.is_none() {
+            let name = format!("crew-batch-{}.jsonl", uuid::Uuid::now_v7());
+            let path = std::env::temp_dir().join(name);
+            let new = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+            self.file = Some((path, new));
+        }
+        match &mut self.file {
+            Some((_, file)) => file.write_all(&line.to_bytes()),
+            None => Ok(()),
+        }
     }
 }

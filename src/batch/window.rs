@@ -1,41 +1,55 @@
 //! Runs the inputs of a batch: many at once, each a run of its own on shared services.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::feed::{Job, Next, Totals};
 use super::line::Line;
+use super::reports;
 use super::run_file::FileError;
-use super::sink::Sink;
+use super::sink::{Kept, Sink};
+use super::stop::{Done, Stop, Watch};
 use super::tally::Tally;
 use crate::cancel::Cancellation;
 use crate::engine;
 use crate::plan::CrewPlan;
-use crate::report::EventSink;
+use crate::report::{AgentReport, CancelKind, ErrorKind, EventSink, Report};
 use crate::services::Services;
+
+/// How long the end of the inputs is waited for after a batch was asked to stop.
+const LAST_LOOK: Duration = Duration::from_millis(300);
+/// How often a batch without `-j` looks whether the governors let more calls through.
+const TICK: Duration = Duration::from_millis(10);
+/// For so many inputs that run, one call may wait for its turn.
+const RUNNING_PER_WAITING: usize = 8;
 
 /// What the runs of a batch share.
 #[derive(Clone)]
 pub struct Runner {
     pub plan: Arc<CrewPlan>,
     pub services: Arc<Services>,
-    pub cancel: Cancellation,
+    /// Stops all runs.
+    pub scope: Cancellation,
     pub events: EventSink,
     /// The fingerprint of the crew.
     pub fingerprint: Arc<str>,
+    /// The folder for the full report of each input.
+    pub reports: Option<Arc<PathBuf>>,
 }
 
-/// Why a batch ended before its inputs.
-#[derive(Debug, thiserror::Error)]
-pub enum Stop {
-    #[error("{0}")]
-    Write(#[from] FileError),
-    #[error("cannot read the inputs: {0}")]
-    Read(#[from] std::io::Error),
-    #[error("stopped")]
-    Cancelled,
+/// How many inputs run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jobs {
+    /// So many, whatever the servers take.
+    Fixed(usize),
+    /// As many as the governors let through, and at most so many.
+    Governed(usize),
 }
 
 /// A batch at work.
@@ -43,60 +57,167 @@ pub struct Window<'a> {
     pub runner: Runner,
     pub inputs: mpsc::Receiver<Next>,
     pub sink: &'a mut Sink,
-    pub tally: &'a mut Tally,
-    /// Inputs at once.
-    pub jobs: usize,
+    pub tally: Arc<Mutex<Tally>>,
+    pub jobs: Jobs,
+    pub watch: Watch,
+    /// Asks the batch to stop.
+    pub drain: Arc<Notify>,
+    /// How long inputs may still run once no further one starts.
+    pub patience: Duration,
+    pub kept: Option<Kept>,
+}
+
+/// How far a batch came.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Why some inputs did not start; `None` if all have.
+    pub stop: Option<Stop>,
+    /// The inputs in all, if they were read to their end.
+    pub totals: Option<Totals>,
+    /// Lines that could not be written, and where they were kept instead.
+    pub kept: Option<Kept>,
 }
 
 impl Window<'_> {
-    /// Runs all inputs.
-    ///
-    /// # Errors
-    /// Why some were not run.
-    pub async fn run(mut self) -> Result<Totals, Stop> {
+    /// Runs the inputs until they end or something stops the batch, and waits for those that run.
+    pub async fn run(mut self) -> Outcome {
         let mut running = JoinSet::new();
-        let cancel = self.runner.cancel.clone();
-        let mut end = None;
+        let mut outcome = Outcome::default();
+        let mut deadline = None;
         loop {
-            let may_start = end.is_none() && !cancel.is_cancelled();
-            tokio::select! {
+            let is_open = outcome.stop.is_none() && outcome.totals.is_none();
+            if !is_open && running.is_empty() {
+                break;
+            }
+            let has_room = is_open && self.has_room(running.len());
+            let is_waiting = is_open && !has_room && matches!(self.jobs, Jobs::Governed(_));
+            let scope = &self.runner.scope;
+            let stop = tokio::select! {
                 biased;
                 Some(ended) = running.join_next(), if !running.is_empty() => {
-                    let line = ended.unwrap_or_else(|panicked| {
+                    let ended = ended.unwrap_or_else(|panicked| {
                         std::panic::resume_unwind(panicked.into_panic())
                     });
-                    self.write(&line).await?;
+                    self.ended(ended).await.err()
                 }
-                () = cancel.cancelled(), if may_start => {}
-                next = self.inputs.recv(), if may_start && running.len() < self.jobs => match next {
+                () = scope.cancelled(), if outcome.stop.is_none() => Some(Stop::Cancelled),
+                () = self.drain.notified(), if outcome.stop.is_none() => Some(Stop::Drained),
+                () = until(deadline), if deadline.is_some() && !running.is_empty() => {
+                    deadline = None;
+                    scope.cancel(CancelKind::Drained);
+                    None
+                }
+                next = self.inputs.recv(), if has_room => match next {
                     Some(Next::Run(job)) => {
-                        running.spawn(run_one(self.runner.clone(), job));
+                        running.spawn(run_one(self.runner.clone(), *job));
+                        // The run makes its first call, which the governors count.
+                        tokio::task::yield_now().await;
+                        None
                     }
-                    Some(Next::Unusable(line)) => self.write(&line).await?,
-                    Some(Next::End(totals)) => end = Some(totals?),
-                    None => end = Some(Totals { inputs: 0, keys: 0, is_all: false }),
+                    Some(Next::Unusable(line)) => {
+                        self.ended(Ok(Done { line: *line, is_refused: false })).await.err()
+                    }
+                    Some(Next::End(Ok(totals))) => {
+                        outcome.totals = Some(totals);
+                        None
+                    }
+                    Some(Next::End(Err(error))) => Some(error.into()),
+                    None => Some(Stop::Cancelled),
                 },
-                else => break,
+                () = tokio::time::sleep(TICK), if is_waiting => None,
+            };
+            if let Some(stop) = stop.filter(|_| outcome.stop.is_none()) {
+                deadline = Some(Instant::now() + self.patience);
+                if let Stop::Write(_) = stop {
+                    // No answer can be kept any more.
+                    self.runner.scope.cancel(CancelKind::OutputClosed);
+                }
+                outcome.stop = Some(stop);
             }
         }
-        end.ok_or(Stop::Cancelled)
+        self.look_for_end(&mut outcome).await;
+        outcome.kept = self.kept.take();
+        outcome
     }
 
-    async fn write(&mut self, line: &Line) -> Result<(), Stop> {
-        self.sink.append(line).await?;
-        self.tally.add(line);
-        Ok(())
+    /// Whether another input may start.
+    fn has_room(&self, running: usize) -> bool {
+        match self.jobs {
+            Jobs::Fixed(most) => running < most,
+            Jobs::Governed(most) => {
+                let governors = self.runner.services.governors.iter();
+                let waiting: usize = governors.map(|governor| governor.waiting()).sum();
+                running < most && waiting <= running / RUNNING_PER_WAITING
+            }
+        }
+    }
+
+    /// Writes the line of an input that has ended.
+    ///
+    /// # Errors
+    /// A reason to stop.
+    async fn ended(&mut self, ended: Result<Done, FileError>) -> Result<(), Stop> {
+        let done = ended?;
+        if let Err(error) = self.sink.append(&done.line).await {
+            self.kept.get_or_insert_default().add(&done.line);
+            return Err(error.into());
+        }
+        let tally = {
+            let mut tally = self.tally.lock();
+            tally.add(&done.line);
+            *tally
+        };
+        if let Some(stop) = self.watch.note(&done, &tally) {
+            return Err(stop);
+        }
+        self.runner.services.budget.check().map_err(Stop::Budget)
+    }
+
+    /// A batch that was asked to stop when all its inputs had started has no work left.
+    async fn look_for_end(&mut self, outcome: &mut Outcome) {
+        let is_whole = self.tally.lock().cancelled == 0;
+        if let Some(Stop::Drained | Stop::Budget(_)) = outcome.stop {
+            if outcome.totals.is_none()
+                && let Ok(Some(Next::End(Ok(totals)))) =
+                    timeout(LAST_LOOK, self.inputs.recv()).await
+            {
+                outcome.totals = Some(totals);
+            }
+            if outcome.totals.is_some() && is_whole {
+                outcome.stop = None;
+            }
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 
 /// Runs one input to its line.
-async fn run_one(runner: Runner, job: Job) -> Line {
-    let Runner { plan, services, cancel, events, fingerprint } = &runner;
+///
+/// # Errors
+/// Its report cannot be written.
+async fn run_one(runner: Runner, job: Job) -> Result<Done, FileError> {
+    let Runner { plan, services, scope, events, fingerprint, reports } = &runner;
     // Its own scope: an agent that fails stops the agents of its run only.
-    let report = engine::run(plan, &job.input, services, &cancel.child(), events).await;
+    let report = engine::run(plan, &job.input, services, &scope.child(), events).await;
+    if let Some(folder) = reports {
+        reports::write(folder, &job.key, &report)?;
+    }
     let mut line = Line::of(job.key, job.index, &report);
     line.attempts += job.attempts;
     line.content = Some(job.content);
     line.fingerprint = fingerprint.to_string();
-    line
+    Ok(Done { line, is_refused: is_refused(&report) })
+}
+
+/// Whether an agent failed for a reason that all inputs share.
+fn is_refused(report: &Report) -> bool {
+    let failed = report.agents.iter().flat_map(AgentReport::with_instances);
+    let mut errors = failed.filter_map(|agent| agent.error.as_ref());
+    errors.any(|error| error.kind == ErrorKind::Auth || error.used_up)
 }

@@ -1,9 +1,13 @@
 //! The arguments of `crew batch`.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
+use jiff::{Timestamp, Zoned};
+
+use crate::batch::stop::MaxFailures;
 
 use super::{ColorArgs, FileArgs, LimitArgs, SelectionArgs, TextOrJson, one_or_more};
 use crate::batch::partition::PartitionChoice;
@@ -16,9 +20,10 @@ Examples:
 
 Exit status:
   0    every input succeeded
-  1    some inputs did not succeed
+  1    some inputs did not succeed, or the batch stopped early
   2    the command line, the crew file or the folder cannot be used; nothing ran
   3    results could not be written, or a process of a tool could not be killed
+  75   crew was asked to stop and has work left: run the same command again
   129, 130, 143  crew was ended by SIGHUP, SIGINT or SIGTERM";
 
 const STATUS_HELP: &str = "\
@@ -106,9 +111,14 @@ pub struct BatchRunArgs {
     #[command(flatten)]
     pub resume: ResumeArgs,
     #[command(flatten)]
+    pub stopping: StoppingArgs,
+    #[command(flatten)]
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    /// Keep the full report of each input in DIR/reports/KEY.json
+    #[arg(long)]
+    pub reports: bool,
     /// Print only errors on standard error; -qq prints nothing
     #[arg(short, long, action = ArgAction::Count)]
     pub quiet: u8,
@@ -125,6 +135,32 @@ pub struct BatchInputArgs {
     /// Only the first N inputs
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+    /// Only N inputs, chosen by the hashes of their keys: the same ones each time
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub sample: Option<NonZeroUsize>,
+    /// Choose another sample
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "sample")]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Stopping")]
+pub struct StoppingArgs {
+    /// Stop once N inputs have failed, or P% of those done (from 20 on)
+    #[arg(long, value_name = "N|P%")]
+    pub max_failures: Option<MaxFailures>,
+    /// Make no further model call once all inputs together have cost this much
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    pub max_cost: Option<f64>,
+    /// Make no further model call once all inputs together have used so many tokens
+    #[arg(long, value_name = "N")]
+    pub max_tokens: Option<NonZeroU64>,
+    /// How long the inputs that run may take to end when the batch is asked to stop
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub drain: Duration,
+    /// Ask the batch to stop at this time: HH:MM or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub drain_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Args)]
@@ -167,6 +203,28 @@ pub enum ChangedChoice {
     Rerun,
     /// Keep the results
     Keep,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    let amount = text.parse().ok().filter(|amount: &f64| amount.is_finite() && *amount > 0.0);
+    amount.ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::units::duration(text)
+}
+
+/// The next time that a clock shows `HH:MM`, or a point in time.
+fn time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let wrong = |_| "expected HH:MM or RFC 3339, such as 2027-01-31T06:00:00Z".to_owned();
+    let time = jiff::civil::Time::strptime("%H:%M", text).map_err(wrong)?;
+    let now = Zoned::now();
+    let today = now.with().time(time).build().map_err(wrong)?;
+    let next = if today > now { Ok(today) } else { today.tomorrow() };
+    next.map(|next| next.timestamp()).map_err(wrong)
 }
 
 fn pointer(text: &str) -> Result<String, String> {

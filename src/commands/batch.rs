@@ -3,8 +3,12 @@
 use crate::cli::{BatchArgs, BatchCommand};
 use crate::exit::ExitStatus;
 
+mod budget;
+mod drain;
+mod ended;
 mod merge;
 mod part;
+mod progress;
 mod run;
 mod status;
 

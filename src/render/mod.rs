@@ -8,6 +8,7 @@ mod advice;
 mod agents;
 mod answer;
 mod asked;
+pub mod batch;
 mod batch_status;
 mod check;
 pub mod crewtest;

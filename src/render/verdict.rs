@@ -141,6 +141,7 @@ fn cut_short(reason: &CancelReason, time: &str) -> String {
         CancelKind::When
         | CancelKind::AgentFailed
         | CancelKind::OutputClosed
+        | CancelKind::Drained
         | CancelKind::AgentTimeout
         | CancelKind::ToolTimeout => format!("stopped after {time} because {why}"),
     }

@@ -80,6 +80,7 @@ pub fn cancel_kind(kind: CancelKind) -> &'static str {
         CancelKind::AgentTimeout => "agent timeout",
         CancelKind::AgentFailed => "another agent failed",
         CancelKind::OutputClosed => "stdout was closed",
+        CancelKind::Drained => "the batch was asked to stop",
         CancelKind::Timeout => "run timeout",
         CancelKind::Hangup => "ended by SIGHUP",
         CancelKind::Terminated => "terminated by SIGTERM",

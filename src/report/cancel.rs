@@ -39,6 +39,8 @@ pub enum CancelKind {
     /// The run's `fail_if` holds, or cannot be evaluated.
     FailIf,
     OutputClosed,
+    /// The batch was asked to stop, and its time for that is over.
+    Drained,
     /// The run's own.
     Timeout,
     Hangup,

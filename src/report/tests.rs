@@ -15,13 +15,14 @@ const STATUSES: [AgentStatus; 5] = [
     AgentStatus::Cancelled,
     AgentStatus::Skipped,
 ];
-const REASONS: [CancelKind; 10] = [
+const REASONS: [CancelKind; 11] = [
     CancelKind::When,
     CancelKind::ToolTimeout,
     CancelKind::AgentTimeout,
     CancelKind::AgentFailed,
     CancelKind::FailIf,
     CancelKind::OutputClosed,
+    CancelKind::Drained,
     CancelKind::Timeout,
     CancelKind::Hangup,
     CancelKind::Terminated,

@@ -13,8 +13,10 @@ mod batch {
     mod inputs;
     mod merge;
     mod partition;
+    mod results;
     mod resume;
     mod status;
+    mod stop;
 }
 mod check;
 mod crewtest;

@@ -6,11 +6,13 @@
 #[path = "../it/support"]
 pub mod support {
     pub mod api;
+    pub mod batch;
     pub mod crew;
     pub mod mock_model;
     pub mod script;
 }
 
+mod batch;
 mod bounds;
 mod containment;
 mod flow;

@@ -3,20 +3,31 @@
 use std::io::{Write, stderr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
+
+use super::ended::Ended;
 use super::part::part;
+use super::progress::Progress;
+use super::{budget, drain};
 use crate::approval::Approval;
-use crate::batch::feed::{self, Selection};
-use crate::batch::folder::{Changed, Folder, Found, Options, Retry};
-use crate::batch::keys::Keys;
+use crate::batch::feed::{self, Next, ReadProgress, Selection};
+use crate::batch::folder::{Changed, Folder, Options, Retry};
 use crate::batch::part::Part;
 use crate::batch::partition::PinnedParts;
 use crate::batch::read;
+use crate::batch::reports;
 use crate::batch::results::ResultsWriter;
 use crate::batch::run_file::RunFile;
+use crate::batch::sample::Sample;
 use crate::batch::sink::{Sink, Stdout};
+use crate::batch::stop::Watch;
 use crate::batch::tally::Tally;
-use crate::batch::window::{Runner, Stop, Window};
+use crate::batch::window::{Jobs, Runner, Window};
 use crate::cancel::Cancellation;
 use crate::cli::{BatchRunArgs, ChangedChoice, RetryChoice};
 use crate::commands::invalid::{fault, invalid, unsaid};
@@ -24,15 +35,15 @@ use crate::commands::run::overrides;
 use crate::commands::runtime::runtime;
 use crate::commands::{env_file, reader};
 use crate::config::faults::Faults;
-use crate::exit::{self, ExitStatus};
+use crate::exit::ExitStatus;
 use crate::plan::{self, CrewPlan, Fingerprint};
 use crate::process;
-use crate::render::{Format, Screens};
-use crate::report::Cleanup;
+use crate::render::{Format, Screens, batch as shown};
 use crate::services::Services;
+use crate::text;
 
 /// Inputs at once, unless `-j` says otherwise.
-const DEFAULT_JOBS: usize = 256;
+const MAX_GOVERNED: usize = 256;
 
 pub fn run(args: &BatchRunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
@@ -56,6 +67,10 @@ pub fn run(args: &BatchRunArgs) -> ExitStatus {
         Ok(prepared) => prepared,
         Err(faults) => return refuse(&faults),
     };
+    let progress = match args.quiet {
+        0 => prepared.progress(screens).ok(),
+        _ => None,
+    };
     let running = prepared.run(cancel.clone());
     // In a task: otherwise each wake-up of the future that the runtime waits for is a system call.
     let ended = match runtime.block_on(async { tokio::spawn(running).await }) {
@@ -64,28 +79,39 @@ pub fn run(args: &BatchRunArgs) -> ExitStatus {
     };
     // Do not wait for a read of the inputs, which cannot be cancelled.
     runtime.shutdown_background();
-    if args.quiet < 2 && (args.quiet == 0 || ended.status(&cancel) != ExitStatus::Success) {
-        let _ = stderr().write_all(ended.summary().as_bytes());
+    progress.into_iter().for_each(Progress::finish);
+    let status = ended.status(&cancel);
+    if args.quiet == 0 || args.quiet == 1 && status != ExitStatus::Success {
+        let _ = stderr().write_all(ended.summary(args.quiet > 0).as_bytes());
     }
-    ended.status(&cancel)
+    status
 }
 
 /// Everything that a batch needs and that is available before it starts.
 struct Prepared {
     runner: Runner,
+    /// `None`: the lines go to standard output.
     folder: Option<Folder>,
     sink: Sink,
-    inputs: tokio::sync::mpsc::Receiver<feed::Next>,
-    jobs: usize,
+    inputs: Receiver<Next>,
+    read: Arc<ReadProgress>,
+    tally: Arc<Mutex<Tally>>,
+    jobs: Jobs,
+    watch: Watch,
+    drain: Arc<Notify>,
+    patience: Duration,
 }
 
 impl Prepared {
+    /// Call it within a runtime.
     fn new(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Self, Faults> {
         let env = |name: &str| std::env::var(name).ok();
         let overrides = overrides(&args.selection, &args.limits);
         let mut plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
         let (part, parts) = part(args)?;
         plan.share_rates(part.of);
+        let limits = budget::plan(&args.stopping, &plan, part)?;
+        let drain = drain::listen(args.stopping.drain_at).map_err(|error| fault(&error.into()))?;
         let fingerprint = Fingerprint::of(&plan);
         let hash = fingerprint.hash.as_str().into();
         let services = Services::connect(&plan, cancel, process::raise_open_files());
@@ -93,6 +119,9 @@ impl Prepared {
         if args.selection.yes {
             services.approval = Approval::All;
         }
+        let selection = selection(args, part)?;
+        // The inputs first: a slip in their name makes no folder.
+        feed::check(&args.inputs).map_err(|error| unreadable(args, &error))?;
         let mut folder = match args.out.as_path() {
             out if out == Path::new("-") => None,
             out => Some(open(args, out, &plan, fingerprint, part, parts)?),
@@ -100,49 +129,85 @@ impl Prepared {
         if let Some(folder) = &mut folder {
             folder.began(read::count(&args.inputs));
         }
+        services.budget = budget::of_batch(limits, folder.as_ref());
         let sink = sink(folder.as_ref(), cancel)?;
         let keys = folder.as_mut().map(|folder| std::mem::take(&mut folder.keys));
-        let selection =
-            Selection { part, key: args.inputs_args.key.clone(), limit: args.inputs_args.limit };
-        let inputs = feed::start(&args.inputs, selection, keys.unwrap_or_else(Keys::default));
-        let inputs = inputs.map_err(|error| {
-            let message = format!("{}: {error}", args.inputs.display());
-            Faults::unplaced(None, message, None)
-        })?;
+        let started = feed::start(&args.inputs, selection, keys.unwrap_or_default());
+        let (inputs, read) = started.map_err(|error| unreadable(args, &error))?;
+        let jobs = jobs(args, &plan);
         let runner = Runner {
             plan: Arc::new(plan),
             services: Arc::new(services),
-            cancel: cancel.clone(),
+            scope: cancel.child(),
             events: Arc::new(drop),
             fingerprint: hash,
+            reports: kept_reports(args)?,
         };
-        let jobs = args.jobs.map_or(DEFAULT_JOBS, Into::into);
-        Ok(Self { runner, folder, sink, inputs, jobs })
+        let watch = Watch::new(args.stopping.max_failures);
+        let patience = args.stopping.drain;
+        let tally = Arc::default();
+        Ok(Self { runner, folder, sink, inputs, read, tally, jobs, watch, drain, patience })
+    }
+
+    /// Starts to show how far the batch is.
+    fn progress(&self, screens: Screens) -> std::io::Result<Progress> {
+        let read = self.read.clone();
+        let found = self.folder.as_ref().map(|folder| folder.found.clone()).unwrap_or_default();
+        let parts = self.folder.as_ref().map_or(1, |folder| u64::from(folder.part.of));
+        Progress::start(self.tally.clone(), screens, move |tally, elapsed| {
+            let get = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
+            let (inputs, bytes) = (get(&read.inputs), get(&read.bytes));
+            let unread = (bytes > 0 && read.size > 0).then(|| {
+                let ahead = read.size.saturating_sub(bytes) as f64 / bytes as f64;
+                (ahead * inputs as f64) as u64 / parts
+            });
+            let running = get(&read.chosen).saturating_sub(tally.done() + tally.cancelled);
+            shown::Progress {
+                tally,
+                before: found.succeeded + found.failed,
+                left: unread.map(|unread| unread + running),
+                elapsed,
+            }
+        })
     }
 
     async fn run(self, cancel: Cancellation) -> Ended {
-        let Self { runner, mut folder, mut sink, inputs, jobs } = self;
+        let Self {
+            runner, mut folder, mut sink, inputs, tally, jobs, watch, drain, patience, ..
+        } = self;
         let services = runner.services.clone();
-        let mut tally = Tally::default();
-        let window = Window { runner, inputs, sink: &mut sink, tally: &mut tally, jobs };
-        let mut end = window.run().await;
+        let (shared, kept) = (tally.clone(), None);
+        let window =
+            Window { runner, inputs, sink: &mut sink, tally, jobs, watch, drain, patience, kept };
+        let outcome = window.run().await;
         let cleanup = services.close().await;
-        if let Sink::Stdout(stdout) = sink {
-            let written = tokio::select! {
+        let written = match sink {
+            Sink::File(_) => Ok(()),
+            Sink::Stdout(stdout) => tokio::select! {
                 biased;
                 written = stdout.finish() => written,
                 () = cancel.cancelled() => Ok(()),
-            };
-            if let (Ok(_), Err(error)) = (&end, written) {
-                end = Err(Stop::Read(error));
-            }
-        }
+            },
+        };
         if let Some(folder) = &mut folder {
-            folder.ended(end.as_ref().ok().copied());
+            folder.ended(outcome.totals);
         }
         let found = folder.map(|folder| folder.found).unwrap_or_default();
-        Ended { tally, found, stop: end.err(), cleanup }
+        let tally = *shared.lock();
+        Ended { tally, found, outcome, cleanup, written }
     }
+}
+
+/// The inputs to run.
+fn selection(args: &BatchRunArgs, part: Part) -> Result<Selection, Faults> {
+    let inputs = &args.inputs_args;
+    let sample = inputs.sample.map(|count| Sample { count: count.into(), seed: inputs.seed });
+    if sample.is_some() && args.inputs == Path::new("-") {
+        let message = "--sample reads the inputs twice, and standard input can be read once";
+        let hint = Some("write the inputs to a file".to_owned());
+        return Err(Faults::unplaced(None, message.to_owned(), hint));
+    }
+    Ok(Selection { part, key: inputs.key.clone(), limit: inputs.limit, sample })
 }
 
 /// Takes up the folder.
@@ -170,8 +235,10 @@ fn open(
         Some(ChangedChoice::Rerun) => Changed::Rerun,
         Some(ChangedChoice::Keep) => Changed::Keep,
     };
-    Folder::open(out, wanted, Options { part, retry, changed })
-        .map_err(|error| Faults::unplaced(None, error.to_string(), None))
+    Folder::open(out, wanted, Options { part, retry, changed }).map_err(|error| {
+        let hint = error.hint().map(str::to_owned);
+        Faults::unplaced(None, text::inline(&error.to_string()).into_owned(), hint)
+    })
 }
 
 fn sink(folder: Option<&Folder>, cancel: &Cancellation) -> Result<Sink, Faults> {
@@ -187,39 +254,32 @@ fn sink(folder: Option<&Folder>, cancel: &Cancellation) -> Result<Sink, Faults> 
     }
 }
 
-/// A batch that has ended.
-struct Ended {
-    tally: Tally,
-    /// The results of earlier processes.
-    found: Found,
-    stop: Option<Stop>,
-    cleanup: Cleanup,
+/// How many inputs run at once. Programs of this machine have no governor: without model servers
+/// there are as many inputs as processors.
+fn jobs(args: &BatchRunArgs, plan: &CrewPlan) -> Jobs {
+    match args.jobs {
+        Some(jobs) => Jobs::Fixed(jobs.into()),
+        None if plan.providers.is_empty() => {
+            Jobs::Fixed(std::thread::available_parallelism().map_or(1, Into::into))
+        }
+        None => Jobs::Governed(MAX_GOVERNED),
+    }
 }
 
-impl Ended {
-    fn status(&self, cancel: &Cancellation) -> ExitStatus {
-        let signal = cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
-        match (&self.stop, signal) {
-            _ if !self.cleanup.survivors.is_empty() => ExitStatus::Survivors,
-            (Some(Stop::Write(_)), _) => ExitStatus::Unreported,
-            (Some(_), Some(signal)) => ExitStatus::Signalled(signal),
-            (Some(_), None) => ExitStatus::Failure,
-            (None, _) if self.tally.failed + self.tally.cancelled + self.found.failed > 0 => {
-                ExitStatus::Failure
-            }
-            (None, _) => ExitStatus::Success,
-        }
+/// The folder of the full reports, if they are kept.
+fn kept_reports(args: &BatchRunArgs) -> Result<Option<Arc<std::path::PathBuf>>, Faults> {
+    if !args.reports {
+        return Ok(None);
     }
+    if args.out == Path::new("-") {
+        let message = "--reports needs a folder: give one with --out".to_owned();
+        return Err(Faults::unplaced(None, message, None));
+    }
+    let folder = reports::create(&args.out).map_err(|error| fault(&error.into()))?;
+    Ok(Some(Arc::new(folder)))
+}
 
-    fn summary(&self) -> String {
-        let Tally { succeeded, failed, .. } = self.tally;
-        let Found { succeeded: before, failed: kept, .. } = self.found;
-        let mut text = match &self.stop {
-            Some(stop) => format!("error: {stop}\n"),
-            None => String::new(),
-        };
-        let all = succeeded + before;
-        text.push_str(&format!("{all} inputs succeeded, {} failed\n", failed + kept));
-        text
-    }
+fn unreadable(args: &BatchRunArgs, error: &crate::batch::read::ReadError) -> Faults {
+    let message = format!("{}: {error}", args.inputs.display());
+    Faults::unplaced(None, message, None)
 }

@@ -110,6 +110,11 @@ impl Governor {
         })
     }
 
+    /// The number of calls that wait.
+    pub fn waiting(&self) -> usize {
+        self.endpoint.waiting()
+    }
+
     /// The number of calls answered so far under the limits that a model has met, which shows
     /// whether waiting makes sense.
     pub fn answered(&self, model: &str) -> u64 {

@@ -58,6 +58,11 @@ impl Queue {
         Waiting(&self.waiting)
     }
 
+    /// The length of the queue.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// Waits to be the first in the queue, as long as `check` succeeds.
     pub async fn enter(
         &self,

@@ -1,4 +1,5 @@
-//! What a run or an agent may use up: reserved before each call, settled after it.
+//! What an agent, a run, or all runs together may use up: reserved before each call, settled after
+//! it.
 //!
 //! A call may start as long as something is left. What is not known before a call is estimated, and
 //! where the calls that are under way may take all that is left, the next one waits until one of
@@ -43,10 +44,13 @@ pub fn cost(tokens: TokenUsage, price: Price) -> f64 {
     millionths / 1e6
 }
 
+/// Before the name of an option.
+const OPTION: &str = "--";
+
 #[derive(Debug)]
 pub struct Budget {
-    /// How a user writes the key it stands under.
-    name: &'static str,
+    /// What a user writes before the name of a limit.
+    prefix: &'static str,
     plan: BudgetPlan,
     spent: Mutex<Spent>,
     /// Held by the first of those that wait.
@@ -64,16 +68,31 @@ struct Spent {
 
 impl Budget {
     pub fn of_run(plan: BudgetPlan) -> Self {
-        Self::new("limits", plan)
+        Self::new("limits.", plan)
     }
 
     pub fn of_agent(plan: BudgetPlan) -> Self {
-        Self::new("the agent's limits", plan)
+        Self::new("the agent's limits.", plan)
     }
 
-    fn new(name: &'static str, plan: BudgetPlan) -> Self {
+    /// The budget of all runs on the same services, of which `spent` is gone.
+    pub fn of_all_runs(plan: BudgetPlan, spent: Amount) -> Self {
+        let budget = Self::new(OPTION, plan);
+        budget.open().settled = spent;
+        budget
+    }
+
+    /// Whether a call may still start, as far as is known.
+    ///
+    /// # Errors
+    /// The budget is used up: what of it, in words.
+    pub fn check(&self) -> Result<(), String> {
+        self.left(&self.open())
+    }
+
+    fn new(prefix: &'static str, plan: BudgetPlan) -> Self {
         let (spent, gate, changed) = Default::default();
-        Self { name, plan, spent, gate, changed }
+        Self { prefix, plan, spent, gate, changed }
     }
 
     /// Waits until a call of about so much may start. Dropped, it leaves the queue.
@@ -108,8 +127,8 @@ impl Budget {
         let after = spent.tool_calls.saturating_add(calls);
         if let Some(most) = self.plan.max_tool_calls.filter(|most| after > *most) {
             return Err(format!(
-                "{}.max_tool_calls is used up: {} of {most} were made, and {calls} more asked for",
-                self.name, spent.tool_calls
+                "{}max_tool_calls is used up: {} of {most} were made, and {calls} more asked for",
+                self.prefix, spent.tool_calls
             ));
         }
         spent.tool_calls = after;
@@ -135,7 +154,9 @@ impl Budget {
     }
 
     fn used_up(&self, key: &str, used: impl Display, most: impl Display) -> String {
-        format!("{}.{key} is used up: {used} of {most}", self.name)
+        // An option is written with a hyphen.
+        let key = if self.prefix == OPTION { key.replace('_', "-") } else { key.to_owned() };
+        format!("{}{key} is used up: {used} of {most}", self.prefix)
     }
 
     /// Whether the calls under way leave room for one more.

@@ -1,0 +1,162 @@
+//! The lines of the results and the reports beside them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use indoc::{formatdoc, indoc};
+use nix::sys::resource::{Resource, setrlimit};
+use serde_json::{Value, json};
+
+use crate::support::batch::{Batch, parsed};
+use crate::support::mock_model::ModelServer;
+use crate::support::script;
+
+#[test]
+fn a_line_says_what_became_of_its_input() {
+    let server = ModelServer::start(|request| match request.contents("user")[0] {
+        "bad" => script::error(400, "no such thing"),
+        text => script::text(&format!("answer to {text}")),
+    });
+    let yaml = formatdoc! {"
+        providers: {{p: {{base_url: '{}'}}}}
+        prices: {{'p/*': {{input: 1, output: 2}}}}
+        output: last
+        agents:
+          first: {{model: p/m}}
+          last: {{command: [echo, '{{{{ agents.first.output }}}}'], needs: [first]}}
+    ", server.base_url()};
+    let batch = Batch::new(yaml, "{\"id\": 1, \"q\": 2}\n\"bad\"\n");
+    let ended = batch.run(&["--reports"]);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "");
+    assert!(
+        ended.stderr.contains("1 input succeeded · 1 failed · 10 in, 5 out · cost"),
+        "{}",
+        ended.stderr
+    );
+    let lines = batch.lines();
+    let line = lines.iter().find(|line| line["index"] == 0).unwrap();
+    let names: Vec<&String> = line.as_object().unwrap().keys().collect();
+    let expected = [
+        "key",
+        "index",
+        "status",
+        "answer",
+        "data",
+        "error",
+        "usage",
+        "cost",
+        "attempts",
+        "duration_ms",
+        "agents",
+        "fingerprint",
+        "content",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(line["answer"], "answer to {\"id\":1,\"q\":2}\n");
+    assert_eq!((&line["status"], &line["data"]), (&json!("succeeded"), &Value::Null));
+    assert_eq!((&line["error"], &line["attempts"]), (&Value::Null, &json!(1)));
+    assert_eq!(line["usage"]["output_tokens"], 5);
+    assert_eq!(line["cost"], json!(0.00002));
+    assert_eq!(line["agents"]["first"]["output_tokens"], 5);
+    let line = lines.iter().find(|line| line["index"] == 1).unwrap();
+    assert_eq!((&line["status"], &line["answer"]), (&json!("failed"), &Value::Null));
+    assert_eq!(line["error"]["kind"], "bad_request");
+    assert!(line["error"]["message"].as_str().unwrap().contains("no such thing"));
+    assert_eq!(line["agents"]["last"]["status"], "skipped");
+    let report = format!("out/reports/{}.json", line["key"].as_str().unwrap());
+    let report: Value = serde_json::from_str(&batch.read(&report)).unwrap();
+    assert_eq!(report["agents"]["first"]["error"]["kind"], "bad_request");
+    assert_eq!(report["input"], "bad");
+}
+
+#[test]
+fn structured_answers_and_fail_if() {
+    let yaml = indoc! {"
+        fail_if: agents.a.data.n > 1
+        agents: {a: {command: [echo, '{{ input }}'], parse: json}}
+    "};
+    let batch = Batch::new(yaml, "{\"n\": 1}\n{\"n\": 2}\n");
+    assert_eq!(batch.run(&[]).status.code(), Some(1));
+    let mut lines = batch.lines();
+    lines.sort_by_key(|line| line["index"].as_u64());
+    assert_eq!((&lines[0]["data"], &lines[0]["status"]), (&json!({"n": 1}), &json!("succeeded")));
+    assert_eq!(
+        (&lines[1]["status"], &lines[1]["error"]["kind"]),
+        (&json!("failed"), &json!("fail_if"))
+    );
+}
+
+#[test]
+fn keys_of_any_form_name_a_file_of_the_folder() {
+    let long = "x".repeat(1000);
+    let inputs = [json!("../../up"), json!("a/b"), json!(".."), json!(long), json!("é\u{0}")];
+    let inputs: String = inputs.iter().map(|key| format!("{{\"id\": {key}}}\n")).collect();
+    let batch = Batch::new("agents: {a: {model: offline}}", inputs);
+    let ended = batch.run(&["--key", "/id", "--reports"]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(fs::read_dir(batch.path("out/reports")).unwrap().count(), 5);
+    assert_eq!(fs::read_dir(batch.path(".")).unwrap().count(), 3);
+}
+
+#[test]
+fn a_sample_is_the_same_each_time_and_a_limit_counts_from_the_beginning() {
+    let inputs: String = (0..200).map(|number| format!("\"{number}\"\n")).collect();
+    let batch = Batch::new("agents: {a: {model: offline}}", inputs);
+    let sampled = |args: &[&str]| {
+        let ended = batch.command("in.jsonl", &["--out", "-"]).args(args).run_as_is();
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        let lines = parsed(&ended.stdout);
+        let mut indices: Vec<u64> =
+            lines.iter().map(|line| line["index"].as_u64().unwrap()).collect();
+        indices.sort();
+        indices
+    };
+    let sample = sampled(&["--sample", "20"]);
+    assert_eq!((sample.len(), &sampled(&["--sample", "20"])), (20, &sample));
+    assert_ne!(sampled(&["--sample", "20", "--seed", "1"]), sample);
+    assert_eq!(sampled(&["--limit", "3"]), [0, 1, 2]);
+    assert_eq!(batch.run(&["--sample", "20"]).status.code(), Some(0));
+    assert_eq!(batch.run(&["--limit", "50"]).status.code(), Some(0));
+    assert_eq!(batch.run(&[]).status.code(), Some(0));
+    assert_eq!(batch.keys("succeeded").len(), 200);
+    let ended = batch.command("-", &["--out", "out", "--sample", "3"]).run_as_is();
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_a_usage_error() {
+    let batch = Batch::new("agents: {a: {model: offline}}", "\"a\"\n");
+    batch.write("file", "");
+    let ended = batch.command("in.jsonl", &["--out", "file"]).run_as_is();
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("Not a directory"), "{}", ended.stderr);
+    fs::create_dir(batch.path("out")).unwrap();
+    fs::set_permissions(batch.path("out"), fs::Permissions::from_mode(0o500)).unwrap();
+    if fs::write(batch.path("out/probe"), "").is_err() {
+        let ended = batch.run(&[]);
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("cannot write out/"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn results_that_do_not_fit_on_the_disk_are_kept_elsewhere() {
+    let inputs: String = (0..9).map(|number| format!("\"{number}\"\n")).collect();
+    let batch = Batch::new("agents: {a: {model: offline}}", inputs);
+    let tmp = batch.path("tmp");
+    fs::create_dir(&tmp).unwrap();
+    let limit = 1500;
+    let crew = batch.crew(&["-j", "1"]).env("TMPDIR", tmp.to_str().unwrap());
+    let crew = crew.prepare(move || Ok(setrlimit(Resource::RLIMIT_FSIZE, limit, limit)?));
+    let ended = crew.run_as_is();
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("File too large"), "{}", ended.stderr);
+    let kept = fs::read_dir(tmp).unwrap().next().unwrap().unwrap().path();
+    let kept = parsed(&fs::read_to_string(kept).unwrap());
+    assert!(ended.stderr.contains("1 result was kept in"), "{}", ended.stderr);
+    let done = batch.lines();
+    assert!(!done.is_empty() && kept[0]["index"] == done.len(), "{kept:#?}");
+    assert_eq!(batch.run(&[]).status.code(), Some(0));
+    assert_eq!((&batch.lines()[..done.len()], batch.lines().len()), (&done[..], 9));
+}

@@ -1,0 +1,176 @@
+//! Batches that are stopped, or killed: what has a line is never lost, and only calls in flight are
+//! paid for twice.
+#![expect(clippy::print_stdout, reason = "a failed test must be repeatable")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indoc::formatdoc;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::batch::Batch;
+use crate::support::crew::wait_for;
+use crate::support::mock_model::ModelServer;
+use crate::support::script::{self, delayed};
+
+const JOBS: usize = 8;
+
+fn inputs(count: usize) -> String {
+    (0..count).map(|number| format!("{{\"id\": {number}}}\n")).collect()
+}
+
+fn yaml(server: &ModelServer) -> String {
+    formatdoc! {"
+        limits: {{grace: 500ms}}
+        providers: {{p: {{base_url: '{}'}}}}
+        agents: {{a: {{model: p/m}}}}
+    ", server.base_url()}
+}
+
+/// Answers calls after this time.
+fn server(after: Duration) -> ModelServer {
+    ModelServer::start(move |_| delayed(after, script::text("x")))
+}
+
+#[test]
+fn signals_stop_a_batch_and_the_next_run_continues() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let server =
+            ModelServer::start(|request| match request.messages()[0]["content"].as_str() {
+                Some(text) if text.contains("7") => script::stream().stall(),
+                _ => script::text("x"),
+            });
+        let batch = Batch::new(yaml(&server), inputs(10));
+        let running = batch.crew(&["-j", "3", "--key", "/id"]).start_as_is();
+        server.wait_for("the other answers", |state| state.finished == 9);
+        wait_for("the other lines", || (batch.lines().len() == 9).then_some(()));
+        running.signal(signal);
+        let asked = Instant::now();
+        let ended = running.wait();
+        assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
+        assert_eq!(ended.status.signal(), Some(signal as i32), "{}", ended.stderr);
+        assert_eq!(
+            (batch.keys("succeeded").len(), batch.keys("cancelled")),
+            (9, vec!["7".to_owned()])
+        );
+        assert!(batch.line("7")["answer"].is_null());
+    }
+}
+
+#[test]
+fn a_batch_drains_on_request() {
+    for signal in [Signal::SIGUSR1, Signal::SIGUSR2] {
+        let server = server(Duration::from_millis(200));
+        let batch = Batch::new(yaml(&server), inputs(40));
+        let running = batch.crew(&["-j", "4"]).start_as_is();
+        server.wait_for("calls", |state| state.requests.len() >= 6);
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.status.code(), Some(75), "{}", ended.stderr);
+        let done = batch.keys("succeeded").len();
+        assert_eq!((batch.lines().len(), server.requests().len()), (done, done));
+        assert!(done < 40);
+        assert_eq!(batch.run(&[]).status.code(), Some(0));
+        assert_eq!((batch.keys("succeeded").len(), server.requests().len()), (40, 40));
+    }
+}
+
+#[test]
+fn draining_has_a_limit_and_nothing_left_is_success() {
+    let slow = server(Duration::from_secs(60));
+    let batch = Batch::new(yaml(&slow), inputs(3));
+    let running = batch.crew(&["--drain", "100ms"]).start_as_is();
+    slow.wait_for("calls", |state| state.open_calls == 3);
+    running.signal(Signal::SIGUSR1);
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(75), "{}", ended.stderr);
+    assert_eq!(batch.keys("cancelled").len(), 3);
+    let server = server(Duration::from_millis(300));
+    let batch = Batch::new(yaml(&server), inputs(3));
+    let running = batch.crew(&[]).start_as_is();
+    server.wait_for("calls", |state| state.open_calls == 3);
+    running.signal(Signal::SIGUSR2);
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn two_batches_never_share_a_folder() {
+    let server = server(Duration::from_secs(60));
+    let batch = Batch::new(yaml(&server), inputs(3));
+    let running = batch.crew(&[]).start_as_is();
+    server.wait_for("calls", |state| state.open_calls == 3);
+    let ended = batch.run(&[]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("another process works on out/results.jsonl"),
+        "{}",
+        ended.stderr
+    );
+    running.signal(Signal::SIGINT);
+    running.wait();
+}
+
+#[test]
+fn a_batch_that_was_suspended_goes_on() {
+    let server = server(Duration::from_millis(50));
+    let batch = Batch::new(yaml(&server), inputs(30));
+    let running = batch.crew(&["-j", "4"]).start_as_is();
+    server.wait_for("calls", |state| state.requests.len() >= 8);
+    running.signal(Signal::SIGSTOP);
+    thread::sleep(Duration::from_millis(500));
+    running.signal(Signal::SIGCONT);
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!((batch.keys("succeeded").len(), server.requests().len()), (30, 30));
+}
+
+/// The promise of docs/batch.md. `CREW_BATCH_KILLS` sets how often.
+#[test]
+fn a_killed_batch_loses_no_finished_line() {
+    let kills = std::env::var("CREW_BATCH_KILLS").ok().and_then(|kills| kills.parse().ok());
+    let kills: usize = kills.unwrap_or(12);
+    let seed = std::env::var("CREW_RANDOM_SEED").ok().and_then(|seed| seed.parse().ok());
+    let mut random: u64 = seed.unwrap_or_else(|| std::process::id().into());
+    println!("CREW_RANDOM_SEED={random}");
+    let count = 40 * kills;
+    let server = server(Duration::from_millis(15));
+    let batch = Batch::new(yaml(&server), inputs(count));
+    let results = batch.path("out/results.jsonl");
+    let jobs = JOBS.to_string();
+    let args = ["--key", "/id", "-j", &jobs];
+    let mut finished: HashMap<String, Value> = HashMap::new();
+    for _ in 0..kills {
+        let before = server.requests().len();
+        let running = batch.crew(&args).start_as_is();
+        server.wait_for("a call", |state| state.requests.len() > before);
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        thread::sleep(Duration::from_micros((random >> 33) % 120_000));
+        running.signal(Signal::SIGKILL);
+        running.wait();
+        let text = fs::read_to_string(&results).unwrap_or_default();
+        let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+        let mut found = HashMap::new();
+        for line in whole.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let key = line["key"].as_str().unwrap().to_owned();
+            assert!(found.insert(key, line).is_none(), "a key has two lines");
+        }
+        for (key, line) in finished {
+            assert_eq!(found.get(&key), Some(&line), "a finished line was lost or changed");
+        }
+        finished = found;
+        let calls = server.requests().len();
+        println!("{} lines, {calls} calls", finished.len());
+    }
+    let ended = batch.run(&args);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(batch.keys("succeeded").len(), count);
+    let twice = server.requests().len() - count;
+    assert!(twice <= kills * JOBS, "{twice} calls were paid for twice in {kills} kills");
+}
