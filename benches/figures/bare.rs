@@ -48,6 +48,8 @@ pub fn run_window(base_url: &str, parallel: usize, calls: u32) -> anyhow::Result
 }
 
 fn client() -> reqwest::Result<Client> {
+    // Fails only if it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent("bare/1")
         .retry(reqwest::retry::never())

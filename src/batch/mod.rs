@@ -4,6 +4,7 @@
 //! that has a line is done, whatever happens to crew.
 
 pub mod engines;
+pub mod estimate;
 pub mod feed;
 pub mod folder;
 pub mod input;

@@ -139,8 +139,13 @@ pub struct BatchInputArgs {
     #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub sample: Option<NonZeroUsize>,
     /// Choose another sample
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "sample")]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,
+    /// Run a sample of 20 inputs, or of --sample N, and print the cost and time of the whole
+    ///
+    /// The results of the sample are kept: the same command without --estimate continues.
+    #[arg(long)]
+    pub estimate: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use crate::exit::ExitStatus;
 mod budget;
 mod drain;
 mod ended;
+mod estimate;
 mod merge;
 mod part;
 mod progress;

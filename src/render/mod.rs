@@ -9,6 +9,7 @@ mod agents;
 mod answer;
 mod asked;
 pub mod batch;
+mod batch_estimate;
 mod batch_status;
 mod check;
 pub mod crewtest;
@@ -37,6 +38,7 @@ pub(crate) mod words;
 
 pub use answer::answer;
 pub use asked::{RenderReport, RenderedAgent, rendered};
+pub use batch_estimate::batch_estimate;
 pub use batch_status::batch_status;
 pub use check::{CheckReport, CheckedFile};
 pub use faults::{faults, valid, warnings};

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::batch::estimate::Estimate;
 use crate::batch::folder::Found;
 use crate::batch::sink::Kept;
 use crate::batch::stop::Stop;
@@ -22,6 +23,7 @@ pub struct Ended {
     pub cleanup: Cleanup,
     /// Whether standard output has taken all lines.
     pub written: io::Result<()>,
+    pub estimate: Option<Estimate>,
 }
 
 impl Ended {

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
 
 use super::ended::Ended;
+use super::estimate::{DEFAULT_SAMPLE, estimate};
 use super::part::part;
 use super::progress::Progress;
 use super::{budget, drain};
@@ -38,7 +39,7 @@ use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
 use crate::plan::{self, CrewPlan, Fingerprint};
 use crate::process;
-use crate::render::{Format, Screens, batch as shown};
+use crate::render::{self, Format, Screens, batch as shown};
 use crate::services::Services;
 use crate::text;
 
@@ -84,6 +85,9 @@ pub fn run(args: &BatchRunArgs) -> ExitStatus {
     if args.quiet == 0 || args.quiet == 1 && status != ExitStatus::Success {
         let _ = stderr().write_all(ended.summary(args.quiet > 0).as_bytes());
     }
+    if let Some(estimate) = ended.estimate.as_ref().filter(|_| args.quiet < 2) {
+        let _ = stderr().write_all(render::batch_estimate(estimate).as_bytes());
+    }
     status
 }
 
@@ -100,6 +104,8 @@ struct Prepared {
     watch: Watch,
     drain: Arc<Notify>,
     patience: Duration,
+    /// The cost and time of the whole are estimated at the end.
+    is_estimate: bool,
 }
 
 impl Prepared {
@@ -146,7 +152,20 @@ impl Prepared {
         let watch = Watch::new(args.stopping.max_failures);
         let patience = args.stopping.drain;
         let tally = Arc::default();
-        Ok(Self { runner, folder, sink, inputs, read, tally, jobs, watch, drain, patience })
+        let is_estimate = args.inputs_args.estimate;
+        Ok(Self {
+            runner,
+            folder,
+            sink,
+            inputs,
+            read,
+            tally,
+            jobs,
+            watch,
+            drain,
+            patience,
+            is_estimate,
+        })
     }
 
     /// Starts to show how far the batch is.
@@ -173,9 +192,19 @@ impl Prepared {
 
     async fn run(self, cancel: Cancellation) -> Ended {
         let Self {
-            runner, mut folder, mut sink, inputs, tally, jobs, watch, drain, patience, ..
+            runner,
+            mut folder,
+            mut sink,
+            inputs,
+            tally,
+            jobs,
+            watch,
+            drain,
+            patience,
+            is_estimate,
+            ..
         } = self;
-        let services = runner.services.clone();
+        let (services, plan) = (runner.services.clone(), runner.plan.clone());
         let (shared, kept) = (tally.clone(), None);
         let window =
             Window { runner, inputs, sink: &mut sink, tally, jobs, watch, drain, patience, kept };
@@ -192,18 +221,25 @@ impl Prepared {
         if let Some(folder) = &mut folder {
             folder.ended(outcome.totals);
         }
+        let measured = folder.as_ref().filter(|_| is_estimate);
+        let estimate = measured.and_then(|folder| estimate(folder, jobs, &plan));
         let found = folder.map(|folder| folder.found).unwrap_or_default();
         let tally = *shared.lock();
-        Ended { tally, found, outcome, cleanup, written }
+        Ended { tally, found, outcome, cleanup, written, estimate }
     }
 }
 
 /// The inputs to run.
 fn selection(args: &BatchRunArgs, part: Part) -> Result<Selection, Faults> {
     let inputs = &args.inputs_args;
-    let sample = inputs.sample.map(|count| Sample { count: count.into(), seed: inputs.seed });
+    let count = inputs.sample.map(usize::from).or(inputs.estimate.then_some(DEFAULT_SAMPLE));
+    let sample = count.map(|count| Sample { count, seed: inputs.seed });
+    if inputs.estimate && args.out == Path::new("-") {
+        let message = "--estimate keeps the results of its sample: give a folder with --out";
+        return Err(Faults::unplaced(None, message.to_owned(), None));
+    }
     if sample.is_some() && args.inputs == Path::new("-") {
-        let message = "--sample reads the inputs twice, and standard input can be read once";
+        let message = "a sample reads the inputs twice, and standard input can be read once";
         let hint = Some("write the inputs to a file".to_owned());
         return Err(Faults::unplaced(None, message.to_owned(), hint));
     }
