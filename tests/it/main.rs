@@ -10,11 +10,13 @@ mod agents {
     mod panic;
 }
 mod batch {
+    mod estimate;
     mod inputs;
     mod merge;
     mod partition;
     mod results;
     mod resume;
+    mod slurm;
     mod status;
     mod stop;
 }
