@@ -78,6 +78,8 @@ pub enum ReportFormat {
     Auto,
     Text,
     Json,
+    /// The events as they happen, one JSON object a line, and the report as the last one
+    Jsonl,
     /// The crew's answer and nothing else
     Answer,
 }
@@ -89,6 +91,7 @@ impl ReportFormat {
             Self::Auto => FormatChoice::Auto.resolve(to_file),
             Self::Text => Format::Text,
             Self::Json => Format::Json,
+            Self::Jsonl => Format::Jsonl,
             Self::Answer => Format::Answer,
         }
     }

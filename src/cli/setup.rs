@@ -47,6 +47,8 @@ pub enum SchemaName {
     /// Crew files
     #[default]
     Crew,
+    /// The JSON report, and in $defs.event the lines of -o jsonl
+    Report,
 }
 
 #[derive(Debug, Args)]

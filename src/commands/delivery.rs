@@ -51,10 +51,21 @@ pub async fn deliver(
     render: impl FnOnce(&Report, &mut dyn Write) -> io::Result<()> + Send + 'static,
     cancel: &Cancellation,
 ) -> Result<(), DeliveryError> {
+    deliver_after(Arc::default(), report, sink, render, cancel).await
+}
+
+/// [`deliver`] to a reader that has got something before; `flow` has measured that.
+pub async fn deliver_after(
+    flow: Arc<Flow>,
+    report: &Arc<Report>,
+    sink: Sink,
+    render: impl FnOnce(&Report, &mut dyn Write) -> io::Result<()> + Send + 'static,
+    cancel: &Cancellation,
+) -> Result<(), DeliveryError> {
     let (done, result) = oneshot::channel();
-    let (report, flow) = (Arc::clone(report), Arc::new(Flow::default()));
+    let report = Arc::clone(report);
     let measured = Arc::clone(&flow);
-    let write = move || sink.write(|out| render(&report, &mut Measured { out, flow: measured }));
+    let write = move || sink.write(|out| render(&report, &mut Measured::new(out, measured)));
     let thread = thread::Builder::new().name("report".to_owned());
     thread.spawn(move || done.send(write())).map_err(DeliveryError::NoThread)?;
     tokio::select! {
@@ -92,7 +103,7 @@ async fn reader_stuck(cancel: &Cancellation, flow: &Flow) {
 
 /// The flow of the report to its reader.
 #[derive(Debug, Default)]
-struct Flow {
+pub struct Flow {
     /// Bytes.
     taken: AtomicU64,
     /// A write has begun and not returned.
@@ -100,12 +111,16 @@ struct Flow {
 }
 
 /// A writer that records its flow.
-struct Measured<'a> {
+pub struct Measured<'a> {
     out: &'a mut dyn Write,
     flow: Arc<Flow>,
 }
 
-impl Measured<'_> {
+impl<'a> Measured<'a> {
+    pub fn new(out: &'a mut dyn Write, flow: Arc<Flow>) -> Self {
+        Self { out, flow }
+    }
+
     fn measure<T>(&mut self, write: impl FnOnce(&mut dyn Write) -> T) -> T {
         self.flow.is_writing.store(true, Ordering::Relaxed);
         let written = write(self.out);

@@ -15,6 +15,7 @@ use crate::render::{self, Format, Screens};
 pub fn schema(args: &SchemaArgs) -> ExitStatus {
     let schema = match args.name {
         SchemaName::Crew => schema::schema(),
+        SchemaName::Report => render::report_schema(),
     };
     status(render::json(&schema, &mut io::stdout().lock()))
 }

@@ -40,7 +40,7 @@ pub fn render(args: &RenderArgs) -> ExitStatus {
     // The prompts do not depend on the reader of stdout.
     let _ = match format {
         Format::Json => render::json(&rendered, &mut out),
-        Format::Text | Format::Answer => {
+        Format::Text | Format::Answer | Format::Jsonl => {
             render::rendered(&rendered, screens.stdout.look(false), &mut out)
         }
     };

@@ -1,5 +1,6 @@
 //! `crew run`, stage by stage: everything that can be wrong is found before anything is started.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use anyhow::Context;
 
 use super::delivery;
 use super::env_file;
+use super::event_log::EventLog;
 use super::history::History;
 use super::input::{self, Input, Source};
 use super::invalid::{fault, invalid, unsaid};
+use super::messages::Messages;
 use super::reader;
 use super::rehearsal::{env_without_keys, rehearsal};
 use super::reports::Reports;
@@ -28,10 +31,10 @@ use crate::exit::{self, ExitStatus};
 use crate::plan::{self, CrewPlan, Fingerprint, OnFailure, Overrides};
 use crate::process;
 use crate::render::progress::{self, Progress};
-use crate::render::{self, Format, Look, Screens};
+use crate::render::{Format, Look, Screens};
 use crate::report::{CancelKind, Invocation, Report, Transcripts};
 use crate::services::{Rehearsal, Services};
-use crate::text::{self, without_symbols};
+use crate::text;
 use crate::trace::Trace;
 
 pub fn run(args: &RunArgs) -> ExitStatus {
@@ -87,40 +90,11 @@ struct Output {
     messages: Messages,
 }
 
-/// What people read on stderr after a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Messages {
-    Summary,
-    /// Only if the run did not succeed.
-    Errors,
-    Nothing,
-}
-
-impl Messages {
-    fn of(quiet: u8) -> Self {
-        match quiet {
-            0 => Self::Summary,
-            1 => Self::Errors,
-            _ => Self::Nothing,
-        }
-    }
-
-    /// The text about a run. `separated` from what comes before it on the same screen.
-    fn text(self, report: &Report, look: Look, separated: bool) -> Vec<u8> {
-        let mut text = Vec::new();
-        // Writing to memory does not fail.
-        let _ = match self {
-            Self::Summary => render::summary(report, look, &mut text),
-            Self::Errors => render::errors(report, look, &mut text),
-            Self::Nothing => Ok(()),
-        };
-        if look.ascii {
-            text = without_symbols(&String::from_utf8_lossy(&text)).into_owned().into();
-        }
-        if separated && !text.is_empty() {
-            text.insert(0, b'\n');
-        }
-        text
+impl Output {
+    /// Starts the log of events.
+    fn log(&self, plan: &CrewPlan) -> Result<EventLog, Faults> {
+        let log = self.sink.duplicate().and_then(|out| EventLog::start(plan, out));
+        log.context("cannot write events").map_err(|error| fault(&error))
     }
 }
 
@@ -164,7 +138,8 @@ impl Prepared {
         let source = Source::choose(&args.input, plan.uses_input())?;
         let rehearsal = rehearsal(&args.rehearsal, &plan)?;
         let output_file = args.output.output_file.as_deref();
-        let sink = Sink::open(output_file)
+        let open = if format == Format::Jsonl { Sink::open_growing } else { Sink::open };
+        let sink = open(output_file)
             .map_err(|error| Faults::unplaced(None, format!("--output-file {error}"), None))?;
         let reports = Reports::open(&args.output.reports, output_file)?;
         let trace = args.output.trace.as_deref().map(TraceFolder::open).transpose()?;
@@ -243,6 +218,8 @@ impl Prepared {
         services.transcripts = transcripts;
         let events = progress.sink();
         let events = trace.iter().fold(events, |next, trace| trace.sink(next));
+        let log = (output.format == Format::Jsonl).then(|| output.log(&plan)).transpose()?;
+        let events = log.iter().fold(events, |next, log| log.sink(next));
         let nothing = Reuse::default();
         let reuse = rerun.as_ref().map_or(&nothing, |rerun| &rerun.reuse);
         let mut report = engine::rerun(&plan, &input, &services, &cancel, &events, reuse).await;
@@ -258,7 +235,7 @@ impl Prepared {
         // Tasks close the connections of dropped calls: let them run before the report is written.
         tokio::task::yield_now().await;
         let unrecorded = services.recording.as_ref().and_then(|recording| recording.failure());
-        Ok(Ended { report, unrecorded, progress, output, trace: services.trace })
+        Ok(Ended { report, unrecorded, progress, output, log, trace: services.trace })
     }
 }
 
@@ -269,13 +246,15 @@ struct Ended {
     unrecorded: Option<String>,
     progress: Progress,
     output: Output,
+    /// With `-o jsonl`.
+    log: Option<EventLog>,
     trace: Arc<Trace>,
 }
 
 impl Ended {
     /// Writes the report and the summary.
     async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
-        let Self { report, unrecorded, mut progress, output, trace } = self;
+        let Self { report, unrecorded, mut progress, output, log, trace } = self;
         let Output { sink, reports, history, format, screens, verbose, raw, messages } = output;
         progress.clear();
         let report = Arc::new(report);
@@ -284,12 +263,12 @@ impl Ended {
             messages != Messages::Nothing && matches!(sink, Sink::Stdout) && screens.same;
         let markdown = screen.terminal && !raw;
         let look = Look { summary_follows, markdown, ..screen.look(verbose) };
-        let delivered = delivery::deliver(
-            &report,
-            sink,
-            move |report, out| format.write(report, look, out),
-            cancel,
-        );
+        let flow = log.as_ref().map(EventLog::flow).unwrap_or_default();
+        let write = move |report: &Report, out: &mut dyn Write| {
+            log.into_iter().for_each(EventLog::finish);
+            format.write(report, look, out)
+        };
+        let delivered = delivery::deliver_after(flow, &report, sink, write, cancel);
         let separated = screen.terminal || summary_follows;
         let summary = async { messages.text(&report, screens.stderr.look(verbose), separated) };
         let exported = async {

@@ -52,7 +52,9 @@ fn run_cases(args: &SelftestArgs) -> ExitStatus {
     };
     let written = match format {
         Format::Json => render::json(&report, &mut stdout),
-        Format::Text | Format::Answer => render::selftest::verdict(&report, look, &mut stdout),
+        Format::Text | Format::Answer | Format::Jsonl => {
+            render::selftest::verdict(&report, look, &mut stdout)
+        }
     };
     match (report.status, written) {
         (SelftestStatus::Failed, _) => ExitStatus::Failure,

@@ -9,6 +9,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,27 @@ impl Sink {
                 Self::replace(path, target, None)
             }
             Err(error) => Err(OpenError::denied(path, error)),
+        }
+    }
+
+    /// Opens a file that grows during the run: it is emptied, and not replaced at the end.
+    pub fn open_growing(path: Option<&Path>) -> Result<Self, OpenError> {
+        match Self::open(path)? {
+            Self::Replace { path, target, .. } => {
+                let file = OpenOptions::new().write(true).create(true).truncate(true).open(target);
+                let file = file.map_err(|error| OpenError::denied(&path, error))?;
+                Ok(Self::Direct { path, file })
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// The open file, or standard output.
+    pub fn duplicate(&self) -> io::Result<File> {
+        match self {
+            Self::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
+            Self::Direct { file, .. } => file.try_clone(),
+            Self::Replace { temporary, .. } => temporary.as_file().try_clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use super::events::last_line;
 use super::{Look, answer, json, text};
 use crate::config::faults::InvalidReport;
 use crate::report::Report;
@@ -14,6 +15,8 @@ pub enum Format {
     Text,
     /// For programs: one document, whatever happened.
     Json,
+    /// For programs: the events as they happen, and the report as the last line.
+    Jsonl,
     /// The crew's answer and nothing else.
     Answer,
 }
@@ -29,6 +32,7 @@ impl Format {
             }
             Self::Text => text(report, look, out),
             Self::Json => json(report, out),
+            Self::Jsonl => last_line(report, out),
             Self::Answer => answer(report, look, out),
         }
     }
@@ -39,6 +43,7 @@ impl Format {
         match self {
             Self::Text | Self::Answer => Ok(()),
             Self::Json => json(report, out),
+            Self::Jsonl => last_line(report, out),
         }
     }
 }

@@ -18,6 +18,14 @@ pub fn json(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::R
     safe.flush()
 }
 
+/// The same as one line.
+pub fn json_line(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    let mut safe = TerminalSafe(io::BufWriter::new(out));
+    serde_json::to_writer(&mut safe, document)?;
+    safe.write_all(b"\n")?;
+    safe.flush()
+}
+
 /// The only ASCII character that JSON does not escape and that controls a terminal.
 const DEL: u8 = 0x7f;
 

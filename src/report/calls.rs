@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cancel::CancelKind;
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCallReport {
     /// As the model wrote it: for a `rejected` call it may name no tool at all.
     pub tool: String,
@@ -32,7 +33,7 @@ pub struct ToolCallReport {
     pub stopped_by: Option<CancelKind>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolStatus {
     Succeeded,
@@ -45,7 +46,7 @@ pub enum ToolStatus {
 }
 
 /// How a step's program or request ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepReport {
     pub exit_code: Option<i32>,
     /// The name of the signal that ended the program, such as `SIGTERM`.
@@ -60,7 +61,7 @@ pub struct StepReport {
 }
 
 /// One run of a check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckReport {
     pub status: ToolStatus,
     pub exit_code: Option<i32>,
@@ -77,7 +78,7 @@ pub struct CheckReport {
 }
 
 /// The condition under which a run fails although every agent ended well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailIfReport {
     pub expression: String,
     /// `None` if it was not evaluated.

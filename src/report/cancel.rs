@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a run, or an agent in it, was cut short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelReason {
     pub kind: CancelKind,
     /// The agent that failed, with [`CancelKind::AgentFailed`]; the agent whose condition was false,
@@ -28,7 +29,9 @@ impl From<CancelKind> for CancelReason {
 
 /// Declared by severity: a later one may replace an earlier one as the reason of the run. The
 /// first three are about a tool or an agent only and are never a run's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelKind {
     /// A condition was false.

@@ -1,9 +1,10 @@
 //! What model calls cost, as far as it is known.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A sum of costs, in the unit of the file's prices, and the number of calls that it lacks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "CostFields", into = "CostFields")]
 pub struct Cost {
     /// `None`: of no call.
@@ -32,7 +33,7 @@ impl std::ops::AddAssign for Cost {
 }
 
 /// The fields of a usage in a report.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 struct CostFields {
     /// Only where the cost of every call is known.

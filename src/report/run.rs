@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use super::invocation::Invocation;
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The whole result of one run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     pub schema_version: u32,
     #[serde(default)]
@@ -47,6 +48,7 @@ pub struct Report {
     pub usage: Usage,
     /// In file order; a map in JSON.
     #[serde(with = "agents")]
+    #[schemars(with = "BTreeMap<String, AgentReport>")]
     pub agents: Vec<AgentReport>,
     #[serde(default)]
     pub cleanup: Cleanup,
@@ -70,7 +72,7 @@ impl Report {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     Succeeded,

@@ -40,6 +40,7 @@ mod flow {
 }
 mod history;
 mod input;
+mod jsonl;
 mod mcp {
     mod exit;
     mod faults;

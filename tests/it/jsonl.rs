@@ -1,0 +1,200 @@
+//! `-o jsonl`: events as they happen, and the schema of reports and events.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use indoc::indoc;
+use jsonschema::Validator;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::crew::{Crew, Ended};
+use crate::support::mock_model::{ModelServer, Request};
+use crate::support::script;
+
+/// A crew with all kinds of agents and endings.
+const YAML: &str = indoc! {r#"
+    name: all kinds
+    fail_if: agents.each.status == 'succeeded'
+    limits: {on_failure: continue}
+    providers: {mock: {base_url: '${URL}', api_key_env: MOCK_KEY}}
+    tools:
+      say: {description: Say, command: [echo, "{{ word }}"], parameters: {word: {type: string}}}
+    agents:
+      asked: {model: mock/m, tools: [say], prompt: go}
+      each: {for_each: ["true", "false"], command: ["{{ item }}"]}
+      checked: {model: mock/m, prompt: go, check: {command: ["true"]}}
+      slow: {command: [sleep, '60'], timeout: 50ms}
+      needy: {needs: [each], command: [echo]}
+      unasked: {when: "false", command: [echo]}
+"#};
+
+fn events(ended: &Ended) -> Vec<Value> {
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn types<'a>(events: &'a [Value], agent: &str) -> Vec<&'a str> {
+    let of_agent = events.iter().filter(|event| event["agent"] == agent);
+    of_agent.map(|event| event["type"].as_str().unwrap()).collect()
+}
+
+/// The validators of a report and of a line of events.
+fn validators() -> [Validator; 2] {
+    let mut schema = Crew::at(&std::env::temp_dir()).args(&["schema", "report"]).run_as_is().json();
+    let report = jsonschema::validator_for(&schema).unwrap();
+    let event = json!({"$ref": "#/$defs/event", "$defs": schema["$defs"].take()});
+    [report, jsonschema::validator_for(&event).unwrap()]
+}
+
+#[track_caller]
+fn assert_valid(validator: &Validator, value: &Value) {
+    let faults: Vec<String> = validator
+        .iter_errors(value)
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect();
+    assert!(faults.is_empty(), "{faults:#?}\n{value:#}");
+}
+
+fn run(options: &[&str]) -> Ended {
+    let server = ModelServer::start(|request: &Request| match request.has_tool_results() {
+        false if request.body["tools"].is_array() => {
+            script::tool_call("say", &json!({"word": "hi"}))
+        }
+        _ => script::text("done"),
+    });
+    let env = [("URL", &*server.base_url()), ("MOCK_KEY", "k-0123456789abcdef")];
+    Crew::new(YAML).args(options).envs(&env).run_as_is()
+}
+
+#[test]
+fn events_and_reports_fit_their_schema() {
+    let [report, event] = validators();
+    let ended = run(&["-o", "jsonl", "--messages", "--report", "json=report.json"]);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    let events = events(&ended);
+    for (at, found) in events.iter().enumerate() {
+        assert_valid(&event, found);
+        if at + 1 < events.len() {
+            assert_eq!(found["seq"], at);
+        }
+    }
+    let last = events.last().unwrap();
+    assert_eq!(last["type"], "report");
+    let written = fs::read_to_string(ended.path().join("report.json")).unwrap();
+    assert_eq!(last["report"], serde_json::from_str::<Value>(&written).unwrap());
+    assert_valid(&report, &last["report"]);
+    assert_eq!(events[0]["type"], "run_started");
+    assert_eq!(events[0]["agents"][1], "each");
+    let asked = types(&events, "asked");
+    for expected in
+        ["agent_started", "model_call_started", "tokens", "tool_started", "tool_finished"]
+    {
+        assert!(asked.contains(&expected), "{expected}: {asked:?}");
+    }
+    assert_eq!(asked.last(), Some(&"agent_finished"));
+    assert_eq!(types(&events, "each[false]"), ["agent_started", "step_started", "agent_finished"]);
+    assert!(types(&events, "each").contains(&"instances_known"));
+    assert!(types(&events, "checked").contains(&"check_finished"));
+    // The schema is not one that everything fits.
+    for (pointer, value) in [("/status", json!("fine")), ("/agents/each/items/0/key", json!(1))] {
+        let mut broken = last["report"].clone();
+        *broken.pointer_mut(pointer).unwrap() = value;
+        assert!(!report.is_valid(&broken), "{pointer}");
+    }
+    assert!(!event.is_valid(&json!({"seq": 0, "time_ms": 0, "agent": null, "type": "other"})));
+}
+
+#[test]
+fn nothing_that_ran_is_one_line() {
+    let ended = Crew::new("agents: {a: {}}\n").args(&["-o", "jsonl"]).run();
+    assert_eq!(ended.status.code(), Some(2));
+    let [last] = events(&ended).try_into().unwrap();
+    assert_eq!((&last["type"], &last["report"]["status"]), (&json!("report"), &json!("invalid")));
+}
+
+#[test]
+fn events_come_while_the_run_goes_on() {
+    let crew = Crew::new("agents: {a: {shell: 'sleep 60'}}\n").args(&["-o", "jsonl"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running = crew.stdout(Stdio::from(writer)).start_as_is();
+    let mut lines = BufReader::new(reader).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("\"step_started\"")));
+    running.signal(Signal::SIGINT);
+    let lines: Vec<String> = lines.collect();
+    assert!(lines.iter().any(|line| line.contains("\"stopping\"")), "{lines:?}");
+    let last: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert_eq!(last["report"]["status"], "cancelled");
+    running.wait();
+}
+
+#[test]
+fn events_go_to_a_file_while_the_run_goes_on() {
+    let crew = Crew::new("agents: {a: {shell: 'touch started; sleep 60'}}\n");
+    fs::write(crew.path("events"), "old\n").unwrap();
+    let running = crew.args(&["-o", "jsonl", "--output-file", "events"]).start_as_is();
+    running.wait_for_file("started");
+    crate::support::crew::wait_for("the event in the file", || {
+        let text = fs::read_to_string(running.path("events")).unwrap();
+        text.contains("\"step_started\"").then_some(())
+    });
+    running.signal(Signal::SIGTERM);
+    let path = running.path("events");
+    let ended = running.wait();
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.starts_with("{\"seq\":0,") && ended.stdout.is_empty(), "{text}");
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["report"]["reason"]["kind"], "terminated");
+}
+
+/// Has far more events than a pipe takes.
+const TALKATIVE: &str = indoc! {r#"
+    agents:
+      numbers: {command: [seq, '250'], parse: lines}
+      many:
+        needs: [numbers]
+        for_each: agents.numbers.data
+        max_items: 250
+        key: "{{ 'x' * 90 }}{{ index }}"
+        max_parallel: 8
+        command: ["true"]
+      last: {needs: [many], command: [touch, finished]}
+"#};
+
+#[test]
+fn a_reader_that_stalls_does_not_hold_up_the_run() {
+    let crew = Crew::new(TALKATIVE).args(&["-o", "jsonl"]);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let running = crew.stdout(Stdio::from(writer)).start_as_is();
+    running.wait_for_file("finished");
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert!(text.len() > 100_000, "{}", text.len());
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["report"]["status"], "succeeded");
+    assert_eq!(running.wait().status.code(), Some(0));
+}
+
+#[test]
+fn a_stalled_reader_does_not_hold_up_the_end_after_a_signal() {
+    let crew = Crew::new(TALKATIVE).args(&["-o", "jsonl"]);
+    let folder = crew.path("");
+    let crew = crew.env("TMPDIR", folder.to_str().unwrap());
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let running = crew.stdout(Stdio::from(writer)).start_as_is();
+    running.wait_for_file("finished");
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    assert!(ended.stderr.contains("its reader stopped reading"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_run() {
+    let crew = Crew::new("agents: {a: {shell: 'sleep 60'}}\n").args(&["-o", "jsonl"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let running = crew.stdout(Stdio::from(writer)).start_as_is();
+    let mut line = String::new();
+    BufReader::new(reader).read_line(&mut line).unwrap();
+    assert!(line.contains("run_started"), "{line}");
+    assert_eq!(running.wait().status.code(), Some(3));
+}
