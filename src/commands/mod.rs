@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod check;
 mod delivery;
+mod earlier;
 mod env_file;
 mod event_log;
 pub mod generate;

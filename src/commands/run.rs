@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::delivery;
+use super::earlier::{self, EarlierRun, Rerun};
 use super::env_file;
 use super::event_log::EventLog;
 use super::history::History;
@@ -16,7 +17,6 @@ use super::messages::Messages;
 use super::reader;
 use super::rehearsal::{env_without_keys, rehearsal};
 use super::reports::Reports;
-use super::rerun::{self, EarlierRun, Rerun};
 use super::runtime::runtime;
 use super::sink::Sink;
 use super::trace::{TraceFolder, TraceWriter};
@@ -146,7 +146,7 @@ impl Prepared {
         let messages = Messages::of(args.output.quiet);
         let verbose = args.output.verbose > 0;
         Ok(Self {
-            invocation: rerun::invocation(args, &plan),
+            invocation: earlier::invocation(args, &plan),
             plan,
             rerun,
             source,
