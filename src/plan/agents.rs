@@ -127,8 +127,8 @@ impl AgentChecker<'_> {
     pub fn draft(&self, name: &str, config: &AgentConfig, path: &Path<'_>) -> AgentDraft {
         check::name(name, "an agent", path, self.log);
         let needed: Vec<&str> = config.needs.iter().flat_map(NeedsConfig::names).collect();
-        let scope =
-            |more| Scope::Agent { vars: self.vars, needed: &needed, agents: self.agents, more };
+        let (vars, agents, own) = (self.vars, self.agents, Some(name));
+        let scope = |more| Scope::Agent { vars, own, needed: &needed, agents, more };
         let [item, index] = flow::INSTANCE;
         let (own, with_output): (&[&str], &[&str]) = match config.for_each {
             Some(_) => (&[item, index], &[item, index, "output"]),

@@ -1,6 +1,7 @@
 //! Finds comparisons of a model's free text with a fixed one: models vary their words.
 
-use crate::template::{Token, name_at, tokens};
+use super::elements::{Place, element_attributes};
+use crate::template::{Token, after_bracket, name_at, tokens};
 
 /// Filters that change a text and leave it one.
 const TEXT_FILTERS: [&str; 13] = [
@@ -18,20 +19,37 @@ const TEXT_FILTERS: [&str; 13] = [
     "trim",
     "upper",
 ];
-const TESTS: [&str; 4] = ["eq", "equalto", "ne", "sameas"];
+const TESTS: [&str; 6] = ["!=", "==", "eq", "equalto", "ne", "sameas"];
 /// Words before a parenthesis that do not make it the one of a call.
 const KEYWORDS: [&str; 7] = ["and", "else", "if", "in", "is", "not", "or"];
 
-/// The first `agents.NAME.output` that an expression compares, as written, and the sign or test it
-/// is compared with. Only agents with `is_free_text` count.
-pub fn compared_text(source: &str, is_free_text: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
+/// The first `output` of an agent or of its instances that an expression compares, as written, and
+/// the sign or test it is compared with. `is_free_text` takes an agent, and whether the output is
+/// the one of an instance.
+pub fn compared_text(
+    source: &str,
+    is_free_text: impl Fn(&str, bool) -> bool,
+) -> Option<(&str, &str)> {
     let tokens = tokens(source);
-    (0..tokens.len()).find_map(|start| {
+    let comparison = Comparison { tokens: &tokens };
+    let of_agent = (0..tokens.len()).find_map(|start| {
         let name = name_at(source, &tokens, start)?;
         let ["agents", agent, "output"] = name.parts[..] else { return None };
-        let sign = Comparison { tokens: &tokens }.sign(start, start + name.length)?;
-        is_free_text(agent).then_some((name.source, sign))
-    })
+        let sign = comparison.sign(start, start + name.length)?;
+        is_free_text(agent, false).then_some((name.source, sign))
+    });
+    let of_instance = || {
+        element_attributes(source, &tokens).into_iter().find_map(|attribute| {
+            let ["agents", agent, "items"] = attribute.list.parts[..] else { return None };
+            let ["output"] = attribute.parts[..] else { return None };
+            let sign = match attribute.place {
+                Place::Indexed { start, end } => comparison.sign(start, end)?,
+                Place::Filter { test } => test.filter(|test| TESTS.contains(test))?,
+            };
+            is_free_text(agent, true).then_some((attribute.source, sign))
+        })
+    };
+    of_agent.or_else(of_instance)
 }
 
 struct Comparison<'t, 's> {
@@ -74,29 +92,14 @@ impl<'s> Comparison<'_, 's> {
                 "|" if TEXT_FILTERS.contains(&self.at(end + 1)) => {
                     end += 2;
                     if self.at(end) == "(" {
-                        end = self.after_bracket(end);
+                        end = after_bracket(self.tokens, end);
                     }
                 }
                 "|" => return None,
-                "[" => end = self.after_bracket(end),
+                "[" => end = after_bracket(self.tokens, end),
                 _ => return Some(end),
             }
         }
-    }
-
-    /// The token after the bracket that closes the one at `open`.
-    fn after_bracket(&self, open: usize) -> usize {
-        let mut depth = 0_usize;
-        let closes = |token: &Token<'_>| {
-            match token.text {
-                "(" | "[" | "{" => depth += 1,
-                ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            depth == 0
-        };
-        let rest = self.tokens.get(open..).unwrap_or_default();
-        open + rest.iter().position(closes).map_or(rest.len(), |close| close + 1)
     }
 
     /// Whether the parenthesis at `open` belongs to a call, a filter or a test.
@@ -113,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_comparison_is_found_in_every_form() {
-        let sign = |source: &'static str| compared_text(source, |_| true).map(|(_, sign)| sign);
+        let sign = |source: &'static str| compared_text(source, |_, _| true).map(|(_, sign)| sign);
         for source in [
             "agents.x.output == 'a'",
             "'a' == agents['x'].output",
@@ -129,7 +132,18 @@ mod tests {
         }
         assert_eq!(sign("vars.a == 1 and agents.x.output != 'a'"), Some("!="));
         assert_eq!(sign("agents.x.output is not eq('a')"), Some("eq"));
+        for (source, expected) in [
+            ("agents.x.items[0].output == 'a'", "=="),
+            ("'a' != (agents['x'].items[-1]['output'] | trim)", "!="),
+            ("agents.x.items | selectattr('output', 'equalto', 'a') | list", "equalto"),
+            ("(agents.x.items | sort(attribute='key') | rejectattr('output', '==', 'a'))", "=="),
+        ] {
+            assert_eq!(sign(source), Some(expected), "{source}");
+        }
         for source in [
+            "agents.x.items | selectattr('output') | list",
+            "agents.x.items | selectattr('status', 'equalto', 'failed') | list",
+            "agents.x.items | map(attribute='output') | first",
             "'yes' in agents.x.output",
             "agents.x.output | length == 0",
             "0 == agents.x.output | length",

@@ -1,11 +1,12 @@
 //! What can be known of an expression before anything runs.
 
 use super::comparison::compared_text;
-use super::facts::{AgentFacts, Data, UnnamedKind, kind_of, unnamed_part};
+use super::elements::{Place, element_attributes};
+use super::facts::{Data, UnnamedKind, UnnamedPart, kind_of, unnamed_part};
 use super::scope::Scope;
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
-use crate::template::{Expression, RunInput, Template, agent_context};
+use crate::template::{Expression, RunInput, Template, agent_context, tokens};
 use crate::text::quoted;
 
 impl Scope<'_> {
@@ -45,13 +46,15 @@ impl Scope<'_> {
     /// The free text of a model that an expression compares, and with which sign.
     pub fn compared_text<'e>(&self, expression: &'e Expression) -> Option<(&'e str, &'e str)> {
         let Self::Agent { agents, .. } = self else { return None };
-        let is_free_text = |name: &str| agents.get(name).is_some_and(AgentFacts::is_free_text);
+        let is_free_text = |name: &str, of_instance| {
+            agents.get(name).is_some_and(|facts| facts.is_free_text(of_instance))
+        };
         compared_text(expression.source(), is_free_text)
     }
 
-    /// Warns of parts of answers that are missing from an `output_schema` which allows others:
-    /// such a part is undefined, and a comparison with it is never true.
-    pub fn warn_of_unnamed_parts(&self, expression: &Expression, path: &Path<'_>, log: &FaultLog) {
+    /// Checks the parts of answers that an expression uses and its template does not show: those
+    /// that an open `output_schema` does not name, and those of the elements of lists.
+    pub fn check_parts(&self, expression: &Expression, path: &Path<'_>, log: &FaultLog) {
         let Self::Agent { agents, .. } = self else { return };
         for name in expression.paths() {
             let ["agents", agent, "data", parts @ ..] = &name.parts[..] else { continue };
@@ -60,14 +63,44 @@ impl Scope<'_> {
                 && let Some(unnamed) = unnamed_part(schema.schema(), parts, log)
                 && matches!(unnamed.kind, UnnamedKind::Allowed)
             {
-                let part = quoted(&unnamed.part);
-                let message = format!("{}: the output_schema does not name {part}", name.source);
-                let hint = unnamed.hint.unwrap_or_else(|| {
-                    "a part that an answer lacks is undefined, and no comparison with it is true"
-                        .to_owned()
-                });
-                log.warning(path, message, Some(hint));
+                unnamed_warning(name.source, unnamed, path, log);
+            }
+        }
+        let source = expression.source();
+        for attribute in element_attributes(source, &tokens(source)) {
+            let ["agents", agent, list @ ..] = &attribute.list.parts[..] else { continue };
+            let Some(facts) = agents.get(agent) else { continue };
+            let known = facts.of_elements(list, &attribute.parts);
+            let unnamed = known.and_then(|(schema, parts)| unnamed_part(schema, parts, log));
+            let Some(unnamed) = unnamed else { continue };
+            let written = attribute.source;
+            let shown = match attribute.place {
+                Place::Indexed { .. } => written.to_owned(),
+                Place::Filter { .. } => format!("{written} of {}", attribute.list.source),
+            };
+            let part = quoted(&unnamed.part);
+            match unnamed.kind {
+                UnnamedKind::Allowed => unnamed_warning(&shown, unnamed, path, log),
+                UnnamedKind::Forbidden => {
+                    let message = format!("{shown}: {part} is not in the output_schema");
+                    log.word(path, written, message, unnamed.hint);
+                }
+                UnnamedKind::Single => {
+                    let message = format!("{shown}: this is a single value without {part}");
+                    log.word(path, written, message, None);
+                }
             }
         }
     }
+}
+
+/// Warns of a part that an `output_schema` neither names nor forbids. It may be undefined, and a
+/// comparison with that is never true.
+fn unnamed_warning(shown: &str, unnamed: UnnamedPart, path: &Path<'_>, log: &FaultLog) {
+    let part = quoted(&unnamed.part);
+    let message = format!("{shown}: the output_schema does not name {part}");
+    let hint = unnamed.hint.unwrap_or_else(|| {
+        "a part that an answer lacks is undefined, and no comparison with it is true".to_owned()
+    });
+    log.warning(path, message, Some(hint));
 }

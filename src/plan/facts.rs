@@ -22,9 +22,28 @@ pub struct AgentFacts {
 }
 
 impl AgentFacts {
-    /// Whether its output is whatever a model wrote.
-    pub fn is_free_text(&self) -> bool {
-        self.has_model && !self.has_items && matches!(self.data, Data::Nothing)
+    /// Whether its output, or the one of its instances, is whatever a model wrote.
+    pub fn is_free_text(&self, of_instance: bool) -> bool {
+        self.has_model && self.has_items == of_instance && matches!(self.data, Data::Nothing)
+    }
+
+    /// The schema that the elements of a list follow, and which of their attributes are parts of
+    /// it. `list` are the attributes that lead to the list.
+    pub fn of_elements<'p>(
+        &self,
+        list: &[&str],
+        attributes: &'p [&'p str],
+    ) -> Option<(&Value, &'p [&'p str])> {
+        let Data::Schema(schema) = &self.data else { return None };
+        let schema = schema.schema();
+        match (list, attributes) {
+            (["items"], ["data", parts @ ..]) if self.has_items => Some((schema, parts)),
+            (["data"], parts) if self.has_items => Some((schema, parts)),
+            (["data", list @ ..], parts) if !self.has_items => {
+                Some((schema_of(schema, list)?.get("items")?, parts))
+            }
+            _ => None,
+        }
     }
 
     /// What stands under these attributes, if it is known.
@@ -36,13 +55,7 @@ impl AgentFacts {
             ["data"] if self.has_items || matches!(self.data, Data::Lines) => Some("a list"),
             ["data", parts @ ..] if !self.has_items => {
                 let Data::Schema(schema) = &self.data else { return None };
-                let properties =
-                    |schema: &'_ Value, part: &&str| schema.get("properties")?.get(*part).cloned();
-                let mut found = schema.schema().clone();
-                for part in parts {
-                    found = properties(&found, part)?;
-                }
-                match found.get("type")?.as_str()? {
+                match schema_of(schema.schema(), parts)?.get("type")?.as_str()? {
                     "string" => Some("a text"),
                     "integer" | "number" => Some("a number"),
                     "boolean" => Some("a boolean"),
@@ -54,6 +67,11 @@ impl AgentFacts {
             _ => None,
         }
     }
+}
+
+/// The schema of the part of an answer under these names.
+fn schema_of<'s>(schema: &'s Value, parts: &[&str]) -> Option<&'s Value> {
+    parts.iter().try_fold(schema, |schema, part| schema.get("properties")?.get(*part))
 }
 
 /// What a value is.

@@ -35,6 +35,7 @@ mod comparison;
 mod condition;
 mod crew_plan;
 mod declared;
+mod elements;
 mod endpoint;
 mod facts;
 mod fingerprint;

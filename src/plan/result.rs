@@ -74,7 +74,7 @@ impl Builder<'_> {
             }
         };
         let needed: Vec<&str> = facts.keys().copied().collect();
-        let scope = Scope::Agent { vars, needed: &needed, agents: facts, more: &[] };
+        let scope = Scope::Agent { vars, own: None, needed: &needed, agents: facts, more: &[] };
         let path = Path::Root.key("fail_if");
         let condition = flow::condition(self.crew.fail_if.as_ref(), &scope, &path, self.log);
         let fail_if = condition.map(|condition| {

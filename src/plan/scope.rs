@@ -15,6 +15,8 @@ use crate::template::{
 pub enum Scope<'a> {
     Agent {
         vars: &'a Vars,
+        /// The agent itself; `None` for a condition of the whole run.
+        own: Option<&'a str>,
         needed: &'a [&'a str],
         agents: &'a Agents<'a>,
         /// Names that are defined besides, such as `item`.
@@ -91,7 +93,7 @@ impl Scope<'_> {
             }
         };
         let (_, is_sound) = self.checked(&expression.as_template(), path, log);
-        self.warn_of_unnamed_parts(&expression, path, log);
+        self.check_parts(&expression, path, log);
         is_sound.then_some(expression)
     }
 
@@ -140,6 +142,16 @@ impl Scope<'_> {
                     log.use_variable(rest.first());
                 }
                 undefined_variable(self.vars().values(), rest, log)
+            }
+            (Self::Agent { own: Some(own), more, .. }, "agents")
+                if rest.first().is_some_and(|agent| agent == own) =>
+            {
+                let hint = match more.contains(&"output") {
+                    true => "write output: the answer that is checked",
+                    false => "only the answers of other agents can be used here",
+                };
+                let message = format!("agent {own:?} would need itself");
+                Some((message, Some(hint.to_owned())))
             }
             (Self::Agent { needed, agents, .. }, "agents") => {
                 undefined_answer(needed, agents, rest, log)

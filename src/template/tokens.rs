@@ -12,7 +12,7 @@ pub struct Token<'s> {
 }
 
 /// A name and its attributes, also in brackets: `agents["my-agent"].output`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamePath<'s> {
     /// As written.
     pub source: &'s str,
@@ -71,15 +71,37 @@ pub fn name_at<'s>(source: &'s str, tokens: &[Token<'s>], start: usize) -> Optio
     if is_attribute || !first.text.starts_with(begins_a_name) {
         return None;
     }
-    let mut parts = vec![first.text];
-    let mut end = start + 1;
-    while let Some((attribute, length)) = attribute(tokens.get(end..).unwrap_or_default()) {
-        parts.push(attribute);
-        end += length;
-    }
+    let (attributes, length) = attributes(tokens.get(start + 1..).unwrap_or_default());
+    let parts = [vec![first.text], attributes].concat();
+    let end = start + 1 + length;
     let last = tokens[end - 1];
     let source = &source[first.at..last.at + last.text.len()];
     Some(NamePath { source, parts, length: end - start })
+}
+
+/// The attributes that the tokens begin with, and the number of their tokens.
+pub fn attributes<'s>(tokens: &[Token<'s>]) -> (Vec<&'s str>, usize) {
+    let (mut parts, mut length) = (Vec::new(), 0);
+    while let Some((attribute, more)) = attribute(tokens.get(length..).unwrap_or_default()) {
+        parts.push(attribute);
+        length += more;
+    }
+    (parts, length)
+}
+
+/// The token after the bracket that closes the one at `open`.
+pub fn after_bracket(tokens: &[Token<'_>], open: usize) -> usize {
+    let mut depth = 0_usize;
+    let closes = |token: &Token<'_>| {
+        match token.text {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" | "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    };
+    let rest = tokens.get(open..).unwrap_or_default();
+    open + rest.iter().position(closes).map_or(rest.len(), |close| close + 1)
 }
 
 /// An attribute and the number of its tokens.

@@ -223,6 +223,91 @@ fn a_part_that_an_open_schema_does_not_name_is_a_warning() {
 }
 
 #[test]
+fn parts_of_list_elements_are_checked() {
+    let check = |condition: &str, closed: &str| {
+        let yaml = formatdoc! {"
+            fail_if: {condition} | list | length > 0
+            agents:
+              each:
+                model: offline
+                for_each: [x, y]
+                output_schema: {{type: object, properties: {{severity: {{type: string}}}}{closed}}}
+              one: {{model: offline, output_schema: 'crew:findings'}}
+        "};
+        Crew::check(yaml).run_as_is()
+    };
+    let similar = "did you mean \"severity\"?";
+    for (condition, message, hint) in [
+        ("agents.each.items[0].data.severty", "agents.each.items[0].data.severty: ", similar),
+        (
+            "agents.each.items | selectattr('data.severty', 'equalto', 'high')",
+            "data.severty of agents.each.items: ",
+            similar,
+        ),
+        (
+            "agents['each'].items[:1] | reverse | map(attribute='data.severty')",
+            "data.severty of agents['each'].items: ",
+            similar,
+        ),
+        (
+            "agents.each.data | rejectattr('severty', 'equalto', 'low')",
+            "severty of agents.each.data: ",
+            similar,
+        ),
+        (
+            "agents.one.data.findings | selectattr('levl', 'equalto', 'error')",
+            "levl of agents.one.data.findings: ",
+            "did you mean \"level\"?",
+        ),
+    ] {
+        let ended = check(condition, "");
+        assert_eq!(ended.status.code(), Some(0), "{condition}: {}", ended.stderr);
+        let text = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [message, "warning: ", "the output_schema does not name", hint] {
+            assert!(text.contains(part), "{condition}: {text}");
+        }
+    }
+    let closed = ", additionalProperties: false";
+    let ended = check("agents.each.items | selectattr('data.severty')", closed);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is not in the output_schema"), "{}", ended.stderr);
+    for condition in [
+        "agents.each.items[0].data.severity",
+        "agents.each.items | selectattr('data.severity', 'equalto', 'high')",
+        "agents.each.items | selectattr('status', 'equalto', 'failed')",
+        "agents.each.data | map(attribute='severity')",
+        "agents.one.data.findings | selectattr('level', 'equalto', 'error')",
+    ] {
+        let ended = check(condition, closed);
+        assert_eq!((ended.status.code(), &ended.stderr[..]), (Some(0), ""), "{condition}");
+    }
+}
+
+#[test]
+fn free_text_of_instances_is_compared_in_no_disguise() {
+    let check = |key: &str, condition: &str| {
+        let yaml = formatdoc! {r#"
+            agents:
+              each: {{model: offline, for_each: [x, y]}}
+              last: {{model: offline, needs: [each], {key}: "{condition}"}}
+        "#};
+        Crew::check(yaml).run_as_is()
+    };
+    let selected = "agents.each.items | selectattr('output', 'equalto', 'yes') | list | length > 0";
+    for condition in [selected, "agents.each.items[0].output | trim == 'yes'"] {
+        let ended = check("when", condition);
+        assert_eq!(ended.status.code(), Some(2), "{condition}");
+        assert!(ended.stderr.contains("is free text"), "{condition}: {}", ended.stderr);
+    }
+    let by_status = selected.replace("output", "status");
+    let in_prompt = format!("{{{{ {selected} }}}}");
+    for (key, text) in [("when", by_status.as_str()), ("prompt", &in_prompt)] {
+        let ended = check(key, text);
+        assert_eq!(ended.status.code(), Some(0), "{text}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn output_names_the_answer_of_the_crew() {
     let server = ModelServer::start(|request| text(request.model()));
     let yaml = indoc! {"

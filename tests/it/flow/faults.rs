@@ -53,7 +53,7 @@ fn the_kind_of_a_value_is_checked() {
             "agents.a.command 3:16 .. expected a list",
             "agents.a.stdin 3:29 .. expected a text, found a list",
             "agents.b.shell 4:14 .. expected a text, found a list",
-            "agents.b.parse 4:32 .. expected text or lines or json",
+            "agents.b.parse 4:32 .. expected text, lines or json",
             "agents.c.env.A 5:33 .. expected a text",
             "agents.c.ok_exit_codes 5:54 .. expected a list",
             "agents.d.when 6:13 .. expected an expression",
@@ -124,11 +124,17 @@ fn cycles_through_lists_and_conditions_are_faults() {
               b: {needs: {a: done}, when: agents.a.items | length > 0, command: [echo], parse: lines}
               c: {for_each: agents.d.data, command: [echo]}
               d: {needs: [d], command: [echo], parse: lines}
+              e: {for_each: agents.e.data, command: [echo], parse: lines}
+              f: {when: agents.f.output | length > 0, command: [echo]}
+              g: {model: offline, check: {command: [grep, '{{ agents.g.output }}']}}
         "},
         &[
             "agents.a.needs[0] 3:15 .. these agents need each other: a -> b -> a",
             "agents.c.for_each 5:17 .. the answer of agent \"d\" is not available here .. needs",
             "agents.d.needs[0] 6:15 .. agent \"d\" needs itself",
+            "agents.e.for_each 7:17 .. agent \"e\" would need itself .. answers of other agents",
+            "agents.f.when 8:13 .. agent \"f\" would need itself .. answers of other agents",
+            "agents.g.check.command[1] 9:51 .. agent \"g\" would need itself .. write output",
         ],
     );
 }
