@@ -16,7 +16,7 @@ use super::node::Node;
 use super::place::Path;
 use super::slips;
 use crate::secret;
-use crate::text::quoted;
+use crate::text::{either, quoted};
 
 /// The name of a field whose struct is decoded from the same mapping as the struct around it.
 pub const FLATTENED: &str = "<flattened>";
@@ -240,7 +240,7 @@ impl<'de> Deserializer<'de> for Decoder<'_> {
         if let Some(known) = variants.iter().find(|variant| **variant == given) {
             return visitor.visit_enum(StrDeserializer::new(known));
         }
-        let message = format!("expected {}, found {}", variants.join(" or "), self.node.describe());
+        let message = format!("expected {}, found {}", either(variants), self.node.describe());
         let hint = self.log.nearest(given, variants.iter().copied());
         self.log.broken(self.path, message, hint);
         visitor.visit_enum(StrDeserializer::new(variants.first().copied().unwrap_or_default()))

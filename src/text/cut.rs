@@ -20,6 +20,16 @@ pub fn quoted(text: &str) -> String {
     format!("{:?}", truncate(start, MAX_QUOTED))
 }
 
+/// Words as a choice: `a, b or c`.
+pub fn either(words: &[&str]) -> String {
+    match words {
+        [several @ .., last] if !several.is_empty() => {
+            format!("{} or {last}", several.join(", "))
+        }
+        _ => words.concat(),
+    }
+}
+
 /// The text on one line: runs of white space become one space, and control characters and those
 /// that hide text or change its direction are left out.
 pub fn one_line(text: &str) -> String {

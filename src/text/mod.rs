@@ -7,6 +7,6 @@ mod head_tail;
 pub mod json;
 mod terminal;
 
-pub use cut::{one_line, quoted, truncate};
+pub use cut::{either, one_line, quoted, truncate};
 pub use head_tail::{Excerpt, HeadTail, LEFT_OUT};
 pub use terminal::{inline, is_bidi_control, sanitize, without_symbols};

@@ -166,7 +166,7 @@ fn a_recording_is_replayed_and_what_is_missing_is_said() {
 fn faults_of_a_test_show_their_place_and_nothing_runs() {
     for (keys, expected) in [
         ("expct: {}", "one.crewtest.yaml:4:1"),
-        ("expect: {status: broken}", "expected succeeded or failed or timed_out or cancelled"),
+        ("expect: {status: broken}", "expected succeeded, failed, timed_out or cancelled"),
         ("faults: [a=404]", "known: 429, 500, stall, cut, hang, garbage, die"),
         ("faults: [c=429]", "no agent with a model fits c=429"),
         ("expect: {assert: [agent.a.turns > 1]}", "did you mean \"agents\"?"),

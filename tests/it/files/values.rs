@@ -398,7 +398,8 @@ fn models_and_providers() {
         &[
             "providers.openai.base_url 3:12 .. built in",
             "providers.bare 4:3 .. no base_url",
-            "providers.odd.api 6:10 .. expected openai or openai-responses or anthropic or gemini .. did you mean \"openai\"?",
+            "providers.odd.api 6:10 .. expected openai, openai-responses, anthropic or gemini \
+             .. did you mean \"openai\"?",
             "providers.odd.base_url 7:15 .. expected a URL",
             r#"providers.odd.headers["a b"] 8:15 .. not a header name"#,
             "providers.odd.headers.host 8:23 .. crew sets the header",

@@ -339,7 +339,7 @@ fn faults_of_providers() {
               gemini: {base_url: 'http://h'}
         "},
         &[
-            "providers.p.api 4:10 .. expected openai or openai-responses or anthropic or gemini \
+            "providers.p.api 4:10 .. expected openai, openai-responses, anthropic or gemini \
              .. did you mean \"anthropic\"?",
             "providers.p.base_url 5:15 .. query",
             "providers.p.quer 6:5 .. unknown key .. did you mean \"query\"?",
