@@ -203,6 +203,39 @@ fn a_million_items_are_refused_in_bounded_time_and_memory() {
 }
 
 #[test]
+fn memory_follows_the_open_instances() {
+    const INSTANCES: usize = 32;
+    const INPUT: usize = 1 << 20;
+    let server = ModelServer::start(|request| match request.model() {
+        // So that all of them are open.
+        "slow" => delayed(Duration::from_secs(2), text("x")),
+        _ => text("x"),
+    });
+    let peak = |model: &str, max_parallel: usize| {
+        let yaml = formatdoc! {"
+            providers: {{mock: {{base_url: '{}', max_concurrency: {INSTANCES}}}}}
+            agents:
+              each:
+                model: mock/{model}
+                for_each: range({INSTANCES}) | list
+                max_parallel: {max_parallel}
+                prompt: '{{{{ item }}}}: {{{{ input }}}}'
+        ", server.base_url()};
+        let crew = Crew::new(&yaml);
+        let input = crew.path("input");
+        std::fs::write(&input, "x".repeat(INPUT)).unwrap();
+        let ended = crew.args(&["--input-file", input.to_str().unwrap(), "-q"]).run_as_is();
+        let report = ended.report(0);
+        assert_eq!(report["agents"]["each"]["items"].as_array().unwrap().len(), INSTANCES);
+        ended.peak_memory
+    };
+    let (one, all) = (peak("quick", 1), peak("slow", INSTANCES));
+    let at_least = (INSTANCES * INPUT) as u64 / 2;
+    assert!(all > one + at_least, "{} and {} MiB", one >> 20, all >> 20);
+    assert!(one * 2 < all, "{} and {} MiB", one >> 20, all >> 20);
+}
+
+#[test]
 fn instances_take_places() {
     for (own, run) in [(", max_parallel: 2", ""), ("", "limits: {max_parallel: 2}\n")] {
         let server = ModelServer::always(delayed(Duration::from_millis(100), text("x")));
