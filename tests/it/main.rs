@@ -52,6 +52,7 @@ mod models {
     mod attachments;
     mod attempt;
     mod calls;
+    mod certificates;
     mod counts;
     mod demands;
     mod endpoints;
