@@ -20,7 +20,8 @@ const ABOUT_CALLS: [&str; 4] = ["tool_call", "tool call", "tool_result", "tool_u
 /// Words of rejections of a tool's definition.
 const ABOUT_DEFINITIONS: [&str; 5] =
     ["schema", "parameter", "declaration", "definition", "invalid function"];
-const TOO_MANY: [&str; 6] = ["too long", "too many", "maximum", "at most", "exceed", "limit"];
+const TOO_MANY: [&str; 7] =
+    ["too long", "too many", "more than", "maximum", "at most", "exceed", "limit"];
 /// What precedes the number of a tool in a rejection. The first one that occurs counts.
 const BEFORE_NUMBER: [&str; 4] =
     ["function_declarations[", "functiondeclarations[", "tools[", "tools."];

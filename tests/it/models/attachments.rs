@@ -79,6 +79,7 @@ fn files_that_cannot_be_attached() {
 fn a_model_that_takes_no_images_says_so() {
     for (api, word) in [
         (Api::OpenAi, "invalid_request_error"),
+        (Api::Responses, "invalid_request_error"),
         (Api::Anthropic, "invalid_request_error"),
         (Api::Gemini, "INVALID_ARGUMENT"),
     ] {

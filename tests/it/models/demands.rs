@@ -2,6 +2,7 @@
 
 use crate::support::api::Api;
 use crate::support::crew::Crew;
+use crate::support::mcp_server;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script};
 use indoc::formatdoc;
@@ -53,20 +54,67 @@ fn one_refused_tool_is_left_out_in_every_protocol() {
     }
 }
 
+/// The words: <https://github.com/keinsaasforever/better-chatbot/issues/197>,
+/// <https://github.com/HunorLaczko/ha-groq-cloud-api/issues/25>,
+/// <https://github.com/microsoft/vscode/issues/259392>,
+/// <https://github.com/google-gemini/gemini-cli/issues/19083>.
 #[test]
 fn a_server_gets_as_many_tools_as_it_takes() {
-    let server = ModelServer::start(|request| match request.body["tools"].as_array() {
-        Some(tools) if tools.len() > 1 => script::error(
-            400,
-            "Invalid 'tools': array too long. Expected an array with maximum length 1, but got an \
-             array with length 2 instead.",
-        ),
-        _ => script::text("fine"),
-    });
-    let report = crew(Api::OpenAi, &server).run().report(0);
-    let notes = report["agents"]["b"]["notes"].to_string();
-    assert!(notes.contains("the last 1 of 2 tools were left out: p/m takes 1 at most"), "{notes}");
-    assert_eq!(server.requests().len(), 3);
+    for api in Api::ALL {
+        let own = match api {
+            Api::OpenAi | Api::Responses => {
+                "Invalid 'tools': array too long. Expected an array with maximum length 1, but \
+                 got an array with length 2 instead."
+            }
+            Api::Anthropic => "'tools' : maximum number of items is 1",
+            Api::Gemini => {
+                "The GenerateContentRequest proto is invalid:\n  * tools[0].function_declarations: \
+                 [FIELD_INVALID] At most 1 function declarations can be specified."
+            }
+        };
+        for words in [own, "You may not include more than 1 tools in your request."] {
+            let server = ModelServer::start(move |request| match api.tools(request).len() {
+                0 | 1 => api.text("fine"),
+                _ => api.error(400, "invalid_request_error", words),
+            });
+            let report = crew(api, &server).run().report(0);
+            let notes = report["agents"]["b"]["notes"].to_string();
+            let note = "the last 1 of 2 tools were left out: p/m takes 1 at most";
+            assert!(notes.contains(note), "{api:?}: {notes}");
+            assert_eq!(server.requests().len(), 3, "{api:?}: {words}");
+        }
+    }
+}
+
+#[test]
+fn odd_names_and_old_drafts_are_shown_in_a_form_that_every_server_takes() {
+    for api in Api::ALL {
+        let server = ModelServer::start(move |request| {
+            if api.results(request).iter().any(|(call, _)| !call.is_empty()) {
+                return api.text("done");
+            }
+            let [schema] = &api.tools(request)[..] else { panic!("{:#}", request.body) };
+            let names: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+            let [name] = names[..] else { panic!("{schema:#}") };
+            api.tool_calls(&[("fx__odd", &json!({name.as_str(): 7}))])
+        });
+        let yaml = formatdoc! {"
+            providers:
+              p: {{api: {}, base_url: '{}'}}
+            {}
+            agents:
+              a: {{model: p/m, tools: [fx.odd]}}
+        ", api.name(), api.base_url(&server), mcp_server::yaml("odd", "")};
+        let report = Crew::new(yaml).run().report(0);
+        let call = &report["agents"]["a"]["tool_calls"][0];
+        assert_eq!(call["output"], json!({"größe": 7}).to_string(), "{api:?}: {report:#}");
+        let [schema] = &api.tools(&server.requests()[0])[..] else { panic!() };
+        let (name, shown) = schema["properties"].as_object().unwrap().iter().next().unwrap();
+        let is_accepted = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        assert!(name.chars().all(is_accepted), "{api:?}: {name}");
+        assert_eq!(shown["exclusiveMinimum"], 0, "{api:?}: {shown}");
+        assert_eq!(shown.get("minimum"), None, "{api:?}: {shown}");
+    }
 }
 
 #[test]

@@ -234,6 +234,27 @@ fn used_up_credit_is_not_retried_and_the_advice_says_what_helps() {
 }
 
 #[test]
+fn the_advice_on_credit_names_the_page_of_the_vendor() {
+    for (vendor, api, page) in [
+        ("openai", Api::OpenAi, "https://platform.openai.com/settings/organization/billing"),
+        ("openai", Api::Responses, "https://platform.openai.com/settings/organization/billing"),
+        ("anthropic", Api::Anthropic, "https://platform.claude.com/settings/billing"),
+        ("gemini", Api::Gemini, "https://ai.studio/projects"),
+        ("openrouter", Api::OpenAi, "https://openrouter.ai/settings/credits"),
+    ] {
+        let server = ModelServer::always(api.error(402, "billing_error", "no credit"));
+        let yaml = formatdoc! {"
+            providers: {{{vendor}: {{api: {}, base_url: '{}'}}}}
+            agents: {{a: {{model: {vendor}/m}}}}
+        ", api.name(), api.base_url(&server)};
+        let ended = Crew::new(yaml).run();
+        assert_eq!(ended.report(1)["agents"]["a"]["error"]["used_up"], true, "{vendor}");
+        let words = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(&format!("add credit at {page}, or")), "{vendor}: {words}");
+    }
+}
+
+#[test]
 fn the_next_model_of_a_list_does_not_wait_for_the_first() {
     for api in Api::ALL {
         let rejection = api::retry_after(api, 429, "rate_limit_error", "3000");

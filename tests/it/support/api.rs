@@ -247,6 +247,18 @@ impl Api {
         json_body(status, &self.error_body(status, word, message))
     }
 
+    /// The schemas of the tools in a request.
+    pub fn tools(self, request: &Request) -> Vec<Value> {
+        let (list, schema) = match self {
+            Self::OpenAi => ("/tools", "/function/parameters"),
+            Self::Responses => ("/tools", "/parameters"),
+            Self::Anthropic => ("/tools", "/input_schema"),
+            Self::Gemini => ("/tools/0/functionDeclarations", "/parametersJsonSchema"),
+        };
+        let tools = request.body.pointer(list).and_then(Value::as_array).into_iter().flatten();
+        tools.map(|tool| tool.pointer(schema).cloned().unwrap_or_default()).collect()
+    }
+
     /// The tool results in a request, with the names or ids of their calls. Only those in the right
     /// place count: together, after the turn with the calls.
     pub fn results(self, request: &Request) -> Vec<(String, String)> {

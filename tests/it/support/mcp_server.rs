@@ -129,7 +129,10 @@ impl Fixture {
         if self.is("endless") {
             return answer(id, json!({"tools": [], "nextCursor": (from + 1).to_string()}));
         }
-        let tools = tools(self.is("misshapen"));
+        let mut tools = tools(self.is("misshapen"));
+        if self.is("odd") {
+            tools.push(odd());
+        }
         let page: Vec<&Value> = tools.iter().skip(from).take(3).collect();
         let mut result = json!({"tools": page});
         if from + 3 < tools.len() {
@@ -172,6 +175,7 @@ impl Fixture {
                 text("born");
             }
             "ask" => text(&self.ask_everything().to_string()),
+            "odd" => text(&params["arguments"].to_string()),
             other => mcp_faults::misbehave(other, id),
         }
     }
@@ -281,6 +285,14 @@ fn tools(misshapen: bool) -> Vec<Value> {
         tools.insert(5, json!({"name": "huge_pattern", "inputSchema": many_in_one()}));
     }
     tools
+}
+
+/// A tool with a name of a property that model servers reject, described in an old draft.
+fn odd() -> Value {
+    json!({"name": "odd", "inputSchema": {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "type": "object", "required": ["größe"], "properties": {
+            "größe": {"type": "integer", "minimum": 0, "exclusiveMinimum": true}}}})
 }
 
 /// A schema that takes 2^60 steps to check.

@@ -96,6 +96,58 @@ pub fn refusals_of_settings(wire: &Wire) {
     }
 }
 
+pub fn rejections_of_efforts(wire: &Wire) {
+    let (api, form) = (wire.api, &wire.efforts[0]);
+    for (words, is_left_out) in [
+        ("effort: unsupported value, supported values are: 'medium'", false),
+        ("the thinking level is not supported with this model", true),
+    ] {
+        let (place, rejected) = (form.place, form.sent.clone());
+        let server = ModelServer::start(move |request| {
+            match request.body.pointer(place) == Some(&rejected) {
+                true => api.error(400, "invalid_request_error", words),
+                false => api.text("fine"),
+            }
+        });
+        let settings = format!("model: mock/{}, effort: {}", form.model, form.effort);
+        let more = format!(
+            "  b: {{{settings}, needs: [a]}}\n\
+             \x20 c: {{{settings}, needs: [b]}}"
+        );
+        let report = wire.crew(&server, "", &more).run().report(0);
+        // It is learned once, and is no retry.
+        let requests = server.requests();
+        assert_eq!(requests.len(), 4, "{words}");
+        let sent = requests[3].body.pointer(place).map(Value::to_string).unwrap_or_default();
+        assert_eq!(sent.contains("medium"), !is_left_out, "{words}: {sent}");
+        let (name, wanted) = (form.model, form.effort);
+        let note = match is_left_out {
+            false => format!("effort: mock/{name} does not accept {wanted}; crew sent medium"),
+            true => format!("effort was left out: mock/{name} does not accept one"),
+        };
+        for agent in ["b", "c"] {
+            let agent = &report["agents"][agent];
+            assert_eq!((&agent["notes"], &agent["retries"]), (&json!([note]), &json!(0)));
+        }
+    }
+}
+
+/// Servers reject what the model wrote, with the codes of
+/// <https://console.groq.com/docs/tool-use> and <https://console.groq.com/docs/structured-outputs>,
+/// which gateways pass on in the form of any API.
+pub fn mistakes_of_the_model(wire: &Wire) {
+    for code in ["tool_use_failed", "json_validate_failed"] {
+        let rejection = wire.api.error(400, code, "Failed to generate. Please adjust your prompt.");
+        let server = ModelServer::sequence([rejection.clone(), wire.api.text("fine")]);
+        let (agent, _) = wire.run(&server, "tools: [t]");
+        assert_eq!((&agent["output"], &agent["retries"]), (&json!("fine"), &json!(1)), "{code}");
+        let requests = server.requests();
+        assert_eq!(requests[0].body, requests[1].body, "{code}");
+        let agent = wire.ask([rejection], "retries: 1");
+        assert_eq!(agent["error"]["kind"], "invalid_response", "{code}: {agent:#}");
+    }
+}
+
 pub fn rejections(wire: &Wire) {
     for &(status, code, message, kind) in wire.rejections {
         let agent = wire.ask([wire.api.error(status, code, message)], "retries: 0");

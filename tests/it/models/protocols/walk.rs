@@ -20,7 +20,7 @@ const KEY: &str = "secret-test-0123456789abcdef";
 
 type Behavior = fn(&Wire);
 
-const BEHAVIORS: [(&str, Behavior); 17] = [
+const BEHAVIORS: [(&str, Behavior); 19] = [
     ("text", work::text),
     ("tools in parallel", work::tools_in_parallel),
     ("reasoning carried back", work::reasoning_carried_back),
@@ -32,7 +32,9 @@ const BEHAVIORS: [(&str, Behavior); 17] = [
     ("structured answer", work::structured_answer),
     ("stop reasons", failures::stop_reasons),
     ("refusals of settings", failures::refusals_of_settings),
+    ("rejections of efforts", failures::rejections_of_efforts),
     ("rejections", failures::rejections),
+    ("mistakes of the model", failures::mistakes_of_the_model),
     ("rate limits", failures::rate_limits),
     ("mid-stream errors", failures::mid_stream_errors),
     ("cut streams", failures::cut_streams),
