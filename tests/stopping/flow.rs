@@ -17,7 +17,7 @@ const STAGES: [(&str, &str, &str); 3] = [
     ("step", "shell: SHELL, env: [DIR]", ""),
     (
         "instance",
-        "for_each: ['true', LINE], command: [sh, -c, '{{ item }}'], env: [DIR]",
+        "for_each: ['true', LINE], max_parallel: 1, command: [sh, -c, '{{ item }}'], env: [DIR]",
         "/items/1",
     ),
     ("check", "model: offline, check: {shell: SHELL, env: [DIR]}", ""),

@@ -53,12 +53,8 @@ impl Pinned {
         terminal == self.terminal && self.above + self.below < terminal.1
     }
 
-    /// What to write to replace the frame. Nothing while a line that was typed is not read yet: the
-    /// cursor is on the next row then.
+    /// What to write to replace the frame.
     pub fn redraw(&self, frame: &[String]) -> String {
-        if is_line_typed() {
-            return String::new();
-        }
         let blank = String::new();
         let lines = frame.iter().chain(std::iter::repeat(&blank)).take(self.above);
         let lines: Vec<_> = lines.map(|line| format!("{line}\u{1b}[K")).collect();
@@ -84,8 +80,9 @@ impl Pinned {
     }
 }
 
-/// Whether a line waits to be read on the terminal of stderr.
-fn is_line_typed() -> bool {
+/// Whether a line waits to be read on the terminal of stderr. The cursor is on the next row then, so
+/// the frame cannot be changed.
+pub fn is_line_typed() -> bool {
     let stderr = io::stderr();
     let mut typed = [PollFd::new(stderr.as_fd(), PollFlags::POLLIN)];
     poll(&mut typed, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)

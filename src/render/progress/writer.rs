@@ -15,7 +15,7 @@ use super::board::Board;
 use super::drawing::Drawing;
 use super::frame::frame;
 use super::options::Options;
-use super::pinned::Pinned;
+use super::pinned::{Pinned, is_line_typed};
 use super::prompt::{Prompt, PromptKind};
 use crate::text::without_symbols;
 
@@ -237,6 +237,7 @@ pub fn run(
         if let (Show::Drawn(drawing), Some(frame)) = (&mut show, work.frame) {
             pinned = pinned.filter(|pinned| pinned.holds(drawing.size()));
             let text = match &pinned {
+                Some(_) if is_line_typed() => String::new(),
                 Some(pinned) => pinned.redraw(&frame),
                 None if work.asking => String::new(),
                 None => drawing.draw(frame),
