@@ -149,7 +149,8 @@ impl<'a> Run<'a> {
     /// would make the join drop the others.
     async fn one(&self, agent: &AgentRun<'a>) -> Result<(), Infallible> {
         if agent.ended.get().is_some() {
-            self.announce_end(agent);
+            let status = agent.ledger.open().report.status;
+            (self.context.events)(Event::AgentReused { agent: agent.id, status });
             return Ok(());
         }
         let needed = self.needed(agent);
@@ -211,10 +212,6 @@ impl<'a> Run<'a> {
     /// Closes the ledger of an agent or an instance and reports its end.
     fn finish(&self, agent: &AgentRun<'_>, end: End) {
         self.close(agent, end);
-        self.announce_end(agent);
-    }
-
-    fn announce_end(&self, agent: &AgentRun<'_>) {
         let report = &agent.ledger.open().report;
         (self.context.events)(Event::AgentFinished {
             agent: agent.id,

@@ -178,7 +178,7 @@ impl<'a> Run<'a> {
         run.take_over(Some(earlier));
         let (agent, instance) = (batch.agent.id, run.id);
         (self.context.events)(Event::InstanceAdded { agent, instance, key });
-        self.announce_end(&run);
+        (self.context.events)(Event::AgentReused { agent: instance, status: earlier.status });
         let report = State::Ended(Box::new(run.ledger.into_report()));
         self.instances(batch.agent).set(index, report);
     }

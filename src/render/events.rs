@@ -166,6 +166,10 @@ enum EventBody<'a> {
         duration_ms: u64,
         message: Option<&'a str>,
     },
+    /// An agent or an instance is taken over from an earlier run.
+    AgentReused {
+        status: AgentStatus,
+    },
     /// The run is being stopped.
     Stopping {
         reason: &'a CancelReason,
@@ -205,6 +209,7 @@ impl<'a> EventBody<'a> {
                 duration_ms: ms(duration),
                 message: message.as_deref(),
             },
+            Event::AgentReused { status, .. } => Self::AgentReused { status: *status },
             Event::Stopping { reason, grace } => Self::Stopping { reason, grace_ms: ms(grace) },
             Event::Transcript { .. } => return None,
         })

@@ -148,6 +148,9 @@ fn heading(agent: &AgentReport, look: Look) -> String {
         .push(" ", PLAIN)
         .push(&words::status(agent.status), style);
     let mut facts = String::new();
+    if agent.reused {
+        facts.push_str(" in an earlier run");
+    }
     if agent.started_ms.is_some() {
         facts.push_str(&format!(" in {}", words::millis(agent.duration_ms)));
     }

@@ -117,6 +117,10 @@ pub fn outcome(report: &Report) -> String {
         }
         Some(reason) => format!("{}: {succeeded} of {all} succeeded", cut_short(reason, &time)),
     };
+    match report.agents.iter().filter(|agent| agent.reused).count() {
+        0 => {}
+        reused => line.push_str(&format!(", {reused} in an earlier run")),
+    }
     if let Some(tokens) = words::tokens(&report.usage) {
         line.push_str(&format!(", {tokens}"));
     }

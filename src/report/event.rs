@@ -98,6 +98,11 @@ pub enum Event {
         duration: Duration,
         message: Option<String>,
     },
+    /// An agent or an instance is taken over from an earlier run.
+    AgentReused {
+        agent: AgentRunId,
+        status: AgentStatus,
+    },
     /// What an agent and its model send each other, if that was asked for.
     Transcript {
         agent: AgentRunId,
@@ -128,6 +133,7 @@ impl Event {
             | Self::CheckStarted { agent, .. }
             | Self::CheckFinished { agent, .. }
             | Self::AgentFinished { agent, .. }
+            | Self::AgentReused { agent, .. }
             | Self::Transcript { agent, .. } => Some(*agent),
             Self::Stopping { .. } => None,
         }

@@ -211,6 +211,10 @@ impl Board {
                     agent.tools.clear();
                 })
             }
+            Event::AgentReused { agent, status } => self.with(*agent, |agent| {
+                let took = Duration::ZERO;
+                agent.phase = Phase::Finished { status: *status, took, error: None };
+            }),
         }
     }
 

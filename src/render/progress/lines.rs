@@ -86,6 +86,9 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
             let end = format!("{} in {}", words::status(status), words::duration(*duration));
             (agent, finished(row, end, message.as_deref()))
         }
+        Event::AgentReused { agent, status } => {
+            (agent, format!("{} in an earlier run", words::status(status)))
+        }
     };
     Some(format!("[{time}] {}: {what}", board.agents.get(agent.0)?.name))
 }
