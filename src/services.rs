@@ -20,9 +20,9 @@ use crate::provider::{Connector, FaultRule, KeyContext, Provider};
 use crate::recording::{Recording, RecordingFile};
 use crate::report::{Cleanup, Survivor, Transcripts, millis};
 use crate::secret::Secrets;
+use crate::telemetry::Trace;
 use crate::tool::http::HttpClients;
 use crate::tool::mcp::{self, Servers};
-use crate::trace::Trace;
 
 /// How long stopping may take beyond the grace: killing, reaping and the last bytes of output.
 pub const STOP_MARGIN: Duration = Duration::from_millis(300);

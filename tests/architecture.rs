@@ -17,7 +17,7 @@ const ORDER: [&str; 35] = [
     "net",
     "vendor",
     "report",
-    "trace",
+    "telemetry",
     "exit",
     "cancel",
     "signal",

@@ -11,7 +11,7 @@ use crate::approval::{Decision, Detail, Question};
 use crate::budget::Budget;
 use crate::cancel::Cancellation;
 use crate::report::{CancelKind, ErrorKind, Event};
-use crate::trace::{SpanContext, SpanId};
+use crate::telemetry::{SpanContext, SpanId};
 use crate::untrusted::Untrusted;
 
 /// Drives one agent. `life` holds its loop; `model`, `attempt`, `fallback` and `tools` its steps.

@@ -7,8 +7,8 @@ use futures::future::join_all;
 use crate::cancel::Cancellation;
 use crate::plan::CrewPlan;
 use crate::process::{self, Processes};
+use crate::telemetry::Trace;
 use crate::tool::mcp::{Offer, OfferedTool, Servers};
-use crate::trace::Trace;
 
 /// Starts all servers at once, asks what they offer, and ends them.
 pub async fn offers(plan: &CrewPlan, cancel: &Cancellation) -> Vec<Offer> {

@@ -34,8 +34,8 @@ use crate::render::progress::{self, Progress};
 use crate::render::{Format, Look, Screens};
 use crate::report::{CancelKind, Invocation, Report, Transcripts};
 use crate::services::{Rehearsal, Services};
+use crate::telemetry::Trace;
 use crate::text;
-use crate::trace::Trace;
 
 pub fn run(args: &RunArgs) -> ExitStatus {
     start(args, None)

@@ -10,8 +10,8 @@ use super::http::HttpClients;
 use super::mcp::Servers;
 use crate::cancel::Cancellation;
 use crate::process::RunProcesses;
+use crate::telemetry::SpanContext;
 use crate::template::{RunInput, Vars, tool_context};
-use crate::trace::SpanContext;
 
 /// The environment of a call: shared resources, limits, and values for templates.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use crate::trace::SpanContext;
+use crate::telemetry::SpanContext;
 
 /// The variables of crew's environment that every tool inherits. API keys are not among them.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "TERM"];

@@ -9,8 +9,8 @@ use super::launch::{inherited_environment, missing, start_error};
 use crate::plan::{ProcessPlan, ToolCommand};
 use crate::process::{Finished, Invocation, RunProcesses, Streams};
 use crate::report::CancelKind;
+use crate::telemetry::SpanContext;
 use crate::template::Template;
-use crate::trace::SpanContext;
 
 /// A program with the values that fill its templates.
 pub struct Program<'a> {

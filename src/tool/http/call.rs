@@ -16,10 +16,10 @@ use crate::plan::HttpPlan;
 use crate::plan::hosts::Host;
 use crate::recording::{Asked, Kind};
 use crate::report::CancelKind;
+use crate::telemetry::SpanContext;
 use crate::text::{HeadTail, truncate};
 use crate::tool::outcome::{ToolEnd, ToolOutcome};
 use crate::tool::recorded::recorded;
-use crate::trace::SpanContext;
 
 /// Redirects that one call follows.
 const MAX_REDIRECTS: usize = 5;

@@ -17,11 +17,11 @@ use super::server::Session;
 use crate::plan::McpToolPlan;
 use crate::recording::{Asked, Kind};
 use crate::report::CancelKind;
+use crate::telemetry::SpanContext;
 use crate::text::Excerpt;
 use crate::tool::context::CallInput;
 use crate::tool::outcome::{ToolEnd, ToolOutcome};
 use crate::tool::recorded::recorded;
-use crate::trace::SpanContext;
 
 /// The limit for sending a cancellation: the server may have stopped reading.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(50);

@@ -25,9 +25,9 @@ use super::transport::Bounded;
 use crate::net;
 use crate::plan::{McpAccess, McpServerPlan};
 use crate::process::{Invocation, RunProcesses, ToolProcess, signal_name};
+use crate::telemetry::SpanContext;
 use crate::text::Excerpt;
 use crate::tool::launch::{inherited_environment, start_error};
-use crate::trace::SpanContext;
 
 /// Bytes kept of a server's stderr.
 const MAX_STDERR: usize = 8 << 10;

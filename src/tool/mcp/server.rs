@@ -21,7 +21,7 @@ use super::offer::{self, OfferedTool};
 use crate::cancel::Cancellation;
 use crate::plan::McpServerPlan;
 use crate::process::RunProcesses;
-use crate::trace::Trace;
+use crate::telemetry::Trace;
 
 /// Starts of one server: the first, and a restart after it ended.
 const MAX_STARTS: usize = 2;

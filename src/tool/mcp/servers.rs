@@ -16,7 +16,7 @@ use crate::cancel::Cancellation;
 use crate::plan::{CrewPlan, McpGrant};
 use crate::process::RunProcesses;
 use crate::recording::{Asked, Found, Kind, Recording};
-use crate::trace::Trace;
+use crate::telemetry::Trace;
 use crate::untrusted::Untrusted;
 
 /// The servers of one run, in the order of [`CrewPlan::mcp_servers`].
