@@ -1,7 +1,7 @@
 //! One exchange: a line of a recording.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Who was asked, and for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,23 +55,5 @@ impl Exchange {
         let mut line = serde_json::to_string(self).unwrap_or_default();
         line.push('\n');
         line
-    }
-}
-
-/// The same text for every order of keys.
-pub fn canonical(value: &Value) -> String {
-    sorted(value).to_string()
-}
-
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        Value::Object(entries) => {
-            let mut entries: Vec<_> = entries.iter().collect();
-            entries.sort_by_key(|(name, _)| *name);
-            let sorted = entries.into_iter().map(|(name, value)| (name.clone(), sorted(value)));
-            Value::Object(sorted.collect::<Map<_, _>>())
-        }
-        plain => plain.clone(),
     }
 }

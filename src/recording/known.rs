@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::exchange::{Exchange, Kind, canonical};
+use super::exchange::{Exchange, Kind};
 use super::nearest;
+use crate::text::digest::canonical;
 
 #[derive(Debug, Default)]
 pub struct Known {
