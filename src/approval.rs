@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::libc::O_NONBLOCK;
 use nix::sys::termios::{FlushArg, tcflush};
 use nix::unistd::{getpgrp, tcgetpgrp};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -129,7 +130,7 @@ impl Interactive {
     async fn ask(&self, question: Question<'_>) -> Decision {
         let _turn = self.turn.lock().await;
         // An earlier question may have been answered with "always" or "never".
-        if let Some(decision) = self.settled().get(question.tool) {
+        if let Some(decision) = self.settled.lock().get(question.tool) {
             return *decision;
         }
         // Input typed before the question is shown cannot be an answer to it.
@@ -150,12 +151,8 @@ impl Interactive {
         }
     }
 
-    fn settled(&self) -> MutexGuard<'_, BTreeMap<String, Decision>> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn settle(&self, tool: &str, decision: Decision) -> Decision {
-        self.settled().insert(tool.to_owned(), decision);
+        self.settled.lock().insert(tool.to_owned(), decision);
         decision
     }
 

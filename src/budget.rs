@@ -6,8 +6,8 @@
 //! them is settled. So however many run side by side, only one call can go over.
 
 use std::fmt::Display;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::chat::TokenUsage;
@@ -78,7 +78,7 @@ impl Budget {
     /// The budget of all runs on the same services, of which `spent` is gone.
     pub fn of_all_runs(plan: BudgetPlan, spent: Amount) -> Self {
         let budget = Self::new(OPTION, plan);
-        budget.open().settled = spent;
+        budget.spent.lock().settled = spent;
         budget
     }
 
@@ -87,7 +87,7 @@ impl Budget {
     /// # Errors
     /// The budget is used up: what of it, in words.
     pub fn check(&self) -> Result<(), String> {
-        self.left(&self.open())
+        self.left(&self.spent.lock())
     }
 
     fn new(prefix: &'static str, plan: BudgetPlan) -> Self {
@@ -107,7 +107,7 @@ impl Budget {
         loop {
             let changed = self.changed.notified();
             {
-                let mut spent = self.open();
+                let mut spent = self.spent.lock();
                 self.left(&spent)?;
                 if self.has_room(&spent, about) {
                     spent.reserved = sum(spent.reserved, about);
@@ -123,7 +123,7 @@ impl Budget {
     /// # Errors
     /// There are not as many left: in words.
     pub fn take_tool_calls(&self, calls: u64) -> Result<(), String> {
-        let mut spent = self.open();
+        let mut spent = self.spent.lock();
         let after = spent.tool_calls.saturating_add(calls);
         if let Some(most) = self.plan.max_tool_calls.filter(|most| after > *most) {
             return Err(format!(
@@ -167,10 +167,6 @@ impl Budget {
             || (max_tokens.is_none_or(|most| all.tokens <= most)
                 && max_cost.is_none_or(|most| all.cost <= most))
     }
-
-    fn open(&self) -> MutexGuard<'_, Spent> {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn sum(one: Amount, other: Amount) -> Amount {
@@ -198,7 +194,7 @@ impl Reservation<'_> {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let mut spent = self.budget.open();
+        let mut spent = self.budget.spent.lock();
         spent.settled = sum(spent.settled, amount);
         let reserved = spent.reserved;
         spent.reserved = match reserved.calls.saturating_sub(self.about.calls) {

@@ -4,9 +4,10 @@
 //! stronger signals to the whole tree: [`Cancellation::kill`] ends the grace of what is being
 //! stopped, and [`Cancellation::abandon`] ends all waiting.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -51,7 +52,7 @@ impl Cancellation {
     /// first one stays.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
         let reason = reason.into();
-        let mut current = self.own_reason();
+        let mut current = self.0.reason.lock();
         if current.as_ref().is_none_or(|current| current.kind < reason.kind) {
             *current = Some(reason);
         }
@@ -106,11 +107,7 @@ impl Cancellation {
 
     /// The reason why this scope was stopped: its own, or else that of the scope above.
     pub fn reason(&self) -> Option<CancelReason> {
-        let own = self.own_reason().clone();
+        let own = self.0.reason.lock().clone();
         own.or_else(|| self.0.parent.as_ref().and_then(|parent| parent.reason()))
-    }
-
-    fn own_reason(&self) -> MutexGuard<'_, Option<CancelReason>> {
-        self.0.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

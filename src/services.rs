@@ -4,9 +4,10 @@
 //! as how many calls it accepts, the next run knows from its start.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::approval::Approval;
@@ -147,18 +148,14 @@ pub struct LongestAnswers(Mutex<HashMap<String, u64>>);
 
 impl LongestAnswers {
     pub fn of(&self, model: &str) -> u64 {
-        self.known().get(model).copied().unwrap_or_default()
+        self.0.lock().get(model).copied().unwrap_or_default()
     }
 
     pub fn note(&self, model: &str, tokens: u64) {
-        let mut known = self.known();
+        let mut known = self.0.lock();
         match known.get_mut(model) {
             Some(longest) => *longest = tokens.max(*longest),
             None => _ = known.insert(model.to_owned(), tokens),
         }
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashMap<String, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

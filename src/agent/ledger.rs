@@ -1,9 +1,9 @@
 //! The report of one agent while it is being written: however the agent ends, what it had reached
 //! by then is here.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -77,7 +77,7 @@ impl Ledger {
 
     /// The draft. It is used also after a panic elsewhere, which does not make it wrong.
     pub fn open(&self) -> MutexGuard<'_, Draft> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes the report of an agent that has ended.
@@ -89,7 +89,7 @@ impl Ledger {
     }
 
     pub fn into_report(self) -> AgentReport {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).report
+        self.0.into_inner().report
     }
 
     /// Enters the agent's end, how long it took if it had started, and its redacted output.

@@ -1,11 +1,12 @@
 //! The instances of an agent with `for_each`: made when its items are known, run side by side.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 use minijinja::Value;
 use minijinja::value::Serde;
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 
 use super::Run;
@@ -41,12 +42,8 @@ enum State<'a> {
 }
 
 impl<'a> Instances<'a> {
-    fn open(&self) -> MutexGuard<'_, Vec<Instance<'a>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn set(&self, index: usize, state: State<'a>) {
-        if let Some(instance) = self.open().get_mut(index) {
+        if let Some(instance) = self.0.lock().get_mut(index) {
             instance.state = state;
         }
     }
@@ -120,7 +117,7 @@ impl<'a> Run<'a> {
             let key = unique_key(&text, index, &mut keys);
             instances.push(Instance { key, item, state: State::Waiting });
         }
-        *self.instances(batch.agent).open() = instances;
+        *self.instances(batch.agent).0.lock() = instances;
         Ok(count)
     }
 
@@ -128,7 +125,7 @@ impl<'a> Run<'a> {
     async fn instance(&self, batch: &Batch<'a, '_>, index: usize) {
         let instances = self.instances(batch.agent);
         let Some((key, item)) =
-            instances.open().get(index).map(|found| (found.key.clone(), found.item.clone()))
+            instances.0.lock().get(index).map(|found| (found.key.clone(), found.item.clone()))
         else {
             return;
         };
@@ -188,7 +185,7 @@ impl<'a> Run<'a> {
         if let Some(reason) = self.context.cancel.reason() {
             return End::Stopped(reason);
         }
-        let instances = self.instances(batch.agent).open();
+        let instances = self.instances(batch.agent).0.lock();
         let failed = instances.iter().filter(|instance| match &instance.state {
             State::Ended(report) => report.status.is_failure(),
             State::Waiting | State::Open(_) => false,
@@ -209,7 +206,7 @@ impl<'a> Run<'a> {
 
     /// Moves the reports of the instances into the agent's. Those that have not ended are cancelled.
     pub(super) fn collect(&self, agent: &AgentRun<'a>) {
-        let instances = std::mem::take(&mut *self.instances(agent).open());
+        let instances = std::mem::take(&mut *self.instances(agent).0.lock());
         if agent.plan.for_each.is_none() {
             return;
         }

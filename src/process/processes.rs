@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nix::unistd::{Pid, getpid};
+use parking_lot::Mutex;
 use tokio::net::UnixStream;
 
 use crate::process::guardian::{Guardian, GuardianExit};
@@ -81,7 +82,7 @@ impl Processes {
 
     /// Passes a tool's descriptors to the guardian. Starts one if there is none or it has died.
     fn hand_over(&self, control: &StdUnixStream, streams: &[OwnedFd; 3]) -> io::Result<()> {
-        let mut guardian = self.guardian.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guardian = self.guardian.lock();
         if let Some(current) = &*guardian {
             match current.hand_over(control, streams) {
                 Err(error) if is_gone(&error) => self.guardian_lost.store(true, Ordering::Relaxed),
@@ -96,7 +97,7 @@ impl Processes {
     /// Ends the guardian and kills every process that is still alive. Call it while no run is in
     /// progress. Takes at most a fifth of a second.
     pub async fn close(&self) -> CleanupOutcome {
-        let guardian = self.guardian.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let guardian = self.guardian.lock().take();
         let Some(guardian) = guardian else { return CleanupOutcome::default() };
         let exit = guardian.close(GUARDIAN_EXIT).await;
         let was_lost = self.guardian_lost.swap(false, Ordering::Relaxed);

@@ -1,7 +1,8 @@
 //! The answer that a model is writing, for a display that looks at it now and then.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::secret::Secrets;
 
@@ -21,7 +22,7 @@ struct Written {
 
 impl LiveAnswer {
     pub fn push(&self, text: &str) {
-        let mut written = self.lock();
+        let mut written = self.0.lock();
         written.bytes += text.len();
         let text = &text[text.ceil_char_boundary(text.len().saturating_sub(TAIL))..];
         written.tail.push_str(text);
@@ -33,17 +34,13 @@ impl LiveAnswer {
 
     /// Bytes of text so far.
     pub fn bytes(&self) -> usize {
-        self.lock().bytes
+        self.0.lock().bytes
     }
 
     /// The end of the text without secrets, and without parts of them at either end.
     pub fn tail(&self, secrets: &Secrets) -> String {
-        let written = self.lock();
+        let written = self.0.lock();
         secrets.redact_part(&written.tail, written.bytes > written.tail.len())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Written> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

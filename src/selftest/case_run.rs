@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -250,14 +251,14 @@ impl Output {
         let reader = tokio::spawn(async move {
             let mut buffer = vec![0; 16 * 1024];
             while let Ok(length @ 1..) = pipe.read(&mut buffer).await {
-                lock(&shared).extend_from_slice(&buffer[..length]);
+                shared.lock().extend_from_slice(&buffer[..length]);
             }
         });
         Self { bytes, reader }
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&lock(&self.bytes)).into_owned()
+        String::from_utf8_lossy(&self.bytes.lock()).into_owned()
     }
 
     /// Reads to the end, unless another process holds the pipe open.
@@ -265,8 +266,4 @@ impl Output {
         let _ = timeout(SLACK, &mut self.reader).await;
         self.text()
     }
-}
-
-fn lock(bytes: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
-    bytes.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,22 +66,18 @@ impl Server {
     }
 
     pub fn state(&self) -> State {
-        *lock(&self.state)
+        *self.state.lock()
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn accept(listener: TcpListener, behaviour: ServerBehaviour, state: Arc<Mutex<State>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        lock(&state).open += 1;
+        state.lock().open += 1;
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             // An error ends the connection.
             let _ = serve(stream, behaviour, &state).await;
-            let mut state = lock(&state);
+            let mut state = state.lock();
             state.open -= 1;
             state.closed_at = Some(Instant::now());
         });
@@ -100,7 +97,7 @@ async fn serve(
             return Ok(());
         }
     }
-    lock(state).calls += 1;
+    state.lock().calls += 1;
     tokio::select! {
         answered = answer(behaviour, &mut write) => answered,
         () = hung_up(&mut read) => Ok(()),

@@ -1,8 +1,9 @@
 //! Messages over the pipes of a server's process, one on each line.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use rmcp::RoleClient;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
@@ -32,7 +33,7 @@ pub struct Observed {
 impl Observed {
     /// The last lines that the server printed to stdout, if it has sent no message yet.
     pub fn printed(&self) -> String {
-        let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let printed = self.printed.lock();
         printed.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
@@ -41,7 +42,7 @@ impl Observed {
         if line.trim().is_empty() {
             return;
         }
-        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut printed = self.printed.lock();
         if printed.len() == MAX_PRINTED_LINES {
             printed.pop_front();
         }
@@ -49,7 +50,7 @@ impl Observed {
     }
 
     fn forget_printed(&self) {
-        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.printed.lock().clear();
     }
 }
 

@@ -2,11 +2,12 @@
 //! ends, and stopped together with its child processes.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::FusedFuture;
+use parking_lot::Mutex;
 use rmcp::service::{ClientInitializeError, Peer, RoleClient, RunningService};
 use tokio::sync::SetOnce;
 use tokio::task::unconstrained;
@@ -100,7 +101,7 @@ impl Server {
     }
 
     fn current_start(&self, shared: &Arc<Shared>) -> Result<Arc<Start>, String> {
-        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut starts = self.starts.lock();
         if let Some(last) = starts.last() {
             let session = last.get().and_then(|started| started.as_ref().ok());
             let Some(failure) = session.and_then(|session| session.ended.get()) else {
