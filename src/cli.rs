@@ -139,7 +139,8 @@ pub enum Command {
     Report(ReportArgs),
     /// List the last 50 runs on this machine, or print the report of one
     ///
-    /// The reports are in $XDG_STATE_HOME/crew/runs or ~/.local/state/crew/runs, for this user only.
+    /// The reports are in $XDG_STATE_HOME/crew/runs or ~/.local/state/crew/runs, for this user
+    /// only.
     Runs(RunsArgs),
     /// Run the tests of crews: *.crewtest.yaml files
     ///
@@ -274,7 +275,8 @@ pub struct InputArgs {
     /// Read the input from a file
     #[arg(long, value_name = "PATH")]
     pub input_file: Option<PathBuf>,
-    /// Send a file to every agent that uses the input: PNG, JPEG, WebP, GIF, PDF or text (repeatable)
+    /// Send a file to every agent that uses the input: PNG, JPEG, WebP, GIF, PDF or text
+    /// (repeatable)
     #[arg(long, value_name = "PATH")]
     pub attach: Vec<PathBuf>,
 }

@@ -143,8 +143,8 @@ impl Secrets {
         truncate(self.quote(&String::from_utf8_lossy(head)), MAX_EXCERPT)
     }
 
-    /// A part of a text that is not finished, and whose start is missing if `is_cut`, without any of
-    /// them and without the parts of them at its ends.
+    /// A part of a text that is not finished, and whose start is missing if `is_cut`, without any
+    /// of them and without the parts of them at its ends.
     pub fn redact_part(&self, part: &str, is_cut: bool) -> String {
         let values = self.values();
         if values.is_empty() {

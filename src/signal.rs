@@ -75,8 +75,8 @@ pub fn listen(cancel: &Cancellation) -> anyhow::Result<()> {
         drop(signal(SignalKind::from_raw(Signal::SIGXFSZ as i32))?);
     }
     for ignored in [SignalKind::user_defined1(), SignalKind::user_defined2()] {
-        // Batch systems send them as warnings. A handler, unlike an ignored signal, is not inherited
-        // by tools.
+        // Batch systems send them as warnings. A handler, unlike an ignored signal, is not
+        // inherited by tools.
         drop(signal(ignored)?);
     }
     let mut kinds = vec![(SignalKind::terminate(), CancelKind::Terminated)];

@@ -34,7 +34,8 @@ impl Untrusted {
         secrets.redact_output(self.0, truncated)
     }
 
-    /// The beginning of a text that was cut, without secrets and without the part of one at its end.
+    /// The beginning of a text that was cut, without secrets and without the part of one at its
+    /// end.
     pub fn redact_beginning(self, secrets: &Secrets) -> String {
         secrets.redact_part(&self.0, false)
     }

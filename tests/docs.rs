@@ -1,5 +1,6 @@
 //! The examples and the documentation: each example runs offline, each documented crew file is
-//! valid, each documented command succeeds. And the workflows of GitHub, ours and the documented ones.
+//! valid, each documented command succeeds. And the workflows of GitHub, ours and the documented
+//! ones.
 //!
 //! The info string of a fence says what the test does with the block:
 //!

@@ -179,7 +179,8 @@ impl<'a> CallRecorder<'a> {
         }
     }
 
-    /// Ends the recording of a call that took this many tokens. Returns whether it brought any text.
+    /// Ends the recording of a call that took this many tokens. Returns whether it brought any
+    /// text.
     pub fn finish(self, used: TokenUsage, outcome: Outcome<'_>) -> bool {
         let is_answered = matches!(outcome, Outcome::Answered);
         // The server's own numbers stand, even zeros, where it reported any with its whole answer.

@@ -16,8 +16,8 @@ use crate::report::{ErrorKind, Event, ToolCallReport};
 use crate::tool::{self, CheckedCall, ToolContext};
 
 impl Driver<'_> {
-    /// The agent's tools: those of the file, and those of the MCP servers it uses, which are started
-    /// if they do not run yet.
+    /// The agent's tools: those of the file, and those of the MCP servers it uses, which are
+    /// started if they do not run yet.
     pub(super) async fn equip(&self, work: &ModelWork) -> Result<Vec<Arc<ToolPlan>>, End> {
         let mut tools = work.tools.clone();
         if work.grants.is_empty() {
@@ -37,8 +37,8 @@ impl Driver<'_> {
         Ok(tools)
     }
 
-    /// Runs all calls of one turn concurrently and returns their outputs in order. `is_cut`: the last
-    /// call may be incomplete.
+    /// Runs all calls of one turn concurrently and returns their outputs in order. `is_cut`: the
+    /// last call may be incomplete.
     pub(super) async fn call_tools(
         &self,
         tools: &[Arc<ToolPlan>],

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::run_file::{FileError, read_json, replace_json};
 use crate::report::{Usage, millis};
 
-/// Replaced in one step whenever lines are removed from the results, and when a process starts and ends.
+/// Replaced in one step whenever lines are removed from the results, and when a process starts and
+/// ends.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PartState {

@@ -8,7 +8,8 @@ use super::ColorArgs;
 
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// The file to write, or a directory for an agents.yaml; by default ./agents.yaml; `-` prints it
+    /// The file to write, or a directory for an agents.yaml; by default ./agents.yaml; `-` prints
+    /// it
     #[arg(value_name = "PATH")]
     pub path: Option<PathBuf>,
     /// The crew to start from

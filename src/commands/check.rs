@@ -1,5 +1,5 @@
-//! `crew check`: the faults and warnings of files, the plan of a single one, and with `--tools` what
-//! the MCP servers offer.
+//! `crew check`: the faults and warnings of files, the plan of a single one, and with `--tools`
+//! what the MCP servers offer.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -204,7 +204,8 @@ impl<'a> Run<'a> {
         End::Failed(Failure::new(ErrorKind::ForEach, message))
     }
 
-    /// Moves the reports of the instances into the agent's. Those that have not ended are cancelled.
+    /// Moves the reports of the instances into the agent's. Those that have not ended are
+    /// cancelled.
     pub(super) fn collect(&self, agent: &AgentRun<'a>) {
         let instances = std::mem::take(&mut *self.instances(agent).0.lock());
         if agent.plan.for_each.is_none() {

@@ -96,8 +96,8 @@ impl Processes {
 }
 
 impl RunProcesses {
-    /// Runs a tool until it ends, `stop` completes, or its output is too long, then until it is gone,
-    /// which takes at most the grace and half a second. Dropping the future kills the tool.
+    /// Runs a tool until it ends, `stop` completes, or its output is too long, then until it is
+    /// gone, which takes at most the grace and half a second. Dropping the future kills the tool.
     ///
     /// # Errors
     /// The process could not be started.

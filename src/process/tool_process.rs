@@ -159,8 +159,8 @@ impl ToolProcess {
         self.status
     }
 
-    /// Completes when the tool's first process has ended, or its output exceeds a strict limit. Reads
-    /// output meanwhile. Cancel safe.
+    /// Completes when the tool's first process has ended, or its output exceeds a strict limit.
+    /// Reads output meanwhile. Cancel safe.
     ///
     /// # Errors
     /// The tool could not be started.

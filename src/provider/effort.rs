@@ -195,7 +195,8 @@ mod tests {
         assert!(has_levels("gemini-3.1-pro-preview") && !has_levels("gemini-2.5-flash"));
     }
 
-    /// The first is the wording of OpenAI's API (github.com/openai/openai-agents-python/issues/2089).
+    /// The first is the wording of OpenAI's API
+    /// (github.com/openai/openai-agents-python/issues/2089).
     #[test]
     fn words_of_servers_name_the_efforts_that_are_left() {
         let listed = |words: &str| Efforts::in_words(&words.to_ascii_lowercase());

@@ -304,7 +304,8 @@ impl Endpoint {
         )
     }
 
-    /// The server's message, fit for an error. If other calls get the same error, it names the model.
+    /// The server's message, fit for an error. If other calls get the same error, it names the
+    /// model.
     fn words(&self, error: &ServerError, effect: Effect, model: &str) -> String {
         let words = self.secrets.quote(error.message.as_deref().unwrap_or("no message"));
         match effect {

@@ -1,5 +1,5 @@
-//! The reasons that servers give for the end of an answer, of all APIs in one table: gateways pass on
-//! the words of the API behind them.
+//! The reasons that servers give for the end of an answer, of all APIs in one table: gateways pass
+//! on the words of the API behind them.
 
 use std::fmt;
 

@@ -43,9 +43,9 @@ pub fn rate_limit_reset(headers: &HeaderMap, now: Timestamp) -> Option<Duration>
     used_up.or(first).map(|wait| wait.min(MAX_WAIT))
 }
 
-/// Whether the headers say that the limit is one of the account, the key or the address, and so holds
-/// for all models. `x-ratelimit-type` is GitHub's, such as `UserConcurrentRequests`, whose limits
-/// of a model are named `UserByModelByMinute`.
+/// Whether the headers say that the limit is one of the account, the key or the address, and so
+/// holds for all models. `x-ratelimit-type` is GitHub's, such as `UserConcurrentRequests`, whose
+/// limits of a model are named `UserByModelByMinute`.
 pub fn names_account(headers: &HeaderMap) -> bool {
     let scope = ["x-ratelimit-scope", "ratelimit-scope", "x-ratelimit-type"];
     let scope = scope.iter().find_map(|name| text(headers, name)).unwrap_or_default();

@@ -40,8 +40,8 @@ pub struct ServerError {
 const WRONG_KEY: [&str; 4] =
     ["api key not valid", "api key expired", "invalid api key", "incorrect api key"];
 
-/// Codes of a mistake in what the model wrote, which the server rejects as if it were the request's:
-/// the next attempt usually works.
+/// Codes of a mistake in what the model wrote, which the server rejects as if it were the
+/// request's: the next attempt usually works.
 const MODEL_MISTAKES: [&str; 4] =
     ["tool_use_failed", "json_validate_failed", "output_parse_failed", "malformed_function_call"];
 
@@ -56,8 +56,8 @@ const USED_UP_CODES: [&str; 6] = [
     "arrearage",
 ];
 
-/// Messages about it, of servers without a code for it: Anthropic, Gemini, OpenRouter, DeepSeek, xAI.
-/// Their status is 400, 402, 403 or 429.
+/// Messages about it, of servers without a code for it: Anthropic, Gemini, OpenRouter, DeepSeek,
+/// xAI. Their status is 400, 402, 403 or 429.
 const USED_UP: [&str; 9] = [
     "credit balance is too low",
     "reached your specified api usage limits",

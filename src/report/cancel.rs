@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelReason {
     pub kind: CancelKind,
-    /// The agent that failed, with [`CancelKind::AgentFailed`]; the agent whose condition was false,
-    /// with [`CancelKind::When`], if it is another one.
+    /// The agent that failed, with [`CancelKind::AgentFailed`]; the agent whose condition was
+    /// false, with [`CancelKind::When`], if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<Arc<str>>,
 }

@@ -1,4 +1,5 @@
-//! What a run reports: [`Event`]s while it goes on, and one [`Report`] when it has ended. Plain data.
+//! What a run reports: [`Event`]s while it goes on, and one [`Report`] when it has ended. Plain
+//! data.
 
 mod agent;
 mod agents;

@@ -1,9 +1,9 @@
 //! The form in which a model is shown a tool's parameters.
 //!
 //! Model servers reject schemas for reasons of their own: alternatives at the root, lists without a
-//! schema for their items, unusual names of properties, keywords of old drafts. The form here avoids
-//! all of it. It allows every value that the schema allows, and more: arguments are checked against
-//! the schema itself.
+//! schema for their items, unusual names of properties, keywords of old drafts. The form here
+//! avoids all of it. It allows every value that the schema allows, and more: arguments are checked
+//! against the schema itself.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};

@@ -121,8 +121,8 @@ impl SpanContext<'_> {
         fields.chain(baggage)
     }
 
-    /// `traceparent` and `tracestate`, for a request. Baggage stays on the machine: it can hold data
-    /// about users.
+    /// `traceparent` and `tracestate`, for a request. Baggage stays on the machine: it can hold
+    /// data about users.
     pub fn fields(self) -> impl Iterator<Item = (&'static str, String)> {
         let Trace { id, flags, state, .. } = self.trace;
         let parent =

@@ -1,5 +1,5 @@
-//! Filters that see attributes of what is undefined as undefined: of the instances of an agent, some
-//! may have no `data`.
+//! Filters that see attributes of what is undefined as undefined: of the instances of an agent,
+//! some may have no `data`.
 
 use minijinja::value::Rest;
 use minijinja::{Environment, Error, State, Value};

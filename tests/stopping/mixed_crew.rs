@@ -19,14 +19,15 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const ROUNDS: u64 = 20;
-/// The maximum time from the first request to the signal, in milliseconds. A whole run takes longer.
+/// The maximum time from the first request to the signal, in milliseconds. A whole run takes
+/// longer.
 const LATEST: u64 = 600;
 const PAUSE: Duration = Duration::from_millis(40);
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0";
 const PNG_DATA: &str = "iVBORw0KGgoA";
 
-/// For each protocol an agent with a list of models, a tool and an image, and one that needs it; and
-/// one that needs them all.
+/// For each protocol an agent with a list of models, a tool and an image, and one that needs it;
+/// and one that needs them all.
 fn yaml(server: &ModelServer) -> String {
     let mut providers = String::new();
     let mut agents = String::new();

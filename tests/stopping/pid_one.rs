@@ -1,7 +1,7 @@
 //! crew as process 1, as in a container: a PID namespace of its own, without an init.
 //!
-//! The kernel ignores signals of process 1 that have no handler, gives it the orphans of all others,
-//! and kills everything when it ends.
+//! The kernel ignores signals of process 1 that have no handler, gives it the orphans of all
+//! others, and kills everything when it ends.
 
 use std::io::Write;
 use std::process::Command;

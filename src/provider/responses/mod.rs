@@ -1,5 +1,5 @@
-//! OpenAI's Responses API, streamed. Nothing is stored at the server: each request carries the whole
-//! conversation, with the model's reasoning in encrypted form.
+//! OpenAI's Responses API, streamed. Nothing is stored at the server: each request carries the
+//! whole conversation, with the model's reasoning in encrypted form.
 
 mod event;
 mod parser;

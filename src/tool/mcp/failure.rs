@@ -112,8 +112,8 @@ fn of_request(error: &reqwest::Error) -> String {
     }
 }
 
-/// Describes a response that is not a message of the protocol: `HTTP STATUS: BODY`, or what is wrong
-/// with the body.
+/// Describes a response that is not a message of the protocol: `HTTP STATUS: BODY`, or what is
+/// wrong with the body.
 fn of_response(text: &str) -> String {
     let Some((status, body)) = status_and_body(text) else { return text.to_owned() };
     let mut message = status_line(status);

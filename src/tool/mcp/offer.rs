@@ -246,8 +246,8 @@ fn checked(schema: Value, patterns_left: &mut usize) -> Result<Arc<Parameters>, 
     })
 }
 
-/// Checks a schema. Servers do not say which draft they mean, so invalid schemas are tried as one of
-/// an old draft.
+/// Checks a schema. Servers do not say which draft they mean, so invalid schemas are tried as one
+/// of an old draft.
 fn in_some_draft(schema: Value, patterns_left: &mut usize) -> Result<Schema, Vec<SchemaFault>> {
     let names_draft = schema.get("$schema").is_some();
     let faults = match Schema::from_server(schema.clone(), patterns_left) {

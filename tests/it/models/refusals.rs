@@ -160,8 +160,9 @@ fn a_second_limited_model_or_a_limit_of_the_account_pauses_the_endpoint() {
 /// <https://platform.claude.com/docs/en/api/errors>,
 /// <https://github.com/dyad-sh/dyad/issues/3626> (Gemini),
 /// <https://ai.google.dev/gemini-api/docs/rate-limits>,
-/// <https://github.com/QwenLM/qwen-code/issues/73>, <https://github.com/RooCodeInc/Roo-Code/issues/515>
-/// and <https://github.com/cline/cline/issues/5301> (OpenRouter),
+/// <https://github.com/QwenLM/qwen-code/issues/73>,
+/// <https://github.com/RooCodeInc/Roo-Code/issues/515> and
+/// <https://github.com/cline/cline/issues/5301> (OpenRouter),
 /// <https://api-docs.deepseek.com/quick_start/error_codes>.
 fn used_up() -> Vec<(Api, u16, Value)> {
     let error = |message: &str, code: Value| json!({"error": {"message": message, "code": code}});

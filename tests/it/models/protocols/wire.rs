@@ -1,4 +1,5 @@
-//! What a protocol puts on the wire: requests, the forms of answers, and what goes wrong in its way.
+//! What a protocol puts on the wire: requests, the forms of answers, and what goes wrong in its
+//! way.
 
 use serde_json::{Value, json};
 
