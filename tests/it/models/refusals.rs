@@ -234,21 +234,32 @@ fn used_up_credit_is_not_retried_and_the_advice_says_what_helps() {
     assert_eq!(report.report(1)["agents"]["a"]["error"].get("used_up"), None);
 }
 
+/// Of the vendors whose address a variable can replace.
 #[test]
 fn the_advice_on_credit_names_the_page_of_the_vendor() {
-    for (vendor, api, page) in [
-        ("openai", Api::OpenAi, "https://platform.openai.com/settings/organization/billing"),
-        ("openai", Api::Responses, "https://platform.openai.com/settings/organization/billing"),
-        ("anthropic", Api::Anthropic, "https://platform.claude.com/settings/billing"),
-        ("gemini", Api::Gemini, "https://ai.studio/projects"),
-        ("openrouter", Api::OpenAi, "https://openrouter.ai/settings/credits"),
+    let openai = ("openai", "OPENAI_API_KEY", "OPENAI_BASE_URL");
+    let openai_page = "https://platform.openai.com/settings/organization/billing";
+    for (api, (vendor, key, address), page) in [
+        (Api::OpenAi, openai, openai_page),
+        (Api::Responses, openai, openai_page),
+        (
+            Api::Anthropic,
+            ("anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+            "https://platform.claude.com/settings/billing",
+        ),
+        (
+            Api::Gemini,
+            ("gemini", "GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
+            "https://ai.studio/projects",
+        ),
     ] {
         let server = ModelServer::always(api.error(402, "billing_error", "no credit"));
         let yaml = formatdoc! {"
-            providers: {{{vendor}: {{api: {}, base_url: '{}'}}}}
+            providers: {{{vendor}: {{api: {}}}}}
             agents: {{a: {{model: {vendor}/m}}}}
-        ", api.name(), api.base_url(&server)};
-        let ended = Crew::new(yaml).run();
+        ", api.name()};
+        let crew = Crew::new(yaml).env(key, "k-0123456789").env(address, &api.base_url(&server));
+        let ended = crew.run();
         assert_eq!(ended.report(1)["agents"]["a"]["error"]["used_up"], true, "{vendor}");
         let words = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(&format!("add credit at {page}, or")), "{vendor}: {words}");
