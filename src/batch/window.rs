@@ -21,6 +21,7 @@ use crate::engine;
 use crate::plan::CrewPlan;
 use crate::report::{AgentReport, CancelKind, ErrorKind, EventSink, Report};
 use crate::services::Services;
+use crate::telemetry::SpanQueue;
 
 /// How long the end of the inputs is waited for after a batch was asked to stop.
 const LAST_LOOK: Duration = Duration::from_millis(300);
@@ -41,6 +42,7 @@ pub struct Runner {
     pub fingerprint: Arc<str>,
     /// The folder for the full report of each input.
     pub reports: Option<Arc<PathBuf>>,
+    pub spans: Option<Arc<SpanQueue>>,
 }
 
 /// How many inputs run at once.
@@ -202,9 +204,12 @@ async fn until(deadline: Option<Instant>) {
 /// # Errors
 /// Its report cannot be written.
 async fn run_one(runner: Runner, job: Job) -> Result<Done, FileError> {
-    let Runner { plan, services, scope, events, fingerprint, reports } = &runner;
+    let Runner { plan, services, scope, events, fingerprint, reports, spans } = &runner;
     // Its own scope: an agent that fails stops the agents of its run only.
     let report = engine::run(plan, &job.input, services, &scope.child(), events).await;
+    if let Some(spans) = spans {
+        spans.add(&report);
+    }
     if let Some(folder) = reports {
         reports::write(folder, &job.key, &report)?;
     }

@@ -11,7 +11,7 @@ use super::names;
 use crate::net::{self, innermost};
 
 /// The limit for everything: connect, send, and the collector's response.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
+pub const EXPORT_TIMEOUT: Duration = Duration::from_secs(2);
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -32,6 +32,12 @@ pub struct Collector {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CollectorError(String);
+
+impl CollectorError {
+    pub fn new(message: &str) -> Self {
+        Self(message.to_owned())
+    }
+}
 
 type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 

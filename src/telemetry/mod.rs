@@ -4,6 +4,9 @@ mod collector;
 mod context;
 mod export;
 mod names;
+mod queue;
 mod spans;
 
 pub use context::{SpanContext, SpanId, Trace};
+pub use queue::{NotSent, SpanQueue};
+pub use spans::BatchSpan;

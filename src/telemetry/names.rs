@@ -39,6 +39,10 @@ pub const MODEL_CALLS: &str = "crew.model_calls";
 pub const RETRIES: &str = "crew.retries";
 pub const QUEUED_MS: &str = "crew.queued_ms";
 pub const COST: &str = "crew.cost";
+/// Numbers of inputs of a batch.
+pub const SUCCEEDED: &str = "crew.batch.succeeded";
+pub const FAILED: &str = "crew.batch.failed";
+pub const CANCELLED: &str = "crew.batch.cancelled";
 
 /// The providers that the conventions name differently than crew's users do.
 const PROVIDERS: [(&str, &str); 7] = [

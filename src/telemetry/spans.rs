@@ -1,4 +1,4 @@
-//! The spans of a run as OTLP/JSON: a pure function of its report.
+//! Spans as OTLP/JSON. Those of a run are a pure function of its report.
 //!
 //! Prompts, answers, arguments and outputs are not part of a span: collectors are shared.
 
@@ -19,11 +19,41 @@ const INTERNAL: u8 = 1;
 /// `STATUS_CODE_ERROR`.
 const ERROR: u8 = 2;
 
-/// The request that brings the spans of a run to a collector; `resource` are the attributes that
-/// they share.
-pub fn document(report: &Report, trace: &Trace, resource: &[(String, String)]) -> Value {
+/// The place of a run in its trace.
+#[derive(Debug, Clone, Copy)]
+pub struct RunPlace {
+    id: SpanId,
+    parent: Option<SpanId>,
+}
+
+impl RunPlace {
+    /// Of the only run of a process.
+    pub fn of_process(trace: &Trace) -> Self {
+        Self { id: trace.root, parent: trace.parent }
+    }
+
+    /// Of one of many runs.
+    pub fn in_batch(trace: &Trace, run_id: &str) -> Self {
+        Self { id: trace.root.child(("run", run_id)), parent: Some(trace.root) }
+    }
+}
+
+/// A batch that has ended.
+#[derive(Debug)]
+pub struct BatchSpan<'a> {
+    /// The name of the crew.
+    pub crew: &'a str,
+    pub started_at: jiff::Timestamp,
+    pub duration_ms: u64,
+    /// Inputs.
+    pub succeeded: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+}
+
+/// The request that brings spans to a collector; `resource` are the attributes that they share.
+pub fn document(spans: Vec<Value>, resource: &[(String, String)]) -> Value {
     let resource = resource.iter().map(|(name, value)| attribute(name, text(value)));
-    let spans = Spans { report, trace, start: start_of(report), list: Vec::new() }.collect();
     json!({"resourceSpans": [{
         "resource": {"attributes": resource.collect::<Vec<_>>()},
         "scopeSpans": [{
@@ -34,9 +64,36 @@ pub fn document(report: &Report, trace: &Trace, resource: &[(String, String)]) -
     }]})
 }
 
+/// The spans of a run.
+pub fn of_run(report: &Report, trace: &Trace, place: RunPlace) -> Vec<Value> {
+    Spans { report, trace, place, start: start_of(report), list: Vec::new() }.collect()
+}
+
+/// The span of a batch, within which are those of its inputs.
+pub fn of_batch(batch: &BatchSpan<'_>, trace: &Trace) -> Value {
+    let BatchSpan { crew, started_at, duration_ms, succeeded, failed, cancelled } = *batch;
+    let unfinished = failed + cancelled;
+    let span = Span {
+        id: trace.root,
+        parent: trace.parent,
+        name: format!("batch {crew}"),
+        started_ms: 0,
+        duration_ms,
+        attributes: vec![
+            attribute(names::WORKFLOW_NAME, text(crew)),
+            attribute(names::SUCCEEDED, integer(succeeded)),
+            attribute(names::FAILED, integer(failed)),
+            attribute(names::CANCELLED, integer(cancelled)),
+        ],
+        error: (unfinished > 0).then(|| ("failed".to_owned(), String::new())),
+    };
+    span.entry(trace, started_at.as_nanosecond())
+}
+
 struct Spans<'a> {
     report: &'a Report,
     trace: &'a Trace,
+    place: RunPlace,
     /// Nanoseconds since 1970.
     start: i128,
     list: Vec<Value>,
@@ -68,8 +125,8 @@ impl Spans<'_> {
         let reason = report.reason.as_ref().map(|reason| word(reason.kind));
         let kind = reason.unwrap_or_else(|| word(report.status));
         self.push(Span {
-            id: self.trace.root,
-            parent: self.trace.parent,
+            id: self.place.id,
+            parent: self.place.parent,
             name: format!("{} {}", names::INVOKE_WORKFLOW, report.crew),
             started_ms: 0,
             duration_ms: report.duration_ms,
@@ -77,7 +134,7 @@ impl Spans<'_> {
             error: failed.then(|| (kind, format!("exit code {}", report.exit_code))),
         });
         for agent in &report.agents {
-            let id = self.agent(agent, self.trace.root, &agent.name);
+            let id = self.agent(agent, self.place.id, &agent.name);
             for instance in agent.items.iter().flatten() {
                 self.agent(instance, id, &agent.name);
             }
@@ -120,30 +177,37 @@ impl Spans<'_> {
     }
 
     fn push(&mut self, span: Span) {
-        let time = |ms: u64| (self.start + i128::from(ms) * 1_000_000).to_string();
-        let mut attributes = span.attributes;
+        self.list.push(span.entry(self.trace, self.start));
+    }
+}
+
+impl Span {
+    /// Its OTLP form; `start` are the nanoseconds since 1970 from which its times count.
+    fn entry(self, trace: &Trace, start: i128) -> Value {
+        let time = |ms: u64| (start + i128::from(ms) * 1_000_000).to_string();
+        let mut attributes = self.attributes;
         let mut status = json!({});
-        if let Some((kind, message)) = span.error {
+        if let Some((kind, message)) = self.error {
             attributes.push(attribute(names::ERROR_TYPE, text(&kind)));
             status = json!({"code": ERROR, "message": message});
         }
         let mut entry = json!({
-            "traceId": format!("{:032x}", self.trace.id),
-            "spanId": span.id.to_string(),
-            "name": span.name,
+            "traceId": format!("{:032x}", trace.id),
+            "spanId": self.id.to_string(),
+            "name": self.name,
             "kind": INTERNAL,
-            "startTimeUnixNano": time(span.started_ms),
-            "endTimeUnixNano": time(span.started_ms.saturating_add(span.duration_ms)),
+            "startTimeUnixNano": time(self.started_ms),
+            "endTimeUnixNano": time(self.started_ms.saturating_add(self.duration_ms)),
             "attributes": attributes,
             "status": status,
         });
-        if let Some(parent) = span.parent {
+        if let Some(parent) = self.parent {
             entry["parentSpanId"] = parent.to_string().into();
         }
-        if let Some(state) = &self.trace.state {
+        if let Some(state) = &trace.state {
             entry["traceState"] = state.as_str().into();
         }
-        self.list.push(entry);
+        entry
     }
 }
 

@@ -7,6 +7,7 @@ use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::support::batch::Batch;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mcp_server;
 use crate::support::mock_model::{ModelServer, Request};
@@ -129,6 +130,52 @@ fn the_author_of_the_file_has_the_last_word() {
     let yaml = "agents:\n  s: {shell: 'echo $TRACEPARENT', env: {TRACEPARENT: mine}}\n";
     let report = in_trace(Crew::new(yaml)).run().report(0);
     assert_eq!(report["agents"]["s"]["output"], "mine\n");
+}
+
+/// Runs a batch of so many inputs, each with a step, that sends its spans to this address.
+fn run_batch(inputs: usize, endpoint: &str) -> (Batch, Ended) {
+    let yaml = "agents:\n  s: {shell: echo $TRACEPARENT}\n";
+    let lines: String = (0..inputs).map(|n| format!("\"input {n}\"\n")).collect();
+    let batch = Batch::new(yaml, lines);
+    let ended = in_trace(batch.crew(&[])).env(ENDPOINT, endpoint).run_as_is();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    (batch, ended)
+}
+
+#[test]
+fn a_collector_receives_the_spans_of_a_batch() {
+    const INPUTS: usize = 40;
+    let collector = ModelServer::always(accept());
+    let (batch, ended) = run_batch(INPUTS, &collector.origin());
+    assert!(!ended.stderr.contains("note:"), "{}", ended.stderr);
+    let requests = collector.requests();
+    let documents = requests.iter().map(|request| &request.body["resourceSpans"][0]);
+    let spans: Vec<Value> = documents
+        .flat_map(|document| document["scopeSpans"][0]["spans"].as_array().unwrap().clone())
+        .collect();
+    let whole = named(&spans, "batch agents");
+    assert_eq!(whole["parentSpanId"], PARENT);
+    assert_eq!(attribute(whole, "crew.batch.succeeded"), &json!(INPUTS.to_string()));
+    let of = |name: &str| spans.iter().filter(|span| span["name"] == name).collect::<Vec<_>>();
+    let (runs, steps) = (of("invoke_workflow agents"), of("step s"));
+    let ids: HashSet<_> = runs.iter().map(|run| run["spanId"].as_str().unwrap()).collect();
+    assert_eq!((ids.len(), steps.len()), (INPUTS, INPUTS));
+    assert!(runs.iter().all(|run| run["parentSpanId"] == whole["spanId"]));
+    assert!(steps.iter().all(|step| ids.contains(step["parentSpanId"].as_str().unwrap())));
+    // The programs know the spans.
+    let steps: HashSet<_> = steps.iter().map(|step| step["spanId"].as_str().unwrap()).collect();
+    for line in batch.lines() {
+        assert!(steps.contains(&*span_of(line["answer"].as_str().unwrap())), "{line}");
+    }
+}
+
+#[test]
+fn a_collector_that_rejects_spans_does_not_change_a_batch() {
+    let collector = ModelServer::always(script::error(503, "full"));
+    let (batch, ended) = run_batch(3, &collector.origin());
+    let note = "note: 7 of 7 spans were not sent: 127.0.0.1:";
+    assert!(ended.stderr.contains(note) && ended.stderr.contains("HTTP 503"), "{}", ended.stderr);
+    assert_eq!(batch.lines().len(), 3);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::cancel::Cancellation;
 use crate::exit::{self, ExitStatus};
 use crate::render::words;
 use crate::report::Cleanup;
+use crate::telemetry::NotSent;
 use crate::text;
 
 /// A batch that has ended.
@@ -24,6 +25,8 @@ pub struct Ended {
     /// Whether standard output has taken all lines.
     pub written: io::Result<()>,
     pub estimate: Option<Estimate>,
+    /// Why spans were not sent.
+    pub unsent: Option<NotSent>,
 }
 
 impl Ended {
@@ -59,6 +62,9 @@ impl Ended {
         }
         if !errors_only || self.tally.failed + self.found.failed > 0 {
             lines.push(self.numbers());
+        }
+        if !errors_only {
+            lines.extend(self.unsent.as_ref().map(|why| format!("note: {why}")));
         }
         let lines = lines.iter().map(|line| format!("{}\n", text::inline(line)));
         lines.collect()

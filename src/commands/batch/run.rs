@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Receiver;
@@ -41,6 +42,7 @@ use crate::plan::{self, CrewPlan, Fingerprint};
 use crate::process;
 use crate::render::{self, Format, Screens, batch as shown};
 use crate::services::Services;
+use crate::telemetry::{BatchSpan, NotSent, SpanQueue};
 use crate::text;
 
 /// Inputs at once, unless `-j` says otherwise.
@@ -143,6 +145,7 @@ impl Prepared {
         let jobs = jobs(args, &plan);
         let runner = Runner {
             plan: Arc::new(plan),
+            spans: SpanQueue::start(&services.trace).map(Arc::new),
             services: Arc::new(services),
             scope: cancel.child(),
             events: Arc::new(drop),
@@ -205,6 +208,7 @@ impl Prepared {
             ..
         } = self;
         let (services, plan) = (runner.services.clone(), runner.plan.clone());
+        let (spans, started_at) = (runner.spans.clone(), Timestamp::now());
         let (shared, kept) = (tally.clone(), None);
         let window =
             Window { runner, inputs, sink: &mut sink, tally, jobs, watch, drain, patience, kept };
@@ -225,8 +229,34 @@ impl Prepared {
         let estimate = measured.and_then(|folder| estimate(folder, jobs, &plan));
         let found = folder.map(|folder| folder.found).unwrap_or_default();
         let tally = *shared.lock();
-        Ended { tally, found, outcome, cleanup, written, estimate }
+        let spans = spans.and_then(Arc::into_inner);
+        let unsent = tokio::select! {
+            biased;
+            unsent = export(spans, &plan.name, started_at, &tally) => unsent,
+            // Another signal: nothing waits for a collector then.
+            () = cancel.killed() => None,
+        };
+        Ended { tally, found, outcome, cleanup, written, estimate, unsent }
     }
+}
+
+/// Sends the last spans. Returns why some were not sent.
+async fn export(
+    spans: Option<SpanQueue>,
+    crew: &str,
+    started_at: Timestamp,
+    tally: &Tally,
+) -> Option<NotSent> {
+    let duration_ms = Timestamp::now().duration_since(started_at).as_millis();
+    let batch = BatchSpan {
+        crew,
+        started_at,
+        duration_ms: duration_ms.try_into().unwrap_or_default(),
+        succeeded: tally.succeeded,
+        failed: tally.failed,
+        cancelled: tally.cancelled,
+    };
+    spans?.finish(&batch).await.err()
 }
 
 /// The inputs to run.
