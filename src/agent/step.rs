@@ -10,6 +10,7 @@ use crate::plan::{HttpPlan, Parse, ProcessPlan, StepKind, StepPlan};
 use crate::process::{Streams, signal_name};
 use crate::report::{ErrorKind, Event, StepReport};
 use crate::text::HeadTail;
+use crate::text::json::{MAX_JSON_DEPTH, is_too_deep};
 use crate::tool::http::HttpCall;
 use crate::tool::{self, Program, ProgramError, ToolEnd};
 use crate::untrusted::Untrusted;
@@ -158,6 +159,9 @@ impl Driver<'_> {
     fn parse_json(&self, text: &str) -> Result<Value, String> {
         let value: Value = serde_json::from_str(text)
             .map_err(|error| format!("the output is not valid JSON: {error}"))?;
+        if is_too_deep(&value) {
+            return Err(format!("the output is nested more than {MAX_JSON_DEPTH} levels deep"));
+        }
         if let Some(schema) = &self.run.plan.output_schema {
             schema.fit(&value).map_err(|why| format!("the output does not fit: {why}"))?;
         }

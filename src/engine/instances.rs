@@ -15,6 +15,7 @@ use crate::cancel::Cancellation;
 use crate::plan::{ForEachPlan, Items, OnFailure};
 use crate::report::{AgentReport, CancelKind, CancelReason, ErrorKind, Event, millis};
 use crate::template::{TemplateError, extended};
+use crate::text::json::{MAX_JSON_DEPTH, is_too_deep};
 use crate::text::{inline, truncate};
 
 /// Characters of a key.
@@ -104,6 +105,10 @@ impl<'a> Run<'a> {
         let (count, max) = (items.len(), batch.plan.max_items);
         if count > max {
             let message = format!("for_each has {count} items, and max_items is {max}");
+            return Err(refused(message));
+        }
+        if items.iter().any(is_too_deep) {
+            let message = format!("an item is nested more than {MAX_JSON_DEPTH} levels deep");
             return Err(refused(message));
         }
         let mut keys = HashSet::with_capacity(count);

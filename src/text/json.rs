@@ -19,8 +19,9 @@ pub use scan::Halves;
 /// Values of one document. Honest documents have fewer, and parsed ones take less than 64 MiB.
 /// `[0,0,0,…]` takes 30 times its length.
 pub const MAX_JSON_VALUES: usize = 200_000;
-/// Lists and objects inside each other. The parser's own limit.
-pub const MAX_JSON_DEPTH: usize = 127;
+/// Lists and objects inside each other. Parsers accept 127, and a report that is read again holds
+/// such a document some levels further down.
+pub const MAX_JSON_DEPTH: usize = 100;
 
 /// Why a document cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,19 @@ pub fn tidy(json: &[u8], halves: Halves) -> Result<Cow<'_, str>, JsonError> {
 pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, JsonError> {
     let text = tidy(json, Halves::Replace)?;
     Ok(serde_json::from_str(&text)?)
+}
+
+/// Whether a value is nested more than [`MAX_JSON_DEPTH`] levels deep.
+pub fn is_too_deep(value: &Value) -> bool {
+    fn exceeds(value: &Value, levels: usize) -> bool {
+        let inner = |value| exceeds(value, levels - 1);
+        match value {
+            Value::Array(values) => levels == 0 || values.iter().any(inner),
+            Value::Object(members) => levels == 0 || members.values().any(inner),
+            _ => false,
+        }
+    }
+    exceeds(value, MAX_JSON_DEPTH)
 }
 
 /// Parses a document of any form.
@@ -119,6 +133,9 @@ mod tests {
         let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(value(deep(MAX_JSON_DEPTH).as_bytes()).is_ok());
         assert!(matches!(value(deep(1_000_000).as_bytes()), Err(JsonError::TooDeep)));
+        let parsed = |depth| serde_json::from_str(&deep(depth)).unwrap();
+        assert!(!is_too_deep(&parsed(MAX_JSON_DEPTH)));
+        assert!(is_too_deep(&parsed(MAX_JSON_DEPTH + 1)));
         let commas = ",".repeat(MAX_JSON_VALUES + 1);
         assert!(value(format!(r#"{{"a":"\\\"{commas}"}}"#).as_bytes()).is_ok());
     }
