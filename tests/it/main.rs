@@ -39,6 +39,7 @@ mod flow {
     mod steps;
 }
 mod history;
+mod hostile_reports;
 mod input;
 mod jsonl;
 mod mcp {

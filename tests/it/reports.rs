@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::support::crew::{Crew, Ended};
 use crate::support::faults::{faults, lines};
 
-const KINDS: [(&str, &str); 5] = [
+pub const KINDS: [(&str, &str); 5] = [
     ("json", "report.json"),
     ("junit", "report.xml"),
     ("markdown", "report.md"),
@@ -33,14 +33,14 @@ const ENDINGS: &str = indoc! {r#"
       each: {for_each: ["true", "false"], command: ["{{ item }}"]}
 "#};
 
-fn folder(yaml: &str) -> TempDir {
+pub fn folder(yaml: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("agents.yaml"), yaml).unwrap();
     folder
 }
 
 /// `crew run` in this folder with all kinds of reports.
-fn all_reports(folder: &TempDir) -> Crew {
+pub fn all_reports(folder: &TempDir) -> Crew {
     let options: Vec<String> = KINDS
         .iter()
         .flat_map(|(kind, path)| ["--report".into(), format!("{kind}={path}")])
@@ -49,7 +49,7 @@ fn all_reports(folder: &TempDir) -> Crew {
     Crew::at(folder.path()).args(&["run", "-o", "json"]).args(&options)
 }
 
-fn read(folder: &TempDir, name: &str) -> String {
+pub fn read(folder: &TempDir, name: &str) -> String {
     fs::read_to_string(folder.path().join(name)).unwrap()
 }
 
@@ -59,11 +59,13 @@ fn report_as(folder: &TempDir, kind: &str) -> Ended {
 
 /// The cases of a JUnit document, as a reader of CI servers gets them: `[name, class, kind of
 /// failure, its message attribute, its text]`.
-fn cases(path: &std::path::Path) -> Vec<[String; 5]> {
+pub fn cases(path: &std::path::Path) -> Vec<[String; 5]> {
     const SCRIPT: &str = indoc! {"
         import json, sys, xml.etree.ElementTree as tree
         root = tree.parse(sys.argv[1]).getroot()
         assert root.tag == 'testsuites' and len(root) == 1, root
+        # The schema of Jenkins's xUnit plugin has no others.
+        assert set(root.attrib) <= {'name', 'tests', 'failures', 'errors', 'time'}, root.attrib
         suite = root[0]
         cases = suite.findall('testcase')
         assert int(suite.get('tests')) == len(cases)
@@ -318,71 +320,63 @@ fn a_summary_fits_into_what_github_takes() {
     assert!(summary.trim_end().ends_with("The JSON report has everything._"));
 }
 
-/// What a hostile model or program writes.
-fn hostile() -> String {
-    let controls: String =
-        (1..32_u8).map(char::from).chain(['\u{7f}', '\u{9b}', '\u{fffe}', '\u{ffff}']).collect();
-    let mixed = "]]> <script>alert(1)</script> <img src=https://evil.example/x onerror=alert(1)> \
-        ![x](https://evil.example/y) [click](javascript:alert(1)) \u{202e}reversed\u{2066} \
-        --> ]]]]><![CDATA[ &amp; &#x3c; \"'` </textarea></style></svg> @everyone\n\
-        ::error::fake\n::stop-commands::x\n```\n</details>\n";
-    format!("{controls}\n{mixed}{}\n<iframe src=//evil.example>", "long ]]> <b> ".repeat(16_000))
-}
-
-fn hostile_folder() -> TempDir {
+#[test]
+fn a_summary_of_many_agents_is_short_until_it_is_opened() {
     let folder = folder(indoc! {r#"
-        output: a
+        output: last
         limits: {on_failure: continue}
         agents:
-          a: {command: [cat, hostile]}
-          data: {command: [cat, hostile.json], parse: json}
-          fails: {command: [sh, -c, "cat hostile >&2; exit 1"]}
-          each: {needs: [data], for_each: "[agents.data.data.text[:300]]", command: [cat, hostile]}
+          numbers: {command: [seq, '60'], parse: lines}
+          many:
+            needs: [numbers]
+            for_each: agents.numbers.data
+            shell: 'yes "line of $n" | head -n 500; test $n != 7'
+            env: {n: '{{ item }}'}
+          last: {shell: "yes 'a long answer' | head -c 100000"}
     "#});
-    fs::write(folder.path().join("hostile"), hostile()).unwrap();
-    let finding = json!({"file": "a.rs", "line": 1, "level": "error", "rule": hostile()[..300], "message": hostile()});
-    let data = json!({"text": hostile(), "findings": [finding]});
-    fs::write(folder.path().join("hostile.json"), data.to_string()).unwrap();
-    folder
+    all_reports(&folder).run_as_is().report(1);
+    let page = read(&folder, "report.md");
+    let mut open = String::new();
+    for part in page.split("<details>") {
+        open.push_str(part.split_once("</details>").map_or(part, |(_, after)| after));
+    }
+    assert!(open.len() < 1000, "{open}");
+    let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("no {text} in {open}"));
+    assert!(place("- **many\\[7\\]**: step: exit code 1") < place("### Answer"));
+    assert!(place("### Answer") < place("<details><summary>63 rows</summary>"));
+    assert!(place("63 rows") < place("<details><summary>many[1]</summary>"));
+    assert!(page.contains("line of 60"));
+}
+
+/// Lists inside each other.
+fn nested(levels: usize) -> String {
+    "[".repeat(levels) + &"]".repeat(levels)
 }
 
 #[test]
-fn a_hostile_answer_stays_text_in_every_form() {
-    let folder = hostile_folder();
-    let report = all_reports(&folder).run_as_is().report(1);
-    let answer = report["answer"].as_str().unwrap();
-    assert!(answer.len() > 200_000 && answer.contains("\u{202e}"), "JSON keeps everything");
-    for (_, path) in KINDS {
-        let text = read(&folder, path);
-        let acts = |c: char| {
-            (c.is_control() && c != '\n' && c != '\t')
-                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        };
-        assert!(!text.chars().any(acts), "{path}");
-        assert!(text.contains("reversed"), "{path}");
+fn a_report_can_be_read_however_deep_its_data_is() {
+    let folder = folder(indoc! {"
+        limits: {on_failure: continue}
+        agents:
+          fits: {command: [cat, fits], parse: json}
+          deep: {command: [cat, deep], parse: json}
+          each: {needs: [fits], for_each: '[agents.fits.data]', key: a, shell: 'cat fits', parse: json}
+          wrapped: {needs: [fits], for_each: '[[agents.fits.data]]', key: a, command: [echo]}
+    "});
+    fs::write(folder.path().join("fits"), nested(100)).unwrap();
+    fs::write(folder.path().join("deep"), nested(101)).unwrap();
+    all_reports(&folder).run_as_is();
+    let report: Value = serde_json::from_str(&read(&folder, "report.json")).unwrap();
+    for (agent, kind) in [("deep", "step"), ("wrapped", "for_each")] {
+        let error = &report["agents"][agent]["error"];
+        assert_eq!(error["kind"], kind);
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("nested more than 100 levels deep"), "{message}");
     }
-    let cases = cases(&folder.path().join("report.xml"));
-    assert_eq!(cases.len(), 5);
-    assert!(cases[2][4].contains("<iframe src=//evil.example>"), "{:?}", cases[2][4]);
-    let sarif: Value = serde_json::from_str(&read(&folder, "report.sarif")).unwrap();
-    assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 1);
-    let page = read(&folder, "report.html");
-    for tag in tags(&page) {
-        let name = tag.split([' ', '/']).find(|part| !part.is_empty()).unwrap_or_default();
-        assert!(TAGS.contains(&name), "{tag}");
-        // Without the values of attributes.
-        let names: String = tag.split('"').step_by(2).collect();
-        assert!(!["src", "href", " on", "style="].iter().any(|bad| names.contains(bad)), "{tag}");
-    }
-}
-
-/// The tags that crew writes.
-const TAGS: [&str; 22] = [
-    "!doctype", "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "b",
-    "span", "div", "details", "summary", "table", "tr", "th", "td", "svg", "rect",
-];
-
-/// The tags of a page of HTML with their attributes.
-fn tags(page: &str) -> Vec<&str> {
-    page.split('<').skip(1).filter_map(|tag| tag.split_once('>')).map(|(tag, _)| tag).collect()
+    assert_eq!(report["agents"]["each"]["status"], "succeeded", "{:#}", report["agents"]["each"]);
+    assert_eq!(report_as(&folder, "json").stdout, read(&folder, "report.json"));
+    let rerun = Crew::at(folder.path()).args(&["rerun", "report.json", "-o", "json"]).run_as_is();
+    assert_eq!(rerun.report(1)["agents"]["each"]["reused"], true);
+    let listed = Crew::at(folder.path()).args(&["runs", "-o", "json"]).run_as_is().json();
+    assert_eq!(listed["runs"].as_array().unwrap().len(), 2);
 }

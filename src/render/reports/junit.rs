@@ -19,10 +19,9 @@ const MAX_CASE_OUTPUT: usize = 64 << 10;
 pub fn junit(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let name = xml(&inline(&report.crew));
     let mut document = Document::new(name.as_str());
-    document.timestamp = report.started_at.parse().ok();
     document.set_time(Duration::from_millis(report.duration_ms));
     let mut suite = TestSuite::new(name.as_str());
-    suite.timestamp = document.timestamp;
+    suite.timestamp = report.started_at.parse().ok();
     suite.set_time(Duration::from_millis(report.duration_ms));
     let agents: Vec<&AgentReport> =
         report.agents.iter().flat_map(AgentReport::with_instances).collect();
@@ -39,7 +38,18 @@ pub fn junit(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         suite.add_test_case(case);
     }
     document.add_test_suite(suite);
-    document.serialize(out).map_err(io::Error::other)
+    write(&document, out)
+}
+
+/// Writes a document that fits the schema of Jenkins's xUnit plugin too: there the root counts no
+/// skipped cases, only suites do.
+pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+    let text = document.to_string().map_err(io::Error::other)?;
+    // No value of an attribute contains a quotation mark.
+    let (before, rest) = text.split_once(" skipped=\"").unwrap_or((&text, ""));
+    let after = rest.split_once('"').map_or("", |(_, after)| after);
+    out.write_all(before.as_bytes())?;
+    out.write_all(after.as_bytes())
 }
 
 fn case(agent: &AgentReport, name: &str, crew: &str, limit: usize) -> TestCase {

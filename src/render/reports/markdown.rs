@@ -12,8 +12,12 @@ use crate::text::inline;
 pub const MAX_PAGE: usize = 1 << 20;
 /// Bytes of one answer.
 const MAX_ANSWER: usize = 200 << 10;
+/// Bytes of an answer that is not folded.
+const MAX_OPEN: usize = 32 << 10;
 /// Rows of a table.
 const MAX_ROWS: usize = 500;
+/// Rows of a table that is not folded.
+const MAX_OPEN_ROWS: usize = 25;
 /// Bytes that are kept for the note about what was left out.
 const RESERVE: usize = 200;
 
@@ -21,10 +25,12 @@ const RESERVE: usize = 200;
 pub fn markdown(report: &Report, limit: usize) -> String {
     let mut page = Page { text: String::new(), left: limit.saturating_sub(RESERVE), missing: 0 };
     page.push(&headline(report));
-    if let Some(answer) = report.answer_text() {
-        page.push(&format!("### Answer\n\n{}\n\n", answer_block(&answer)));
-    }
     page.push(&failures(report));
+    if let Some(answer) = report.answer_text() {
+        let block = answer_block(&answer);
+        let block = if block.len() > MAX_OPEN { folded("all of it", &block) } else { block };
+        page.push(&format!("### Answer\n\n{block}\n\n"));
+    }
     page.push(&findings(report));
     page.push(&agents(report));
     for agent in report.agents.iter().flat_map(AgentReport::with_instances) {
@@ -155,6 +161,10 @@ fn section(title: &str, lines: &[String], head: &[String]) -> String {
     }
     let shown = &lines[..lines.len().min(MAX_ROWS)];
     let text = [head, shown].concat().join("\n");
+    let text = match shown.len() > MAX_OPEN_ROWS {
+        true => folded(&format!("{} rows", shown.len()), &text),
+        false => text,
+    };
     let more = match lines.len() - shown.len() {
         0 => String::new(),
         more => format!("_{more} more are not shown._\n\n"),
@@ -166,8 +176,12 @@ fn details(agent: &AgentReport, output: &str) -> String {
     let name = escape(&agent.name);
     let partial = if agent.partial { " (partial)" } else { "" };
     let mark = if agent.status == AgentStatus::Succeeded { "" } else { "✗ " };
-    let answer = answer_block(output);
-    format!("<details><summary>{mark}{name}{partial}</summary>\n\n{answer}\n\n</details>\n\n")
+    let title = format!("{mark}{name}{partial}");
+    folded(&title, &answer_block(output)) + "\n\n"
+}
+
+fn folded(title: &str, text: &str) -> String {
+    format!("<details><summary>{title}</summary>\n\n{text}\n\n</details>")
 }
 
 fn answer_block(answer: &str) -> String {

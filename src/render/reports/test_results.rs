@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
-use super::junit::xml;
+use super::junit::{write, xml};
 use crate::crewtest::TestResult;
 use crate::text::{inline, sanitize};
 
@@ -22,7 +22,7 @@ pub fn test_results(tests: &[TestResult], took: Duration, out: &mut dyn Write) -
     let mut document = Document::new("crew test");
     document.set_time(took);
     document.add_test_suite(suite);
-    document.serialize(out).map_err(io::Error::other)
+    write(&document, out)
 }
 
 fn status(test: &TestResult) -> TestCaseStatus {

@@ -96,7 +96,7 @@ fn findings(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
             "<tr><td class=\"{level}\">{level}</td><td class=\"name\">{file}{line}</td>\
-             <td>{rule}</td><td>{message}</td></tr>"
+             <td class=\"rule\">{rule}</td><td>{message}</td></tr>"
         )?;
     }
     writeln!(out, "</table></div>")?;

@@ -26,6 +26,12 @@ pub fn timeline(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for (agent, start) in agents.iter().take(MAX_ROWS) {
         row(agent, *start, total, out)?;
     }
+    writeln!(
+        out,
+        "<div class=\"row dim\"><span></span><span class=\"axis\"><span>0</span><span>{}</span></span>\
+         <span></span></div>",
+        words::millis(total),
+    )?;
     match agents.len().saturating_sub(MAX_ROWS) {
         0 => Ok(()),
         more => writeln!(out, "<p class=\"dim\">{more} more are not shown</p>"),
