@@ -229,7 +229,8 @@ pub struct RenderArgs {
     /// Override a variable from `vars` (repeatable)
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub vars: Vec<(String, String)>,
-    /// Take the answers of agents, and the input unless it is given, from a JSON report
+    /// Take the answers of agents, and the input unless it is given, from a JSON report or a run
+    /// in `crew runs`
     #[arg(long, value_name = "REPORT")]
     pub from: Option<PathBuf>,
     /// Format of the result

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use crate::report::{AgentReport, AgentStatus, Report, RunStatus, Usage};
 pub const INPUT: &str = "input";
 
 /// The result of one input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     pub key: String,
     /// The input's place among all inputs, from 0.
@@ -33,11 +34,12 @@ pub struct Line {
     /// That of the crew that has run.
     pub fingerprint: String,
     /// Names the content of the input.
+    #[schemars(with = "Option<String>")]
     pub content: Option<Content>,
 }
 
 /// Why an input has not succeeded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineError {
     /// That of the first agent that failed, or [`INPUT`], `fail_if`, or what stopped the run.
     pub kind: String,
@@ -45,7 +47,7 @@ pub struct LineError {
 }
 
 /// The short report of an agent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LineAgent {
     pub status: AgentStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::engines::{EngineError, Env, Numbering, Task};
@@ -27,7 +28,7 @@ impl FromStr for PartitionChoice {
 }
 
 /// What `run.json` says of the parts of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PinnedParts {
     pub partitions: u32,
     /// The numbers of the engine's tasks, where `auto` took them from one.
@@ -36,7 +37,7 @@ pub struct PinnedParts {
 }
 
 /// Part K is the task `first + (K - 1) * step` of the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PinnedTasks {
     pub engine: String,
     pub first: u64,

@@ -43,7 +43,7 @@ pub struct OutputArgs {
     /// Write what each agent and its model send each other to a Markdown file in this directory
     #[arg(long, value_name = "DIR")]
     pub trace: Option<PathBuf>,
-    /// Add the messages of each agent to the JSON report
+    /// Add the messages of each agent to the JSON report; with -o jsonl they are events, too
     #[arg(long)]
     pub messages: bool,
     /// Print no progress on standard error, only the summary

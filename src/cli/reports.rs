@@ -17,7 +17,7 @@ pub struct ReportTarget {
 
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// The JSON report of a run
+    /// The JSON report of a run, or its id in `crew runs`
     #[arg(value_name = "REPORT")]
     pub report: PathBuf,
     /// The form to print

@@ -50,6 +50,8 @@ pub enum SchemaName {
     Crew,
     /// The JSON report, and in $defs.event the lines of -o jsonl
     Report,
+    /// A line of the results of crew batch, and in $defs.run the file run.json
+    Batch,
 }
 
 #[derive(Debug, Args)]

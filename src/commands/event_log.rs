@@ -33,11 +33,13 @@ struct Queue {
 }
 
 impl EventLog {
+    /// With `messages`, also what agents and models send each other.
+    ///
     /// # Errors
     /// The system denies a thread.
-    pub fn start(plan: &CrewPlan, out: File) -> io::Result<Self> {
+    pub fn start(plan: &CrewPlan, messages: bool, out: File) -> io::Result<Self> {
         let agents = plan.agents.iter().map(|agent| agent.name.clone()).collect();
-        let (lines, first) = EventLines::new(&plan.name, agents);
+        let (lines, first) = EventLines::new(&plan.name, agents, messages);
         let (sender, received) = channel();
         let (end, ended) = channel();
         let queue = Queue { lines: sender, size: Arc::default() };

@@ -16,6 +16,7 @@ pub fn schema(args: &SchemaArgs) -> ExitStatus {
     let schema = match args.name {
         SchemaName::Crew => schema::schema(),
         SchemaName::Report => render::report_schema(),
+        SchemaName::Batch => render::batch_schema(),
     };
     status(render::json(&schema, &mut io::stdout().lock()))
 }

@@ -21,6 +21,7 @@ mod report_file;
 pub mod reports;
 pub mod rerun;
 pub mod run;
+mod run_end;
 pub mod runs;
 mod runtime;
 pub mod selftest;

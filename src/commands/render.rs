@@ -52,7 +52,7 @@ fn rendered(args: &RenderArgs, cancel: &Cancellation) -> Result<RenderReport, Fa
     let overrides =
         Overrides { agents: args.agents.clone(), vars: args.vars.clone(), ..Overrides::default() };
     let plan = plan::load(args.file.config.as_deref(), &overrides, &env_without_keys)?;
-    let report = args.from.as_deref().map(report_file::read).transpose()?;
+    let report = args.from.as_deref().map(report_file::saved).transpose()?;
     let input = match input(&args.input, cancel)? {
         Some(input) => input.text,
         None => report.as_ref().map_or(NO_INPUT, |report| report.input.as_str()).to_owned(),

@@ -1,13 +1,47 @@
 //! Reads a report that an earlier run has written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::history::History;
 use crate::config::faults::Faults;
 use crate::config::find;
 use crate::report::{Report, SCHEMA_VERSION};
+use crate::text::quoted;
 
 /// Bytes of a report that is read.
 const MAX_REPORT: u64 = 256 << 20;
+
+/// The report in a file, or that of a run in the history. A file wins.
+///
+/// # Errors
+/// There is no such report, or it cannot be read.
+pub fn saved(report: &Path) -> Result<Report, Faults> {
+    match report.to_str() {
+        Some(id) if !report.exists() && !id.contains(['/', '.']) => read(&find(id)?),
+        _ => read(report),
+    }
+}
+
+/// The one report of the history that is meant by the beginning of an id, or `last`.
+///
+/// # Errors
+/// There is none, or several.
+pub fn find(id: &str) -> Result<PathBuf, Faults> {
+    let mut found = History::of_user().map(|history| history.find(id)).unwrap_or_default();
+    match (found.pop(), found.len()) {
+        (Some(file), 0) => Ok(file),
+        (None, _) => {
+            let message = format!("there is no run {} in the history", quoted(id));
+            let hint = Some("crew runs lists them".to_owned());
+            Err(Faults::unplaced(None, message, hint))
+        }
+        (Some(_), more) => {
+            let message = format!("{} runs begin with {}", more + 1, quoted(id));
+            let hint = Some("write more of the id; crew runs lists them".to_owned());
+            Err(Faults::unplaced(None, message, hint))
+        }
+    }
+}
 
 /// Reads the JSON report in a file, of this version or an older one.
 ///

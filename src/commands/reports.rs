@@ -86,7 +86,7 @@ impl Reports {
 /// `crew report`.
 pub fn report(args: &ReportArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
-    let report = match report_file::read(&args.report) {
+    let report = match report_file::saved(&args.report) {
         Ok(report) => Arc::new(report),
         Err(faults) => return invalid(&faults, screens, Format::Text),
     };

@@ -1,10 +1,10 @@
 //! `crew rerun`: runs again what an earlier run did not finish, and takes over the rest.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::earlier::EarlierRun;
 use super::invalid::invalid;
-use super::{report_file, run, runs};
+use super::{report_file, run};
 use crate::cli::{FileArgs, InputArgs, RerunArgs, RunArgs, SelectionArgs};
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
@@ -15,23 +15,13 @@ use crate::secret::is_redacted;
 pub fn rerun(args: RerunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     let format = args.output.output.resolve(args.output.output_file.is_some());
-    let prepared = saved(&args.report).and_then(|report| {
+    let prepared = report_file::saved(&args.report).and_then(|report| {
         let selected = args.agents.clone();
         Ok((run_args(args, &report)?, EarlierRun { report, selected }))
     });
     match prepared {
         Ok((args, earlier)) => run::start(&args, Some(earlier)),
         Err(faults) => invalid(&faults, screens, format),
-    }
-}
-
-/// The report in a file, or one of the history.
-fn saved(report: &Path) -> Result<Report, Faults> {
-    match report.to_str() {
-        Some(id) if !report.exists() && report.extension().is_none() => {
-            report_file::read(&runs::find(id)?)
-        }
-        _ => report_file::read(report),
     }
 }
 

@@ -1,15 +1,12 @@
-//! `crew run`, stage by stage: everything that can be wrong is found before anything is started.
+//! The start of `crew run`: everything that can be wrong is found before anything is started.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::delivery;
 use super::earlier::{self, EarlierRun, Rerun};
 use super::env_file;
-use super::event_log::EventLog;
 use super::history::History;
 use super::input::{self, Input, Source};
 use super::invalid::{fault, invalid, unsaid};
@@ -17,6 +14,7 @@ use super::messages::Messages;
 use super::reader;
 use super::rehearsal::{env_without_keys, rehearsal};
 use super::reports::Reports;
+use super::run_end::{Ended, Output};
 use super::runtime::runtime;
 use super::sink::Sink;
 use super::trace::{TraceFolder, TraceWriter};
@@ -27,14 +25,13 @@ use crate::cli::{InputArgs, LimitArgs, RunArgs, SelectionArgs};
 use crate::config::expand::Env;
 use crate::config::faults::Faults;
 use crate::engine::{self, Reuse};
-use crate::exit::{self, ExitStatus};
+use crate::exit::ExitStatus;
 use crate::plan::{self, CrewPlan, Fingerprint, OnFailure, Overrides};
 use crate::process;
 use crate::render::progress::{self, Progress};
-use crate::render::{Format, Look, Screens};
-use crate::report::{CancelKind, Invocation, Report, Transcripts};
+use crate::render::{Format, Screens};
+use crate::report::{CancelKind, Invocation, Transcripts};
 use crate::services::{Rehearsal, Services};
-use crate::telemetry::Trace;
 use crate::text;
 
 pub fn run(args: &RunArgs) -> ExitStatus {
@@ -74,28 +71,6 @@ pub(super) fn start(args: &RunArgs, earlier: Option<EarlierRun>) -> ExitStatus {
     // Do not wait for a name lookup or a read of standard input, which cannot be cancelled.
     runtime.shutdown_background();
     status
-}
-
-/// Where the result goes, and how it is shown.
-struct Output {
-    sink: Sink,
-    /// Those of `--report`.
-    reports: Reports,
-    history: Option<History>,
-    format: Format,
-    screens: Screens,
-    verbose: bool,
-    /// Answers are not formatted.
-    raw: bool,
-    messages: Messages,
-}
-
-impl Output {
-    /// Starts the log of events.
-    fn log(&self, plan: &CrewPlan) -> Result<EventLog, Faults> {
-        let log = self.sink.duplicate().and_then(|out| EventLog::start(plan, out));
-        log.context("cannot write events").map_err(|error| fault(&error))
-    }
 }
 
 /// Everything that a run needs and that is available before it starts.
@@ -160,6 +135,7 @@ impl Prepared {
                 verbose,
                 raw: args.output.raw,
                 messages,
+                has_conversations: args.output.messages,
             },
             progress: progress::Options {
                 draw: screens.stderr.terminal && !args.output.no_progress,
@@ -239,80 +215,6 @@ impl Prepared {
     }
 }
 
-/// A run that has ended.
-struct Ended {
-    report: Report,
-    /// Why its recording is not whole.
-    unrecorded: Option<String>,
-    progress: Progress,
-    output: Output,
-    /// With `-o jsonl`.
-    log: Option<EventLog>,
-    trace: Arc<Trace>,
-}
-
-impl Ended {
-    /// Writes the report and the summary.
-    async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
-        let Self { report, unrecorded, mut progress, output, log, trace } = self;
-        let Output { sink, reports, history, format, screens, verbose, raw, messages } = output;
-        progress.clear();
-        let report = Arc::new(report);
-        let screen = if let Sink::Stdout = sink { screens.stdout } else { screens.file };
-        let summary_follows =
-            messages != Messages::Nothing && matches!(sink, Sink::Stdout) && screens.same;
-        let markdown = screen.terminal && !raw;
-        let look = Look { summary_follows, markdown, ..screen.look(verbose) };
-        let flow = log.as_ref().map(EventLog::flow).unwrap_or_default();
-        let write = move |report: &Report, out: &mut dyn Write| {
-            log.into_iter().for_each(EventLog::finish);
-            format.write(report, look, out)
-        };
-        let delivered = delivery::deliver_after(flow, &report, sink, write, cancel);
-        let separated = screen.terminal || summary_follows;
-        let summary = async { messages.text(&report, screens.stderr.look(verbose), separated) };
-        let exported = async {
-            tokio::select! {
-                biased;
-                exported = trace.export(&report) => exported.err(),
-                // Another signal: nothing waits for a collector then.
-                () = cancel.killed() => None,
-            }
-        };
-        let reported = reports.write(&report, cancel);
-        let kept = async { history?.keep(&report).await };
-        // In this order: the summary is rendered while a thread writes the report.
-        let (delivered, mut last, not_exported, mut reported, not_kept) =
-            tokio::join!(biased; delivered, summary, exported, reported, kept);
-        last.append(&mut reported.annotations);
-        if messages == Messages::Summary {
-            let not_exported = not_exported.map(|why| format!("the spans were not sent: {why}"));
-            let notes = not_exported.iter().chain(&not_kept);
-            last.extend(
-                notes.flat_map(|note| format!("note: {}\n", text::inline(note)).into_bytes()),
-            );
-        }
-        if messages != Messages::Nothing {
-            let failed = reported.failed.iter().map(ToString::to_string).chain(unrecorded.clone());
-            last.extend(failed.flat_map(|error| format!("error: {error}\n").into_bytes()));
-        }
-        let status = match delivered {
-            // A signal that arrived after the run had ended has nothing to stop.
-            Ok(()) if reported.failed.is_empty() && unrecorded.is_none() => ExitStatus::of(&report),
-            Ok(()) => undelivered(&report, cancel),
-            Err(error) => {
-                let kept = delivery::keep(&report, &error);
-                if messages != Messages::Nothing {
-                    last.extend(kept);
-                }
-                undelivered(&report, cancel)
-            }
-        };
-        progress.finish(last);
-        status
-    }
-}
-
 /// What the options change in the file.
 pub fn overrides(selection: &SelectionArgs, limits: &LimitArgs) -> Overrides {
     let LimitArgs { timeout, max_parallel, keep_going, fail_fast } = *limits;
@@ -360,15 +262,6 @@ async fn input(
             Ok(Input::default())
         }
     }
-}
-
-/// The exit status of a run whose report was not written.
-fn undelivered(report: &Report, cancel: &Cancellation) -> ExitStatus {
-    if !report.cleanup.survivors.is_empty() {
-        return ExitStatus::Survivors;
-    }
-    let signal = cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
-    signal.map_or(ExitStatus::Unreported, ExitStatus::Signalled)
 }
 
 /// `-o answer` needs to know whose answer is meant.

@@ -11,12 +11,11 @@ use super::history::History;
 use super::invalid::invalid;
 use super::report_file;
 use crate::cli::{RunsArgs, RunsCommand, ShowArgs};
-use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
 use crate::render::table::{Column, Narrow, table};
 use crate::render::{self, Format, Look, Screens, words};
 use crate::report::{RunStatus, SCHEMA_VERSION, Usage};
-use crate::text::{inline, quoted};
+use crate::text::inline;
 
 const COLUMNS: [Column; 7] = [
     Column::text("run", Narrow::Never),
@@ -100,7 +99,7 @@ fn started(time: &str) -> Cow<'_, str> {
 
 fn show(args: &ShowArgs, screens: Screens) -> ExitStatus {
     let format = args.output.resolve(false);
-    let printed = match find(&args.id) {
+    let printed = match report_file::find(&args.id) {
         Err(faults) => return invalid(&faults, screens, Format::Text),
         Ok(file) if format == Format::Json => copy(&file),
         Ok(file) => match report_file::read(&file) {
@@ -120,24 +119,6 @@ fn copy(file: &Path) -> io::Result<()> {
     let mut out = io::stdout().lock();
     io::copy(&mut File::open(file)?, &mut out)?;
     out.flush()
-}
-
-/// The one report of the history that is meant.
-pub(super) fn find(id: &str) -> Result<PathBuf, Faults> {
-    let mut found = History::of_user().map(|history| history.find(id)).unwrap_or_default();
-    match (found.pop(), found.len()) {
-        (Some(file), 0) => Ok(file),
-        (None, _) => {
-            let message = format!("there is no run {} in the history", quoted(id));
-            let hint = Some("crew runs lists them".to_owned());
-            Err(Faults::unplaced(None, message, hint))
-        }
-        (Some(_), more) => {
-            let message = format!("{} runs begin with {}", more + 1, quoted(id));
-            let hint = Some("write more of the id; crew runs lists them".to_owned());
-            Err(Faults::unplaced(None, message, hint))
-        }
-    }
 }
 
 /// A closed reader, as of `| head`, is no failure of a text that can be printed again.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::path::{Path as FilePath, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::place::{Path, Place};
@@ -21,7 +22,7 @@ const MAX_TEXT: usize = 1000;
 const MAX_NAME: usize = 64;
 
 /// A fault of a crew's file, or of the command line (then without a place).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Fault {
     /// The file with the place.
     pub file: Option<String>,
@@ -62,9 +63,10 @@ impl Faults {
 }
 
 /// The JSON document in place of a report if nothing ran.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct InvalidReport {
     pub schema_version: u32,
+    #[schemars(extend("const" = "invalid"))]
     pub status: RunStatus,
     pub exit_code: u8,
     pub errors: Vec<Fault>,

@@ -9,8 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::json::json_line;
+use crate::config::faults::InvalidReport;
 use crate::report::{
-    AgentReport, AgentRunId, AgentStatus, CancelReason, Event, Report, ToolStatus, Usage, millis,
+    AgentReport, AgentRunId, AgentStatus, CancelReason, Event, MessageReport, Report, ToolStatus,
+    TranscriptEntry, Usage, millis,
 };
 
 /// Makes the lines of one run.
@@ -20,20 +22,25 @@ pub struct EventLines {
     /// The number of the next line.
     seq: u64,
     names: HashMap<AgentRunId, String>,
+    /// Messages are lines, too.
+    messages: bool,
 }
 
 impl EventLines {
     /// Returns the first line, too. `agents` are in the order of the plan.
-    pub fn new(crew: &str, agents: Vec<String>) -> (Self, Vec<u8>) {
+    pub fn new(crew: &str, agents: Vec<String>, messages: bool) -> (Self, Vec<u8>) {
         let numbered = agents.iter().cloned().enumerate();
         let names = numbered.map(|(at, name)| (AgentRunId(at), name)).collect();
-        let mut lines = Self { started: Instant::now(), seq: 0, names };
+        let mut lines = Self { started: Instant::now(), seq: 0, names, messages };
         let first = lines.written(None, EventBody::RunStarted { crew, agents: &agents });
         (lines, first)
     }
 
-    /// The line of an event; `None` for one that only a trace shows.
+    /// The line of an event; `None` for one that is not shown.
     pub fn line(&mut self, event: &Event) -> Option<Vec<u8>> {
+        if matches!(event, Event::Transcript { .. }) && !self.messages {
+            return None;
+        }
         let instance = match event {
             Event::InstanceAdded { agent, instance, key } => {
                 let agent = self.names.get(agent).map(String::as_str).unwrap_or_default();
@@ -72,7 +79,18 @@ pub fn last_line(report: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io
 pub enum Line<'a> {
     Event(EventLine<'a>),
     /// The last line.
-    Report(LastLine<'a, Report>),
+    Report(LastLine<'a, Document>),
+}
+
+/// The document of `-o json`.
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the schema of both; each is written as what it is")]
+#[expect(clippy::large_enum_variant, reason = "there is no value of it")]
+pub enum Document {
+    Report(Report),
+    /// Nothing ran.
+    Invalid(InvalidReport),
 }
 
 /// What happened during a run.
@@ -170,6 +188,10 @@ enum EventBody<'a> {
     AgentReused {
         status: AgentStatus,
     },
+    /// What an agent and its model sent each other, with `--messages`.
+    Message {
+        message: &'a MessageReport,
+    },
     /// The run is being stopped.
     Stopping {
         reason: &'a CancelReason,
@@ -211,7 +233,11 @@ impl<'a> EventBody<'a> {
             },
             Event::AgentReused { status, .. } => Self::AgentReused { status: *status },
             Event::Stopping { reason, grace } => Self::Stopping { reason, grace_ms: ms(grace) },
-            Event::Transcript { .. } => return None,
+            Event::Transcript { entry, .. } => match &**entry {
+                TranscriptEntry::Message(message) => Self::Message { message },
+                // A report has no such thing either.
+                TranscriptEntry::Request(_) | TranscriptEntry::Output { .. } => return None,
+            },
         })
     }
 }

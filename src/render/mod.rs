@@ -48,7 +48,7 @@ pub use faults::{faults, valid, warnings};
 pub use format::Format;
 pub use json::{TerminalSafe, json};
 pub use plan::{offers, plan};
-pub use schema::report_schema;
+pub use schema::{batch_schema, report_schema};
 pub use screen::{Look, Screen, Screens};
 pub use summary::summary;
 pub use text::text;

@@ -74,6 +74,31 @@ fn runs_are_listed_and_shown() {
 }
 
 #[test]
+fn an_id_is_enough_where_a_report_is_read() {
+    let folder = folder();
+    let report = run(&folder);
+    let id = report["run_id"].as_str().unwrap();
+    for id in [id, "last"] {
+        let shown = crew(&folder, &["report", id, "--as", "json"]).run_as_is();
+        assert_eq!(shown.json(), report, "{}", shown.stderr);
+        let rendered = crew(&folder, &["render", "--from", id, "-o", "json"]).run_as_is();
+        assert_eq!(rendered.status.code(), Some(0), "{}", rendered.stderr);
+    }
+    // A file of that name wins, and a path is never an id.
+    fs::write(folder.path().join("last"), "no report").unwrap();
+    for (report, message) in [
+        ("last", "last is not a report of crew"),
+        ("no/last", "cannot read no/last"),
+        ("no.json", "cannot read no.json"),
+        ("never", "there is no run \"never\""),
+    ] {
+        let ended = crew(&folder, &["report", report, "--as", "json"]).run_as_is();
+        assert_eq!(ended.status.code(), Some(2), "{report}");
+        assert!(ended.stderr.contains(message), "{report}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn the_last_fifty_reports_are_kept_for_this_user_only() {
     let folder = folder();
     let report = run(&folder).to_string();

@@ -9,6 +9,7 @@ use jsonschema::Validator;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::support::batch::Batch;
 use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script;
@@ -41,10 +42,16 @@ fn types<'a>(events: &'a [Value], agent: &str) -> Vec<&'a str> {
 
 /// The validators of a report and of a line of events.
 fn validators() -> [Validator; 2] {
-    let mut schema = Crew::at(&std::env::temp_dir()).args(&["schema", "report"]).run_as_is().json();
-    let report = jsonschema::validator_for(&schema).unwrap();
-    let event = json!({"$ref": "#/$defs/event", "$defs": schema["$defs"].take()});
-    [report, jsonschema::validator_for(&event).unwrap()]
+    validators_of("report", "event")
+}
+
+/// The validators of a schema and of one of its definitions.
+fn validators_of(name: &str, definition: &str) -> [Validator; 2] {
+    let mut schema = Crew::at(&std::env::temp_dir()).args(&["schema", name]).run_as_is().json();
+    let whole = jsonschema::validator_for(&schema).unwrap();
+    let part = format!("#/$defs/{definition}");
+    let part = json!({"$ref": part, "$defs": schema["$defs"].take()});
+    [whole, jsonschema::validator_for(&part).unwrap()]
 }
 
 #[track_caller]
@@ -111,6 +118,61 @@ fn nothing_that_ran_is_one_line() {
     assert_eq!(ended.status.code(), Some(2));
     let [last] = events(&ended).try_into().unwrap();
     assert_eq!((&last["type"], &last["report"]["status"]), (&json!("report"), &json!("invalid")));
+    let [report, event] = validators();
+    assert_valid(&event, &last);
+    let document = Crew::new("agents: {a: {}}\n").args(&["-o", "json"]).run().json();
+    assert_eq!(document, last["report"]);
+    assert_valid(&report, &document);
+    let mut broken = document;
+    broken["status"] = json!("failed");
+    assert!(!report.is_valid(&broken));
+}
+
+#[test]
+fn messages_are_events_if_asked_for() {
+    let [_, event] = validators();
+    let ended = run(&["-o", "jsonl", "--messages"]);
+    let lines = events(&ended);
+    let is_message = |line: &&Value| line["type"] == "message" && line["agent"] == "asked";
+    let messages: Vec<&Value> = lines.iter().filter(is_message).collect();
+    messages.iter().for_each(|line| assert_valid(&event, line));
+    let roles: Vec<&str> =
+        messages.iter().map(|line| line["message"]["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "assistant"]);
+    // Where they belong among the other events, and as they are in the report.
+    let place = |found: &Value| lines.iter().position(|line| line == found).unwrap();
+    let tool = lines.iter().position(|line| line["type"] == "tool_started").unwrap();
+    assert!(place(messages[1]) < tool && tool < place(messages[2]), "{lines:#?}");
+    let reported = &lines.last().unwrap()["report"]["agents"]["asked"]["messages"];
+    let sent: Vec<&Value> = messages.iter().map(|line| &line["message"]).collect();
+    assert_eq!(json!(sent), *reported);
+    // Other options that need them do not make them events.
+    let ended = run(&["-o", "jsonl", "--trace", "trace"]);
+    assert!(events(&ended).iter().all(|line| line["type"] != "message"));
+}
+
+#[test]
+fn the_files_of_a_batch_fit_their_schema() {
+    let [line, run] = validators_of("batch", "run");
+    let yaml = indoc! {r#"
+        agents:
+          a:
+            shell: 'test "$x" != bad && printf "{\"a\": [1]}"'
+            env: {x: '{{ input }}'}
+            parse: json
+    "#};
+    let batch = Batch::new(yaml, "\"good\"\n\"bad\"\nnot JSON\n");
+    assert_eq!(batch.run(&["--partition", "1/1"]).status.code(), Some(1));
+    let name = fs::read_dir(batch.path("out")).unwrap().map(|file| file.unwrap().file_name());
+    let name = name.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".jsonl"));
+    let lines = crate::support::batch::parsed(&batch.read(&format!("out/{}", name.unwrap())));
+    assert_eq!(lines.len(), 3);
+    lines.iter().for_each(|found| assert_valid(&line, found));
+    let file: Value = serde_json::from_str(&batch.read("out/run.json")).unwrap();
+    assert_valid(&run, &file);
+    let mut broken = lines[0].clone();
+    broken["index"] = json!("1");
+    assert!(!line.is_valid(&broken) && !run.is_valid(&broken));
 }
 
 #[test]
