@@ -224,6 +224,9 @@ pub struct RenderArgs {
     #[command(flatten)]
     pub input: InputArgs,
     /// Show only these agents (repeatable, or comma-separated)
+    ///
+    /// `*` and `?` match several agents, and `!` before a name or pattern excludes them:
+    /// -a 'review-*,!review-docs'.
     #[arg(short, long, value_name = "AGENT", value_delimiter = ',')]
     pub agents: Vec<String>,
     /// Override a variable from `vars` (repeatable)
@@ -301,6 +304,9 @@ pub struct FileArgs {
 #[command(next_help_heading = "Agents")]
 pub struct SelectionArgs {
     /// Run only these agents and the agents they need (repeatable, or comma-separated)
+    ///
+    /// `*` and `?` match several agents, and `!` before a name or pattern excludes them:
+    /// -a 'review-*,!review-docs'.
     #[arg(short, long, value_name = "AGENT", value_delimiter = ',')]
     pub agents: Vec<String>,
     /// Override a variable from `vars` (repeatable)

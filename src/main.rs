@@ -30,7 +30,7 @@ fn main() -> ExitCode {
             Command::Completions(args) => generate::completions(&args),
             Command::Man(args) => generate::man(&args),
         },
-        Err(error) => invalid::usage(&error),
+        Err(error) => invalid::usage(error),
     };
     status.end()
 }

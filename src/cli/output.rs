@@ -40,6 +40,11 @@ pub struct OutputArgs {
     /// Print answers as the models wrote them, not as formatted Markdown
     #[arg(long)]
     pub raw: bool,
+    /// Print only the crew's answer in a text report, not those of the other agents
+    ///
+    /// Without one such answer, those of the agents that no other agent needs are printed.
+    #[arg(long)]
+    pub brief: bool,
     /// Write what each agent and its model send each other to a Markdown file in this directory
     #[arg(long, value_name = "DIR")]
     pub trace: Option<PathBuf>,

@@ -20,6 +20,8 @@ pub struct RerunArgs {
     pub report: PathBuf,
     /// Run these agents again, and no others but those that need them or that they lack
     /// (repeatable, or comma-separated)
+    ///
+    /// `*` and `?` match several agents, and `!` before a name or pattern excludes them.
     #[arg(short, long, value_name = "AGENT", value_delimiter = ',')]
     pub agents: Vec<String>,
     /// Override a variable from `vars` (repeatable)

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::cli::RunArgs;
 use crate::config::faults::Faults;
 use crate::engine::{Earlier, Reuse, Why};
+use crate::plan::selection;
 use crate::plan::{CrewPlan, Fingerprint};
 use crate::render::words;
 use crate::report::{Invocation, Report};
@@ -33,11 +34,18 @@ impl EarlierRun {
     /// The crew does not have a selected agent.
     pub fn compare(self, plan: &CrewPlan) -> Result<Rerun, Faults> {
         let Self { report, selected } = self;
-        let has_agent = |name: &String| plan.agents.iter().any(|agent| agent.name == *name);
-        if let Some(unknown) = selected.iter().find(|name| !has_agent(name)) {
+        let names = || plan.agents.iter().map(|agent| agent.name.as_str());
+        if let Some(unknown) = selection::unmatched(&selected, names()).next() {
             let message = format!("--agents: the run has no agent {unknown:?}");
             return Err(Faults::unplaced(None, message, None));
         }
+        let selected: Vec<String> = match &selected[..] {
+            [] => vec![],
+            wanted => names()
+                .filter(|name| selection::is_selected(wanted, name))
+                .map(str::to_owned)
+                .collect(),
+        };
         let mut notes = differences(&report, plan);
         let fingerprint = Fingerprint::of(plan);
         let parts = report.fingerprint.as_ref();

@@ -122,8 +122,15 @@ fn create(path: &Path, text: &str) -> Result<(), Faults> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(path)),
         Err(error) => {
-            let message = format!("cannot write {}: {error}", path.display());
-            Err(Faults::unplaced(Some(path.to_owned()), message, None))
+            let (why, hint) = match error.kind() {
+                io::ErrorKind::NotFound => (
+                    "its folder does not exist".to_owned(),
+                    Some("create the folder first".to_owned()),
+                ),
+                _ => (error.to_string(), None),
+            };
+            let message = format!("cannot write {}: {why}", path.display());
+            Err(Faults::unplaced(Some(path.to_owned()), message, hint))
         }
     }
 }
@@ -168,7 +175,8 @@ fn choose(cancel: &Cancellation) -> Result<Choice, Faults> {
     });
     runtime.shutdown_background();
     Ok(found.unwrap_or_else(|| {
-        let reason = "no API key is set and no Ollama answers, so the agents only run their tools"
+        let reason = "no API key is set and no Ollama answers, so no model is asked \
+                      (CREW_MODEL=provider/model selects one)"
             .to_owned();
         Choice { model: "offline".to_owned(), reason }
     }))

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue};
 
+use super::usage_tips;
 use crate::cli::{Cli, FormatChoice, ReportFormat, TextOrJson};
 use crate::config::faults::{Faults, InvalidReport};
 use crate::exit::ExitStatus;
@@ -31,7 +33,10 @@ pub fn fault(error: &anyhow::Error) -> Faults {
 }
 
 /// Prints help or the version, or reports a command line that clap rejects.
-pub fn usage(error: &clap::Error) -> ExitStatus {
+pub fn usage(mut error: clap::Error) -> ExitStatus {
+    if let Some(tip) = usage_tips::tip(&error) {
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
     let _ = error.print();
     if !error.use_stderr() {
         return ExitStatus::Success;

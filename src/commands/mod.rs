@@ -28,3 +28,4 @@ pub mod selftest;
 mod sink;
 pub mod test;
 mod trace;
+mod usage_tips;

@@ -16,7 +16,7 @@ use crate::cancel::Cancellation;
 use crate::cli::{InputArgs, RenderArgs};
 use crate::config::faults::Faults;
 use crate::exit::{self, ExitStatus};
-use crate::plan::{self, AgentPlan, CrewPlan, ModelWork, Need, Overrides};
+use crate::plan::{self, AgentPlan, CrewPlan, ModelWork, Need, Overrides, selection};
 use crate::provider::offline;
 use crate::render::{self, Format, RenderReport, RenderedAgent, Screens};
 use crate::report::{AgentReport, AgentStatus, Report};
@@ -62,8 +62,7 @@ fn rendered(args: &RenderArgs, cancel: &Cancellation) -> Result<RenderReport, Fa
         false => input.into(),
     };
     let renderer = Renderer { plan: &plan, input: &input, report: report.as_ref() };
-    let is_wanted =
-        |agent: &&AgentPlan| args.agents.is_empty() || args.agents.contains(&agent.name);
+    let is_wanted = |agent: &&AgentPlan| selection::is_selected(&args.agents, &agent.name);
     // A step asks no model.
     let agents = plan.agents.iter().filter(is_wanted);
     let agents = agents.filter_map(|agent| Some((agent, agent.model_work()?)));

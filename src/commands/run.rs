@@ -134,6 +134,7 @@ impl Prepared {
                 screens,
                 verbose,
                 raw: args.output.raw,
+                brief: args.output.brief,
                 messages,
                 has_conversations: args.output.messages,
             },

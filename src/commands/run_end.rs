@@ -33,6 +33,8 @@ pub struct Output {
     pub verbose: bool,
     /// Answers are not formatted.
     pub raw: bool,
+    /// Only the answer of the crew.
+    pub brief: bool,
     pub messages: Messages,
     /// Events have the messages of agents and models.
     pub has_conversations: bool,
@@ -65,14 +67,16 @@ impl Ended {
     /// Writes the report and the summary.
     pub async fn conclude(self, cancel: &Cancellation) -> ExitStatus {
         let Self { report, unrecorded, mut progress, output, log, trace } = self;
-        let Output { sink, reports, history, format, screens, verbose, raw, messages, .. } = output;
+        let Output {
+            sink, reports, history, format, screens, verbose, raw, brief, messages, ..
+        } = output;
         progress.clear();
         let report = Arc::new(report);
         let screen = if let Sink::Stdout = sink { screens.stdout } else { screens.file };
         let summary_follows =
             messages != Messages::Nothing && matches!(sink, Sink::Stdout) && screens.same;
         let markdown = screen.terminal && !raw;
-        let look = Look { summary_follows, markdown, ..screen.look(verbose) };
+        let look = Look { summary_follows, markdown, brief, ..screen.look(verbose) };
         let flow = log.as_ref().map(EventLog::flow).unwrap_or_default();
         let write = move |report: &Report, out: &mut dyn Write| {
             log.into_iter().for_each(EventLog::finish);

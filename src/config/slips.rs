@@ -1,7 +1,7 @@
 //! Keys of other programs, and what crew calls them.
 
 /// A key, the key of crew that has to be allowed at its place, and how that is written.
-const SLIPS: [(&str, &str, &str); 25] = [
+const SLIPS: [(&str, &str, &str); 32] = [
     ("depends_on", "needs", "needs: [other-agent]"),
     ("after", "needs", "needs: [other-agent]"),
     ("dependencies", "needs", "needs: [other-agent]"),
@@ -26,6 +26,18 @@ const SLIPS: [(&str, &str, &str); 25] = [
     ("working_dir", "cwd", "cwd: a directory"),
     ("variables", "vars", "vars: {name: value}"),
     ("extends", "include", "include: [PATH]"),
+    // Settings at the top of the file, where only it has the key `defaults`.
+    ("model", "defaults", "defaults: {model: provider/model}"),
+    ("temperature", "defaults", "defaults: {temperature: 0.2}"),
+    ("retries", "defaults", "defaults: {retries: 2}"),
+    (
+        "timeout",
+        "defaults",
+        "limits: {timeout: 10m} for the run, defaults: {timeout: 2m} for each agent",
+    ),
+    ("on_failure", "defaults", "limits: {on_failure: continue}"),
+    ("max_parallel", "defaults", "limits: {max_parallel: 4}"),
+    ("max_cost", "defaults", "limits: {max_cost: 0.5}"),
     ("env_file", "vars", "${NAME} in the file, and run crew with --env-file PATH"),
 ];
 

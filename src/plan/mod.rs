@@ -62,6 +62,7 @@ mod result;
 mod sandbox;
 mod scope;
 mod secrets;
+pub mod selection;
 mod settings;
 mod step;
 mod step_plan;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::agent_plan::Need;
-use super::{check, graph};
+use super::{check, graph, selection};
 use crate::config::faults::FaultLog;
 use crate::config::file::AgentConfig;
 use crate::config::flow::{NeedConfig, NeedsConfig};
@@ -86,17 +86,37 @@ impl NeedsChecker<'_> {
         if wanted.is_empty() {
             return (0..self.agents.len()).collect();
         }
-        let mut found = Vec::new();
-        for name in wanted {
-            match self.names().position(|agent| agent == name) {
-                Some(agent) => found.push(agent),
-                None => {
-                    let message = format!("--agents: there is no agent {}", quoted(name));
-                    self.log.unplaced(message, self.similar(name));
-                }
+        let unmatched: Vec<&str> = selection::unmatched(wanted, self.names()).collect();
+        for item in &unmatched {
+            let message = format!("--agents: there is no agent {}", quoted(item));
+            self.log.unplaced(message, self.similar(item));
+        }
+        let is_wanted = |agent: &usize| selection::is_selected(wanted, self.name(*agent));
+        let found: Vec<usize> = (0..self.agents.len()).filter(is_wanted).collect();
+        let selected = graph::closure(&indices(needs), &found);
+        self.check_exclusions(wanted, needs, &selected);
+        if selected.is_empty() && unmatched.is_empty() {
+            let wanted = wanted.join(",");
+            self.log.unplaced(format!("--agents: {} leaves no agent", quoted(&wanted)), None);
+        }
+        selected
+    }
+
+    /// Logs the agents that are excluded although another one needs them.
+    fn check_exclusions(&self, wanted: &[String], needs: &[Vec<Need>], selected: &[usize]) {
+        let excluded: Vec<String> =
+            wanted.iter().filter(|item| selection::is_exclusion(item)).cloned().collect();
+        for &agent in selected {
+            let name = self.name(agent);
+            let by = selected.iter().find(|&&other| {
+                needs.get(other).is_some_and(|needs| needs.iter().any(|need| need.agent == agent))
+            });
+            let by = by.map(|&other| self.name(other));
+            if let (false, Some(by)) = (selection::is_selected(&excluded, name), by) {
+                let message = format!("--agents: {name} is excluded, but {by} needs it");
+                self.log.unplaced(message, Some(format!("exclude {by}, too: '!{by}'")));
             }
         }
-        graph::closure(&indices(needs), &found)
     }
 
     /// A hint with the most similar name or with all names.
@@ -104,7 +124,7 @@ impl NeedsChecker<'_> {
         self.log.nearest(name, self.names()).or_else(|| check::known(self.names()))
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
+    fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.agents.iter().map(|(name, _)| name.as_str())
     }
 

@@ -268,6 +268,7 @@ impl Endpoint {
         let reset = reset.filter(|_| effect.is_pause());
         let words = self.words(&error, effect, model);
         let advice = self.advice(url, verdict, status);
+        let words = if advice.is_empty() { &words } else { words.trim_end_matches('.') };
         let message = format_args!("HTTP {}: {words}{advice}", StatusLine(status));
         let rejection = ProviderError {
             retryable: verdict.retryable,

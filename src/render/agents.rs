@@ -132,7 +132,7 @@ mod tests {
             "agent    status       model               turns  tools  tokens in  out   time",
             "disk     ✓ succeeded  openai/gpt-4o-mini      2      1        300   90   1.8s",
             "net      ✗ timed out  openai/gpt-4o-mini      2      0          0    0  30.0s",
-            "summary  - skipped    openai/gpt-4o-mini      0      0          0    0",
+            "summary  ⊘ skipped    openai/gpt-4o-mini      0      0          0    0",
         ];
         assert_eq!(super::agents(&three(), 80, false), expected);
     }
@@ -156,14 +156,14 @@ mod tests {
             "agent    status       tokens in  out   time",
             "disk     ✓ succeeded        300   90   1.8s",
             "net      ✗ timed out          0    0  30.0s",
-            "summary  - skipped            0    0",
+            "summary  ⊘ skipped            0    0",
         ];
         assert_eq!(super::agents(&three(), 48, false), expected);
         let expected = [
             "agent    status        time",
             "disk     ✓ succeeded   1.8s",
             "net      ✗ timed out  30.0s",
-            "summary  - skipped",
+            "summary  ⊘ skipped",
         ];
         assert_eq!(super::agents(&three(), 40, false), expected);
     }

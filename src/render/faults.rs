@@ -13,6 +13,8 @@ use crate::text::{inline, sanitize};
 
 /// Columns that are shown of a line of the file.
 const MAX_LINE: usize = 160;
+/// How a tab is shown, in one column as it is one character.
+const TAB: &str = "→";
 /// Columns of `warning: `.
 const MAX_LABEL: usize = 9;
 /// Columns before a hint, with the number of a line.
@@ -23,8 +25,9 @@ const MIN_TEXT: usize = 20;
 /// Writes every fault with its place, its line and a hint, and the number of faults.
 pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     write_each(&faults.faults, &faults.sources, Level::ERROR, look, out)?;
-    let mut files: Vec<&str> =
-        faults.faults.iter().filter_map(|fault| fault.file.as_deref()).collect();
+    // A fault without a path is about the file as a whole, or not about its text.
+    let in_text = faults.faults.iter().filter(|fault| fault.path.is_some() || fault.line.is_some());
+    let mut files: Vec<&str> = in_text.filter_map(|fault| fault.file.as_deref()).collect();
     files.sort_unstable();
     files.dedup();
     if files.is_empty() {
@@ -125,7 +128,7 @@ fn excerpt(line: &str, column: Option<usize>, look: Look) -> (String, usize) {
     let skipped = column.saturating_sub(room / 2);
     let visible = |from: usize, length: usize| {
         let part: String = line.chars().skip(from).take(length).collect();
-        sanitize(&part).replace(['\n', '\t'], " ")
+        sanitize(&part).replace('\n', " ").replace('\t', TAB)
     };
     let start = if skipped > 0 { "…" } else { "" };
     let before = format!("{start}{}", visible(skipped, column - skipped));

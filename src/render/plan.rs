@@ -31,7 +31,7 @@ pub fn plan(plan: &CrewPlan, look: Look, out: &mut (impl Write + ?Sized)) -> io:
         .flat_map(|(wave, agents)| agents.into_iter().map(move |agent| (wave, agent)))
         .map(|(wave, agent)| agent_row(plan, wave, &plan.agents[agent]))
         .collect();
-    let titles = ["wave", "agent", "needs", "model", "tools", "timeout", "turns"];
+    let titles = ["stage", "agent", "needs", "model", "tools", "timeout", "turns"];
     section(titles, &agents, look, out)?;
     let secrets = plan.secrets();
     let tools: Vec<_> = plan.tools().into_iter().map(|tool| tool_row(tool, &secrets)).collect();
@@ -174,7 +174,7 @@ fn server_row(server: &McpServerPlan) -> [String; 5] {
 }
 
 fn own_timeout(timeout: Option<Duration>) -> String {
-    timeout.map_or_else(|| "the agent's".to_owned(), limit)
+    timeout.map_or_else(|| "default".to_owned(), limit)
 }
 
 /// The models of an agent in the order in which they are tried.

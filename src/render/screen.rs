@@ -14,15 +14,18 @@ const DEFAULT_WIDTH: usize = 100;
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Whether to use colours. `--color` takes precedence over `NO_COLOR` (set and not empty), then
-/// `CLICOLOR_FORCE` (set and not `0`), then `CLICOLOR=0`, then whether it is a terminal.
+/// `CLICOLOR_FORCE` or `FORCE_COLOR` (set and not `0`), then `CLICOLOR=0`, then whether it is a
+/// terminal.
 fn colour(choice: ColorChoice, env: Env<'_>, terminal: bool) -> bool {
     let is_set = |name| env(name).is_some_and(|value| !value.is_empty());
     let is_zero = |name| env(name).as_deref() == Some("0");
+    let is_forced =
+        ["CLICOLOR_FORCE", "FORCE_COLOR"].iter().any(|&name| is_set(name) && !is_zero(name));
     match choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto if is_set("NO_COLOR") => false,
-        ColorChoice::Auto if is_set("CLICOLOR_FORCE") && !is_zero("CLICOLOR_FORCE") => true,
+        ColorChoice::Auto if is_forced => true,
         ColorChoice::Auto => terminal && !is_zero("CLICOLOR"),
     }
 }
@@ -110,6 +113,8 @@ pub struct Look {
     pub summary_follows: bool,
     /// Lines are wrapped between words.
     pub wraps: bool,
+    /// Only the crew's answer, not those of other agents.
+    pub brief: bool,
     /// Answers are Markdown for a person to read, not a program.
     pub markdown: bool,
     /// Without symbols.
@@ -124,6 +129,7 @@ impl Look {
         verbose: false,
         summary_follows: false,
         wraps: false,
+        brief: false,
         markdown: false,
         ascii: false,
     };
@@ -154,6 +160,9 @@ mod tests {
             (&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], false, false),
             (&[("CLICOLOR_FORCE", "1")], true, true),
             (&[("CLICOLOR_FORCE", "0")], true, false),
+            (&[("FORCE_COLOR", "1")], true, true),
+            (&[("FORCE_COLOR", "3"), ("NO_COLOR", "1")], false, false),
+            (&[("FORCE_COLOR", "0"), ("CLICOLOR", "0")], false, false),
             (&[("CLICOLOR_FORCE", "0"), ("CLICOLOR", "0")], false, false),
             (&[("CLICOLOR_FORCE", "1"), ("CLICOLOR", "0")], true, true),
             (&[("CLICOLOR", "0")], false, false),

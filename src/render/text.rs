@@ -29,6 +29,9 @@ pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     let last = report.agents.iter().find(|agent| name == Some(&agent.name));
     let is_last = |agent: &&AgentReport| last.is_some_and(|last| std::ptr::eq(last, *agent));
     let others = report.agents.iter().filter(|agent| !is_last(agent));
+    let is_needed =
+        |agent: &AgentReport| report.agents.iter().any(|other| other.needs.contains(&agent.name));
+    let others = others.filter(|agent| !look.brief || (last.is_none() && !is_needed(agent)));
     for (position, agent) in others.chain(last).enumerate() {
         if position > 0 {
             writeln!(out)?;
@@ -50,7 +53,8 @@ fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()
         writeln!(out, "\n{answer}")?;
         if agent.partial {
             let note = "(partial: the agent ended before its answer was complete)";
-            writeln!(out, "{}", paint(note, WARN, look.colour))?;
+            let rows = if look.wraps { fit::wrap(note, look.width) } else { vec![note] };
+            rows.iter().try_for_each(|row| writeln!(out, "{}", paint(row, WARN, look.colour)))?;
         }
     }
     if let Some(error) = agent.error.as_ref().filter(|_| !look.summary_follows) {

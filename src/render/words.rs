@@ -33,7 +33,7 @@ pub fn mark(status: AgentStatus) -> &'static str {
     match status {
         AgentStatus::Succeeded => "✓",
         AgentStatus::Failed | AgentStatus::TimedOut => "✗",
-        AgentStatus::Cancelled | AgentStatus::Skipped => "-",
+        AgentStatus::Cancelled | AgentStatus::Skipped => "⊘",
     }
 }
 

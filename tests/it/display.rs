@@ -126,6 +126,50 @@ fn a_failure_stands_above_the_display_at_once_and_at_the_end_with_advice() {
 }
 
 #[test]
+fn on_a_narrow_terminal_the_reason_of_a_failure_is_whole() {
+    let server = by_model(|model| match model {
+        "bad" => script::error(400, "context too long: 90210 of 8192 tokens"),
+        _ => script::hang(),
+    });
+    let terminal = Pty::sized(20, 40);
+    let agents = "{bad: {model: mock/bad}, good: {model: mock/good}}";
+    let running = start(crew(&server, agents), &terminal);
+    let screen = terminal.wait_for_screen((20, 40), "1 fail");
+    let above: Vec<&str> = screen.lines().take_while(|line| !line.starts_with("team")).collect();
+    let words = above.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+    assert!(words.contains("context too long: 90210 of 8192 tokens"), "{screen}");
+    running.signal(Signal::SIGINT);
+    end(running, &terminal);
+}
+
+#[test]
+fn a_hundred_thousand_lines_cost_the_display_nothing() {
+    const LINES: usize = 100_000;
+    let server = by_model(|_| {
+        (0..100)
+            .fold(script::stream(), |script, _| script.text(&"line\n".repeat(LINES / 100)))
+            .finish("stop")
+            .done()
+    });
+    let run = |args: &[&str]| {
+        let terminal = Pty::open();
+        let crew = crew(&server, "{a: {model: mock/m, max_answer: 1 MiB}}").args(args);
+        let ended = end(
+            start(crew.args(&["--output-file", "r.txt", "-o", "answer"]), &terminal),
+            &terminal,
+        );
+        let answer = std::fs::read_to_string(ended.path().join("r.txt")).unwrap();
+        assert_eq!(answer.lines().filter(|line| *line == "line").count(), LINES);
+        // What the display shows of it is a few frames.
+        (ended.peak_memory, terminal.shown().len())
+    };
+    let (with, shown) = run(&[]);
+    let (without, _) = run(&["--no-progress"]);
+    assert!(shown < 64 << 10, "{shown} bytes");
+    assert!(with < without + (1 << 20), "{with} and {without} bytes");
+}
+
+#[test]
 fn the_answer_of_a_single_agent_streams_and_then_goes() {
     let server =
         by_model(|_| writing("# Result\n\nThe disk is \u{1b}[2Jfull.\n\nDelete\u{202e} it."));
@@ -184,6 +228,20 @@ fn a_report_on_a_terminal_is_formatted_unless_it_is_to_be_raw() {
         assert!(first < last, "{screen}");
         assert!(screen.contains("2 of 2 agents"), "{screen}");
     }
+}
+
+#[test]
+fn a_brief_report_has_the_answer_only() {
+    let server = by_model(script::text);
+    let report = |agents: &str| {
+        let crew = crew(&server, agents).args(&["-o", "text", "--brief", "-q"]);
+        crew.run().stdout.replace("\n\n", " ")
+    };
+    let blocks = report("{a: {model: mock/one}, last: {model: mock/two, needs: [a]}}");
+    assert!(blocks.starts_with("✓ last ") && blocks.trim_end().ends_with("two"), "{blocks}");
+    let blocks =
+        report("{a: {model: mock/one}, b: {model: mock/two, needs: [a]}, c: {model: mock/three}}");
+    assert!(!blocks.contains("one") && blocks.contains("two") && blocks.contains("three"));
 }
 
 #[test]

@@ -85,6 +85,7 @@ mod render;
 mod reports;
 mod rerun;
 mod secrets;
+mod selection;
 mod setup;
 mod structured {
     mod answers;

@@ -15,7 +15,6 @@ use super::questions::Questions;
 use super::transcript;
 use super::writer::{self, Shared, Show};
 use crate::approval::Prompter;
-use crate::render::paint::Line;
 use crate::report::{Event, EventSink};
 
 /// The progress of one run. Dropping it clears its drawing.
@@ -75,7 +74,7 @@ impl Progress {
                         Some(transcript::on_screen(entry, *agent, board, now))
                     }
                     event if draw && !transcripts => {
-                        lines::above(event, board, Line::new(columns(), colour), verbose)
+                        lines::above(event, board, columns(), colour, verbose)
                     }
                     event => lines::line(event, board, now, verbose),
                 };

@@ -4,20 +4,33 @@ use std::time::Instant;
 
 use super::board::{self, Board};
 use crate::render::paint::{Line, PLAIN, STRONG};
-use crate::render::words;
+use crate::render::{fit, words};
 use crate::report::Event;
 
-/// The line that stays above a drawing: an agent that failed and, if verbose, a tool that did.
+/// The lines that stay above a drawing: an agent that failed and, if verbose, a tool that did.
 /// Its whole reason follows at the end of the run.
-pub fn above(event: &Event, board: &Board, mut line: Line, verbose: bool) -> Option<String> {
+pub fn above(
+    event: &Event,
+    board: &Board,
+    columns: usize,
+    colour: bool,
+    verbose: bool,
+) -> Option<String> {
+    let mut line = Line::new(columns, colour);
     match event {
         Event::AgentFinished { agent, status, duration, message: Some(message) } => {
-            let (style, time) = (words::agent_style(*status), words::tenths(*duration));
-            line.push(words::mark(*status), style)
+            let name = board.agents.get(agent.0)?.name.as_str();
+            let (end, time) = (words::status(status), words::tenths(*duration));
+            let text = format!("{name} {end} after {time}: {}", board::detail(message));
+            let rows = fit::wrap(&text, columns.saturating_sub(2).max(1));
+            let (first, more) = rows.split_first()?;
+            let (name, rest) = first.split_at(first.find(' ').unwrap_or(first.len()));
+            line.push(words::mark(*status), words::agent_style(*status))
                 .push(" ", PLAIN)
-                .push(&board.agents.get(agent.0)?.name, STRONG)
-                .push(&format!(" {} after {time}: ", words::status(status)), PLAIN)
-                .push(&board::detail(message), PLAIN);
+                .push(name, STRONG)
+                .push(rest, PLAIN);
+            let more = more.iter().map(|row| format!("\n  {row}"));
+            return Some(line.finish() + &more.collect::<String>());
         }
         Event::ToolFinished { agent, tool, cause: Some(cause), .. } if verbose => {
             let (name, tool) = (&board.agents.get(agent.0)?.name, board::tool_name(tool));

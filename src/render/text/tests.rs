@@ -42,9 +42,9 @@ error timeout (agent): no answer within 30s
 
 error auth: 401 Unauthorized bad key
 
-- mem cancelled: interrupted by Ctrl-C (openai/gpt-4o-mini)
+⊘ mem cancelled: interrupted by Ctrl-C (openai/gpt-4o-mini)
 
-- summary skipped: net failed (openai/gpt-4o-mini)
+⊘ summary skipped: net failed (openai/gpt-4o-mini)
 "#;
     assert_eq!(shown(agents, LOOK), expected);
     assert_eq!(shown(vec![], LOOK), "");

@@ -77,6 +77,26 @@ fn words_of_other_programs_get_the_word_of_crew() {
 }
 
 #[test]
+fn settings_at_the_top_of_the_file_get_their_place() {
+    let yaml = "on_failure: continue\ntimeout: 5m\nmodel: offline\nagents: {a: {}}\n";
+    let report = Crew::check(yaml).args(&["-o", "json"]).run_as_is().report(2);
+    let hints = report["files"][0]["errors"].to_string();
+    for hint in [
+        "write limits: {on_failure: continue}",
+        "write limits: {timeout: 10m} for the run",
+        "write defaults: {model: provider/model}",
+    ] {
+        assert!(hints.contains(hint), "{hint}: {hints}");
+    }
+}
+
+#[test]
+fn a_tab_is_visible() {
+    let stderr = Crew::check("agents:\n  a:\n  \tmodel: x\n").run_as_is().stderr;
+    assert!(stderr.contains("3 |   →model: x\n"), "{stderr}");
+}
+
+#[test]
 fn unknown_names_list_the_known_ones() {
     expect_in(
         indoc! {"

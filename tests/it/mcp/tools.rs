@@ -375,7 +375,7 @@ fn check_lists_servers_and_starts_them_only_on_request() {
     assert!(plain.stdout.contains("MCP server") && plain.stdout.contains("fx.echo"));
     let server = plain.stdout.lines().find(|line| line.trim_start().starts_with("fx ")).unwrap();
     let cells: Vec<&str> = server.split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
-    assert_eq!(cells[2..], ["the agent's", "none", "yes"], "{}", plain.stdout);
+    assert_eq!(cells[2..], ["default", "none", "yes"], "{}", plain.stdout);
     assert!(lines(&plain, "starts").is_empty());
     let listed = crew("fx.echo", &["--tools"]);
     assert_eq!(listed.status.code(), Some(0), "{}", listed.stderr);
