@@ -179,6 +179,14 @@ fn a_collector_that_rejects_spans_does_not_change_a_batch() {
 }
 
 #[test]
+fn a_collector_that_is_silent_does_not_hold_up_a_batch() {
+    let collector = ModelServer::always(script::hang());
+    let (batch, ended) = run_batch(3, &collector.origin());
+    assert!(ended.stderr.contains("note: 7 of 7 spans were not sent: "), "{}", ended.stderr);
+    assert_eq!(batch.lines().len(), 3);
+}
+
+#[test]
 fn a_collector_receives_the_spans_of_a_run() {
     let tools = ModelServer::always(script::whole(200, &[], "fine"));
     let collector = ModelServer::always(accept());
