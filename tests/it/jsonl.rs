@@ -225,10 +225,20 @@ const TALKATIVE: &str = indoc! {r#"
 
 #[test]
 fn a_reader_that_stalls_does_not_hold_up_the_run() {
-    let crew = Crew::new(TALKATIVE).args(&["-o", "jsonl"]);
+    let crew = Crew::new(TALKATIVE).args(&["-o", "jsonl", "--report", "json=report.json"]);
     let (mut reader, writer) = std::io::pipe().unwrap();
     let running = crew.stdout(Stdio::from(writer)).start_as_is();
     running.wait_for_file("finished");
+    // Other reports, and the history, do not wait for the reader.
+    let written = running.path("report.json");
+    crate::support::crew::wait_for("the report in the file", || {
+        let text = fs::read_to_string(&written).unwrap_or_default();
+        text.contains("\"succeeded\"").then_some(())
+    });
+    let history = running.path(".local/state/crew/runs");
+    crate::support::crew::wait_for("the report in the history", || {
+        fs::read_dir(&history).ok()?.next().map(drop)
+    });
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     assert!(text.len() > 100_000, "{}", text.len());
@@ -252,11 +262,15 @@ fn a_stalled_reader_does_not_hold_up_the_end_after_a_signal() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_run() {
-    let crew = Crew::new("agents: {a: {shell: 'sleep 60'}}\n").args(&["-o", "jsonl"]);
+    let options = ["-o", "jsonl", "--report", "json=report.json"];
+    let crew = Crew::new("agents: {a: {shell: 'sleep 60'}}\n").args(&options);
     let (reader, writer) = std::io::pipe().unwrap();
     let running = crew.stdout(Stdio::from(writer)).start_as_is();
     let mut line = String::new();
     BufReader::new(reader).read_line(&mut line).unwrap();
     assert!(line.contains("run_started"), "{line}");
-    assert_eq!(running.wait().status.code(), Some(3));
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(3));
+    let report = fs::read_to_string(ended.path().join("report.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["status"], "cancelled");
 }

@@ -56,7 +56,7 @@ fn case(agent: &AgentReport, name: &str, crew: &str, limit: usize) -> TestCase {
     let mut case = TestCase::new(name, status(agent));
     case.set_classname(xml(&inline(crew)));
     case.set_time(Duration::from_millis(agent.duration_ms));
-    if let Some(output) = &agent.output {
+    if let Some(output) = agent.output.as_ref().filter(|output| !output.is_empty()) {
         case.set_system_out(cut(output, limit));
     }
     if let Some(step) = agent.step.as_ref().filter(|step| !step.stderr.is_empty()) {

@@ -35,9 +35,8 @@ pub fn markdown(report: &Report, limit: usize) -> String {
     page.push(&agents(report));
     for agent in report.agents.iter().flat_map(AgentReport::with_instances) {
         let is_answer = report.answer_of.as_ref() == Some(&agent.name);
-        if let Some(output) = agent.output.as_ref().filter(|_| !is_answer && agent.items.is_none())
-        {
-            page.push(&details(agent, output));
+        if !is_answer && agent.items.is_none() {
+            page.push(&details(agent));
         }
     }
     page.end(limit)
@@ -112,36 +111,43 @@ fn findings(report: &Report) -> String {
         let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
         let place = format!("{}{line}", finding.file);
         let cells = [&*finding.level.to_string(), &place, &finding.rule, &finding.message];
-        row(cells.map(defuse::line))
+        row(cells.map(defuse::line).into())
     };
     let rows: Vec<String> = findings.found.iter().map(row).collect();
-    let head = ["| level | place | rule | message |".to_owned(), "|---|---|---|---|".to_owned()];
+    let head =
+        ["| level | place | rule | message |".to_owned(), "| --- | --- | --- | --- |".to_owned()];
     let table = section("Findings", &rows, &head);
     let notes = findings.notes.iter().map(|note| format!("{note}\n\n"));
     table + &notes.collect::<String>()
 }
 
+/// The table of the agents, without columns that are empty.
 fn agents(report: &Report) -> String {
-    let all = report.agents.iter().flat_map(AgentReport::with_instances);
     let cells = |agent: &AgentReport| {
-        let cost = cost(agent.usage.cost);
-        let time = agent.started_ms.map(|_| words::millis(agent.duration_ms)).unwrap_or_default();
-        row([
+        let calls = agent.usage.tool_calls;
+        [
             words::mark(agent.status).to_owned(),
             defuse::line(&agent.name),
             words::status(agent.status),
             defuse::line(&agent.model),
-            time,
+            agent.started_ms.map(|_| words::millis(agent.duration_ms)).unwrap_or_default(),
             words::tokens(&agent.usage).unwrap_or_default(),
-            agent.usage.tool_calls.to_string(),
-            cost,
-        ])
+            if calls > 0 { calls.to_string() } else { String::new() },
+            cost(agent.usage.cost),
+        ]
     };
-    let rows: Vec<String> = all.map(cells).collect();
-    let head = [
-        "| | agent | status | model | time | tokens | tools | cost |".to_owned(),
-        "|---|---|---|---|--:|--:|--:|--:|".to_owned(),
-    ];
+    let all: Vec<[String; 8]> =
+        report.agents.iter().flat_map(AgentReport::with_instances).map(cells).collect();
+    let titles = ["", "agent", "status", "model", "time", "tokens", "tools", "cost"];
+    let lines = ["---", "---", "---", "---", "--:", "--:", "--:", "--:"];
+    let is_used: [bool; 8] = std::array::from_fn(|at| all.iter().any(|row| !row[at].is_empty()));
+    let used = |cells: [String; 8]| {
+        let cells =
+            cells.into_iter().zip(is_used).filter_map(|(cell, is_used)| is_used.then_some(cell));
+        row(cells.collect())
+    };
+    let head = [titles, lines].map(|cells| used(cells.map(str::to_owned)));
+    let rows: Vec<String> = all.into_iter().map(used).collect();
     section("Agents", &rows, &head)
 }
 
@@ -150,7 +156,7 @@ fn cost(cost: Cost) -> String {
     cost.known.map(|known| format!("{unpriced}{}", words::amount(known))).unwrap_or_default()
 }
 
-fn row<const N: usize>(cells: [String; N]) -> String {
+fn row(cells: Vec<String>) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
@@ -172,12 +178,23 @@ fn section(title: &str, lines: &[String], head: &[String]) -> String {
     format!("### {title}\n\n{text}\n\n{more}")
 }
 
-fn details(agent: &AgentReport, output: &str) -> String {
+/// The output of an agent, and of a step that failed also its stderr.
+fn details(agent: &AgentReport) -> String {
+    let output = agent.output.as_ref().filter(|output| !output.trim().is_empty());
+    let mut parts: Vec<String> = output.map(|output| answer_block(output)).into_iter().collect();
+    let step = agent.step.as_ref().filter(|_| agent.status.is_failure());
+    if let Some(step) = step.filter(|step| !step.stderr.trim().is_empty()) {
+        let end = step.stderr.floor_char_boundary(MAX_ANSWER);
+        parts.push(format!("stderr:\n\n{}", defuse::fenced(&step.stderr[..end])));
+    }
+    if parts.is_empty() {
+        return String::new();
+    }
     let name = escape(&agent.name);
     let partial = if agent.partial { " (partial)" } else { "" };
     let mark = if agent.status == AgentStatus::Succeeded { "" } else { "✗ " };
     let title = format!("{mark}{name}{partial}");
-    folded(&title, &answer_block(output)) + "\n\n"
+    folded(&title, &parts.join("\n\n")) + "\n\n"
 }
 
 fn folded(title: &str, text: &str) -> String {

@@ -17,7 +17,7 @@ pub fn agent(agent: &AgentReport, out: &mut impl Write) -> io::Result<()> {
         Inline(&facts(agent)),
     )?;
     ending(agent, out)?;
-    if let Some(output) = &agent.output {
+    if let Some(output) = agent.output.as_ref().filter(|output| !output.is_empty()) {
         let title = if agent.partial { "Partial answer" } else { "Answer" };
         writeln!(out, "<h3>{title}</h3>\n<div class=\"text\" dir=\"auto\">{}</div>", Text(output))?;
     }
