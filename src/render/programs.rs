@@ -21,9 +21,21 @@ pub fn program(process: &ProcessPlan, secrets: &Secrets) -> String {
         ToolCommand::Argv(arguments) => {
             arguments.iter().map(|argument| argument.source()).collect::<Vec<_>>().join(" ")
         }
-        ToolCommand::Shell(script) => format!("sh: {}", script.trim()),
+        ToolCommand::Shell(script) => return shell(&secrets.redact(script.trim().to_owned())),
     };
     fit::cut(&inline(&secrets.redact(text)), MAX_COMMAND).into_owned()
+}
+
+/// The first line of a script, and the number of lines if there are more.
+fn shell(script: &str) -> String {
+    let first = format!("sh: {}", inline(script.lines().next().unwrap_or_default()));
+    match script.lines().count() {
+        0 | 1 => fit::cut(&first, MAX_COMMAND).into_owned(),
+        lines => {
+            let more = format!(" ({lines} lines)");
+            format!("{}{more}", fit::cut(&first, MAX_COMMAND - more.len()))
+        }
+    }
 }
 
 /// The permissions of a sandbox.

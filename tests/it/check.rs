@@ -242,3 +242,18 @@ fn the_tools_of_servers_are_in_the_document() {
     let error = report["files"][0]["mcp_servers"][0]["errors"][0].as_str().unwrap();
     assert!(error.contains("no tool nothing"), "{error}");
 }
+
+#[test]
+fn of_a_script_the_plan_has_the_first_line() {
+    let yaml = indoc! {"
+        tools:
+          show:
+            description: x
+            shell: |
+              uname -sr
+              uptime
+        agents: {a: {model: offline, tools: [show]}}
+    "};
+    let plan = Crew::check(yaml).run_as_is().stdout;
+    assert!(plan.contains("sh: uname -sr (2 lines)  default"), "{plan}");
+}

@@ -41,6 +41,17 @@ fn patterns_select_and_exclude_agents() {
 }
 
 #[test]
+fn a_rerun_takes_patterns_too() {
+    let ended = Crew::new(YAML).args(&["-q", "--output-file", "r.json"]).run();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let rerun = ["rerun", "r.json", "-a", "review-*,!review-b"];
+    let again = Crew::at(ended.path()).args(&rerun).run_as_is();
+    assert_eq!(again.status.code(), Some(0), "{}", again.stderr);
+    assert!(again.stderr.contains("review-a (selected)"), "{}", again.stderr);
+    assert!(!again.stderr.contains("review-b ("), "{}", again.stderr);
+}
+
+#[test]
 fn selections_that_cannot_be_run_are_explained() {
     for (items, expected) in [
         ("revue-*", "no agent \"revue-*\""),

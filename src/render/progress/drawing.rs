@@ -92,7 +92,12 @@ impl Drawing {
         if self.shown.is_empty() {
             return String::new();
         }
-        let text = self.to_start() + "\u{1b}[J";
+        // tmux keeps what is cleared from the first row on. Below a row that is empty, it does not.
+        let clear = match self.rows_above() {
+            0 => "\u{1b}[J",
+            _ => "\u{1b}[K\u{1b}[1B\u{1b}[J\u{1b}[1A",
+        };
+        let text = self.to_start() + clear;
         self.shown.clear();
         self.widths.clear();
         text
@@ -101,11 +106,16 @@ impl Drawing {
     /// Moves the cursor to the start of the frame. Terminals wrap lines again when they get
     /// narrower.
     fn to_start(&self) -> String {
-        let columns = self.size().0.max(1);
-        let above = self.widths.split_last().map_or(&[][..], |(_, above)| above);
-        match above.iter().map(|width| width.div_ceil(columns).max(1)).sum() {
-            0_usize => "\r".to_owned(),
+        match self.rows_above() {
+            0 => "\r".to_owned(),
             rows => format!("\r\u{1b}[{rows}A"),
         }
+    }
+
+    /// The rows of the frame above its last line.
+    fn rows_above(&self) -> usize {
+        let columns = self.size().0.max(1);
+        let above = self.widths.split_last().map_or(&[][..], |(_, above)| above);
+        above.iter().map(|width| width.div_ceil(columns).max(1)).sum()
     }
 }

@@ -18,6 +18,8 @@ const MIN_WIDTH: usize = 8;
 const MAX_NAME: usize = 24;
 const TIME_WIDTH: usize = 6;
 const BAR_WIDTH: usize = 20;
+/// Columns of a terminal with room for the whole bar.
+const WIDE: usize = 100;
 /// Agents that all get a line, if there is room.
 const MAX_ROWS: usize = 15;
 /// Lines of agents in a larger crew.
@@ -81,12 +83,14 @@ impl Canvas<'_> {
             .push(&format!("  {}", clock(self.now.saturating_duration_since(*started))), FAINT)
             .push("  ", PLAIN);
         if total > MAX_ROWS && self.width >= 4 * BAR_WIDTH {
-            let part = |count: usize| (count * BAR_WIDTH).div_ceil(total);
+            // Tokens and cost need the rest of the line.
+            let columns = if self.width < WIDE { BAR_WIDTH / 2 } else { BAR_WIDTH };
+            let part = |count: usize| (count * columns).div_ceil(total);
             let failed = part(counts.failed + counts.stopped);
-            let done = part(counts.succeeded).min(BAR_WIDTH - failed);
+            let done = part(counts.succeeded).min(columns - failed);
             line.push(&"█".repeat(done), GOOD)
                 .push(&"█".repeat(failed), BAD)
-                .push(&"░".repeat(BAR_WIDTH - done - failed), FAINT)
+                .push(&"░".repeat(columns - done - failed), FAINT)
                 .push("  ", PLAIN);
         }
         line.push(&format!("{} of {total} done", counts.succeeded), PLAIN);

@@ -122,7 +122,7 @@ fn of_many_agents_the_failed_and_the_oldest_are_shown() {
     finish(&mut board, 3, AgentStatus::Failed, Some("401 no\u{1b}[2J key"));
     finish(&mut board, 0, AgentStatus::Succeeded, None);
     let lines = frame(&board, moment(&board), (80, 24), false);
-    assert_eq!(lines[0], "it-support  1:05  ██░░░░░░░░░░░░░░░░░░  1 of 60 done, 1 failed");
+    assert_eq!(lines[0], "it-support  1:05  ██░░░░░░░░  1 of 60 done, 1 failed");
     assert_eq!(lines[1], "✗ a03   1.2s  failed: 401 no key");
     assert!(lines[2].starts_with("⠋ a01 ") && lines[3].starts_with("⠋ a02 "), "{lines:#?}");
     assert_eq!((lines.len(), lines[11].as_str()), (12, "… 50 more"));
