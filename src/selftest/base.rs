@@ -16,6 +16,8 @@ pub const RUN_LIMIT: Promise = Promise {
     text: "timeout after 1s, no process left after grace + 500ms",
     limit: Duration::from_millis(1800),
 };
+pub const ORPHANED: Promise =
+    Promise { text: "no process left 1s after crew was killed", limit: Duration::from_secs(1) };
 pub const SIZE_LIMIT: Promise =
     Promise { text: "the call ends at `max_answer`", limit: Duration::from_secs(2) };
 
@@ -26,6 +28,7 @@ pub const BASE: Case = Case {
     promise: AFTER_GRACE,
     tools: &[],
     calls: None,
+    inputs: None,
     grace: GRACE,
     timeout: "30s",
     steps: &[Step::Signal(Signal::SIGINT)],

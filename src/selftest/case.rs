@@ -22,6 +22,8 @@ pub struct Case {
     /// Each one belongs to an agent of its own that has no model.
     pub tools: &'static [Tool],
     pub calls: Option<Calls>,
+    /// `crew batch run` with so many inputs, all at once, instead of `crew run`.
+    pub inputs: Option<usize>,
     pub grace: Duration,
     /// The timeout of the run, as written in the file.
     pub timeout: &'static str,
@@ -38,6 +40,11 @@ pub struct Case {
 }
 
 impl Case {
+    /// How often each tool and each call starts.
+    pub fn times(&self) -> usize {
+        self.inputs.unwrap_or(1)
+    }
+
     /// The tools that crew can stop on this system.
     pub fn tools(&self) -> impl Iterator<Item = &'static Tool> {
         let is_supported = |tool: &&Tool| IS_LINUX || !tool.fixture.escapes_its_group();

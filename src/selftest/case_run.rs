@@ -73,8 +73,15 @@ impl<'a> CaseRun<'a> {
         for tool in case.tools() {
             fs::create_dir(pid_dir(dir, tool))?;
         }
+        let arguments = match case.inputs {
+            Some(inputs) => batch(dir, inputs)?,
+            None => ["run", "--no-history", "--output", "json", "--input", "go"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
         let mut crew = Command::new(program)
-            .args(["run", "--no-history", "--output", "json", "--input", "go", "--config"])
+            .args(arguments)
+            .arg("--config")
             .arg(path)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -99,9 +106,11 @@ impl<'a> CaseRun<'a> {
     }
 
     fn has_started(&self) -> bool {
-        let calls = self.case.calls.map_or(0, |calls| calls.agents);
-        let has_started =
-            |tool: &Tool| recorded_pids(&pid_dir(self.dir, tool)).len() >= tool.fixture.processes();
+        let times = self.case.times();
+        let calls = self.case.calls.map_or(0, |calls| calls.agents * times);
+        let has_started = |tool: &Tool| {
+            recorded_pids(&pid_dir(self.dir, tool)).len() >= tool.fixture.processes() * times
+        };
         self.case.tools().all(has_started) && self.server_state().calls >= calls
     }
 
@@ -219,6 +228,14 @@ impl<'a> CaseRun<'a> {
             left,
         })
     }
+}
+
+/// The arguments of a batch whose lines go to stdout, and its inputs as a file.
+fn batch(dir: &Path, inputs: usize) -> io::Result<Vec<String>> {
+    let path = dir.join("in.jsonl");
+    fs::write(&path, (0..inputs).map(|number| format!("\"{number}\"\n")).collect::<String>())?;
+    let (path, jobs) = (path.to_string_lossy(), inputs.to_string());
+    Ok(["batch", "run", &*path, "--out", "-", "--jobs", &jobs].map(str::to_owned).to_vec())
 }
 
 fn send(pid: Pid, signal: Signal) -> Result<(), Violation> {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::base::{RUN_LIMIT, SIZE_LIMIT, by_itself, ctrl_c, server, tool};
+use super::base::{ORPHANED, RUN_LIMIT, SIZE_LIMIT, by_itself, ctrl_c, server, tool};
+use super::batch_cases::BATCH_CASES;
 use super::case::{Caller, Calls, Case, Ends, Expect, Fact, Promise, Step, Tool};
 use super::fixture::Fixture;
 use super::flow_cases::FLOW_CASES;
@@ -21,8 +22,6 @@ const AT_ONCE: Promise = Promise {
 };
 const NO_GRACE: Promise =
     Promise { text: "a second signal skips the grace", limit: Duration::from_millis(200) };
-const ORPHANED: Promise =
-    Promise { text: "no process left 1s after crew was killed", limit: Duration::from_secs(1) };
 const CALL_LIMIT: Promise =
     Promise { text: "exit after a timeout of 1s", limit: Duration::from_millis(1100) };
 const READ_LIMIT: Promise =
@@ -59,6 +58,13 @@ pub const CASES: &[Case] = &[
         expect: &[Expect::Is("/cleanup/http_calls_cancelled", Fact::Number(MANY_CALLS as u64))],
         alone: true,
         ..ctrl_c("open-requests", "Ctrl-C: 200 HTTP tools, silent server", &[])
+    },
+    Case {
+        promise: AT_ONCE,
+        calls: Some(Calls { agents: 1, ..silent(Caller::Model) }),
+        inputs: Some(MANY_CALLS),
+        alone: true,
+        ..ctrl_c("batch-calls", "Ctrl-C: a batch of 200 calls, silent server", &[])
     },
     Case {
         promise: AT_ONCE,
@@ -311,9 +317,9 @@ const DEAF_SERVER: Tool = server(Fixture::DeafServer);
 const LEAVER: Tool = tool(Fixture::Leaver);
 const PIPE_HOLDER: Tool = tool(Fixture::PipeHolder);
 
-/// All cases, those of control flow last.
+/// All cases, those of control flow and of batches last.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    CASES.iter().chain(FLOW_CASES)
+    CASES.iter().chain(FLOW_CASES).chain(BATCH_CASES)
 }
 
 /// The case of this name.

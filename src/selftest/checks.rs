@@ -82,6 +82,7 @@ pub fn violations(case: &Case, observed: &Observed) -> Vec<Violation> {
         )));
     }
     match &observed.stdout {
+        Some(stdout) if case.inputs.is_some() => violations.extend(missing_lines(case, stdout)),
         Some(stdout) if case.ends != Ends::By(Signal::SIGKILL) => {
             violations.extend(report_violations(case, observed, stdout));
         }
@@ -117,6 +118,18 @@ fn is_expected(ends: Ends, status: ExitStatus) -> bool {
         Ends::By(signal) => by(signal),
         Ends::ByAny => [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM].into_iter().any(by),
     }
+}
+
+/// A batch that was stopped prints a line for each of its inputs.
+fn missing_lines(case: &Case, stdout: &str) -> Option<Violation> {
+    let is_cancelled = |line: &&str| {
+        let line: Result<Value, _> = serde_json::from_str(line);
+        line.is_ok_and(|line| line["status"] == "cancelled")
+    };
+    let lines = stdout.lines().filter(is_cancelled).count();
+    let inputs = if case.ends == Ends::By(Signal::SIGKILL) { 0 } else { case.times() };
+    let found = format!("{lines} of {inputs} inputs were reported as cancelled");
+    (lines != inputs || stdout.lines().count() != inputs).then(|| found.into())
 }
 
 fn report_violations(case: &Case, observed: &Observed, stdout: &str) -> Vec<Violation> {
@@ -218,6 +231,21 @@ mod tests {
         ] {
             let found = violations(case("family"), &observed);
             assert!(found.len() == 1 && found[0].text.contains(expected), "{expected}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_stopped_has_a_line_for_each_input() {
+        let batch = case("batch-deaf");
+        let lines = "{\"status\": \"cancelled\"}\n".repeat(batch.times());
+        let observed = |stdout: &str| Observed { stdout: Some(stdout.to_owned()), ..good() };
+        assert_eq!(violations(batch, &observed(&lines)), []);
+        for wrong in [&lines[1..], "", &lines.replace("cancelled", "failed")] {
+            let found = violations(batch, &observed(wrong));
+            assert!(
+                found.len() == 1 && found[0].text.contains("inputs were reported"),
+                "{found:?}"
+            );
         }
     }
 

@@ -6,6 +6,7 @@
 //! an entry to `cases`, or to `flow_cases` for steps, instances and checks.
 
 mod base;
+mod batch_cases;
 mod case;
 mod case_run;
 mod cases;

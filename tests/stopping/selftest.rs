@@ -51,7 +51,7 @@ fn all_cases_hold_in_time() {
     assert_eq!(report["status"], "passed");
     assert_eq!(report["left"], Value::Array(vec![]));
     let cases = report["cases"].as_array().unwrap();
-    for about in ["step-", "instance-", "check-", "flow-"] {
+    for about in ["step-", "instance-", "check-", "flow-", "batch-"] {
         let names = cases.iter().filter_map(|case| case["name"].as_str());
         assert!(names.filter(|name| name.starts_with(about)).count() >= 1, "{about}");
     }
