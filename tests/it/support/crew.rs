@@ -1,6 +1,7 @@
 //! Runs crew as its user would: in a folder with a crew's file, through pipes.
 
 use std::io::Read;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -129,6 +130,7 @@ impl Crew {
         let mut child = self.command.spawn().unwrap();
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());
+        let child = OwnChild(child);
         Running { folder: self.folder, child, stdout, stderr, started: Instant::now() }
     }
 }
@@ -194,10 +196,36 @@ impl Collected {
     }
 }
 
+/// A child that does not outlive a test that fails.
+pub struct OwnChild(Child);
+
+impl Deref for OwnChild {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for OwnChild {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for OwnChild {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
 /// A run in progress.
 pub struct Running {
     folder: Folder,
-    pub child: Child,
+    pub child: OwnChild,
     stdout: Collected,
     stderr: Collected,
     started: Instant,
