@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
@@ -15,6 +17,10 @@ use super::run_file::{self, FileError, RunFile, temporary};
 use super::state::{PartState, Work, now_ms};
 use crate::plan::Fingerprint;
 use crate::report::{RunStatus, Usage};
+
+/// How long a lock that is held is waited for: `crew batch status` holds it for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// Which inputs that have a line run again. Those that were cancelled always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,11 +254,17 @@ fn cut(path: &Path, length: u64) -> io::Result<()> {
 fn lock(path: &Path) -> Result<File, FolderError> {
     let open = OpenOptions::new().write(true).create(true).truncate(false).open(path);
     let file = open.map_err(|error| FileError::write(path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(FolderError::Locked(path.with_extension("jsonl"))),
-        Err(TryLockError::Error(error)) => {
-            Err(FolderError::NoLock { path: path.to_owned(), error })
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => {
+                return Err(FolderError::Locked(path.with_extension("jsonl")));
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(FolderError::NoLock { path: path.to_owned(), error });
+            }
         }
     }
 }

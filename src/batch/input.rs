@@ -1,6 +1,6 @@
 //! One input of a batch: its value and its key.
 
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::key::{Content, of_content};
 use crate::template::RunInput;
@@ -8,6 +8,8 @@ use crate::text::digest::canonical;
 
 /// Begins the key of an input that cannot be used; its line follows.
 const LINE_KEY: &str = "line:";
+/// From here on, not every whole number has a float of its own.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// An input as it was read.
 #[derive(Debug)]
@@ -66,9 +68,17 @@ impl BatchInput {
     }
 }
 
+/// Whether no digit of a number was lost when it was read: two keys must not become one.
+fn is_exact(number: &Number) -> bool {
+    !number.is_f64() || number.as_f64().is_some_and(|float| float.abs() < MAX_EXACT)
+}
+
 fn key_at(value: &Value, pointer: &str) -> Result<String, String> {
     let key = match value.pointer(pointer) {
         Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) if !is_exact(number) => {
+            return Err(format!("its key {pointer} has too many digits: write it as a text"));
+        }
         Some(number @ Value::Number(_)) => canonical(number),
         Some(_) => return Err(format!("its key {pointer} is neither a text nor a number")),
         None => return Err(format!("it has no key {pointer}")),

@@ -77,8 +77,10 @@ impl Line {
         }
     }
 
-    /// The line of an input that was run.
-    pub fn of(key: String, index: u64, report: &Report) -> Self {
+    /// The line of an input that was run, `spent` on runs before this one.
+    pub fn of(key: String, index: u64, report: &Report, spent: Usage) -> Self {
+        let mut usage = report.usage;
+        usage += spent;
         let output = report.answer_of.as_ref();
         let output = output.and_then(|name| report.agents.iter().find(|agent| agent.name == *name));
         let output = output.filter(|agent| agent.status == AgentStatus::Succeeded);
@@ -90,8 +92,8 @@ impl Line {
             answer: output.and_then(AgentReport::answer_text),
             data: output.and_then(data),
             error: error(report),
-            usage: report.usage,
-            cost: cost(report.usage),
+            usage,
+            cost: cost(usage),
             attempts: 1,
             duration_ms: report.duration_ms,
             agents: agents.collect(),

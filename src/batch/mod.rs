@@ -15,6 +15,7 @@ pub mod lines;
 pub mod merge;
 pub mod part;
 pub mod partition;
+pub mod pulse;
 pub mod read;
 pub mod reports;
 pub mod results;

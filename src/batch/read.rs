@@ -25,6 +25,8 @@ pub enum ReadError {
     Io(#[from] io::Error),
     #[error("cannot tell what the inputs are: the file's name has to end in .jsonl, .csv or .txt")]
     UnknownKind,
+    #[error("it is no regular file: give a pipe as standard input, with - for the inputs")]
+    NotAFile,
     #[error("the header of the CSV file cannot be used: {0}")]
     Header(String),
 }
@@ -51,12 +53,11 @@ impl InputReader {
             let stdin = Box::new(BufReader::new(io::stdin()));
             return Ok(Self { source: lines(stdin, true), index: 0 });
         }
-        let open = || -> io::Result<File> {
-            let file = File::open(path)?;
-            match file.metadata()?.is_dir() {
-                true => Err(io::ErrorKind::IsADirectory.into()),
-                false => Ok(file),
-            }
+        // Opening a pipe waits for its writer, and it can be read once only.
+        let open = || match fs::metadata(path)? {
+            found if found.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory).into()),
+            found if !found.is_file() => Err(ReadError::NotAFile),
+            _ => Ok(File::open(path)?),
         };
         let buffered = || open().map(|file| Box::new(BufReader::with_capacity(1 << 16, file)));
         let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);

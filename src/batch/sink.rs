@@ -5,14 +5,16 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::line::Line;
 use super::results::ResultsWriter;
 use super::run_file::FileError;
 
-/// Lines that wait for the reader of standard output.
+/// Lines that may wait for the reader of standard output before no further input starts.
 const WAITING: usize = 64;
 
 #[derive(Debug)]
@@ -26,10 +28,18 @@ impl Sink {
     ///
     /// # Errors
     /// It cannot be written as a whole.
-    pub async fn append(&mut self, line: &Line) -> Result<(), FileError> {
+    pub fn append(&mut self, line: &Line) -> Result<(), FileError> {
         match self {
             Self::File(results) => results.append(line),
-            Self::Stdout(stdout) => stdout.append(line).await,
+            Self::Stdout(stdout) => stdout.append(line),
+        }
+    }
+
+    /// Whether lines are taken as fast as they come.
+    pub fn has_room(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Stdout(stdout) => stdout.waiting() < WAITING,
         }
     }
 }
@@ -46,7 +56,7 @@ impl Stdout {
     /// # Errors
     /// The thread cannot be started.
     pub fn start() -> io::Result<Self> {
-        let (lines, mut waiting) = mpsc::channel::<Vec<u8>>(WAITING);
+        let (lines, mut waiting) = mpsc::channel::<Vec<u8>>(Semaphore::MAX_PERMITS);
         let (end, ended) = oneshot::channel();
         thread::Builder::new().name("stdout".to_owned()).spawn(move || {
             let mut written = Ok(());
@@ -59,18 +69,25 @@ impl Stdout {
         Ok(Self { lines, ended })
     }
 
-    async fn append(&mut self, line: &Line) -> Result<(), FileError> {
+    /// Never waits: at most as many lines as inputs run come on top of [`WAITING`].
+    fn append(&mut self, line: &Line) -> Result<(), FileError> {
         let gone = || FileError::write(Path::new("-"), io::ErrorKind::BrokenPipe.into());
-        self.lines.send(line.to_bytes()).await.map_err(|_| gone())
+        self.lines.try_send(line.to_bytes()).map_err(|_| gone())
     }
 
-    /// Waits until all lines are written.
+    /// Lines that wait for the reader.
+    fn waiting(&self) -> usize {
+        self.lines.max_capacity() - self.lines.capacity()
+    }
+
+    /// Waits until all lines are written, and for a reader that reads nothing at most so long.
     ///
     /// # Errors
-    /// That of standard output.
-    pub async fn finish(self) -> io::Result<()> {
+    /// That of standard output, or its reader did not take the lines in time.
+    pub async fn finish(self, patience: Duration) -> io::Result<()> {
         drop(self.lines);
-        self.ended.await.unwrap_or(Ok(()))
+        let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "its reader does not read"));
+        timeout(patience, self.ended).await.map_or_else(late, |ended| ended.unwrap_or(Ok(())))
     }
 }
 

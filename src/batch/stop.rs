@@ -65,6 +65,15 @@ pub struct Done {
     pub line: Line,
     /// Its key was refused, or its account's credit is used up: no other input would do better.
     pub is_refused: bool,
+    /// Why its full report could not be kept.
+    pub unreported: Option<FileError>,
+}
+
+impl Done {
+    /// An input that has not run.
+    pub fn of(line: Line) -> Self {
+        Self { line, is_refused: false, unreported: None }
+    }
 }
 
 /// Watches how inputs end.
@@ -95,7 +104,7 @@ impl Watch {
 
     /// Notes an input that has ended, which `tally` counts already. Returns a reason to stop.
     pub fn note(&mut self, done: &Done, tally: &Tally) -> Option<Stop> {
-        let Done { line, is_refused } = done;
+        let Done { line, is_refused, .. } = done;
         let message = line.error.as_ref().map(|error| error.message.clone()).unwrap_or_default();
         if *is_refused {
             return Some(Stop::Refused { message });
@@ -146,7 +155,7 @@ mod tests {
         if kind.is_none() {
             line.status = RunStatus::Succeeded;
         }
-        Done { line, is_refused: false }
+        Done::of(line)
     }
 
     /// After how many of these ends the batch stops.

@@ -11,21 +11,21 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::feed::{Job, Next, Totals};
 use super::line::Line;
+use super::pulse::{self, Pulse};
 use super::reports;
-use super::run_file::FileError;
 use super::sink::{Kept, Sink};
 use super::stop::{Done, Stop, Watch};
 use super::tally::Tally;
 use crate::cancel::Cancellation;
 use crate::engine;
 use crate::plan::CrewPlan;
-use crate::report::{AgentReport, CancelKind, ErrorKind, EventSink, Report};
+use crate::report::{AgentReport, CancelKind, ErrorKind, EventSink, Report, RunStatus, Usage};
 use crate::services::Services;
 use crate::telemetry::SpanQueue;
 
 /// How long the end of the inputs is waited for after a batch was asked to stop.
 const LAST_LOOK: Duration = Duration::from_millis(300);
-/// How often a batch without `-j` looks whether the governors let more calls through.
+/// How often a batch that waits looks whether another input may start.
 const TICK: Duration = Duration::from_millis(10);
 /// For so many inputs that run, one call may wait for its turn.
 const RUNNING_PER_WAITING: usize = 8;
@@ -43,6 +43,7 @@ pub struct Runner {
     /// The folder for the full report of each input.
     pub reports: Option<Arc<PathBuf>>,
     pub spans: Option<Arc<SpanQueue>>,
+    pub pulse: Arc<Pulse>,
 }
 
 /// How many inputs run at once.
@@ -91,8 +92,11 @@ impl Window<'_> {
             if !is_open && running.is_empty() {
                 break;
             }
-            let has_room = is_open && self.has_room(running.len());
-            let is_waiting = is_open && !has_room && matches!(self.jobs, Jobs::Governed(_));
+            let is_taken = self.sink.has_room();
+            let has_room = is_open && is_taken && self.has_room(running.len());
+            let is_governed = matches!(self.jobs, Jobs::Governed(_));
+            let is_waiting = is_open && !has_room && (is_governed || !is_taken);
+            self.runner.pulse.beat();
             let scope = &self.runner.scope;
             let stop = tokio::select! {
                 biased;
@@ -100,7 +104,7 @@ impl Window<'_> {
                     let ended = ended.unwrap_or_else(|panicked| {
                         std::panic::resume_unwind(panicked.into_panic())
                     });
-                    self.ended(ended).await.err()
+                    self.ended(ended).err()
                 }
                 () = scope.cancelled(), if outcome.stop.is_none() => Some(Stop::Cancelled),
                 () = self.drain.notified(), if outcome.stop.is_none() => Some(Stop::Drained),
@@ -117,7 +121,7 @@ impl Window<'_> {
                         None
                     }
                     Some(Next::Unusable(line)) => {
-                        self.ended(Ok(Done { line: *line, is_refused: false })).await.err()
+                        self.ended(Done::of(*line)).err()
                     }
                     Some(Next::End(Ok(totals))) => {
                         outcome.totals = Some(totals);
@@ -126,7 +130,7 @@ impl Window<'_> {
                     Some(Next::End(Err(error))) => Some(error.into()),
                     None => Some(Stop::Cancelled),
                 },
-                () = tokio::time::sleep(TICK), if is_waiting => None,
+                () = tokio::time::sleep(if is_waiting { TICK } else { pulse::BEAT }) => None,
             };
             if let Some(stop) = stop.filter(|_| outcome.stop.is_none()) {
                 deadline = Some(Instant::now() + self.patience);
@@ -158,10 +162,12 @@ impl Window<'_> {
     ///
     /// # Errors
     /// A reason to stop.
-    async fn ended(&mut self, ended: Result<Done, FileError>) -> Result<(), Stop> {
-        let done = ended?;
-        if let Err(error) = self.sink.append(&done.line).await {
+    fn ended(&mut self, done: Done) -> Result<(), Stop> {
+        if let Err(error) = self.sink.append(&done.line) {
             self.kept.get_or_insert_default().add(&done.line);
+            return Err(error.into());
+        }
+        if let Some(error) = done.unreported {
             return Err(error.into());
         }
         let tally = {
@@ -199,25 +205,32 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Runs one input to its line.
-///
-/// # Errors
-/// Its report cannot be written.
-async fn run_one(runner: Runner, job: Job) -> Result<Done, FileError> {
-    let Runner { plan, services, scope, events, fingerprint, reports, spans } = &runner;
-    // Its own scope: an agent that fails stops the agents of its run only.
-    let report = engine::run(plan, &job.input, services, &scope.child(), events).await;
-    if let Some(spans) = spans {
-        spans.add(&report);
-    }
-    if let Some(folder) = reports {
-        reports::write(folder, &job.key, &report)?;
-    }
-    let mut line = Line::of(job.key, job.index, &report);
-    line.attempts += job.attempts;
+/// Runs one input to its line. One that fails while crew was suspended runs again: its time went on
+/// meanwhile.
+async fn run_one(runner: Runner, job: Job) -> Done {
+    let Runner { plan, services, scope, events, fingerprint, reports, pulse, spans } = &runner;
+    let (mut attempts, mut spent) = (job.attempts, Usage::default());
+    let report = loop {
+        let gaps = pulse.gaps();
+        // Its own scope: an agent that fails stops the agents of its run only.
+        let report = engine::run(plan, &job.input, services, &scope.child(), events).await;
+        if let Some(spans) = spans {
+            spans.add(&report);
+        }
+        let has_failed = matches!(report.status, RunStatus::Failed | RunStatus::TimedOut);
+        if !has_failed || pulse.gaps() == gaps || scope.is_cancelled() {
+            break report;
+        }
+        attempts += 1;
+        spent += report.usage;
+    };
+    let unreported = reports.as_deref();
+    let unreported = unreported.and_then(|folder| reports::write(folder, &job.key, &report).err());
+    let mut line = Line::of(job.key, job.index, &report, spent);
+    line.attempts += attempts;
     line.content = Some(job.content);
     line.fingerprint = fingerprint.to_string();
-    Ok(Done { line, is_refused: is_refused(&report) })
+    Done { line, is_refused: is_refused(&report), unreported }
 }
 
 /// Whether an agent failed for a reason that all inputs share.

@@ -119,6 +119,9 @@ pub struct BatchRunArgs {
     /// Keep the full report of each input in DIR/reports/KEY.json
     #[arg(long)]
     pub reports: bool,
+    /// Add the messages of each agent to the reports
+    #[arg(long, requires = "reports")]
+    pub messages: bool,
     /// Print only errors on standard error; -qq prints nothing
     #[arg(short, long, action = ArgAction::Count)]
     pub quiet: u8,
@@ -146,6 +149,9 @@ pub struct BatchInputArgs {
     /// The results of the sample are kept: the same command without --estimate continues.
     #[arg(long)]
     pub estimate: bool,
+    /// Send a file with every input: PNG, JPEG, WebP, GIF, PDF or text (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub attach: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use super::trace::{TraceFolder, TraceWriter};
 use crate::approval::{Approval, Terminal};
 use crate::attachment::Attached;
 use crate::cancel::Cancellation;
-use crate::cli::{InputArgs, LimitArgs, RunArgs, SelectionArgs};
+use crate::cli::{LimitArgs, RunArgs, SelectionArgs};
 use crate::config::expand::Env;
 use crate::config::faults::Faults;
 use crate::engine::{self, Reuse};
@@ -97,7 +97,7 @@ impl Prepared {
     ) -> Result<Self, Faults> {
         input::check_argument(&args.input)?;
         let overrides = Overrides {
-            attached: attached(&args.input)?,
+            attached: attached(&args.input.attach)?,
             replay: args.rehearsal.replay.is_some(),
             ..overrides(&args.selection, &args.limits)
         };
@@ -236,14 +236,14 @@ pub fn overrides(selection: &SelectionArgs, limits: &LimitArgs) -> Overrides {
 }
 
 /// Reads the files of `--attach`.
-fn attached(args: &InputArgs) -> Result<Vec<Attached>, Faults> {
+pub(super) fn attached(paths: &[PathBuf]) -> Result<Vec<Attached>, Faults> {
     let read = |path: &PathBuf| {
         Attached::read(path).map_err(|error| {
             let path = text::quoted(&path.to_string_lossy());
             Faults::unplaced(None, format!("--attach: cannot attach {path}: {error}"), None)
         })
     };
-    args.attach.iter().map(read).collect()
+    paths.iter().map(read).collect()
 }
 
 /// Reads the input within the time limit of the run. If the run is stopped meanwhile, it continues

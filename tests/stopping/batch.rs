@@ -174,3 +174,54 @@ fn a_killed_batch_loses_no_finished_line() {
     let twice = server.requests().len() - count;
     assert!(twice <= kills * JOBS, "{twice} calls were paid for twice in {kills} kills");
 }
+
+#[test]
+fn a_reader_that_stalls_holds_up_no_stop() {
+    let long = "x".repeat(40_000);
+    let server = ModelServer::start(move |_| script::text(&long));
+    for (signal, code) in [(Signal::SIGINT, None), (Signal::SIGUSR1, Some(3))] {
+        let batch = Batch::new(yaml(&server), inputs(500));
+        let (_reader, writer) = std::io::pipe().unwrap();
+        let before = server.requests().len();
+        let args = ["--out", "-", "-j", "4", "--drain", "300ms"];
+        let running = batch.command("in.jsonl", &args).stdout(writer.into()).start_as_is();
+        // The pipe holds one line; 64 more wait.
+        server.wait_for("calls", |state| state.requests.len() >= before + 60);
+        running.signal(signal);
+        let asked = Instant::now();
+        let ended = running.wait();
+        assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
+        assert_eq!(ended.status.code(), code, "{}", ended.stderr);
+        assert!(ended.stderr.contains("could not write all results"), "{}", ended.stderr);
+        assert!(server.requests().len() < before + 90, "inputs start though no line is taken");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_batch() {
+    let server = server(Duration::from_millis(50));
+    let batch = Batch::new(yaml(&server), inputs(200));
+    let (reader, writer) = std::io::pipe().unwrap();
+    let args = ["--out", "-", "-j", "4"];
+    let running = batch.command("in.jsonl", &args).stdout(writer.into()).start_as_is();
+    server.wait_for("calls", |state| state.requests.len() >= 8);
+    drop(reader);
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+    assert!(server.requests().len() < 200);
+}
+
+#[test]
+fn inputs_that_run_out_of_time_in_a_suspension_run_again() {
+    let server = server(Duration::from_millis(400));
+    let yaml = yaml(&server).replace("grace: 500ms", "grace: 500ms, timeout: 1500ms");
+    let batch = Batch::new(yaml, inputs(60));
+    let running = batch.crew(&["-j", "30"]).start_as_is();
+    server.wait_for("calls", |state| state.open_calls >= 25);
+    running.signal(Signal::SIGSTOP);
+    thread::sleep(Duration::from_millis(2500));
+    running.signal(Signal::SIGCONT);
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(batch.keys("succeeded").len(), 60);
+}

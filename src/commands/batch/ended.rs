@@ -37,9 +37,9 @@ impl Ended {
             _ if !self.cleanup.survivors.is_empty() => ExitStatus::Survivors,
             (Some(Stop::Write(_)), _) => ExitStatus::Unreported,
             (Some(_), Some(signal)) => ExitStatus::Signalled(signal),
+            _ if self.written.is_err() => ExitStatus::Unreported,
             (Some(Stop::Drained), None) => ExitStatus::Drained,
             (Some(_), None) => ExitStatus::Failure,
-            (None, _) if self.written.is_err() => ExitStatus::Unreported,
             (None, _) if has_failed => ExitStatus::Failure,
             (None, _) => ExitStatus::Success,
         }

@@ -33,18 +33,21 @@ use crate::batch::window::{Jobs, Runner, Window};
 use crate::cancel::Cancellation;
 use crate::cli::{BatchRunArgs, ChangedChoice, RetryChoice};
 use crate::commands::invalid::{fault, invalid, unsaid};
-use crate::commands::run::overrides;
+use crate::commands::run::{attached, overrides};
 use crate::commands::runtime::runtime;
 use crate::commands::{env_file, reader};
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
-use crate::plan::{self, CrewPlan, Fingerprint};
+use crate::plan::{self, CrewPlan, Fingerprint, Overrides};
 use crate::process;
 use crate::render::{self, Format, Screens, batch as shown};
+use crate::report::Transcripts;
 use crate::services::Services;
 use crate::telemetry::{BatchSpan, NotSent, SpanQueue};
 use crate::text;
 
+/// How long the reader of standard output may take for the last lines once crew was told to stop.
+const LAST_LINES: Duration = Duration::from_millis(200);
 /// Inputs at once, unless `-j` says otherwise.
 const MAX_GOVERNED: usize = 256;
 
@@ -114,7 +117,10 @@ impl Prepared {
     /// Call it within a runtime.
     fn new(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Self, Faults> {
         let env = |name: &str| std::env::var(name).ok();
-        let overrides = overrides(&args.selection, &args.limits);
+        let overrides = Overrides {
+            attached: attached(&args.inputs_args.attach)?,
+            ..overrides(&args.selection, &args.limits)
+        };
         let mut plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
         let (part, parts) = part(args)?;
         plan.share_rates(part.of);
@@ -124,6 +130,9 @@ impl Prepared {
         let hash = fingerprint.hash.as_str().into();
         let services = Services::connect(&plan, cancel, process::raise_open_files());
         let mut services = services.map_err(|error| fault(&error.into()))?;
+        if args.messages {
+            services.transcripts = Transcripts::Reported;
+        }
         if args.selection.yes {
             services.approval = Approval::All;
         }
@@ -151,6 +160,7 @@ impl Prepared {
             events: Arc::new(drop),
             fingerprint: hash,
             reports: kept_reports(args)?,
+            pulse: Arc::default(),
         };
         let watch = Watch::new(args.stopping.max_failures);
         let patience = args.stopping.drain;
@@ -216,11 +226,18 @@ impl Prepared {
         let cleanup = services.close().await;
         let written = match sink {
             Sink::File(_) => Ok(()),
-            Sink::Stdout(stdout) => tokio::select! {
-                biased;
-                written = stdout.finish() => written,
-                () = cancel.cancelled() => Ok(()),
-            },
+            Sink::Stdout(stdout) => {
+                let cancelled = async {
+                    cancel.cancelled().await;
+                    tokio::time::sleep(LAST_LINES).await;
+                };
+                let patience = if outcome.stop.is_some() { patience } else { Duration::MAX };
+                tokio::select! {
+                    biased;
+                    written = stdout.finish(patience) => written,
+                    () = cancelled => Err(std::io::ErrorKind::TimedOut.into()),
+                }
+            }
         };
         if let Some(folder) = &mut folder {
             folder.ended(outcome.totals);

@@ -1,11 +1,18 @@
 //! What can be read, and what becomes of an input that cannot be used.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
 
 use indoc::indoc;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::json;
 
 use crate::support::batch::{Batch, parsed};
+use crate::support::mock_model::ModelServer;
+use crate::support::script::{self, delayed};
 
 const ECHO: &str = "agents: {a: {command: [echo, '{{ input }}']}}";
 const TITLE: &str = "agents: {a: {command: [echo, '{{ input.title }}']}}";
@@ -155,4 +162,50 @@ fn one_run_with_an_object_as_its_input() {
     let ended = run("a text");
     assert_eq!(ended.status.code(), Some(2));
     assert!(ended.stderr.contains("uses parts of its input"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_pipe_is_standard_input_only() {
+    let batch = Batch::new(ECHO, "");
+    mkfifo(&batch.path("pipe.jsonl"), Mode::S_IRWXU).unwrap();
+    let ended = batch.command("pipe.jsonl", &["--out", "out"]).run_as_is();
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("give a pipe as standard input"), "{}", ended.stderr);
+    assert!(!batch.path("out").exists());
+}
+
+#[test]
+fn numbers_whose_digits_are_lost_are_no_keys() {
+    let inputs = "{\"id\": 18446744073709551615}\n{\"id\": 18446744073709551616}\n\
+        {\"id\": 18446744073709551617}\n{\"id\": 9007199254740993}\n";
+    let batch = Batch::new("agents: {a: {model: offline}}", inputs);
+    assert_eq!(batch.run(&["--key", "/id"]).status.code(), Some(1));
+    assert_eq!(batch.keys("succeeded"), ["18446744073709551615", "9007199254740993"]);
+    assert_eq!(batch.keys("failed"), ["line:2", "line:3"]);
+    assert!(batch.line("line:2")["error"]["message"].as_str().unwrap().contains("as a text"));
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_runs_to_its_new_end() {
+    let server = ModelServer::start(|_| delayed(Duration::from_millis(50), script::text("x")));
+    let yaml = format!(
+        "providers: {{p: {{base_url: '{}'}}}}\nagents: {{a: {{model: p/m}}}}",
+        server.base_url()
+    );
+    let numbers = |from: usize, to| (from..to).map(|n| format!("\"{n}\"\n")).collect::<String>();
+    let batch = Batch::new(yaml, numbers(0, 60));
+    let running = batch.crew(&["-j", "2"]).start_as_is();
+    server.wait_for("a call", |state| !state.requests.is_empty());
+    let mut file = OpenOptions::new().append(true).open(batch.path("in.jsonl")).unwrap();
+    file.write_all(numbers(60, 80).as_bytes()).unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(batch.lines().len(), 80);
+    // Half a line at the end is a failed line, and runs when it is whole.
+    file.write_all(b"\"80").unwrap();
+    assert_eq!(batch.run(&[]).status.code(), Some(1));
+    assert_eq!(batch.keys("failed"), ["line:81"]);
+    file.write_all(b"\"\n").unwrap();
+    assert_eq!(batch.run(&[]).status.code(), Some(0));
+    assert_eq!(batch.lines().len(), 81);
 }

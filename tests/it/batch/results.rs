@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::thread;
+use std::time::Duration;
 
 use indoc::{formatdoc, indoc};
 use nix::sys::resource::{Resource, setrlimit};
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::batch::{Batch, parsed};
 use crate::support::mock_model::ModelServer;
+use crate::support::pty::Pty;
 use crate::support::script;
 
 #[test]
@@ -159,4 +162,74 @@ fn results_that_do_not_fit_on_the_disk_are_kept_elsewhere() {
     assert!(!done.is_empty() && kept[0]["index"] == done.len(), "{kept:#?}");
     assert_eq!(batch.run(&[]).status.code(), Some(0));
     assert_eq!((&batch.lines()[..done.len()], batch.lines().len()), (&done[..], 9));
+}
+
+#[test]
+fn a_report_that_cannot_be_kept_costs_no_line() {
+    let batch = Batch::new("agents: {a: {model: offline}}", "\"x\"\n\"y\"\n");
+    assert_eq!(batch.run(&["--limit", "0", "--reports"]).status.code(), Some(0));
+    // A folder where the first report goes.
+    let probe = Batch::new("agents: {a: {model: offline}}", "\"x\"\n");
+    probe.run(&[]);
+    let key = probe.lines()[0]["key"].as_str().unwrap().to_owned();
+    fs::create_dir(batch.path(format!("out/reports/{key}.json"))).unwrap();
+    let ended = batch.run(&["-j", "1", "--reports"]);
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot write out/reports/"), "{}", ended.stderr);
+    assert_eq!(batch.keys("succeeded")[0], key);
+}
+
+#[test]
+fn files_go_with_every_input_and_messages_into_the_reports() {
+    let server = ModelServer::start(|request| {
+        assert!(request.contents("user")[0].contains("the house rules"));
+        script::text("x")
+    });
+    let yaml = format!(
+        "providers: {{p: {{base_url: '{}'}}}}\nagents: {{a: {{model: p/m}}}}",
+        server.base_url()
+    );
+    let batch = Batch::new(yaml, "{\"id\": \"a\"}\n{\"id\": \"b\"}\n");
+    batch.write("rules.txt", "the house rules");
+    let args = ["--key", "/id", "--attach", "rules.txt", "--reports", "--messages"];
+    let ended = batch.run(&args);
+    assert_eq!((ended.status.code(), server.requests().len()), (Some(0), 2), "{}", ended.stderr);
+    let report: Value = serde_json::from_str(&batch.read("out/reports/a.json")).unwrap();
+    let messages = report["agents"]["a"]["messages"].to_string();
+    assert!(messages.contains("house rules") || messages.contains("rules.txt"), "{report:#}");
+    // The files are a part of what the results are of.
+    batch.write("rules.txt", "the house rules, and more");
+    let ended = batch.run(&args);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("attachments of a"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_bar_shows_how_far_the_batch_is() {
+    let server =
+        ModelServer::start(|_| script::delayed(Duration::from_millis(300), script::text("x")));
+    let yaml = format!(
+        "providers: {{p: {{base_url: '{}'}}}}\nagents: {{a: {{model: p/m}}}}",
+        server.base_url()
+    );
+    let inputs: String = (0..6).map(|number| format!("\"{number}\"\n")).collect();
+    let (batch, pty) = (Batch::new(yaml, inputs), Pty::open());
+    let ended = batch.crew(&["-j", "1"]).stderr(pty.as_stderr()).run_as_is();
+    assert_eq!(ended.status.code(), Some(0), "{}", pty.shown());
+    let shown = pty.shown();
+    assert!(shown.contains("3 of about "), "{shown:?}");
+    assert!(shown.contains("6 inputs succeeded"), "{shown:?}");
+}
+
+#[test]
+fn a_look_at_the_status_keeps_no_batch_from_starting() {
+    let batch = Batch::new("agents: {a: {model: offline}}", "\"a\"\n");
+    assert_eq!(batch.run(&[]).status.code(), Some(0));
+    let lock = fs::File::open(batch.path("out/results.lock")).unwrap();
+    lock.lock_shared().unwrap();
+    let running = batch.crew(&[]).start_as_is();
+    thread::sleep(Duration::from_millis(200));
+    lock.unlock().unwrap();
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
 }
