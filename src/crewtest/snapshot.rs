@@ -1,14 +1,16 @@
 //! The parts of a report that are the same in every run of a test, kept in a file.
 
-use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::mismatch::Mismatch;
+use crate::config::find;
 use crate::recording::differences;
 use crate::report::Report;
 
+/// Bytes of a snapshot that is read.
+const MAX_SNAPSHOT: u64 = 256 << 20;
 /// The fields of a report that the snapshot has.
 const OF_REPORT: [&str; 6] = ["crew", "status", "exit_code", "reason", "answer", "fail_if"];
 /// Fields of agents, tool calls and checks that differ from run to run.
@@ -19,12 +21,13 @@ pub fn compare(path: &Path, report: &Report, update: bool) -> Option<Mismatch> {
     let now = stable(report);
     let shown = path.display();
     let update_it = "crew test --update writes it";
-    let recorded = std::fs::read(path);
-    let known = recorded.as_ref().ok().and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let recorded = find::read_up_to(path, MAX_SNAPSHOT, "a snapshot");
+    let known = recorded.as_ref().ok().and_then(|text| serde_json::from_str(text).ok());
     if known.as_ref() == Some(&now) {
         return None;
     }
-    if update {
+    // Not a pipe, which would block, nor a device.
+    if update && (path.is_file() || !path.exists()) {
         let mut text = serde_json::to_string_pretty(&now).unwrap_or_default();
         text.push('\n');
         let failed = |error| Mismatch::new(format!("cannot write the snapshot {shown}: {error}"));
@@ -35,10 +38,12 @@ pub fn compare(path: &Path, report: &Report, update: bool) -> Option<Mismatch> {
             message: format!("the report differs from the snapshot {shown}"),
             seen: vec![differences(&known, &now)],
         },
-        (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+        (None, Err(_)) if !path.exists() => {
             Mismatch::new(format!("there is no snapshot {shown}; {update_it}"))
         }
-        (None, Err(error)) => Mismatch::new(format!("cannot read the snapshot {shown}: {error}")),
+        (None, Err(error)) => {
+            Mismatch::new(format!("cannot read the snapshot {shown}: {}", error.message()))
+        }
         (None, Ok(_)) => Mismatch::new(format!("the snapshot {shown} is not JSON; {update_it}")),
     })
 }

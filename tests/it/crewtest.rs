@@ -137,6 +137,15 @@ fn a_snapshot_is_written_and_compared() {
 }
 
 #[test]
+fn a_snapshot_that_is_no_file_fails_the_test_and_does_not_block() {
+    let folder = one("expect: {snapshot: pipe}\n");
+    nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for args in [&[][..], &["--update"]] {
+        has(&test(folder.path(), args), 1, &["cannot read the snapshot pipe", "regular file"]);
+    }
+}
+
+#[test]
 fn a_recording_is_replayed_and_what_is_missing_is_said() {
     let folder = folder(&[("one.crewtest.yaml", "crew: one.yaml\nreplay: r.jsonl\ninput: slow\n")]);
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
