@@ -15,9 +15,9 @@ Exit status: as for `crew run`. With nothing to run again, that of the report.";
 
 #[derive(Debug, Args)]
 pub struct RerunArgs {
-    /// The JSON report of the earlier run, or its id in `crew runs`
-    #[arg(value_name = "REPORT", default_value = "last")]
-    pub report: PathBuf,
+    /// The JSON report of the earlier run, or its id in `crew runs`; default: the last run
+    #[arg(value_name = "REPORT")]
+    pub report: Option<PathBuf>,
     /// Run these agents again, and no others but those that need them or that they lack
     /// (repeatable, or comma-separated)
     ///

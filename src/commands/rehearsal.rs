@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli::RehearsalArgs;
 use crate::config::faults::Faults;
 use crate::plan::CrewPlan;
-use crate::recording::{RecordingFile, RecordingMode};
+use crate::recording::{OpenError, Recording, RecordingFile, RecordingMode};
 use crate::secret;
 use crate::services::Rehearsal;
 
@@ -35,11 +35,21 @@ pub fn rehearsal(args: &RehearsalArgs, plan: &CrewPlan) -> Result<Rehearsal, Fau
 /// # Errors
 /// It cannot be used.
 pub fn open(path: &Path, mode: RecordingMode) -> Result<RecordingFile, Faults> {
-    RecordingFile::open(path, mode).map_err(|error| {
-        let message = format!("cannot use the recording {}: {error}", path.display());
-        let hint = "crew run --record FILE writes one".to_owned();
-        Faults::unplaced(None, message, Some(hint))
-    })
+    RecordingFile::open(path, mode).map_err(|error| unusable(path, &error))
+}
+
+/// Begins to record.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn begin(recording: &Recording) -> Result<(), Faults> {
+    recording.begin().map_err(|error| unusable(recording.path(), &error.into()))
+}
+
+fn unusable(path: &Path, error: &OpenError) -> Faults {
+    let message = format!("cannot use the recording {}: {error}", path.display());
+    let hint = "crew run --record FILE writes one".to_owned();
+    Faults::unplaced(None, message, Some(hint))
 }
 
 /// The environment of a replay or of a rendering: nothing is sent, so variables for secrets need

@@ -59,10 +59,15 @@ pub fn read(file: &Path) -> Result<Report, Faults> {
 
 fn parse(text: &str) -> Result<Report, String> {
     let report: Report = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    match report.schema_version {
-        SCHEMA_VERSION => Ok(report),
-        other => {
-            Err(format!("its schema_version is {other}, and this crew reads {SCHEMA_VERSION}"))
-        }
+    if report.schema_version != SCHEMA_VERSION {
+        let version = report.schema_version;
+        return Err(format!(
+            "its schema_version is {version}, and this crew reads {SCHEMA_VERSION}"
+        ));
     }
+    // Files are named after the id.
+    if !report.run_id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        return Err(format!("its run_id {} is not the id of a run", quoted(&report.run_id)));
+    }
+    Ok(report)
 }

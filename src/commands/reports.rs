@@ -11,9 +11,9 @@ use super::github::StepFiles;
 use super::invalid::{failed, invalid};
 use super::report_file;
 use super::runtime::runtime;
-use super::sink::Sink;
+use super::sink::{self, Sink};
 use crate::cancel::Cancellation;
-use crate::cli::{ReportArgs, ReportTarget};
+use crate::cli::{RehearsalArgs, ReportArgs, ReportTarget, RunArgs};
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
 use crate::render::reports::ReportKind;
@@ -38,21 +38,13 @@ pub struct Written {
 
 impl Reports {
     /// Finds everything that can be wrong with the files before anything runs.
-    pub fn open(targets: &[ReportTarget], output_file: Option<&Path>) -> Result<Self, Faults> {
+    pub fn open(targets: &[ReportTarget]) -> Result<Self, Faults> {
         let mut reports = Self::default();
-        let mut taken: Vec<&Path> = output_file.into_iter().collect();
         for ReportTarget { kind, path } in targets {
             let Some(path) = path else {
                 reports.github = Some(StepFiles::open()?);
                 continue;
             };
-            if taken.contains(&path.as_path()) {
-                let path = quoted(&path.to_string_lossy());
-                let message = format!("--report {path}: another report goes to this file");
-                let hint = Some("name a file for each".to_owned());
-                return Err(Faults::unplaced(None, message, hint));
-            }
-            taken.push(path);
             let sink = Sink::open(Some(path))
                 .map_err(|error| Faults::unplaced(None, format!("--report: {error}"), None))?;
             reports.files.push((*kind, sink));
@@ -81,6 +73,38 @@ impl Reports {
         failed.extend(github);
         Written { failed, annotations }
     }
+}
+
+/// Finds files that would replace each other or the crew's file, however they are written.
+///
+/// # Errors
+/// An option names the crew's file or that of another option.
+pub fn check_distinct(args: &RunArgs, crew: &Path) -> Result<(), Faults> {
+    let RehearsalArgs { record, replay, replay_or_record, .. } = &args.rehearsal;
+    let output_file = &args.output.output_file;
+    let written = [
+        ("--record", record),
+        ("--replay-or-record", replay_or_record),
+        ("--output-file", output_file),
+    ];
+    let written = written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    let reports = args.output.reports.iter();
+    let reports = reports.filter_map(|target| Some(("--report", target.path.as_deref()?)));
+    let replayed = replay.as_deref().and_then(sink::replaced);
+    let mut taken = vec![
+        ("the crew's file".to_owned(), sink::replaced(crew)),
+        ("the file of --replay".to_owned(), replayed),
+    ];
+    for (option, path) in written.chain(reports) {
+        let Some(file) = sink::replaced(path) else { continue };
+        if let Some((other, _)) = taken.iter().find(|(_, taken)| taken.as_ref() == Some(&file)) {
+            let path = quoted(&path.to_string_lossy());
+            let message = format!("{option} {path}: {other} is the same");
+            return Err(Faults::unplaced(None, message, Some("name another file".to_owned())));
+        }
+        taken.push((format!("the file of {option}"), Some(file)));
+    }
+    Ok(())
 }
 
 /// `crew report`.

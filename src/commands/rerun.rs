@@ -15,7 +15,12 @@ use crate::secret::is_redacted;
 pub fn rerun(args: RerunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     let format = args.output.output.resolve(args.output.output_file.is_some());
-    let prepared = report_file::saved(&args.report).and_then(|report| {
+    let saved = match &args.report {
+        Some(report) => report_file::saved(report),
+        // Whatever files are here, such as one that is named last.
+        None => report_file::find("last").and_then(|file| report_file::read(&file)),
+    };
+    let prepared = saved.and_then(|report| {
         let selected = args.agents.clone();
         Ok((run_args(args, &report)?, EarlierRun { report, selected }))
     });
@@ -33,19 +38,22 @@ fn run_args(args: RerunArgs, report: &Report) -> Result<RunArgs, Faults> {
     if config.is_none() {
         let hint = "name the crew's file with -c".to_owned();
         let message = "the report does not say which crew file it is from".to_owned();
-        return Err(Faults::unplaced(Some(args.report), message, Some(hint)));
+        return Err(Faults::unplaced(args.report, message, Some(hint)));
     }
     let given = args.vars;
     let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
     let mut vars: Vec<(String, String)> = vars
         .into_iter()
         .filter(|(name, _)| !is_given(name))
-        .map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned()))
+        .map(|(name, value)| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            (name, text)
+        })
         .collect();
     if let Some((name, _)) = vars.iter().find(|(_, value)| is_redacted(value)) {
         let message = format!("the report does not have the variable {name}, which is a secret");
         let hint = format!("give it again: --var {name}=VALUE");
-        return Err(Faults::unplaced(Some(args.report), message, Some(hint)));
+        return Err(Faults::unplaced(args.report, message, Some(hint)));
     }
     vars.extend(given);
     Ok(RunArgs {

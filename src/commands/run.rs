@@ -12,8 +12,8 @@ use super::input::{self, Input, Source};
 use super::invalid::{fault, invalid, unsaid};
 use super::messages::Messages;
 use super::reader;
-use super::rehearsal::{env_without_keys, rehearsal};
-use super::reports::Reports;
+use super::rehearsal::{self, env_without_keys};
+use super::reports::{self, Reports};
 use super::run_end::{Ended, Output};
 use super::runtime::runtime;
 use super::sink::Sink;
@@ -110,26 +110,26 @@ impl Prepared {
             return Err(no_single_answer());
         }
         let rerun = earlier.map(|earlier| earlier.compare(&plan)).transpose()?;
+        reports::check_distinct(args, &plan.file)?;
         let source = Source::choose(&args.input, plan.uses_input())?;
-        let rehearsal = rehearsal(&args.rehearsal, &plan)?;
+        let rehearsal = rehearsal::rehearsal(&args.rehearsal, &plan)?;
         let output_file = args.output.output_file.as_deref();
         let open = if format == Format::Jsonl { Sink::open_growing } else { Sink::open };
         let sink = open(output_file)
             .map_err(|error| Faults::unplaced(None, format!("--output-file {error}"), None))?;
-        let reports = Reports::open(&args.output.reports, output_file)?;
+        let reports = Reports::open(&args.output.reports)?;
         let trace = args.output.trace.as_deref().map(TraceFolder::open).transpose()?;
         let messages = Messages::of(args.output.quiet);
         let verbose = args.output.verbose > 0;
         Ok(Self {
             invocation: earlier::invocation(args, &plan),
             plan,
-            rerun,
             source,
             rehearsal,
             output: Output {
                 sink,
                 reports,
-                history: History::of_user().filter(|_| !args.output.no_history),
+                history: History::of_user().filter(|_| is_new(&rerun) && !args.output.no_history),
                 format,
                 screens,
                 verbose,
@@ -153,6 +153,7 @@ impl Prepared {
             },
             trace,
             yes: args.selection.yes,
+            rerun,
         })
     }
 
@@ -197,6 +198,9 @@ impl Prepared {
         let events = trace.iter().fold(events, |next, trace| trace.sink(next));
         let log = (output.format == Format::Jsonl).then(|| output.log(&plan)).transpose()?;
         let events = log.iter().fold(events, |next, log| log.sink(next));
+        if let Some(recording) = services.recording.as_ref().filter(|_| is_new(&rerun)) {
+            rehearsal::begin(recording)?;
+        }
         let nothing = Reuse::default();
         let reuse = rerun.as_ref().map_or(&nothing, |rerun| &rerun.reuse);
         let mut report = engine::rerun(&plan, &input, &services, &cancel, &events, reuse).await;
@@ -214,6 +218,11 @@ impl Prepared {
         let unrecorded = services.recording.as_ref().and_then(|recording| recording.failure());
         Ok(Ended { report, unrecorded, progress, output, log, trace: services.trace })
     }
+}
+
+/// Whether something runs, so that there is a new report.
+fn is_new(rerun: &Option<Rerun>) -> bool {
+    rerun.as_ref().is_none_or(|rerun| !rerun.is_done)
 }
 
 /// What the options change in the file.

@@ -114,6 +114,9 @@ impl Sink {
 
     /// Opens a file to write at its end.
     pub fn append(path: &Path) -> Result<Self, OpenError> {
+        if fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
+            return Self::direct(path);
+        }
         let open = OpenOptions::new().append(true).create(true).open(path);
         let file = open.map_err(|error| OpenError::denied(path, error))?;
         Ok(Self::Direct { path: path.into(), file })
@@ -206,6 +209,17 @@ fn put_in_place(temporary: NamedTempFile, target: &Path, path: PathBuf) -> Resul
 
 fn is_own_stream(path: &Path) -> bool {
     OWN_STREAMS.iter().any(|own| path.as_os_str().as_bytes().starts_with(own.as_bytes()))
+}
+
+/// The regular file that would be replaced by writing to `path`, in a form that is the same for
+/// every way to write it. `None` for a device, a pipe, or a path that cannot be written at all.
+pub fn replaced(path: &Path) -> Option<PathBuf> {
+    let target = follow(path).ok()?;
+    let special = fs::metadata(&target).is_ok_and(|found| !found.is_file());
+    if is_own_stream(path) || special {
+        return None;
+    }
+    Some(fs::canonicalize(folder_of(&target)).ok()?.join(target.file_name()?))
 }
 
 /// The path that the last component of `path` finally links to; it need not exist.

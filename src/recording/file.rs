@@ -1,9 +1,12 @@
 //! The file of a recording: a first line that says what it is, then a line for each exchange.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use parking_lot::Mutex;
 use serde::Deserialize;
 
@@ -12,6 +15,8 @@ use super::known::Known;
 
 const FIRST_LINE: &str = "{\"kind\":\"recording\",\"version\":1}\n";
 const VERSION: u32 = 1;
+/// Bytes of a recording that is read.
+const MAX_RECORDING: u64 = 1 << 30;
 
 /// What a run does with a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,12 @@ pub enum RecordingMode {
 pub enum OpenError {
     #[error("{0}")]
     Io(#[from] io::Error),
+    #[error("it is not a regular file")]
+    NotAFile,
+    #[error("it is a named pipe without a reader")]
+    NoReader,
+    #[error("it is larger than {} MiB", MAX_RECORDING >> 20)]
+    TooLarge,
     #[error("it is not a recording: its first line is not {}", FIRST_LINE.trim_end())]
     NotARecording,
     #[error("it has version {0}; this version of crew reads version {VERSION}")]
@@ -53,19 +64,19 @@ pub(super) struct Opened {
 }
 
 impl RecordingFile {
-    /// Opens the file; with [`RecordingMode::Record`] an existing one is replaced.
+    /// Opens the file. With [`RecordingMode::Record`] an existing one is replaced later, by
+    /// [`begin`].
     pub fn open(path: &Path, mode: RecordingMode) -> Result<Self, OpenError> {
         let mut opened = Opened::default();
         match mode {
             RecordingMode::Record => {
-                let mut file = File::create(path)?;
-                file.write_all(FIRST_LINE.as_bytes())?;
-                opened.writer = Some(file);
+                opened.writer = Some(open_to_write(path)?);
             }
-            RecordingMode::Replay => opened.known = read(whole_lines(&std::fs::read(path)?))?,
+            RecordingMode::Replay => opened.known = read(whole_lines(&bytes_of(path)?))?,
             RecordingMode::ReplayOrRecord => {
+                let exists = fs::metadata(path).is_ok();
+                let bytes = if exists { bytes_of(path)? } else { Vec::new() };
                 let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-                let bytes = std::fs::read(path)?;
                 let lines = whole_lines(&bytes);
                 opened.known = read(lines)?;
                 // A torn line would become a part of the next one.
@@ -90,6 +101,43 @@ impl RecordingFile {
     pub(super) fn take(&self) -> Opened {
         std::mem::take(&mut *self.opened.lock())
     }
+}
+
+/// Opens a file to write at its end, and changes nothing in it. Does not wait for the reader of a
+/// named pipe.
+fn open_to_write(path: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+    let file = options.open(path).map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::ENXIO as i32 => OpenError::NoReader,
+        _ => OpenError::Io(error),
+    })?;
+    let flags = fcntl(&file, FcntlArg::F_GETFL).map(OFlag::from_bits_retain);
+    let waits = flags.and_then(|flags| fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK)));
+    waits.map_err(|error| OpenError::Io(error.into()))?;
+    Ok(file)
+}
+
+/// Empties the file of a new recording, and writes its first line.
+pub(super) fn begin(file: &mut File) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    file.write_all(FIRST_LINE.as_bytes())
+}
+
+/// The content of a file. A pipe or a device may never end.
+fn bytes_of(path: &Path) -> Result<Vec<u8>, OpenError> {
+    let kind = fs::metadata(path)?;
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(OpenError::NotAFile);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_RECORDING + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_RECORDING {
+        return Err(OpenError::TooLarge);
+    }
+    Ok(bytes)
 }
 
 /// The bytes without a last line that was not written to its end.

@@ -8,7 +8,8 @@ mod file;
 mod known;
 mod nearest;
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -57,6 +58,22 @@ impl Recording {
         Self { file, secrets, known: Mutex::new(known), writer }
     }
 
+    /// Begins to record. With [`RecordingMode::Record`] what the file held is lost now, and not
+    /// while the run could still be refused.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begin(&self) -> io::Result<()> {
+        match (&mut self.writer.lock().file, self.file.mode()) {
+            (Some(file), RecordingMode::Record) => file::begin(file),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
     /// Whether no request goes out.
     pub fn is_replay(&self) -> bool {
         self.file.mode() == RecordingMode::Replay
@@ -100,8 +117,11 @@ impl Recording {
         };
         let mut writer = self.writer.lock();
         let Some(file) = &mut writer.file else { return };
+        let end = file.metadata().map(|found| found.len());
         // A line in one write: a run that is stopped leaves whole lines.
         if let Err(error) = file.write_all(exchange.line().as_bytes()) {
+            // A torn line, as of a full disk, would become a part of the next one.
+            let _ = end.and_then(|end| file.set_len(end));
             writer.failure.get_or_insert_with(|| error.to_string());
         }
     }

@@ -9,7 +9,9 @@ fn asked(agent: &str, request: Value) -> Asked {
 }
 
 fn recording(path: &std::path::Path, mode: RecordingMode) -> Recording {
-    Recording::new(RecordingFile::open(path, mode).unwrap(), Secrets::default())
+    let recording = Recording::new(RecordingFile::open(path, mode).unwrap(), Secrets::default());
+    recording.begin().unwrap();
+    recording
 }
 
 fn response(found: Found) -> Value {

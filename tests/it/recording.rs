@@ -377,3 +377,58 @@ fn faults_and_recordings_that_cannot_be_used_stop_crew_before_it_starts() {
         assert!(ended.stderr.contains(expected), "{args:?}: {}", ended.stderr);
     }
 }
+
+#[test]
+fn a_run_that_is_refused_leaves_the_recording_as_it_was() {
+    let folder = folder("agents: {a: {model: offline}}\n");
+    let file = folder.path().join("r.jsonl");
+    std::fs::write(&file, "paid for").unwrap();
+    for args in [
+        &["-i", "go", "--output-file", "none/x"][..],
+        &["-i", "go", "--trace", "agents.yaml"],
+        &["-i", "go", "--report", "html=none/x"],
+        // Standard input is empty.
+        &[],
+    ] {
+        let run = Crew::at(folder.path()).args(&["run", "--offline", "--record", "r.jsonl"]);
+        let ended = run.args(args).run_as_is();
+        assert_eq!(ended.status.code(), Some(2), "{args:?}: {}", ended.stderr);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "paid for", "{args:?}");
+    }
+}
+
+#[test]
+fn recordings_that_could_block_crew_or_never_end_are_refused() {
+    let folder = folder("agents: {a: {model: offline}}\n");
+    nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let test = "crew: agents.yaml\ninput: slow\nreplay: pipe\n";
+    std::fs::write(folder.path().join("a.crewtest.yaml"), test).unwrap();
+    for (args, expected) in [
+        (&["run", "-i", "go", "--record", "pipe"][..], "named pipe without a reader"),
+        (&["run", "-i", "go", "--replay", "pipe"], "it is not a regular file"),
+        (&["run", "-i", "go", "--replay-or-record", "pipe"], "it is not a regular file"),
+        (&["run", "-i", "go", "--replay", "/dev/zero"], "it is not a regular file"),
+        (&["test"], "it is not a regular file"),
+    ] {
+        let ended = Crew::at(folder.path()).args(args).run_as_is();
+        assert_eq!(ended.status.code(), Some(2), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_whole_lines() {
+    let server = ModelServer::always(script::text(&"long ".repeat(1000)));
+    let yaml = indoc! {"
+        providers: {m: {base_url: '${URL}'}}
+        agents:
+          a: {for_each: [1, 2, 3, 4, 5, 6], max_parallel: 1, model: m/x, prompt: 'Go {{ item }}'}
+    "};
+    // Units of 512 or 1024 bytes.
+    let run = Crew::new(yaml).through("ulimit -f 20").env("URL", &server.base_url());
+    let ended = run.args(&["-o", "answer", "--record", "r.jsonl"]).run_as_is();
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot write the recording r.jsonl"), "{}", ended.stderr);
+    let recorded = lines(ended.path()).len();
+    assert!((2..7).contains(&recorded), "{recorded}");
+}

@@ -147,6 +147,8 @@ fn reports_are_written_after_a_signal() {
 #[test]
 fn a_report_that_cannot_be_opened_is_found_before_anything_runs() {
     let folder = folder("agents: {a: {command: [touch, ran]}}\n");
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    std::os::unix::fs::symlink("x", folder.path().join("link")).unwrap();
     for (options, message) in [
         (&["--report", "junit=none/x.xml"][..], "directory does not exist"),
         (&["--report", "junit=."], "is a directory"),
@@ -155,8 +157,12 @@ fn a_report_that_cannot_be_opened_is_found_before_anything_runs() {
         (&["--report", "html=-"], "-o writes to standard output"),
         (&["--report", "github=x"], "takes no path"),
         (&["--report", "github"], "GITHUB_STEP_SUMMARY"),
-        (&["--report", "html=x", "--report", "junit=x"], "another report goes to this file"),
-        (&["--output-file", "x", "--report", "junit=x"], "another report goes to this file"),
+        (&["--report", "html=x", "--report", "junit=x"], "the file of --report is the same"),
+        (&["--report", "html=x", "--report", "junit=./sub/../x"], "the file of --report is the"),
+        (&["--report", "html=x", "--report", "junit=link"], "the file of --report is the same"),
+        (&["--report", "html=agents.yaml"], "the crew's file is the same"),
+        (&["--output-file", "x", "--report", "junit=x"], "the file of --output-file is the same"),
+        (&["--output-file", "x", "--record", "./x"], "the file of --record is the same"),
     ] {
         let ended = Crew::at(folder.path()).args(&["run", "-o", "json"]).args(options).run_as_is();
         assert_eq!(ended.status.code(), Some(2), "{options:?}: {}", ended.stderr);
@@ -171,16 +177,41 @@ fn a_report_that_cannot_be_opened_is_found_before_anything_runs() {
 #[test]
 fn a_report_that_cannot_be_written_stops_no_other() {
     let folder = folder("agents: {a: {command: [printf, fine]}}\n");
-    let options = ["--report", "markdown=/dev/full", "--report", "junit=report.xml"];
-    let ended = Crew::at(folder.path()).args(&["run", "-o", "answer"]).args(&options).run_as_is();
-    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
-    assert!(
-        ended.stderr.contains("error: could not write the report to \"/dev/full\""),
-        "{}",
-        ended.stderr
-    );
-    assert_eq!(ended.stdout, "fine\n");
-    assert_eq!(cases(&folder.path().join("report.xml")).len(), 1);
+    for kind in ["json", "junit", "markdown", "html", "sarif"] {
+        let full = format!("{kind}=/dev/full");
+        let options = ["--report", &full, "--report", "junit=report.xml"];
+        let ended =
+            Crew::at(folder.path()).args(&["run", "-o", "answer"]).args(&options).run_as_is();
+        assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+        let error = "error: could not write the report to \"/dev/full\": No space left on device";
+        assert!(ended.stderr.contains(error), "{}", ended.stderr);
+        assert_eq!(ended.stdout, "fine\n");
+        assert_eq!(cases(&folder.path().join("report.xml")).len(), 1);
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_of_a_saved_report() {
+    let folder = folder("agents: {a: {command: [printf, fine]}}\n");
+    Crew::at(folder.path()).args(&["run", "--output-file", "report.json"]).run_as_is();
+    for kind in ["json", "junit", "markdown", "html", "sarif"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let report = Crew::at(folder.path()).args(&["report", "report.json", "--as", kind]);
+        let ended = report.stdout(writer.into()).run_as_is();
+        assert_eq!(ended.status.code(), Some(0), "{kind}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_file_of_github_that_is_a_pipe_does_not_block_crew() {
+    let folder = folder("agents: {a: {command: [touch, ran]}}\n");
+    nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let run = Crew::at(folder.path()).args(&["run", "--report", "github"]);
+    let ended = run.env("GITHUB_OUTPUT", "pipe").run_as_is();
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("named pipe without a reader"), "{}", ended.stderr);
+    assert!(!folder.path().join("ran").exists());
 }
 
 /// A crew whose agents have these findings.

@@ -209,3 +209,57 @@ fn what_cannot_be_run_again_is_said() {
     fs::write(folder.path().join("first.json"), "{}").unwrap();
     said(text(&[]), "is not a report of crew");
 }
+
+#[test]
+fn an_edited_report_replaces_no_file_and_no_report_of_the_history() {
+    let folder = folder(YAML);
+    fix(&folder);
+    let mut report = first(&folder, &[], 0);
+    let id = report["run_id"].as_str().unwrap().to_owned();
+    let kept = folder.path().join(format!(".local/state/crew/runs/{id}.json"));
+    let original = fs::read_to_string(&kept).unwrap();
+    let mut edited = |pointer: &str, value: Value| {
+        *report.pointer_mut(pointer).unwrap() = value;
+        fs::write(folder.path().join("first.json"), report.to_string()).unwrap();
+        rerun(&folder, &[])
+    };
+    assert_eq!(edited("/input", "edited".into()).report(0)["input"], "edited");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), original);
+    let outside = folder.path().join("outside").to_str().unwrap().to_owned();
+    for id in ["../../../../outside", &outside, "\u{1b}[31m"] {
+        let ended = edited("/run_id", id.into());
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("is not the id of a run"), "{}", ended.stderr);
+    }
+    assert!(!folder.path().join("outside.json").exists());
+}
+
+#[test]
+fn a_variable_that_was_edited_to_a_number_is_its_text() {
+    let folder = folder(YAML);
+    fix(&folder);
+    let mut report = first(&folder, &["--var", "service=ssh"], 0);
+    report["invocation"]["vars"]["service"] = 22.into();
+    fs::write(folder.path().join("first.json"), report.to_string()).unwrap();
+    let output = rerun(&folder, &[]).report(0)["agents"]["summary"]["output"].clone();
+    assert!(output.as_str().unwrap().starts_with("22: "), "{output}");
+}
+
+#[test]
+fn no_file_takes_the_place_of_the_last_run() {
+    let folder = folder(YAML);
+    let earlier = first(&folder, &[], 1);
+    fs::create_dir(folder.path().join("last")).unwrap();
+    let report = crew(&folder, &["rerun", "-k", "-o", "json"]).report(1);
+    assert_eq!(report["rerun_of"], earlier["run_id"]);
+}
+
+#[test]
+fn a_rerun_with_nothing_to_do_keeps_the_recording() {
+    let folder = folder(YAML);
+    fix(&folder);
+    first(&folder, &[], 0);
+    fs::write(folder.path().join("r.jsonl"), "paid for").unwrap();
+    rerun(&folder, &["--record", "r.jsonl"]).report(0);
+    assert_eq!(fs::read_to_string(folder.path().join("r.jsonl")).unwrap(), "paid for");
+}
