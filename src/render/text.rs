@@ -124,6 +124,8 @@ fn check_line(check: &CheckReport, look: Look) -> String {
 
 fn answer(agent: &AgentReport, look: Look) -> io::Result<Cow<'_, str>> {
     match &agent.data {
+        // Its instances follow, each with its answer.
+        _ if agent.items.is_some() => Ok(Cow::Borrowed("")),
         Some(value) if agent.status == AgentStatus::Succeeded => {
             let mut formatted = Vec::new();
             json(value, &mut formatted)?;

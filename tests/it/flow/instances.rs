@@ -291,3 +291,16 @@ fn many_instances_are_folded_and_failures_are_shown() {
     assert!(!ended.stderr.contains("each[8]"), "{}", ended.stderr);
     assert!(ended.stderr.contains("✓ 40 succeeded"), "{}", ended.stderr);
 }
+
+#[test]
+fn structured_answers_are_shown_for_each_instance_only() {
+    let yaml = indoc! {"
+        agents:
+          a:
+            model: offline
+            for_each: [one, two]
+            output_schema: {type: object, required: [ok], properties: {ok: {type: boolean}}}
+    "};
+    let text = Crew::new(yaml).args(&["-o", "text"]).run().stdout;
+    assert!(!text.contains("null") && text.matches("\"ok\": false").count() == 2, "{text}");
+}
