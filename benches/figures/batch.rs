@@ -19,12 +19,14 @@ use crate::table::{Goal, Row};
 /// Calls at once.
 const WINDOW: usize = 100;
 const INPUTS: u32 = 10_000;
+/// A divisor of all numbers of inputs, to try the section out.
+const DIVISOR: &str = "CREW_BENCH_DIVISOR";
 const SAMPLES: usize = 3;
 /// The calls that a small server accepts at once.
 const CAPACITY: u32 = 20;
 /// Processes of crew at once, one for each input.
 const PROCESSES: u32 = 32;
-const FINISHED: u64 = 1_000_000;
+const FINISHED: u32 = 1_000_000;
 
 pub fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
     let mut rows = throughput(bench)?;
@@ -33,6 +35,12 @@ pub fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
     rows.push(per_process(bench)?);
     rows.extend(finished(bench)?);
     Ok(rows)
+}
+
+/// So many inputs, or fewer to try the section out.
+fn about(inputs: u32) -> u32 {
+    let divisor = std::env::var(DIVISOR).ok().and_then(|divisor| divisor.parse().ok());
+    (inputs / divisor.unwrap_or(1).max(1)).max(1)
 }
 
 /// A batch of so many inputs of one call in a new folder. Peak memory and time.
@@ -47,16 +55,17 @@ fn batch(bench: &Bench, inputs: u32, server: &str, limit: &str) -> anyhow::Resul
 
 fn throughput(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
     let limit = format!(", max_concurrency: {WINDOW}");
+    let inputs = about(INPUTS);
     let (mut crew, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..SAMPLES {
         let url = bench.server.base_url(DELAY);
-        let [parallel, calls] = [WINDOW.to_string(), INPUTS.to_string()];
+        let [parallel, calls] = [WINDOW.to_string(), inputs.to_string()];
         let arguments = [bare::WINDOW_ROLE, &url, &parallel, &calls];
         floor.push(bench.success(bench.this_program(&arguments)?)?);
-        crew.push(batch(bench, INPUTS, DELAY, &limit)?);
+        crew.push(batch(bench, inputs, DELAY, &limit)?);
     }
-    let row = |what: &str, unit, goal, of: fn(&Taken) -> f64| Row {
-        name: format!("batch of {INPUTS} calls of {DELAY} ms, {WINDOW} at once: {what}"),
+    let row = |what: &str, unit, goal, of: &dyn Fn(&Taken) -> f64| Row {
+        name: format!("batch of {inputs} calls of {DELAY} ms, {WINDOW} at once: {what}"),
         unit,
         crew: crew.iter().map(of).collect(),
         floor: floor.iter().map(of).collect(),
@@ -65,23 +74,30 @@ fn throughput(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
     };
     Ok(vec![
         // At least 0.9 of its throughput.
-        row("wall time", "ms", Goal::Ratio(1.11), Taken::wall),
-        row("CPU per input", "ms", Goal::None, |taken| taken.cpu / f64::from(INPUTS)),
-        row("peak memory", "MiB", Goal::AtMost(60.0), |taken| taken.peak / MIB),
+        row("wall time", "ms", Goal::Ratio(1.11), &Taken::wall),
+        row("CPU per input", "ms", Goal::None, &|taken| taken.cpu / f64::from(inputs)),
+        row("peak memory", "MiB", Goal::AtMost(60.0), &|taken| taken.peak / MIB),
     ])
 }
 
 fn growth(bench: &mut Bench) -> anyhow::Result<Row> {
     let limit = format!(", max_concurrency: {WINDOW}");
     let peak = |inputs| Ok::<_, anyhow::Error>(batch(bench, inputs, "10", &limit)?.peak / MIB);
-    let (few, many) = (peak(3_000)?, peak(30_000)?);
-    let name = "batch of 30000 inputs: peak memory".to_owned();
+    let (few, many) = (peak(about(3_000))?, peak(about(30_000))?);
+    let name = format!("batch of {} inputs: peak memory", about(30_000));
     let goal = Goal::Above(3.0);
-    Ok(Row { name, unit: "MiB", crew: vec![many], floor: vec![few], beside: "3000 inputs", goal })
+    Ok(Row {
+        name,
+        unit: "MiB",
+        crew: vec![many],
+        floor: vec![few],
+        beside: "a tenth of them",
+        goal,
+    })
 }
 
 fn rejected(bench: &mut Bench) -> anyhow::Result<Row> {
-    let inputs = 2_000;
+    let inputs = about(2_000);
     bench.server.seen()?;
     batch(bench, inputs, &format!("{DELAY}-{CAPACITY}"), "")?;
     let seen = bench.server.seen()?;
@@ -94,7 +110,7 @@ fn rejected(bench: &mut Bench) -> anyhow::Result<Row> {
 /// Beside a process for each input.
 fn per_process(bench: &mut Bench) -> anyhow::Result<Row> {
     let limit = format!(", max_concurrency: {WINDOW}");
-    let few: u32 = 320;
+    let (few, inputs) = (about(320), about(INPUTS));
     let crew = crew_file(bench, DELAY, "")?;
     let command = format!(
         "seq {few} | xargs -P {PROCESSES} -I@ '{}' run -q -c '{}' -o json 'input @'",
@@ -103,9 +119,9 @@ fn per_process(bench: &mut Bench) -> anyhow::Result<Row> {
     );
     let taken = bench.success(Launched::start(bench.folder(), "sh", &["-c", &command])?)?;
     let each = taken.cpu / f64::from(few);
-    let taken = batch(bench, INPUTS, DELAY, &limit)?;
+    let taken = batch(bench, inputs, DELAY, &limit)?;
     let beside = "xargs -P 32 crew run";
-    let (crew, goal) = (vec![taken.cpu / f64::from(INPUTS)], Goal::Ratio(0.1));
+    let (crew, goal) = (vec![taken.cpu / f64::from(inputs)], Goal::Ratio(0.1));
     let name = "batch of one call: CPU per input".to_owned();
     Ok(Row { name, unit: "ms", crew, floor: vec![each], beside, goal })
 }
@@ -129,7 +145,7 @@ fn finished(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
         peak.push(taken.peak / MIB);
     }
     let row = |what: &str, unit, crew, floor: Vec<f64>, beside, goal| Row {
-        name: format!("batch of {FINISHED} finished inputs: {what}"),
+        name: format!("batch of {} finished inputs: {what}", about(FINISHED)),
         unit,
         crew,
         floor,
@@ -149,7 +165,7 @@ fn finish(inputs: &Path, results: &Path) -> anyhow::Result<()> {
     let mut line: Value = serde_json::from_str(line.trim())?;
     let mut inputs = BufWriter::new(File::create(inputs)?);
     let mut results = BufWriter::new(File::create(results)?);
-    for number in 0..FINISHED {
+    for number in 0..u64::from(about(FINISHED)) {
         let input = input(number);
         writeln!(inputs, "{input}")?;
         line["key"] = format!("t-{number}").into();

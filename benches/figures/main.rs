@@ -5,7 +5,8 @@
 //! and the floor take turns, so that a busy machine slows down both. The table marks missed goals;
 //! the exit status is 1 only if something failed. Reads processes and memory from `/proc`.
 //!
-//! `cargo bench --bench figures -- calls stop` measures only these sections.
+//! `cargo bench --bench figures -- calls stop` measures only these sections. `CREW_BENCH_DIVISOR=20`
+//! gives the batches so many times fewer inputs, to try the section out.
 
 mod bare;
 mod batch;
