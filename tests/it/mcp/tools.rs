@@ -219,7 +219,7 @@ fn all_kinds_of_results_become_text() {
     assert_eq!((text(&call), &call["status"]), ("gr\u{fffd}n", &json!("succeeded")));
     let call = only_call(&offline("", "", "fx.abyss").run());
     assert_eq!(call["status"], "failed");
-    assert!(text(&call).contains("nested more than 127 levels deep"), "{call}");
+    assert!(text(&call).contains("nested more than 100 levels deep"), "{call}");
     let call = only_call(&offline("", "    max_output: 1KiB\n", "fx.long").run());
     assert_eq!(call["truncated"], true);
     assert!(text(&call).starts_with("firstx") && text(&call).ends_with("xlast"));
