@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use indoc::{formatdoc, indoc};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::support::batch::{Batch, parsed};
+use crate::support::crew::is_alive;
+use crate::support::mcp_server;
 use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
 use crate::support::script;
@@ -232,4 +235,17 @@ fn a_look_at_the_status_keeps_no_batch_from_starting() {
     lock.unlock().unwrap();
     let ended = running.wait();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn all_inputs_share_one_mcp_server() {
+    let servers = mcp_server::yaml("", "");
+    let yaml = format!("{servers}agents: {{a: {{model: offline, tools: [fx.echo]}}}}");
+    let inputs: String = (0..20).map(|number| format!("\"{number}\"\n")).collect();
+    let batch = Batch::new(yaml, inputs);
+    let ended = batch.run(&["-j", "8"]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    let starts = batch.read("starts");
+    assert_eq!((starts.lines().count(), batch.keys("succeeded").len()), (1, 20));
+    assert!(!is_alive(Pid::from_raw(starts.trim().parse().unwrap())));
 }
