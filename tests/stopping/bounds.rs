@@ -218,7 +218,7 @@ fn a_lack_of_descriptors_fails_single_model_calls() {
 
 #[test]
 fn calls_without_a_descriptor_are_retried() {
-    let server = ModelServer::always(delayed(Duration::from_millis(300), text("hi")));
+    let server = ModelServer::always(delayed(Duration::from_secs(1), text("hi")));
     let report = few_files(&server, "retries: 10").run().report(0);
     let agents = report["agents"].as_object().unwrap();
     assert_eq!(agents.len(), 100);
