@@ -21,7 +21,7 @@ use super::trace::{TraceFolder, TraceWriter};
 use crate::approval::{Approval, Terminal};
 use crate::attachment::Attached;
 use crate::cancel::Cancellation;
-use crate::cli::{LimitArgs, RunArgs, SelectionArgs};
+use crate::cli::{LimitArgs, OutputArgs, RunArgs, SelectionArgs};
 use crate::config::expand::Env;
 use crate::config::faults::Faults;
 use crate::engine::{self, Reuse};
@@ -138,14 +138,7 @@ impl Prepared {
                 messages,
                 has_conversations: args.output.messages,
             },
-            progress: progress::Options {
-                draw: screens.stderr.terminal && !args.output.no_progress,
-                colour: screens.stderr.colour,
-                ascii: screens.stderr.ascii,
-                verbose,
-                transcripts: args.output.verbose > 1,
-                quiet: messages != Messages::Summary || args.output.no_progress,
-            },
+            progress: progress_options(&args.output, screens, messages),
             transcripts: match (trace.is_some() || args.output.messages, args.output.verbose) {
                 (true, _) => Transcripts::Reported,
                 (false, 2..) => Transcripts::Emitted,
@@ -223,6 +216,17 @@ impl Prepared {
 /// Whether something runs, so that there is a new report.
 fn is_new(rerun: &Option<Rerun>) -> bool {
     rerun.as_ref().is_none_or(|rerun| !rerun.is_done)
+}
+
+fn progress_options(args: &OutputArgs, screens: Screens, messages: Messages) -> progress::Options {
+    progress::Options {
+        draw: screens.stderr.terminal && !args.no_progress,
+        colour: screens.stderr.colour,
+        ascii: screens.stderr.ascii,
+        verbose: args.verbose > 0,
+        transcripts: args.verbose > 1,
+        quiet: messages != Messages::Summary || args.no_progress,
+    }
 }
 
 /// What the options change in the file.
