@@ -227,19 +227,22 @@ impl Terminal {
 
     /// Waits for a line. The end of the input counts as an empty line.
     async fn line(&self) -> io::Result<String> {
-        let mut buffer = [0; MAX_LINE];
         loop {
             if self.is_foreground()? {
-                match (&self.0).read(&mut buffer) {
-                    Ok(length) => {
-                        return Ok(String::from_utf8_lossy(&buffer[..length]).into_owned());
-                    }
+                match self.line_now() {
                     Err(error) if is_transient(&error) => {}
-                    Err(error) => return Err(error),
+                    read => return read,
                 }
             }
             sleep(POLL_INTERVAL).await;
         }
+    }
+
+    /// Not async: its buffer would be a part of every agent's future.
+    fn line_now(&self) -> io::Result<String> {
+        let mut buffer = [0; MAX_LINE];
+        let length = (&self.0).read(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
 }
 

@@ -202,10 +202,14 @@ impl<'a> Run<'a> {
     }
 
     /// The end of some work; a panic in it is a failure.
-    async fn caught(&self, work: impl Future<Output = End>) -> End {
-        AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|panic| {
-            let message = format!("internal error (please report it): {}", panic_text(&*panic));
-            End::Failed(Failure::new(ErrorKind::Internal, Untrusted::new(message)))
+    ///
+    /// Not async: such a function holds its argument twice.
+    fn caught(&self, work: impl Future<Output = End>) -> impl Future<Output = End> {
+        AssertUnwindSafe(work).catch_unwind().map(|ended| {
+            ended.unwrap_or_else(|panic| {
+                let message = format!("internal error (please report it): {}", panic_text(&*panic));
+                End::Failed(Failure::new(ErrorKind::Internal, Untrusted::new(message)))
+            })
         })
     }
 

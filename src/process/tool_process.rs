@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::task::yield_now;
@@ -85,16 +85,24 @@ impl Captured {
 
     /// Reads the next piece; never completes after the end of the pipe. Cancel safe.
     async fn read(&mut self) {
-        let Some(receiver) = &mut self.pipe else { return std::future::pending().await };
-        let mut buffer = [0; 8 * 1024];
-        match receiver.read(&mut buffer).await {
+        let Some(receiver) = &self.pipe else { return std::future::pending().await };
+        let ready = receiver.readable().await;
+        match ready.and_then(|()| self.read_now()) {
+            // A tool that never stops writing must not starve the other futures.
+            Ok(1..) => yield_now().await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(0) | Err(_) => self.pipe = None,
-            Ok(length) => {
-                self.bytes.push(&buffer[..length]);
-                // A tool that never stops writing must not starve the other futures.
-                yield_now().await;
-            }
         }
+    }
+
+    /// Reads what is there. Not async: its buffer would be a part of every future that may run a
+    /// program, and so of every agent that waits.
+    fn read_now(&mut self) -> io::Result<usize> {
+        let Some(receiver) = &self.pipe else { return Ok(0) };
+        let mut buffer = [0; 8 * 1024];
+        let length = receiver.try_read(&mut buffer)?;
+        self.bytes.push(&buffer[..length]);
+        Ok(length)
     }
 }
 
