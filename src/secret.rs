@@ -75,8 +75,8 @@ impl Secrets {
         })
     }
 
-    /// The same of a JSON document, where a text can be spelt in many ways. What is none is taken
-    /// as it stands.
+    /// The same for a JSON document, where a text can be spelt in many ways. Text that is not JSON is
+    /// redacted as it stands.
     pub fn redact_json(&self, text: String) -> String {
         if self.values().is_empty() {
             return text;

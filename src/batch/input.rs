@@ -20,7 +20,7 @@ pub struct Entry {
     pub line: u64,
     /// Bytes that it takes in its file.
     pub bytes: u64,
-    /// The value, or why there is none.
+    /// The value, or why the entry has no value.
     pub value: Result<Value, String>,
 }
 

@@ -62,7 +62,7 @@ pub struct ResultsReader {
 }
 
 impl ResultsReader {
-    /// Opens a results file; `None` if there is none.
+    /// Opens a results file; `None` if it does not exist.
     ///
     /// # Errors
     /// It cannot be opened.
@@ -81,7 +81,7 @@ impl ResultsReader {
         }
     }
 
-    /// The next line, without its line feed. A torn last line is none.
+    /// The next line, without its line feed. Ignores a torn last line.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -33,7 +33,7 @@ pub struct PartFiles {
     pub is_running: bool,
 }
 
-/// A file that looks like results and is none of this batch's parts.
+/// A file that looks like results but does not belong to a part of this batch.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stray {
     name: String,
