@@ -8,7 +8,6 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::key::KeyHash;
 use super::results::{LineHead, ResultsReader};
 use super::run_file::FileError;
 use super::survey::{PartFiles, Ranges, Survey, SurveyError, ranges};
@@ -119,7 +118,7 @@ impl Merge {
         let Some(mut results) = ResultsReader::open(path)? else { return Ok(()) };
         self.files.push(FileId::of(results.file()).map_err(|error| FileError::read(path, error))?);
         while let Some(head) = results.next::<LineHead<'_>>()? {
-            is_own &= part.has(&KeyHash::of(&head.key));
+            is_own &= part.has_key(&head.key);
             let index = head.index;
             let length = results.end() - offset;
             // A line has at most a gibibyte, and there are fewer parts.

@@ -46,6 +46,11 @@ impl Part {
         self.of == 1 || key.part(self.of) == self.number
     }
 
+    /// [`Part::has`], without a hash where there is one part.
+    pub fn has_key(self, key: &str) -> bool {
+        self.of == 1 || self.has(&KeyHash::of(key))
+    }
+
     /// The results of this part.
     pub fn results(self, folder: &Path) -> PathBuf {
         folder.join(format!("{}.jsonl", self.stem()))

@@ -5,8 +5,6 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::key::KeyHash;
-use super::part::Part;
 use super::results::{ErrorHead, LineHead, ResultsReader};
 use super::state::now_ms;
 use super::survey::{PartFiles, Survey, SurveyError};
@@ -135,7 +133,7 @@ impl Count {
         while let Some(head) = results.next::<LineHead<'_>>()? {
             lines += 1;
             count.done += u64::from(head.status != RunStatus::Cancelled);
-            count.is_own &= files.part.of == 1 || is_of(files.part, &head.key);
+            count.is_own &= files.part.has_key(&head.key);
             self.line(&head);
         }
         self.done += count.done;
@@ -198,10 +196,6 @@ impl Count {
             faults,
         }
     }
-}
-
-fn is_of(part: Part, key: &str) -> bool {
-    part.has(&KeyHash::of(key))
 }
 
 fn name(status: RunStatus) -> &'static str {

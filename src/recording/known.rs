@@ -23,11 +23,6 @@ struct Recorded {
     is_taken: bool,
 }
 
-pub enum Lookup {
-    Found { response: Value, has_more: bool },
-    NotFound,
-}
-
 impl Known {
     pub fn add(&mut self, line: usize, exchange: Exchange) {
         let key = (exchange.kind, canonical(&exchange.request));
@@ -35,8 +30,15 @@ impl Known {
         self.exchanges.push(Recorded { line, exchange, is_taken: false });
     }
 
-    /// The first answer to the request that is left, if there is one that the agent got.
-    pub fn look_up(&mut self, kind: Kind, agent: &str, request: &Value, take: bool) -> Lookup {
+    /// The first answer to the request that is left, one that the agent got if possible, and
+    /// whether more are left.
+    pub fn look_up(
+        &mut self,
+        kind: Kind,
+        agent: &str,
+        request: &Value,
+        take: bool,
+    ) -> Option<(Value, bool)> {
         let places = self.by_request.get(&(kind, canonical(request)));
         let places = places.map(Vec::as_slice).unwrap_or_default();
         let left = |place: &&usize| !self.exchanges[**place].is_taken;
@@ -44,11 +46,10 @@ impl Known {
         let own: Vec<usize> = places.iter().filter(left).filter(is_own).copied().collect();
         let all = || places.iter().filter(left).copied().collect();
         let found = if own.is_empty() { all() } else { own };
-        let Some(&first) = found.first() else { return Lookup::NotFound };
+        let &first = found.first()?;
         let recorded = &mut self.exchanges[first];
         recorded.is_taken |= take;
-        let response = recorded.exchange.response.clone();
-        Lookup::Found { response, has_more: found.len() > 1 }
+        Some((recorded.exchange.response.clone(), found.len() > 1))
     }
 
     /// Describes what comes nearest to a request that was not found.

@@ -19,7 +19,7 @@ use exchange::Exchange;
 pub use exchange::{Asked, Kind};
 use file::Opened;
 pub use file::{OpenError, RecordingFile, RecordingMode};
-use known::{Known, Lookup};
+use known::Known;
 pub use nearest::differences;
 
 /// A recording in use by a run.
@@ -94,12 +94,16 @@ impl Recording {
     }
 
     fn look_up(&self, asked: &Asked, take: bool) -> Found {
+        if self.file.mode() == RecordingMode::Record {
+            // Nothing is known before, and nothing is learnt.
+            return Found::Live;
+        }
         let request = self.secrets.redact_value(asked.request.clone());
         let mut known = self.known.lock();
         match known.look_up(asked.kind, &asked.agent, &request, take) {
-            Lookup::Found { response, has_more } => Found::Response { response, has_more },
-            Lookup::NotFound if !self.is_replay() => Found::Live,
-            Lookup::NotFound => {
+            Some((response, has_more)) => Found::Response { response, has_more },
+            None if !self.is_replay() => Found::Live,
+            None => {
                 let file = self.file.path().display();
                 let nearest = known.nearest(asked.kind, &asked.agent, &request);
                 Found::Missing(format!("not in the recording {file}: {nearest}"))

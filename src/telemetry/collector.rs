@@ -1,10 +1,11 @@
 //! The collector of the spans, as the variables of OpenTelemetry describe it.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Url};
 use tokio::time::timeout;
 
 use super::names;
@@ -26,6 +27,8 @@ pub struct Collector {
     headers: HeaderMap,
     /// The attributes that all spans share.
     pub resource: Vec<(String, String)>,
+    /// Made for the first request.
+    client: OnceLock<Client>,
 }
 
 /// Why the spans were not sent. Shows neither headers nor the path of the URL, which can be secret.
@@ -82,7 +85,7 @@ impl Collector {
             None => (HEADERS, set(HEADERS).unwrap_or_default()),
         };
         let headers = headers(name, &given)?;
-        Ok(Self { url, headers, resource: resource(set) })
+        Ok(Self { url, headers, resource: resource(set), client: OnceLock::new() })
     }
 
     /// The values of its headers and the password of its URL.
@@ -97,9 +100,8 @@ impl Collector {
     /// The collector did not accept it.
     pub async fn send(&self, body: Vec<u8>) -> Result<(), CollectorError> {
         let host = self.host();
-        let client = net::builder(std::slice::from_ref(&self.url)).and_then(net::build);
-        let client = client.map_err(|error| CollectorError(error.to_string()))?;
-        let request = client
+        let request = self
+            .client()?
             .post(self.url.clone())
             .header(CONTENT_TYPE, "application/json")
             .headers(self.headers.clone())
@@ -118,6 +120,15 @@ impl Collector {
                 Err(CollectorError(format!("{host} responded with HTTP {}", response.status())))
             }
         }
+    }
+
+    fn client(&self) -> Result<&Client, CollectorError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = net::builder(std::slice::from_ref(&self.url)).and_then(net::build);
+        let client = client.map_err(|error| CollectorError(error.to_string()))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     fn host(&self) -> String {

@@ -70,7 +70,7 @@ impl Expression {
     pub fn seen(&self, roots: &[&str], context: &Value) -> Vec<(String, Json)> {
         let paths = self.paths().into_iter().filter(|path| roots.contains(&path.parts[0]));
         let value = |path: NamePath<'_>| {
-            let value = Self::parse(path.source).ok()?.value(context.clone()).ok()??;
+            let value = Self(path.source.to_owned()).value(context.clone()).ok()??;
             Some((path.source.to_owned(), value))
         };
         paths.filter_map(value).collect()
