@@ -16,8 +16,7 @@ const CREW: &str = indoc! {"
 
 /// A folder with the crew and these tests.
 fn folder(tests: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("agents.yaml"), CREW).unwrap();
+    let folder = crate::support::crew::folder(CREW);
     for (name, text) in tests {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

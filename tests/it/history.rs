@@ -12,9 +12,7 @@ use crate::support::crew::{Crew, Ended};
 const YAML: &str = "name: nightly\nagents: {a: {command: [printf, fine]}}\n";
 
 fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("agents.yaml"), YAML).unwrap();
-    folder
+    crate::support::crew::folder(YAML)
 }
 
 fn crew(folder: &TempDir, args: &[&str]) -> Crew {

@@ -13,7 +13,8 @@ use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::reports::{KINDS, all_reports, cases, folder, read};
+use crate::reports::{KINDS, all_reports, cases, read};
+use crate::support::crew::folder;
 
 /// What a hostile model or program writes.
 fn hostile() -> String {

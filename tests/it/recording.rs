@@ -3,19 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::crew::{Crew, Ended};
+use crate::support::crew::{Crew, Ended, folder};
 use crate::support::mcp_server;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script};
 use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
-
-/// A folder with this crew file, for several runs.
-fn folder(yaml: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("agents.yaml"), yaml).unwrap();
-    folder
-}
 
 fn run(folder: &Path, url: &str, args: &[&str]) -> Ended {
     Crew::at(folder).env("URL", url).args(&["run"]).args(args).run()

@@ -6,7 +6,7 @@ use indoc::indoc;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::crew::{Crew, Ended};
+use crate::support::crew::{Crew, Ended, folder};
 use crate::support::faults::{faults, lines};
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script;
@@ -36,12 +36,6 @@ const YAML: &str = indoc! {"
         needs: [verdict]
         prompt: '{{ agents.verdict.data.level }} {{ agents.verdict.data.notes | length }}'
 "};
-
-fn folder(yaml: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("agents.yaml"), yaml).unwrap();
-    folder
-}
 
 fn render(folder: &TempDir, args: &[&str]) -> Ended {
     Crew::at(folder.path()).args(&["render"]).args(args).run_as_is()

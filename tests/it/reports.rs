@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::crew::{Crew, Ended};
+use crate::support::crew::{Crew, Ended, folder};
 use crate::support::faults::{faults, lines};
 
 pub const KINDS: [(&str, &str); 5] = [
@@ -32,12 +32,6 @@ const ENDINGS: &str = indoc! {r#"
       unasked: {when: "false", command: [echo]}
       each: {for_each: ["true", "false"], command: ["{{ item }}"]}
 "#};
-
-pub fn folder(yaml: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("agents.yaml"), yaml).unwrap();
-    folder
-}
 
 /// `crew run` in this folder with all kinds of reports.
 pub fn all_reports(folder: &TempDir) -> Crew {
@@ -226,7 +220,7 @@ fn findings_crew(findings: &Value) -> String {
 }
 
 fn findings_folder(findings: &Value) -> TempDir {
-    let folder = folder(&findings_crew(findings));
+    let folder = folder(findings_crew(findings));
     let text = json!({"findings": findings}).to_string();
     fs::write(folder.path().join("findings.json"), text).unwrap();
     folder

@@ -6,7 +6,7 @@ use indoc::indoc;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::crew::{Crew, Ended};
+use crate::support::crew::{Crew, Ended, folder};
 
 /// Each step writes its name to the file `ran`; `net` fails until the file `fixed` exists.
 const YAML: &str = indoc! {"
@@ -33,12 +33,6 @@ const INSTANCES: &str = indoc! {"
         shell: 'echo summary >> ran; echo \"$all\"'
         env: {all: '{{ agents.check.output }}'}
 "};
-
-fn folder(yaml: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("agents.yaml"), yaml).unwrap();
-    folder
-}
 
 fn crew(folder: &TempDir, args: &[&str]) -> Ended {
     Crew::at(folder.path()).args(args).run_as_is()

@@ -12,6 +12,7 @@ use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::random::Random;
 use crate::support::batch::Batch;
 use crate::support::crew::wait_for;
 use crate::support::mock_model::ModelServer;
@@ -135,8 +136,9 @@ fn a_killed_batch_loses_no_finished_line() {
     let kills = std::env::var("CREW_BATCH_KILLS").ok().and_then(|kills| kills.parse().ok());
     let kills: usize = kills.unwrap_or(12);
     let seed = std::env::var("CREW_RANDOM_SEED").ok().and_then(|seed| seed.parse().ok());
-    let mut random: u64 = seed.unwrap_or_else(|| std::process::id().into());
-    println!("CREW_RANDOM_SEED={random}");
+    let seed: u64 = seed.unwrap_or_else(|| std::process::id().into());
+    println!("CREW_RANDOM_SEED={seed}");
+    let mut random = Random(seed);
     let count = 40 * kills;
     let server = server(Duration::from_millis(15));
     let batch = Batch::new(yaml(&server), inputs(count));
@@ -148,9 +150,7 @@ fn a_killed_batch_loses_no_finished_line() {
         let before = server.requests().len();
         let running = batch.crew(&args).start_as_is();
         server.wait_for("a call", |state| state.requests.len() > before);
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_micros((random >> 33) % 120_000));
+        thread::sleep(Duration::from_micros(random.below(120_000)));
         running.signal(Signal::SIGKILL);
         running.wait();
         let text = fs::read_to_string(&results).unwrap_or_default();

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::random::Random;
-use crate::support::api::Api;
+use crate::support::api::{Api, TOKENS};
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::Script;
@@ -98,7 +98,7 @@ fn reply(request: &Request) -> Script {
     let answer = answer_of(&agent);
     let (head, tail) = answer.split_at(7);
     let begun = api.begin(head).delay(PAUSE);
-    api.end(api.more(begun, tail), "stop", [10, 0, 5, 0])
+    api.end(api.more(begun, tail), "stop", TOKENS)
 }
 
 fn crew(server: &ModelServer) -> Crew {

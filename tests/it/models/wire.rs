@@ -1,6 +1,6 @@
 //! What servers and models write, as it really arrives: reasoning in the text, cut calls.
 
-use crate::support::api::Api;
+use crate::support::api::{Api, TOKENS};
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{Script, head, pieces};
@@ -41,7 +41,7 @@ fn reasoning_in_the_text_is_not_output() {
             (&["<", "b>bold</b>"], "<b>bold</b>"),
         ] {
             let script = texts.iter().fold(api.begin(""), |script, text| api.more(script, text));
-            let answer = api.end(script, "stop", [10, 0, 5, 0]);
+            let answer = api.end(script, "stop", TOKENS);
             assert_eq!(output(api, answer.sent()), expected, "{api:?}");
         }
         // Reasoning alone is no answer, and does not reach the model again.
@@ -55,7 +55,7 @@ fn reasoning_in_the_text_is_not_output() {
     let api = Api::OpenAi;
     let call =
         api.calls(api.begin("<think>hm</think>Let me see."), &[("echo", &json!({"text": "x"}))]);
-    let turn = api.end(call, "tool_calls", [10, 0, 5, 0]);
+    let turn = api.end(call, "tool_calls", TOKENS);
     let server = ModelServer::sequence(vec![turn, api.text("done")]);
     crew(api, &server, "").run().report(0);
     assert_eq!(api.own_turn(&server.requests()[1])["content"], "Let me see.");
@@ -73,7 +73,7 @@ fn cut_call(api: Api, arguments: &str) -> Script {
         _ => api.begin("").call(json!({"index": 0, "id": "c", "type": "function",
             "function": {"name": "echo", "arguments": arguments}})),
     };
-    api.end(call, "length", [10, 0, 5, 0])
+    api.end(call, "length", TOKENS)
 }
 
 #[test]

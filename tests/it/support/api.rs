@@ -16,7 +16,7 @@ pub enum Api {
 /// The token counts of a stream: input, cached input, output, reasoning within the output.
 pub type Tokens = [u64; 4];
 
-const TOKENS: Tokens = [10, 0, 5, 0];
+pub const TOKENS: Tokens = [10, 0, 5, 0];
 
 impl Api {
     pub const ALL: [Self; 4] = [Self::OpenAi, Self::Responses, Self::Anthropic, Self::Gemini];

@@ -33,6 +33,13 @@ struct Folder {
     _own: Option<TempDir>,
 }
 
+/// A new folder with this `agents.yaml`, for several runs.
+pub fn folder(yaml: impl AsRef<[u8]>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("agents.yaml"), yaml).unwrap();
+    folder
+}
+
 impl Crew {
     /// `crew run` in a new folder with this `agents.yaml`.
     pub fn new(yaml: impl AsRef<[u8]>) -> Self {
@@ -51,8 +58,7 @@ impl Crew {
     }
 
     fn with_file(yaml: impl AsRef<[u8]>) -> Self {
-        let own = tempfile::tempdir().unwrap();
-        std::fs::write(own.path().join("agents.yaml"), yaml).unwrap();
+        let own = folder(yaml);
         let mut crew = Self::at(own.path());
         crew.folder._own = Some(own);
         crew

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::wire::{
     NO_TOOL, PDF_DATA, PNG_DATA, PROMPT_WITH_FILE, Stop, Wire, effort, limited, parameters, schema,
 };
-use crate::support::api::Api;
+use crate::support::api::{Api, TOKENS};
 use crate::support::script::Script;
 
 const API: Api = Api::Anthropic;
@@ -170,5 +170,5 @@ fn source(kind: &str, data: &str) -> Value {
 }
 
 fn end(reason: &str) -> Script {
-    API.end(API.begin("so far"), reason, [10, 0, 5, 0])
+    API.end(API.begin("so far"), reason, TOKENS)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::wire::{Stop, Wire};
+use crate::support::api::TOKENS;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{Script, pieces};
 
@@ -259,7 +260,7 @@ pub fn hostile_bytes(wire: &Wire) {
         assert_eq!(output(with(&answer, &[(&own, by.as_bytes())])), "a @ b", "{by}");
     }
     // Halves of a character in two events, and one that stays alone.
-    let halves = api.end(api.more(api.begin("a @1"), "@2 b@1"), "stop", [10, 0, 5, 0]);
+    let halves = api.end(api.more(api.begin("a @1"), "@2 b@1"), "stop", TOKENS);
     let script = with(&halves, &[("@1", br"\ud83d"), ("@2", br"\ude00")]);
     assert_eq!(output(script), "a \u{1f600} b\u{fffd}");
     // What cannot be read fails, and the text before it is kept.

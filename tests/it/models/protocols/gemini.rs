@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::wire::{
     NO_TOOL, PDF_DATA, PNG_DATA, PROMPT_WITH_FILE, Stop, Wire, effort, limited, parameters,
 };
-use crate::support::api::Api;
+use crate::support::api::{Api, TOKENS};
 use crate::support::script::{Script, json_body};
 
 const API: Api = Api::Gemini;
@@ -139,7 +139,7 @@ fn retry_info() -> Value {
 }
 
 fn stops() -> Vec<(Script, Stop)> {
-    let end = |reason: &str| API.end(API.begin("so far"), reason, [10, 0, 5, 0]);
+    let end = |reason: &str| API.end(API.begin("so far"), reason, TOKENS);
     let blocked = API.begin("").event(&json!({"promptFeedback": {"blockReason": "SAFETY"}}));
     vec![
         (end("STOP"), Stop::Meant("stop")),

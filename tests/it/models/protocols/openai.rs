@@ -9,7 +9,7 @@ use super::wire::{
     NO_TOOL, PDF_DATA, PNG_DATA, PROMPT_WITH_FILE, Stop, Wire, data_url, effort, limited,
     parameters, schema,
 };
-use crate::support::api::Api;
+use crate::support::api::{Api, TOKENS};
 use crate::support::script::Script;
 
 const API: Api = Api::OpenAi;
@@ -147,10 +147,10 @@ fn call(id: &str, name: &str, arguments: &str) -> Value {
 }
 
 fn end(reason: &str) -> Script {
-    API.end(API.begin("so far"), reason, [10, 0, 5, 0])
+    API.end(API.begin("so far"), reason, TOKENS)
 }
 
 fn refusal() -> Script {
     let refused = API.begin("so far").delta(json!({"refusal": "I cannot help with that."}));
-    API.end(refused, "stop", [10, 0, 5, 0])
+    API.end(refused, "stop", TOKENS)
 }

@@ -9,7 +9,7 @@ use super::wire::{
     NO_TOOL, PDF_DATA, PNG_DATA, PROMPT_WITH_FILE, Stop, Wire, data_url, effort, limited,
     parameters, schema,
 };
-use crate::support::api::Api;
+use crate::support::api::{Api, TOKENS};
 use crate::support::script::Script;
 
 const API: Api = Api::Responses;
@@ -160,7 +160,7 @@ fn stops() -> Vec<(Script, Stop)> {
         (end("completed", json!({})), Stop::Meant("stop")),
         (incomplete("max_output_tokens"), Stop::Meant("length")),
         (incomplete("content_filter"), Stop::Withheld("content_filter")),
-        (API.end(refusal, "stop", [10, 0, 5, 0]), Stop::Withheld("refused")),
+        (API.end(refusal, "stop", TOKENS), Stop::Withheld("refused")),
         (incomplete("tired"), Stop::Aborted("tired")),
         (
             end("cancelled", json!({})).named(&json!({"type": "response.incomplete",
