@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use parking_lot::Mutex;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::exit;
 use crate::report::CancelReason;
 
 /// The time for work to report how it ended, once all waiting is ended.
@@ -103,6 +105,11 @@ impl Cancellation {
 
     pub fn is_cancelled(&self) -> bool {
         self.0.stop.is_cancelled()
+    }
+
+    /// The signal that has cancelled it, if one has.
+    pub fn signal(&self) -> Option<Signal> {
+        exit::signal_of(self.reason()?.kind)
     }
 
     /// The reason why this scope was stopped: its own, or else that of the scope above.

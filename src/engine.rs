@@ -161,9 +161,8 @@ impl<'a> Run<'a> {
             match &agent.plan.for_each {
                 Some(plan) => self.for_each(agent, plan, &needed).await,
                 None => {
-                    let _place = match self.place().await {
-                        Ok(place) => place,
-                        Err(end) => return end,
+                    let Some(_place) = self.place(self.context.cancel).await else {
+                        return self.stopped();
                     };
                     self.work(agent, &needed).await
                 }
@@ -260,14 +259,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits until there is a place for an agent.
-    async fn place(&self) -> Result<SemaphorePermit<'_>, End> {
+    /// Waits until there is a place for an agent. `None` once the scope is stopped.
+    async fn place(&self, scope: &Cancellation) -> Option<SemaphorePermit<'_>> {
         let place = tokio::select! {
             biased;
-            place = self.places.acquire() => place.map_err(|_closed| self.stopped())?,
-            () = self.context.cancel.cancelled() => return Err(self.stopped()),
+            () = scope.cancelled() => return None,
+            place = self.places.acquire() => place.ok()?,
         };
-        if self.context.cancel.is_cancelled() { Err(self.stopped()) } else { Ok(place) }
+        (!scope.is_cancelled()).then_some(place)
     }
 
     fn stopped(&self) -> End {

@@ -1,5 +1,6 @@
 //! The exit status: what each means, which takes precedence, and how crew ends by a signal.
 
+use std::io;
 use std::process::ExitCode;
 
 use nix::sys::signal::{SigHandler, Signal, raise, signal};
@@ -32,6 +33,15 @@ pub enum ExitStatus {
 }
 
 impl ExitStatus {
+    /// After printing a text that can be printed again: a closed reader, as of `| head`, is no
+    /// failure.
+    pub fn of_print(printed: io::Result<()>) -> Self {
+        match printed {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Self::Unreported,
+            _ => Self::Success,
+        }
+    }
+
     /// The status of a run whose report was written.
     pub fn of(report: &Report) -> Self {
         let reason = report.reason.as_ref().map(|reason| reason.kind);

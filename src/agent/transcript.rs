@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::attempt::Call;
 use super::driver::Driver;
@@ -135,22 +135,11 @@ impl Driver<'_> {
     /// The settings that the file gives and that go into a request.
     fn settings(&self) -> Value {
         let settings = &self.run.plan.settings;
-        let cache = (settings.cache == CacheMode::Off).then_some("off");
-        let given = [
-            ("temperature", json!(settings.temperature)),
-            ("top_p", json!(settings.top_p)),
-            ("seed", json!(settings.seed)),
-            ("effort", json!(settings.effort)),
-            ("max_output_tokens", json!(settings.max_output_tokens)),
-            ("cache", json!(cache)),
-            ("stop", json!((!settings.stop.is_empty()).then_some(&settings.stop))),
-            (
-                "extra_body",
-                json!((!settings.extra_body.is_empty()).then_some(&*settings.extra_body)),
-            ),
-        ];
-        let given = given.into_iter().filter(|(_, value)| !value.is_null());
-        Value::Object(given.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>())
+        let mut given = settings.given();
+        if settings.cache == CacheMode::Off {
+            given.insert("cache".to_owned(), "off".into());
+        }
+        Value::Object(given)
     }
 }
 

@@ -1,9 +1,7 @@
 //! The engines that start crew as one task of many, and what their environment says of a task.
 
 use super::part::Part;
-
-/// The environment: the value of a variable.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+use crate::config::expand::Env;
 
 /// An engine and its variables.
 #[derive(Debug, PartialEq, Eq)]

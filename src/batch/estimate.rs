@@ -57,8 +57,7 @@ impl Sampled {
                 continue;
             }
             let usage = &head.usage;
-            let cost = usage.cost.known.filter(|_| usage.cost.unpriced_calls == 0);
-            sampled.costs.extend(cost);
+            sampled.costs.extend(usage.cost.whole());
             sampled.tokens.push(usage.input_tokens.saturating_add(usage.output_tokens) as f64);
             sampled.calls.push(usage.model_calls as f64);
             sampled.times_ms.push(head.duration_ms as f64);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::key::Content;
-use crate::report::{AgentReport, AgentStatus, Report, RunStatus, Usage};
+use crate::report::{AgentReport, AgentStatus, Report, RunStatus, Usage, word};
 
 /// `error.kind` of an input that cannot be used.
 pub const INPUT: &str = "input";
@@ -93,7 +93,7 @@ impl Line {
             data: output.and_then(data),
             error: error(report),
             usage,
-            cost: cost(usage),
+            cost: usage.cost.whole(),
             attempts: 1,
             duration_ms: report.duration_ms,
             agents: agents.collect(),
@@ -131,11 +131,6 @@ fn data(agent: &AgentReport) -> Option<Value> {
     }
 }
 
-/// The cost, if that of every call is known.
-fn cost(usage: Usage) -> Option<f64> {
-    usage.cost.known.filter(|_| usage.cost.unpriced_calls == 0)
-}
-
 fn error(report: &Report) -> Option<LineError> {
     if report.status == RunStatus::Succeeded {
         return None;
@@ -144,8 +139,8 @@ fn error(report: &Report) -> Option<LineError> {
     if let Some((kind, message)) = failed.and_then(AgentReport::failure) {
         return Some(LineError { kind, message });
     }
-    let reason = report.reason.as_ref().and_then(|reason| serde_json::to_value(reason.kind).ok());
-    let kind = reason.as_ref().and_then(Value::as_str).unwrap_or("failed").to_owned();
+    let reason = report.reason.as_ref();
+    let kind = reason.map_or_else(|| "failed".to_owned(), |reason| word(reason.kind));
     let message = match &report.fail_if {
         Some(fail_if) if kind == "fail_if" => {
             let why = fail_if.error.as_deref().unwrap_or("it holds");

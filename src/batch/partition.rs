@@ -5,8 +5,9 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::engines::{EngineError, Env, Numbering, Task};
+use super::engines::{EngineError, Numbering, Task};
 use super::part::Part;
+use crate::config::expand::Env;
 
 /// The value of `--partition`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -67,7 +67,6 @@ pub struct Window<'a> {
     pub drain: Arc<Notify>,
     /// How long inputs may still run once no further one starts.
     pub patience: Duration,
-    pub kept: Option<Kept>,
 }
 
 /// How far a batch came.
@@ -104,7 +103,7 @@ impl Window<'_> {
                     let ended = ended.unwrap_or_else(|panicked| {
                         std::panic::resume_unwind(panicked.into_panic())
                     });
-                    self.ended(ended).err()
+                    self.ended(ended, &mut outcome.kept).err()
                 }
                 () = scope.cancelled(), if outcome.stop.is_none() => Some(Stop::Cancelled),
                 () = self.drain.notified(), if outcome.stop.is_none() => Some(Stop::Drained),
@@ -121,7 +120,7 @@ impl Window<'_> {
                         None
                     }
                     Some(Next::Unusable(line)) => {
-                        self.ended(Done::of(*line)).err()
+                        self.ended(Done::of(*line), &mut outcome.kept).err()
                     }
                     Some(Next::End(Ok(totals))) => {
                         outcome.totals = Some(totals);
@@ -142,7 +141,6 @@ impl Window<'_> {
             }
         }
         self.look_for_end(&mut outcome).await;
-        outcome.kept = self.kept.take();
         outcome
     }
 
@@ -162,9 +160,9 @@ impl Window<'_> {
     ///
     /// # Errors
     /// A reason to stop.
-    fn ended(&mut self, done: Done) -> Result<(), Stop> {
+    fn ended(&mut self, done: Done, kept: &mut Option<Kept>) -> Result<(), Stop> {
         if let Err(error) = self.sink.append(&done.line) {
-            self.kept.get_or_insert_default().add(&done.line);
+            kept.get_or_insert_default().add(&done.line);
             return Err(error.into());
         }
         if let Some(error) = done.unreported {

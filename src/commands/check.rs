@@ -10,7 +10,7 @@ use crate::cancel::Cancellation;
 use crate::cli::CheckArgs;
 use crate::config::faults::{Fault, Faults};
 use crate::config::find;
-use crate::exit::{self, ExitStatus};
+use crate::exit::ExitStatus;
 use crate::plan::{self, Checked, CrewPlan, Overrides};
 use crate::process;
 use crate::provider;
@@ -69,7 +69,7 @@ impl Checker<'_> {
         for file in &named {
             let (file, Checked { plan, faults }) = self.checked(*file);
             let offers = plan.as_ref().map(|plan| self.offers(plan)).unwrap_or_default();
-            let signal = self.cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
+            let signal = self.cancel.signal();
             if let Some(signal) = signal {
                 return ExitStatus::Signalled(signal);
             }

@@ -18,14 +18,14 @@ pub fn schema(args: &SchemaArgs) -> ExitStatus {
         SchemaName::Report => render::report_schema(),
         SchemaName::Batch => render::batch_schema(),
     };
-    status(render::json(&schema, &mut io::stdout().lock()))
+    ExitStatus::of_print(render::json(&schema, &mut io::stdout().lock()))
 }
 
 /// `crew completions`.
 pub fn completions(args: &CompletionsArgs) -> ExitStatus {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "crew", &mut script);
-    status(io::stdout().lock().write_all(&script))
+    ExitStatus::of_print(io::stdout().lock().write_all(&script))
 }
 
 /// `crew man`: the page of crew or of one of its commands.
@@ -45,13 +45,5 @@ pub fn man(args: &ManArgs) -> ExitStatus {
     };
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(command.clone()).render(&mut page);
-    status(rendered.and_then(|()| io::stdout().lock().write_all(&page)))
-}
-
-/// A closed reader, as of `| head`, is no failure of a text that can be printed again.
-fn status(printed: io::Result<()>) -> ExitStatus {
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitStatus::Unreported,
-        _ => ExitStatus::Success,
-    }
+    ExitStatus::of_print(rendered.and_then(|()| io::stdout().lock().write_all(&page)))
 }

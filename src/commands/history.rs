@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::config::expand::Env;
 use crate::render;
 use crate::report::Report;
 
@@ -21,9 +22,6 @@ const MAX_KEEPING: Duration = Duration::from_secs(2);
 const TEMPORARY: &str = ".crew-";
 /// After this time a temporary file is one that a killed crew has left.
 const MAX_WRITING: Duration = Duration::from_secs(3600);
-
-/// Looks up an environment variable.
-type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A folder with one JSON report for each run.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use crate::cancel::Cancellation;
 use crate::cli::{InitArgs, TemplateName};
 use crate::config::faults::Faults;
 use crate::config::schema;
-use crate::exit::{self, ExitStatus};
+use crate::exit::ExitStatus;
 use crate::net;
 use crate::plan;
 use crate::render::{Format, Screens};
@@ -74,7 +74,7 @@ pub fn init(args: &InitArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     let cancel = Cancellation::new();
     let written = write(args, &cancel);
-    if let Some(signal) = cancel.reason().and_then(|reason| exit::signal_of(reason.kind)) {
+    if let Some(signal) = cancel.signal() {
         return ExitStatus::Signalled(signal);
     }
     match written {

@@ -15,7 +15,7 @@ use crate::agent::Opening;
 use crate::cancel::Cancellation;
 use crate::cli::{InputArgs, RenderArgs};
 use crate::config::faults::Faults;
-use crate::exit::{self, ExitStatus};
+use crate::exit::ExitStatus;
 use crate::plan::{self, AgentPlan, CrewPlan, ModelWork, Need, Overrides, selection};
 use crate::provider::offline;
 use crate::render::{self, Format, RenderReport, RenderedAgent, Screens};
@@ -33,7 +33,7 @@ pub fn render(args: &RenderArgs) -> ExitStatus {
         Ok(rendered) => rendered,
         Err(faults) => return invalid(&faults, screens, format),
     };
-    if let Some(signal) = cancel.reason().and_then(|reason| exit::signal_of(reason.kind)) {
+    if let Some(signal) = cancel.signal() {
         return ExitStatus::Signalled(signal);
     }
     let mut out = io::stdout().lock();

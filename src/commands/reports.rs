@@ -120,7 +120,7 @@ pub fn report(args: &ReportArgs) -> ExitStatus {
             Err(faults) => return invalid(&faults, screens, Format::Text),
         }
     }
-    printed(args.kind.write(&report, &mut io::stdout().lock()))
+    ExitStatus::of_print(args.kind.write(&report, &mut io::stdout().lock()))
 }
 
 fn in_step(files: StepFiles, report: &Arc<Report>, screens: Screens) -> ExitStatus {
@@ -133,13 +133,5 @@ fn in_step(files: StepFiles, report: &Arc<Report>, screens: Screens) -> ExitStat
         failed(&error.into(), screens, Format::Text);
         return ExitStatus::Unreported;
     }
-    printed(ReportKind::Github.write(report, &mut io::stdout().lock()))
-}
-
-/// A closed reader, as of `| head`, is no failure of a text that can be printed again.
-fn printed(result: io::Result<()>) -> ExitStatus {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitStatus::Unreported,
-        _ => ExitStatus::Success,
-    }
+    ExitStatus::of_print(ReportKind::Github.write(report, &mut io::stdout().lock()))
 }

@@ -15,7 +15,7 @@ use super::reader;
 use super::rehearsal::{self, env_without_keys};
 use super::reports::{self, Reports};
 use super::run_end::{Ended, Output};
-use super::runtime::runtime;
+use super::runtime::{run_task, runtime};
 use super::sink::Sink;
 use super::trace::{TraceFolder, TraceWriter};
 use crate::approval::{Approval, Terminal};
@@ -60,12 +60,9 @@ pub(super) fn start(args: &RunArgs, earlier: Option<EarlierRun>) -> ExitStatus {
         Ok(prepared) => prepared,
         Err(faults) => return refuse(&faults),
     };
-    let running = prepared.run(cancel.clone());
-    // In a task: otherwise each wake-up of the future that the runtime waits for is a system call.
-    let ended = match runtime.block_on(async { tokio::spawn(running).await }) {
-        Ok(Ok(ended)) => ended,
-        Ok(Err(faults)) => return refuse(&faults),
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    let ended = match run_task(&runtime, prepared.run(cancel.clone())) {
+        Ok(ended) => ended,
+        Err(faults) => return refuse(&faults),
     };
     let status = runtime.block_on(ended.conclude(&cancel));
     // Do not wait for a name lookup or a read of standard input, which cannot be cancelled.

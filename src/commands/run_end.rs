@@ -14,7 +14,7 @@ use super::reports::Reports;
 use super::sink::Sink;
 use crate::cancel::Cancellation;
 use crate::config::faults::Faults;
-use crate::exit::{self, ExitStatus};
+use crate::exit::ExitStatus;
 use crate::plan::CrewPlan;
 use crate::render::progress::Progress;
 use crate::render::{Format, Look, Screens};
@@ -132,6 +132,6 @@ fn undelivered(report: &Report, cancel: &Cancellation) -> ExitStatus {
     if !report.cleanup.survivors.is_empty() {
         return ExitStatus::Survivors;
     }
-    let signal = cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
+    let signal = cancel.signal();
     signal.map_or(ExitStatus::Unreported, ExitStatus::Signalled)
 }

@@ -60,7 +60,7 @@ pub fn runs(args: &RunsArgs) -> ExitStatus {
         Format::Json => render::json(&List { schema_version: SCHEMA_VERSION, runs }, &mut out),
         _ => list(&runs, screens.stdout.look(false), &mut out),
     };
-    status(printed)
+    ExitStatus::of_print(printed)
 }
 
 /// A run whose report can be read.
@@ -111,7 +111,7 @@ fn show(args: &ShowArgs, screens: Screens) -> ExitStatus {
             }
         },
     };
-    status(printed)
+    ExitStatus::of_print(printed)
 }
 
 /// Prints the report as it is: one of a newer crew may have more fields.
@@ -119,12 +119,4 @@ fn copy(file: &Path) -> io::Result<()> {
     let mut out = io::stdout().lock();
     io::copy(&mut File::open(file)?, &mut out)?;
     out.flush()
-}
-
-/// A closed reader, as of `| head`, is no failure of a text that can be printed again.
-fn status(printed: io::Result<()>) -> ExitStatus {
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitStatus::Unreported,
-        _ => ExitStatus::Success,
-    }
 }

@@ -19,3 +19,15 @@ pub fn runtime(cancel: &Cancellation) -> anyhow::Result<Runtime> {
     drop(entered);
     Ok(runtime)
 }
+
+/// Runs work to its end, in a task: otherwise each wake-up of the future that the runtime waits for
+/// is a system call.
+pub fn run_task<T: Send + 'static>(
+    runtime: &Runtime,
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    match runtime.block_on(async { tokio::spawn(work).await }) {
+        Ok(done) => done,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}

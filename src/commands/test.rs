@@ -14,7 +14,7 @@ use crate::cancel::Cancellation;
 use crate::cli::TestArgs;
 use crate::config::faults::Faults;
 use crate::crewtest::{self, TestPlan};
-use crate::exit::{self, ExitStatus};
+use crate::exit::ExitStatus;
 use crate::process;
 use crate::render::reports::test_results;
 use crate::render::{self, Format, Screens};
@@ -71,7 +71,7 @@ pub fn test(args: &TestArgs) -> ExitStatus {
     if let Err(error) = &written {
         let _ = writeln!(io::stderr(), "error: --junit: {error}");
     }
-    if let Some(signal) = cancel.reason().and_then(|reason| exit::signal_of(reason.kind)) {
+    if let Some(signal) = cancel.signal() {
         return ExitStatus::Signalled(signal);
     }
     match (results.iter().all(|result| result.has_passed()), written) {

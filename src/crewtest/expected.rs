@@ -11,7 +11,7 @@ use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 use crate::config::test_file::{ExpectConfig, StatusConfig};
 use crate::plan::CrewPlan;
-use crate::report::{Report, RunStatus};
+use crate::report::{Report, RunStatus, word};
 use crate::template::{Expression, Template};
 use crate::text::{quoted, truncate};
 
@@ -112,10 +112,8 @@ impl Expected {
         let json = serde_json::to_value(report).unwrap_or_default();
         let mut found = Vec::new();
         if let Some(status) = self.status.filter(|status| *status != report.status) {
-            let name = serde_json::to_value(status).unwrap_or_default();
-            let (name, status) = (name.as_str().unwrap_or_default(), &json["status"]);
-            let message =
-                format!("expected status {name}, found {}", status.as_str().unwrap_or_default());
+            let (name, seen) = (word(status), word(report.status));
+            let message = format!("expected status {name}, found {seen}");
             found.push(Mismatch { message, seen: failures(report) });
         }
         if let Some(code) = self.exit_code.filter(|code| *code != u64::from(report.exit_code)) {

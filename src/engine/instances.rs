@@ -139,14 +139,7 @@ impl<'a> Run<'a> {
         if let Some(earlier) = self.reuse.instance(&name, &shown) {
             return self.take_over(batch, index, key, earlier);
         }
-        let place = tokio::select! {
-            biased;
-            () = batch.scope.cancelled() => return,
-            place = self.places.acquire() => place,
-        };
-        if place.is_err() || batch.scope.is_cancelled() {
-            return;
-        }
+        let Some(_place) = self.place(&batch.scope).await else { return };
         let run = AgentRun {
             values: Some(batch.instance_values(index, &item)),
             ..AgentRun::new(self.next_id(), batch.agent.plan, batch.scope.clone())

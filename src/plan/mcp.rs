@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use secrecy::SecretString;
 
 use super::sandbox::{SandboxChecker, SandboxPlan};
-use super::tools::{DEFAULT_MAX_OUTPUT, OUTPUT_BOUNDS};
+use super::tools;
 use super::{check, declared, glob};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
@@ -144,9 +144,7 @@ impl McpChecker<'_> {
             .and_then(|text| check::timeout(text, &path.key("start_timeout"), log));
         let timeout = config.timeout.as_ref();
         let timeout = timeout.and_then(|text| check::timeout(text, &path.key("timeout"), log));
-        let max_output = config.max_output.as_ref();
-        let max_output = max_output
-            .and_then(|text| check::size(text, OUTPUT_BOUNDS, &path.key("max_output"), log));
+        let max_output = tools::max_output(config.max_output.as_ref(), path, log);
         let base_dir = check::base_dir(path, log);
         let checker = SandboxChecker { base_dir: &base_dir, log };
         let access = self.access(name, config, path);
@@ -158,7 +156,7 @@ impl McpChecker<'_> {
             start_timeout: start_timeout.unwrap_or(DEFAULT_START_TIMEOUT),
             timeout,
             confirm: self.confirm(config.confirm.as_ref(), &path.key("confirm")),
-            max_output: max_output.unwrap_or(DEFAULT_MAX_OUTPUT),
+            max_output,
         }
     }
 

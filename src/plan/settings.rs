@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::budget::BudgetPlan;
 use super::check;
@@ -52,6 +52,23 @@ macro_rules! settings {
             }
         }
     };
+}
+
+impl AgentSettings {
+    /// The settings that the file gives and that decide the answer of a model.
+    pub fn given(&self) -> Map<String, Value> {
+        let given = [
+            ("temperature", json!(self.temperature)),
+            ("top_p", json!(self.top_p)),
+            ("stop", json!((!self.stop.is_empty()).then_some(&self.stop))),
+            ("seed", json!(self.seed)),
+            ("effort", json!(self.effort.map(Effort::name))),
+            ("max_output_tokens", json!(self.max_output_tokens)),
+            ("extra_body", json!((!self.extra_body.is_empty()).then_some(&*self.extra_body))),
+        ];
+        let given = given.into_iter().filter(|(_, value)| !value.is_null());
+        given.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
 }
 
 settings! {

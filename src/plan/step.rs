@@ -7,7 +7,7 @@ use super::sandbox::SandboxChecker;
 use super::scope::Scope;
 use super::step_plan::{CheckPlan, Parse, StepKind, StepPlan};
 use super::tool_plan::{ProcessPlan, ToolCommand};
-use super::tools::{DEFAULT_MAX_OUTPUT, OUTPUT_BOUNDS, ToolChecker};
+use super::tools::{self, ToolChecker};
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, CheckConfig, SandboxConfig};
@@ -57,10 +57,7 @@ impl StepChecker<'_> {
         let codes = codes
             .filter_map(|(at, code)| check::whole(code, 0..=255_i32, &codes_path.index(at), log));
         let codes: Vec<i32> = codes.collect();
-        let max_output = config
-            .max_output
-            .as_ref()
-            .and_then(|text| check::size(text, OUTPUT_BOUNDS, &path.key("max_output"), log));
+        let max_output = tools::max_output(config.max_output.as_ref(), path, log);
         let parse = match config.parse {
             Some(ParseConfig::Lines) => Parse::Lines,
             Some(ParseConfig::Json) => Parse::Json,
@@ -76,7 +73,7 @@ impl StepChecker<'_> {
             stdin,
             parse,
             ok_exit_codes: if config.ok_exit_codes.is_some() { codes } else { vec![0] },
-            max_output: max_output.unwrap_or(DEFAULT_MAX_OUTPUT),
+            max_output,
             confirm: config.confirm.unwrap_or(false),
         })
     }
@@ -140,10 +137,7 @@ impl StepChecker<'_> {
         }
         let timeout = config.timeout.as_ref();
         let timeout = timeout.and_then(|text| check::timeout(text, &path.key("timeout"), log));
-        let max_output = config
-            .max_output
-            .as_ref()
-            .and_then(|text| check::size(text, OUTPUT_BOUNDS, &path.key("max_output"), log));
+        let max_output = tools::max_output(config.max_output.as_ref(), path, log);
         let attempts = config.attempts.as_ref();
         let attempts = attempts
             .and_then(|number| check::whole(number, 1..=100_u32, &path.key("attempts"), log));
@@ -157,7 +151,7 @@ impl StepChecker<'_> {
         Some(CheckPlan {
             process: self.process(&program, scope, path)?,
             timeout,
-            max_output: max_output.unwrap_or(DEFAULT_MAX_OUTPUT),
+            max_output,
             attempts: attempts.unwrap_or(DEFAULT_ATTEMPTS),
         })
     }

@@ -15,16 +15,23 @@ use super::{check, output_schema};
 use crate::chat::ToolSpec;
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
-use crate::config::file::ToolConfig;
+use crate::config::file::{SizeText, ToolConfig};
 use crate::config::place::Path;
 use crate::structured::{Parameters, Schema, SchemaFault};
 use crate::template::{Template, Vars};
 use crate::text::quoted;
 
 /// Bytes of a tool's output that the model gets.
-pub const DEFAULT_MAX_OUTPUT: usize = 64 << 10;
+const DEFAULT_MAX_OUTPUT: usize = 64 << 10;
 /// The range of `max_output`, in bytes.
-pub const OUTPUT_BOUNDS: RangeInclusive<usize> = 1 << 10..=64 << 20;
+const OUTPUT_BOUNDS: RangeInclusive<usize> = 1 << 10..=64 << 20;
+
+/// The bytes of output that are kept.
+pub fn max_output(given: Option<&SizeText>, path: &Path<'_>, log: &FaultLog) -> usize {
+    let path = path.key("max_output");
+    let bytes = given.and_then(|text| check::size(text, OUTPUT_BOUNDS, &path, log));
+    bytes.unwrap_or(DEFAULT_MAX_OUTPUT)
+}
 const HINT: &str = "give it exactly one: command: [program, argument], shell: a line for sh -c, \
                    or http: {url: https://…}";
 
@@ -52,9 +59,7 @@ impl ToolChecker<'_> {
         let schema = object_schema(parameters, &path.key("parameters"), log);
         let timeout = config.timeout.as_ref();
         let timeout = timeout.and_then(|text| check::timeout(text, &path.key("timeout"), log));
-        let max_output = config.max_output.as_ref();
-        let max_output = max_output
-            .and_then(|text| check::size(text, OUTPUT_BOUNDS, &path.key("max_output"), log));
+        let max_output = max_output(config.max_output.as_ref(), path, log);
         let parameters = Parameters::new(schema?);
         Some(ToolPlan {
             spec: ToolSpec {
@@ -64,7 +69,7 @@ impl ToolChecker<'_> {
             },
             parameters: Arc::new(parameters),
             timeout,
-            max_output: max_output.unwrap_or(DEFAULT_MAX_OUTPUT),
+            max_output,
             confirm: config.confirm.unwrap_or(false),
             kind: kind?,
         })

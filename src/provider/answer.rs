@@ -206,7 +206,8 @@ impl AnswerBuilder {
         }
     }
 
-    /// Notes that the answer is withheld. The rest of the body may still report tokens.
+    /// Notes that the answer is withheld. The rest of the body may still report tokens. The first
+    /// cause stands: note one that is more exact than the reason for the end before [`Self::finish`].
     pub fn withhold(&mut self, cause: Cause, words: impl Into<String>) {
         self.withheld.get_or_insert_with(|| (cause, words.into()));
     }

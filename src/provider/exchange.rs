@@ -2,8 +2,7 @@
 //! and all that is known of the answer.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::{Value, json};
 
 use super::error::ProviderError;
 use super::request::ChatRequest;
@@ -12,24 +11,13 @@ use crate::chat::{
 };
 use crate::report::{ErrorKind, Scope};
 use crate::secret::Secrets;
+use crate::text::digest::hash;
 use crate::untrusted::Untrusted;
 
 /// What decides the answer of a model. Neither ids nor what a server wants back of its own turns:
 /// both follow from earlier answers.
 pub fn request(provider: &str, request: &ChatRequest<'_>) -> Value {
-    let settings = &request.settings;
-    let mut given = Map::new();
-    let mut set = |name: &str, value: Option<Value>| {
-        given.extend(value.map(|value| (name.to_owned(), value)));
-    };
-    set("temperature", settings.temperature.map(Value::from));
-    set("top_p", settings.top_p.map(Value::from));
-    set("stop", (!settings.stop.is_empty()).then(|| settings.stop.clone().into()));
-    set("seed", settings.seed.map(Value::from));
-    set("effort", settings.effort.map(|effort| effort.name().into()));
-    set("max_output_tokens", settings.max_output_tokens.map(Value::from));
-    let extra = &*settings.extra_body;
-    set("extra_body", (!extra.is_empty()).then(|| Value::Object(extra.clone())));
+    let given = request.settings.given();
     let mut whole = json!({
         "model": format!("{provider}/{}", request.model),
         "messages": request.messages.iter().map(message).collect::<Value>(),
@@ -69,8 +57,7 @@ fn message(message: &Message) -> Value {
 }
 
 fn file(file: &Attachment) -> Value {
-    let digest: String =
-        Sha256::digest(file.data()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hash(file.data());
     json!({"name": file.name, "media_type": file.media_type.name(), "sha256": digest})
 }
 

@@ -10,7 +10,6 @@ use super::remote::Remote;
 use super::request::{ChatDelta, ChatRequest, Foresight, OnDelta, Provider};
 use crate::cancel::Cancellation;
 use crate::chat::ChatReply;
-use crate::exit;
 use crate::recording::{Asked, Found, Kind, Recording};
 use crate::report::ErrorKind;
 use crate::untrusted::Untrusted;
@@ -112,7 +111,7 @@ impl Provider for Recorded {
 
 /// Whether the run was stopped from outside, which is no part of what it would do again.
 fn is_interrupted(cancel: &Cancellation) -> bool {
-    cancel.reason().is_some_and(|reason| exit::signal_of(reason.kind).is_some())
+    cancel.signal().is_some()
 }
 
 fn read(response: serde_json::Value) -> Result<Response, ProviderError> {

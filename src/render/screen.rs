@@ -7,11 +7,10 @@ use clap::ColorChoice;
 use console::Term;
 use nix::sys::stat::fstat;
 
+use crate::config::expand::Env;
+
 /// Columns where no terminal says how many there are.
 const DEFAULT_WIDTH: usize = 100;
-
-/// Looks up an environment variable.
-type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Whether to use colours. `--color` takes precedence over `NO_COLOR` (set and not empty), then
 /// `CLICOLOR_FORCE` or `FORCE_COLOR` (set and not `0`), then `CLICOLOR=0`, then whether it is a

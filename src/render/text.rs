@@ -27,7 +27,7 @@ pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io:
     let mut out = io::BufWriter::new(out);
     let name = report.answer_of.as_deref();
     let last = report.agents.iter().find(|agent| name == Some(&agent.name));
-    let is_last = |agent: &&AgentReport| last.is_some_and(|last| std::ptr::eq(last, *agent));
+    let is_last = |agent: &&AgentReport| name == Some(agent.name.as_str());
     let others = report.agents.iter().filter(|agent| !is_last(agent));
     let is_needed =
         |agent: &AgentReport| report.agents.iter().any(|other| other.needs.contains(&agent.name));

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::cancel::{CancelKind, CancelReason};
-use super::document::{AgentError, AgentKind, AgentReport, AgentStatus, Usage};
+use super::document::{AgentError, AgentKind, AgentReport, AgentStatus, Usage, word};
 
 /// The fields that an older report lacks.
 impl Default for AgentReport {
@@ -71,11 +71,10 @@ impl AgentReport {
         if self.status == AgentStatus::Succeeded {
             return None;
         }
-        let name = |value: Value| value.as_str().unwrap_or_default().to_owned();
         if let Some(AgentError { kind, message, .. }) = &self.error {
-            return Some((name(serde_json::to_value(kind).unwrap_or_default()), message.clone()));
+            return Some((word(kind), message.clone()));
         }
-        let status = name(serde_json::to_value(self.status).unwrap_or_default());
+        let status = word(self.status);
         let why = match &self.reason {
             None => String::new(),
             Some(CancelReason { kind: CancelKind::When, agent: None }) => {
@@ -85,9 +84,7 @@ impl AgentReport {
                 format!(": the condition of agent {agent} is false")
             }
             Some(CancelReason { agent: Some(agent), .. }) => format!(": agent {agent} failed"),
-            Some(reason) => {
-                format!(": {}", name(serde_json::to_value(reason.kind).unwrap_or_default()))
-            }
+            Some(reason) => format!(": {}", word(reason.kind)),
         };
         let message = format!("{status}{why}");
         Some((status, message))

@@ -13,6 +13,11 @@ pub struct Cost {
 }
 
 impl Cost {
+    /// The sum, if the cost of every call is known: part of a cost would be read as all of it.
+    pub fn whole(self) -> Option<f64> {
+        self.known.filter(|_| self.unpriced_calls == 0)
+    }
+
     /// This sum and one more call; `None` if its cost is not known.
     #[must_use]
     pub fn with_call(self, cost: Option<f64>) -> Self {

@@ -250,6 +250,12 @@ pub struct Survivor {
     pub command: String,
 }
 
+/// The word that a report has for a status, a kind or a reason: `timed_out`.
+pub fn word(value: impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 /// Whole milliseconds, the unit of every time in a report.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -19,7 +19,7 @@ pub use cancel::{CancelKind, CancelReason};
 pub use cost::Cost;
 pub use document::{
     AgentError, AgentKind, AgentReport, AgentStatus, Cleanup, ErrorKind, FailedModel, Scope,
-    Survivor, Usage, millis,
+    Survivor, Usage, millis, word,
 };
 pub use event::{AgentRunId, Event, EventSink};
 pub use invocation::Invocation;

@@ -2,13 +2,13 @@
 //!
 //! Prompts, answers, arguments and outputs are not part of a span: collectors are shared.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::context::{SpanId, Trace};
 use super::names;
 use crate::report::{
-    AgentKind, AgentReport, AgentStatus, CheckReport, Report, RunStatus, ToolCallReport, ToolStatus,
+    AgentKind, AgentReport, AgentStatus, CheckReport, Report, RunStatus, ToolCallReport,
+    ToolStatus, word,
 };
 use crate::text::{inline, truncate};
 
@@ -239,9 +239,7 @@ fn model_attributes(agent: &AgentReport) -> Vec<Value> {
         let list = json!({"arrayValue": {"values": [text(reason)]}});
         all.push(attribute(names::FINISH_REASONS, list));
     }
-    // Part of a cost would be read as all of it.
-    let cost = usage.cost.known.filter(|_| usage.cost.unpriced_calls == 0);
-    all.extend(cost.map(|cost| attribute(names::COST, json!({"doubleValue": cost}))));
+    all.extend(usage.cost.whole().map(|cost| attribute(names::COST, json!({"doubleValue": cost}))));
     all
 }
 
@@ -294,12 +292,6 @@ fn ended(exit_code: Option<i32>, http_status: Option<u16>) -> Vec<Value> {
 fn start_of(report: &Report) -> i128 {
     let start = report.started_at.parse::<jiff::Timestamp>();
     start.map(|start| start.as_nanosecond()).unwrap_or_default()
-}
-
-/// The word that the report has for it.
-fn word(value: impl Serialize) -> String {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
 }
 
 fn attribute(name: &str, value: Value) -> Value {

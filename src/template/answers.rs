@@ -4,7 +4,7 @@ use minijinja::Value;
 use minijinja::value::Serde;
 
 use super::context::{AnswerContext, no_error};
-use crate::report::{AgentReport, AgentStatus};
+use crate::report::{AgentReport, AgentStatus, word};
 
 impl AnswerContext {
     /// `status`, `output`, `data` and `error` of an agent, and `items` of its instances.
@@ -30,9 +30,8 @@ fn item(report: &AgentReport) -> Value {
 }
 
 fn outcome(report: &AgentReport) -> Vec<(&'static str, Value)> {
-    let status = serde_json::to_value(report.status).unwrap_or_default();
     let mut pairs = vec![
-        ("status", Value::from(status.as_str().unwrap_or_default())),
+        ("status", Value::from(word(report.status))),
         ("output", report.output.as_deref().map_or(Value::from(()), Value::from)),
         (
             "error",

@@ -9,7 +9,7 @@ use crate::batch::stop::Stop;
 use crate::batch::tally::Tally;
 use crate::batch::window::Outcome;
 use crate::cancel::Cancellation;
-use crate::exit::{self, ExitStatus};
+use crate::exit::ExitStatus;
 use crate::render::words;
 use crate::report::Cleanup;
 use crate::telemetry::NotSent;
@@ -31,7 +31,7 @@ pub struct Ended {
 
 impl Ended {
     pub fn status(&self, cancel: &Cancellation) -> ExitStatus {
-        let signal = cancel.reason().and_then(|reason| exit::signal_of(reason.kind));
+        let signal = cancel.signal();
         let has_failed = self.tally.failed + self.tally.cancelled + self.found.failed > 0;
         match (&self.outcome.stop, signal) {
             _ if !self.cleanup.survivors.is_empty() => ExitStatus::Survivors,

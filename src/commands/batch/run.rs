@@ -33,8 +33,9 @@ use crate::batch::window::{Jobs, Runner, Window};
 use crate::cancel::Cancellation;
 use crate::cli::{BatchRunArgs, ChangedChoice, RetryChoice};
 use crate::commands::invalid::{fault, invalid, unsaid};
+use crate::commands::messages::Messages;
 use crate::commands::run::{attached, overrides};
-use crate::commands::runtime::runtime;
+use crate::commands::runtime::{run_task, runtime};
 use crate::commands::{env_file, reader};
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
@@ -54,9 +55,10 @@ const MAX_GOVERNED: usize = 256;
 pub fn run(args: &BatchRunArgs) -> ExitStatus {
     let screens = Screens::new(args.color.color);
     process::forbid_inspection();
-    let refuse = |faults: &Faults| match args.quiet {
-        0 | 1 => invalid(faults, screens, Format::Text),
-        _ => unsaid(faults, Format::Text),
+    let messages = Messages::of(args.quiet);
+    let refuse = |faults: &Faults| match messages {
+        Messages::Summary | Messages::Errors => invalid(faults, screens, Format::Text),
+        Messages::Nothing => unsaid(faults, Format::Text),
     };
     if let Err(faults) = env_file::load(&args.file.env_files) {
         return refuse(&faults);
@@ -73,24 +75,21 @@ pub fn run(args: &BatchRunArgs) -> ExitStatus {
         Ok(prepared) => prepared,
         Err(faults) => return refuse(&faults),
     };
-    let progress = match args.quiet {
-        0 => prepared.progress(screens).ok(),
-        _ => None,
+    let progress = match messages {
+        Messages::Summary => prepared.progress(screens).ok(),
+        Messages::Errors | Messages::Nothing => None,
     };
-    let running = prepared.run(cancel.clone());
-    // In a task: otherwise each wake-up of the future that the runtime waits for is a system call.
-    let ended = match runtime.block_on(async { tokio::spawn(running).await }) {
-        Ok(ended) => ended,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    };
+    let ended = run_task(&runtime, prepared.run(cancel.clone()));
     // Do not wait for a read of the inputs, which cannot be cancelled.
     runtime.shutdown_background();
     progress.into_iter().for_each(Progress::finish);
     let status = ended.status(&cancel);
-    if args.quiet == 0 || args.quiet == 1 && status != ExitStatus::Success {
-        let _ = stderr().write_all(ended.summary(args.quiet > 0).as_bytes());
+    if messages == Messages::Summary
+        || messages == Messages::Errors && status != ExitStatus::Success
+    {
+        let _ = stderr().write_all(ended.summary(messages == Messages::Errors).as_bytes());
     }
-    if let Some(estimate) = ended.estimate.as_ref().filter(|_| args.quiet < 2) {
+    if let Some(estimate) = ended.estimate.as_ref().filter(|_| messages != Messages::Nothing) {
         let _ = stderr().write_all(render::batch_estimate(estimate).as_bytes());
     }
     status
@@ -219,9 +218,9 @@ impl Prepared {
         } = self;
         let (services, plan) = (runner.services.clone(), runner.plan.clone());
         let (spans, started_at) = (runner.spans.clone(), Timestamp::now());
-        let (shared, kept) = (tally.clone(), None);
+        let shared = tally.clone();
         let window =
-            Window { runner, inputs, sink: &mut sink, tally, jobs, watch, drain, patience, kept };
+            Window { runner, inputs, sink: &mut sink, tally, jobs, watch, drain, patience };
         let outcome = window.run().await;
         let cleanup = services.close().await;
         let written = match sink {

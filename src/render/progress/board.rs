@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
 use crate::render::{fit, words};
-use crate::report::{AgentRunId, AgentStatus, CancelKind, CancelReason, Event, LiveAnswer, Usage};
+use crate::report::{
+    AgentReport, AgentRunId, AgentStatus, CancelKind, CancelReason, Event, LiveAnswer, Usage,
+};
 use crate::secret::Secrets;
 use crate::text::inline;
 
@@ -222,7 +224,7 @@ impl Board {
     fn add(&mut self, agent: AgentRunId, instance: AgentRunId, key: &str) {
         let Some(parent) = self.agents.get_mut(agent.0) else { return };
         parent.open_instances = parent.open_instances.saturating_sub(1);
-        let name = format!("{}[{}]", parent.name, tool_name(key));
+        let name = AgentReport::instance_name(&parent.name, &tool_name(key));
         let planned = Planned { name, model: parent.model.clone(), needs: Vec::new() };
         if instance.0 == self.agents.len() {
             self.agents.push(Agent::waiting(planned));

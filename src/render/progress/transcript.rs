@@ -10,7 +10,8 @@ use super::board::{Board, Crew, MAX_DETAIL};
 use super::lines;
 use crate::render::words;
 use crate::report::{
-    AgentRunId, Event, MessageReport, RequestReport, RequestTerms, Role, TranscriptEntry,
+    AgentReport, AgentRunId, Event, MessageReport, RequestReport, RequestTerms, Role,
+    TranscriptEntry,
 };
 use crate::text::{HeadTail, inline, sanitize};
 
@@ -44,7 +45,8 @@ impl Trace {
         max: usize,
     ) -> Option<(Option<AgentRunId>, String)> {
         if let Event::InstanceAdded { agent, key, .. } = event {
-            self.names.push(format!("{}[{}]", self.name(*agent), inline(key)));
+            let name = AgentReport::instance_name(self.name(*agent), &inline(key));
+            self.names.push(name);
         }
         let text = match event {
             // The request has its own entry.

@@ -8,7 +8,6 @@ use std::io::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
 
 use self::agent::agent;
 use self::escape::{Inline, Text};
@@ -16,6 +15,7 @@ use self::timeline::timeline;
 use super::findings::Findings;
 use crate::render::{verdict, words};
 use crate::report::{AgentReport, Report};
+use crate::text::digest::sha256;
 
 const STYLE: &str = include_str!("style.css");
 /// Rows of the table of findings.
@@ -50,7 +50,7 @@ pub fn html(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
     // Only this style applies, whatever a text in the page contains.
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
+    let hash = STANDARD.encode(sha256(STYLE.as_bytes()));
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'"
     );
