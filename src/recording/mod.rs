@@ -122,7 +122,7 @@ impl Recording {
         let mut writer = self.writer.lock();
         let Some(file) = &mut writer.file else { return };
         let end = file.metadata().map(|found| found.len());
-        // A line in one write: a run that is stopped leaves whole lines.
+        // A line in one write: only SIGKILL can tear it, and readers leave out a torn last line.
         if let Err(error) = file.write_all(exchange.line().as_bytes()) {
             // A torn line, as of a full disk, would become a part of the next one.
             let _ = end.and_then(|end| file.set_len(end));
