@@ -129,7 +129,7 @@ impl RunProcesses {
     }
 
     fn start(&self, invocation: Invocation, streams: Streams) -> io::Result<ToolProcess> {
-        let (reader, writer) = io::pipe()?;
+        let (reader, stdout) = io::pipe()?;
         let reader = Some(pipe::Receiver::from_owned_fd(reader.into())?);
         let (stdin, input) = match streams.stdin {
             None => (File::open("/dev/null")?.into(), None),
@@ -139,19 +139,22 @@ impl RunProcesses {
                 (stdin.into(), Some(Input { pipe, bytes, written: 0 }))
             }
         };
-        let Some(max_stderr) = streams.max_stderr else {
+        let (stderr, output, errors) = match streams.max_stderr {
             // One pipe keeps the order of stdout and stderr.
-            let stderr = writer.try_clone()?.into();
-            let output = Captured::new(reader, streams.max_output);
-            let tool = self.processes.launch(invocation, [stdin, writer.into(), stderr], output)?;
-            return Ok(tool.with_streams(Captured::new(None, 0), input));
+            None => {
+                let output = Captured::new(reader, streams.max_output);
+                (stdout.try_clone()?, output, Captured::new(None, 0))
+            }
+            Some(max_stderr) => {
+                let (reader_of_errors, stderr) = io::pipe()?;
+                let errors = pipe::Receiver::from_owned_fd(reader_of_errors.into())?;
+                let output = Captured::strict(reader, streams.max_output);
+                (stderr, output, Captured::new(Some(errors), max_stderr))
+            }
         };
-        let (errors, stderr) = io::pipe()?;
-        let errors = Some(pipe::Receiver::from_owned_fd(errors.into())?);
-        let output = Captured::strict(reader, streams.max_output);
-        let streams = [stdin, writer.into(), stderr.into()];
+        let streams = [stdin, stdout.into(), stderr.into()];
         let tool = self.processes.launch(invocation, streams, output)?;
-        Ok(tool.with_streams(Captured::new(errors, max_stderr), input))
+        Ok(tool.with_streams(errors, input))
     }
 
     /// Starts a server with pipes to its standard input and output. Keeps `max_stderr` bytes of its
