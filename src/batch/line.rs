@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::key::Content;
-use crate::report::{AgentReport, AgentStatus, Report, RunStatus, Usage, word};
+use crate::report::{AgentReport, AgentStatus, FailIfReport, Report, RunStatus, Usage, word};
 
 /// `error.kind` of an input that cannot be used.
 pub const INPUT: &str = "input";
@@ -141,12 +141,9 @@ fn error(report: &Report) -> Option<LineError> {
     }
     let reason = report.reason.as_ref();
     let kind = reason.map_or_else(|| "failed".to_owned(), |reason| word(reason.kind));
-    let message = match &report.fail_if {
-        Some(fail_if) if kind == "fail_if" => {
-            let why = fail_if.error.as_deref().unwrap_or("it holds");
-            format!("fail_if: {}: {why}", fail_if.expression)
-        }
-        _ => format!("cancelled: {kind}"),
+    let message = match report.fail_if.as_ref().and_then(FailIfReport::failure) {
+        Some(failure) => format!("fail_if {failure}"),
+        None => format!("cancelled: {kind}"),
     };
     Some(LineError { kind, message })
 }

@@ -72,13 +72,9 @@ fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Res
 /// The `fail_if` of the crew and the values that it saw, if the run fails because of it.
 fn fail_if(report: &Report, look: Look, out: &mut impl Write) -> io::Result<()> {
     let Some(found) = &report.fail_if else { return Ok(()) };
-    let what = match (&found.error, found.holds) {
-        (Some(error), _) => format!(" cannot be evaluated: {}", inline(error)),
-        (None, Some(true)) => " holds".to_owned(),
-        (None, _) => return Ok(()),
-    };
+    let Some(failure) = found.failure() else { return Ok(()) };
     let label = paint("fail_if", BAD, look.colour);
-    writeln!(out, "\n{label}{what}: {}", inline(&found.expression))?;
+    writeln!(out, "\n{label} {}", inline(&failure))?;
     found.saw.iter().try_for_each(|(name, value)| {
         writeln!(out, "  {} is {}", inline(name), inline(&value.to_string()))
     })

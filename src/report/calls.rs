@@ -90,3 +90,15 @@ pub struct FailIfReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub saw: BTreeMap<String, Value>,
 }
+
+impl FailIfReport {
+    /// Why the run fails, if it does: `holds: EXPRESSION` or `cannot be evaluated: …`.
+    pub fn failure(&self) -> Option<String> {
+        let expression = &self.expression;
+        match (&self.error, self.holds) {
+            (Some(error), _) => Some(format!("cannot be evaluated: {error}: {expression}")),
+            (None, Some(true)) => Some(format!("holds: {expression}")),
+            (None, Some(false) | None) => None,
+        }
+    }
+}

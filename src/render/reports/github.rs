@@ -74,12 +74,7 @@ fn failures(report: &Report) -> Vec<(String, String)> {
         Some((format!("{}: {}", inline(&report.crew), inline(&agent.name)), error))
     });
     let fail_if = report.fail_if.as_ref().and_then(|fail_if| {
-        let message = match (&fail_if.error, fail_if.holds) {
-            (Some(error), _) => format!("{} cannot be evaluated: {error}", fail_if.expression),
-            (None, Some(true)) => format!("holds: {}", fail_if.expression),
-            (None, _) => return None,
-        };
-        Some((format!("{}: fail_if", inline(&report.crew)), message))
+        Some((format!("{}: fail_if", inline(&report.crew)), fail_if.failure()?))
     });
     fail_if.into_iter().chain(failed).collect()
 }

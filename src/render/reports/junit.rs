@@ -90,19 +90,15 @@ fn is_internal(agent: &AgentReport) -> bool {
 
 /// The crew's `fail_if` as a case: otherwise a run that it fails would have no failure.
 fn gate(fail_if: &FailIfReport, status: RunStatus) -> TestCaseStatus {
-    let message = match (&fail_if.error, fail_if.holds) {
-        (Some(error), _) => format!("cannot be evaluated: {error}"),
-        (None, Some(true)) => {
-            let saw = fail_if.saw.iter().map(|(name, value)| format!("\n{name} is {value}"));
-            format!("holds: {}{}", fail_if.expression, saw.collect::<String>())
+    let Some(mut message) = fail_if.failure() else {
+        if fail_if.holds.is_some() {
+            return TestCaseStatus::success();
         }
-        (None, Some(false)) => return TestCaseStatus::success(),
-        (None, None) => {
-            let mut skipped = TestCaseStatus::skipped();
-            skipped.set_message(format!("not evaluated: the run {}", words::status(status)));
-            return skipped;
-        }
+        let mut skipped = TestCaseStatus::skipped();
+        skipped.set_message(format!("not evaluated: the run {}", words::status(status)));
+        return skipped;
     };
+    message.extend(fail_if.saw.iter().map(|(name, value)| format!("\n{name} is {value}")));
     let mut failed = TestCaseStatus::non_success(NonSuccessKind::Failure);
     failed.set_type("fail_if").set_message(xml(&inline(&message)));
     failed.set_description(xml(&sanitize(&message)));

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use super::defuse;
 use super::findings::{Finding, Findings};
 use crate::render::{verdict, words};
-use crate::report::{AgentReport, AgentStatus, Cost, Report};
+use crate::report::{AgentReport, AgentStatus, Cost, FailIfReport, Report};
 use crate::text::inline;
 
 /// The most that GitHub takes for one step, in bytes.
@@ -85,16 +85,8 @@ fn headline(report: &Report) -> String {
 
 fn failures(report: &Report) -> String {
     let mut items = Vec::new();
-    if let Some(fail_if) = &report.fail_if {
-        let expression = defuse::line(&fail_if.expression);
-        match (&fail_if.error, fail_if.holds) {
-            (Some(error), _) => {
-                let error = defuse::line(error);
-                items.push(format!("`fail_if` cannot be evaluated: {error}: {expression}"));
-            }
-            (None, Some(true)) => items.push(format!("`fail_if` holds: {expression}")),
-            (None, _) => {}
-        }
+    if let Some(failure) = report.fail_if.as_ref().and_then(FailIfReport::failure) {
+        items.push(format!("`fail_if` {}", defuse::line(&failure)));
     }
     for agent in report.agents.iter().flat_map(AgentReport::with_instances) {
         if let Some(error) = &agent.error {

@@ -74,13 +74,11 @@ fn overview(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let outcome = verdict::outcome(report);
     writeln!(out, "<p class=\"dim\">{}, exit code {}</p>", Inline(&outcome), report.exit_code)?;
     let Some(fail_if) = &report.fail_if else { return Ok(()) };
-    let what = match (&fail_if.error, fail_if.holds) {
-        (Some(error), _) => format!("cannot be evaluated: {error}"),
-        (None, Some(true)) => "holds".to_owned(),
-        (None, Some(false)) => "does not hold".to_owned(),
-        (None, None) => "was not evaluated".to_owned(),
-    };
-    writeln!(out, "<p>fail_if {}: {}</p>", Inline(&what), Inline(&fail_if.expression))
+    let verdict = fail_if.failure().unwrap_or_else(|| {
+        let verdict = if fail_if.holds.is_some() { "does not hold" } else { "was not evaluated" };
+        format!("{verdict}: {}", fail_if.expression)
+    });
+    writeln!(out, "<p>fail_if {}</p>", Inline(&verdict))
 }
 
 fn findings(findings: &Findings, out: &mut impl Write) -> io::Result<()> {
