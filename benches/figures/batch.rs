@@ -7,13 +7,12 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
 use crew::batch::key::of_content;
 use serde_json::{Value, json};
 
 use crate::bare;
 use crate::launch::{Launched, Taken};
-use crate::measure::{Bench, DELAY, MIB};
+use crate::measure::{Bench, DELAY, MIB, text};
 use crate::table::{Goal, Row};
 
 /// Calls at once.
@@ -209,8 +208,4 @@ fn lines(inputs: u32) -> anyhow::Result<String> {
         writeln!(text, "\"my laptop {input} is slow\"")?;
     }
     Ok(text)
-}
-
-fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("the temporary folder's name is not UTF-8")
 }

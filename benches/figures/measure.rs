@@ -1,7 +1,7 @@
 //! Calls to a model: start-up, wall time, processor time and memory.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tempfile::TempDir;
@@ -62,7 +62,7 @@ impl Bench {
         self.write(&format!("{agents}-{delay}.yaml"), &yaml)
     }
 
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -73,8 +73,8 @@ impl Bench {
     }
 
     /// Starts crew as a user would, with report and progress going to files.
-    pub fn crew(&self, file: &std::path::Path) -> anyhow::Result<Launched> {
-        let file = file.to_str().context("the temporary folder's name is not UTF-8")?;
+    pub fn crew(&self, file: &Path) -> anyhow::Result<Launched> {
+        let file = text(file)?;
         let arguments = ["run", "--no-history", "--config", file, "--input", "my laptop is slow"];
         Launched::start(self.folder.path(), env!("CARGO_BIN_EXE_crew"), &arguments)
     }
@@ -88,8 +88,7 @@ impl Bench {
     /// Starts another process of the benchmark itself.
     pub fn this_program(&self, arguments: &[&str]) -> anyhow::Result<Launched> {
         let program = std::env::current_exe()?;
-        let program = program.to_str().context("the path of the benchmark is not UTF-8")?;
-        Launched::start(self.folder.path(), program, arguments)
+        Launched::start(self.folder.path(), text(&program)?, arguments)
     }
 
     /// The output of the last process.
@@ -104,6 +103,11 @@ impl Bench {
             stderr.unwrap_or_default()
         })
     }
+}
+
+/// A path as an argument of a program.
+pub fn text(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
 /// Samples of crew and of the bare client, taken in turn.

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use crew::cancel::Cancellation;
 use crew::engine;
 use crew::plan::{self, Overrides};
@@ -13,7 +12,7 @@ use crew::report::{EventSink, RunStatus};
 use crew::services::Services;
 
 use crate::launch;
-use crate::measure::{Bench, MIB};
+use crate::measure::{Bench, MIB, text};
 use crate::table::{Goal, Row};
 
 pub const ROLE: &str = "repeat";
@@ -54,7 +53,7 @@ pub fn run(file: &Path) -> anyhow::Result<()> {
 pub fn measure(bench: &mut Bench) -> anyhow::Result<Vec<Row>> {
     let file = bench.crew_file(CALLS, NO_DELAY, None)?;
     let bare = bench.success(bench.bare(NO_DELAY, CALLS, RUNS)?)?;
-    let crew = bench.success(bench.this_program(&[ROLE, file.to_str().context("not UTF-8")?])?)?;
+    let crew = bench.success(bench.this_program(&[ROLE, text(&file)?])?)?;
     let output = bench.output()?;
     let numbers: Vec<f64> = output.split_whitespace().flat_map(str::parse).collect();
     let [early, late] = numbers[..] else { anyhow::bail!("no memory was told: {output:?}") };
