@@ -3,15 +3,13 @@
 //! A field named `<flattened>` has its keys beside those of the other fields. The decoder knows the
 //! newtypes of texts by their names.
 
-use std::fmt;
-use std::marker::PhantomData;
-
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::SeqAccess;
 use serde_json::Value;
 
 use super::flow::{ConditionText, ConfirmText, EnvConfig, ItemsConfig, NeedsConfig, ParseConfig};
+use super::forms::{Entries, forms, items};
 use crate::chat::{CacheMode, Effort};
 use crate::vendor::Api;
 
@@ -251,71 +249,12 @@ pub struct ModelTexts {
     pub is_list: bool,
 }
 
-impl<'de> Deserialize<'de> for ModelTexts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMore;
-
-        impl<'de> Visitor<'de> for OneOrMore {
-            type Value = ModelTexts;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a model or a list of models")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ModelTexts, E> {
-                Ok(ModelTexts { texts: vec![text.to_owned()], is_list: false })
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ModelTexts, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = list.next_element()? {
-                    texts.push(text);
-                }
-                Ok(ModelTexts { texts, is_list: true })
-            }
-        }
-
-        deserializer.deserialize_newtype_struct("ModelTexts", OneOrMore)
+forms!(ModelTexts, {
+    fn visit_str<E>(self, text: &str) -> Result<ModelTexts, E> {
+        Ok(ModelTexts { texts: vec![text.to_owned()], is_list: false })
     }
-}
 
-/// A mapping in the order of the file.
-#[derive(Debug)]
-pub struct Entries<T>(pub Vec<(String, T)>);
-
-impl<T> Entries<T> {
-    /// The entries of a mapping. A missing mapping has none.
-    pub fn of(entries: Option<&Self>) -> &[(String, T)] {
-        entries.map(|entries| entries.0.as_slice()).unwrap_or_default()
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<ModelTexts, A::Error> {
+        Ok(ModelTexts { texts: items(list)?, is_list: true })
     }
-}
-
-impl<T> Default for Entries<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
-            type Value = Entries<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a mapping")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder(PhantomData))
-    }
-}
+});

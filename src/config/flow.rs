@@ -1,10 +1,10 @@
 //! The structs of control flow in a crew's file: needs, variables, conditions and lists.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess};
 use serde_json::Value;
+
+use super::forms::{entries, forms, items};
 
 /// The agents that an agent needs, in the order of the file.
 #[derive(Debug, Default)]
@@ -62,33 +62,9 @@ pub enum ParseConfig {
     Json,
 }
 
-/// Implements [`Deserialize`] for a type that has several forms in the file, by a visitor that the
-/// decoder calls by the form of the value.
-macro_rules! forms {
-    ($type:ty, $name:expr, { $($method:item)* }) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Forms;
-
-                impl<'de> Visitor<'de> for Forms {
-                    type Value = $type;
-
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($name)
-                    }
-
-                    $($method)*
-                }
-
-                deserializer.deserialize_newtype_struct($name, Forms)
-            }
-        }
-    };
-}
-
-forms!(NeedsConfig, "NeedsConfig", {
+forms!(NeedsConfig, {
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<NeedsConfig, A::Error> {
-        let needs = texts(list)?.into_iter().map(|name| (name, NeedConfig::Succeeded)).collect();
+        let needs = items(list)?.into_iter().map(|name| (name, NeedConfig::Succeeded)).collect();
         Ok(NeedsConfig { needs, is_list: true })
     }
 
@@ -97,9 +73,9 @@ forms!(NeedsConfig, "NeedsConfig", {
     }
 });
 
-forms!(EnvConfig, "EnvConfig", {
+forms!(EnvConfig, {
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<EnvConfig, A::Error> {
-        let variables = texts(list)?.into_iter().map(|name| (name, None)).collect();
+        let variables = items(list)?.into_iter().map(|name| (name, None)).collect();
         Ok(EnvConfig { variables, is_list: true })
     }
 
@@ -110,7 +86,7 @@ forms!(EnvConfig, "EnvConfig", {
     }
 });
 
-forms!(ConditionText, "ConditionText", {
+forms!(ConditionText, {
     fn visit_bool<E>(self, value: bool) -> Result<ConditionText, E> {
         Ok(ConditionText(value.to_string()))
     }
@@ -120,7 +96,7 @@ forms!(ConditionText, "ConditionText", {
     }
 });
 
-forms!(ConfirmText, "ConfirmText", {
+forms!(ConfirmText, {
     fn visit_bool<E>(self, value: bool) -> Result<ConfirmText, E> {
         Ok(ConfirmText(value.to_string()))
     }
@@ -130,34 +106,12 @@ forms!(ConfirmText, "ConfirmText", {
     }
 });
 
-forms!(ItemsConfig, "ItemsConfig", {
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ItemsConfig, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            items.push(item);
-        }
-        Ok(ItemsConfig::List(items))
+forms!(ItemsConfig, {
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<ItemsConfig, A::Error> {
+        items(list).map(ItemsConfig::List)
     }
 
     fn visit_str<E>(self, text: &str) -> Result<ItemsConfig, E> {
         Ok(ItemsConfig::Expression(text.to_owned()))
     }
 });
-
-fn texts<'de, A: SeqAccess<'de>>(mut list: A) -> Result<Vec<String>, A::Error> {
-    let mut texts = Vec::new();
-    while let Some(text) = list.next_element()? {
-        texts.push(text);
-    }
-    Ok(texts)
-}
-
-fn entries<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
-    mut map: A,
-) -> Result<Vec<(String, T)>, A::Error> {
-    let mut entries = Vec::new();
-    while let Some(entry) = map.next_entry()? {
-        entries.push(entry);
-    }
-    Ok(entries)
-}

@@ -12,6 +12,7 @@ pub mod file;
 mod file_docs;
 pub mod find;
 pub mod flow;
+pub mod forms;
 pub mod include;
 pub mod node;
 pub mod parse;

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::decode::Decoder;
 use super::faults::FaultLog;
-use super::file::{DurationText, Entries};
+use super::file::DurationText;
 use super::flow::ConditionText;
+use super::forms::Entries;
 use super::node::Node;
 use super::place::Path;
 use super::yaml;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::config::faults::FaultLog;
-use crate::config::file::{DurationText, Entries, SizeText};
+use crate::config::file::{DurationText, SizeText};
+use crate::config::forms::Entries;
 use crate::config::place::Path;
 use crate::text::quoted;
 use crate::units;

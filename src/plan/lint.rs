@@ -10,7 +10,8 @@ use std::path::Path as FilePath;
 
 use crate::config::expand::Env;
 use crate::config::faults::FaultLog;
-use crate::config::file::{CrewFile, Entries};
+use crate::config::file::CrewFile;
+use crate::config::forms::Entries;
 use crate::config::place::{FileId, Path};
 use crate::text::quoted;
 
