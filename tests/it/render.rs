@@ -6,6 +6,7 @@ use indoc::indoc;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::api::PNG;
 use crate::support::crew::{Crew, Ended, folder};
 use crate::support::faults::{faults, lines};
 use crate::support::mock_model::{ModelServer, Request};
@@ -174,7 +175,7 @@ fn attachments_are_shown() {
         agents:
           a: {model: offline, prompt: look, attach: ['{{ input }}', note.txt]}
     "});
-    fs::write(folder.path().join("x.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    fs::write(folder.path().join("x.png"), PNG).unwrap();
     fs::write(folder.path().join("note.txt"), "as text").unwrap();
     let rendered = agents(&folder, &["-i", "x.png"]);
     let file = json!({"name": "x.png", "media_type": "image/png"});

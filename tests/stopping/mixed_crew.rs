@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::random::Random;
-use crate::support::api::{Api, TOKENS};
+use crate::support::api::{Api, PNG, PNG_DATA, TOKENS};
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::Script;
@@ -23,8 +23,6 @@ const ROUNDS: u64 = 20;
 /// longer.
 const LATEST: u64 = 600;
 const PAUSE: Duration = Duration::from_millis(40);
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0";
-const PNG_DATA: &str = "iVBORw0KGgoA";
 
 /// For each protocol an agent with a list of models, a tool and an image, and one that needs it;
 /// and one that needs them all.

@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use crate::support::api::Api;
+use crate::support::api::{Api, PNG};
 use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::ModelServer;
 use indoc::formatdoc;
-
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0";
 
 /// A crew of one agent with these keys, and files beside its file.
 fn crew(api: Api, server: &ModelServer, keys: &str) -> Crew {

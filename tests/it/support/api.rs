@@ -18,6 +18,10 @@ pub type Tokens = [u64; 4];
 
 pub const TOKENS: Tokens = [10, 0, 5, 0];
 
+/// The image of the tests, and its bytes in Base64.
+pub const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0";
+pub const PNG_DATA: &str = "iVBORw0KGgoA";
+
 impl Api {
     pub const ALL: [Self; 4] = [Self::OpenAi, Self::Responses, Self::Anthropic, Self::Gemini];
 

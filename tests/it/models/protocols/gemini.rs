@@ -6,10 +6,8 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{
-    NO_TOOL, PDF_DATA, PNG_DATA, PROMPT_WITH_FILE, Stop, Wire, effort, limited, parameters,
-};
-use crate::support::api::{Api, TOKENS};
+use super::wire::{NO_TOOL, PDF_DATA, PROMPT_WITH_FILE, Stop, Wire, effort, limited, parameters};
+use crate::support::api::{Api, PNG_DATA, TOKENS};
 use crate::support::script::{Script, json_body};
 
 const API: Api = Api::Gemini;

@@ -6,10 +6,9 @@
 use serde_json::{Value, json};
 
 use super::wire::{
-    NO_TOOL, PDF_DATA, PNG_DATA, PROMPT_WITH_FILE, Stop, Wire, data_url, effort, limited,
-    parameters, schema,
+    NO_TOOL, PDF_DATA, PROMPT_WITH_FILE, Stop, Wire, data_url, effort, limited, parameters, schema,
 };
-use crate::support::api::{Api, TOKENS};
+use crate::support::api::{Api, PNG_DATA, TOKENS};
 use crate::support::script::Script;
 
 const API: Api = Api::OpenAi;

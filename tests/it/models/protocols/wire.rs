@@ -86,9 +86,6 @@ pub enum Stop {
     Aborted(&'static str),
 }
 
-/// The image of the tests, and its bytes in Base64.
-pub const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0";
-pub const PNG_DATA: &str = "iVBORw0KGgoA";
 pub const PDF: &[u8] = b"%PDF-1";
 pub const PDF_DATA: &str = "JVBERi0x";
 /// A text file and the prompt, as the model gets them.

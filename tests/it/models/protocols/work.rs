@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::wire::{PDF, PNG, Wire};
+use super::wire::{PDF, Wire};
+use crate::support::api::{PNG, PNG_DATA};
 use crate::support::crew::Crew;
 use crate::support::mcp_server;
 use crate::support::mock_model::ModelServer;
@@ -132,7 +133,7 @@ pub fn images_of_tools(wire: &Wire) {
     // A model that takes none is asked again without it, and the agent says so.
     let server = ModelServer::start(move |request| {
         let body = request.body.to_string();
-        match (body.contains(super::wire::PNG_DATA), body.contains("9 bytes")) {
+        match (body.contains(PNG_DATA), body.contains("9 bytes")) {
             (true, _) => api.error(400, "invalid_request_error", "image input is not supported"),
             (false, true) => api.text("no chart"),
             (false, false) => api.tool_calls(&[("fx__shot", &json!({}))]),
