@@ -92,7 +92,12 @@ mod structured {
     mod schema;
 }
 mod tools {
-    mod confirm;
+    mod confirm {
+        mod common;
+        mod questions;
+        mod replies;
+        mod terminal;
+    }
     mod http_answers;
     mod http_requests;
     mod sandbox;
