@@ -184,13 +184,9 @@ impl Board {
                 let label = tool_label(tool, arguments, self.verbose);
                 self.with(*agent, |agent| agent.start(tool_name(tool), label, now));
             }
-            Event::ToolFinished { agent, tool, .. } => self.with(*agent, |agent| {
-                let name = tool_name(tool);
-                // A rejected call never started.
-                if let Some(index) = agent.tools.iter().position(|tool| tool.name == name) {
-                    agent.tools.remove(index);
-                }
-            }),
+            Event::ToolFinished { agent, tool, .. } => {
+                self.with(*agent, |agent| agent.stop(&tool_name(tool)));
+            }
             Event::Transcript { .. } => {}
             Event::InstancesKnown { agent, count } => {
                 self.with(*agent, |agent| agent.open_instances = *count);
@@ -203,20 +199,14 @@ impl Board {
                 let label = format!("check {}", tool_name(program));
                 self.with(*agent, |agent| agent.start(CHECK.to_owned(), label, now));
             }
-            Event::CheckFinished { agent, .. } => self.with(*agent, |agent| {
-                agent.tools.retain(|tool| tool.name != CHECK);
-            }),
+            Event::CheckFinished { agent, .. } => self.with(*agent, |agent| agent.stop(CHECK)),
             Event::AgentFinished { agent, status, duration, message } => {
-                self.with(*agent, |agent| {
-                    let error = message.as_deref().map(detail);
-                    agent.phase = Phase::Finished { status: *status, took: *duration, error };
-                    agent.tools.clear();
-                })
+                let error = message.as_deref().map(detail);
+                self.with(*agent, |agent| agent.finish(*status, *duration, error));
             }
-            Event::AgentReused { agent, status } => self.with(*agent, |agent| {
-                let took = Duration::ZERO;
-                agent.phase = Phase::Finished { status: *status, took, error: None };
-            }),
+            Event::AgentReused { agent, status } => {
+                self.with(*agent, |agent| agent.finish(*status, Duration::ZERO, None));
+            }
         }
     }
 
@@ -283,6 +273,18 @@ impl Board {
 impl Agent {
     fn start(&mut self, name: String, label: String, now: Instant) {
         self.tools.push(Tool { name, label, started: now });
+    }
+
+    /// Removes the tool that has run for longest under this name. A rejected call never started.
+    fn stop(&mut self, name: &str) {
+        if let Some(index) = self.tools.iter().position(|tool| tool.name == name) {
+            self.tools.remove(index);
+        }
+    }
+
+    fn finish(&mut self, status: AgentStatus, took: Duration, error: Option<String>) {
+        self.phase = Phase::Finished { status, took, error };
+        self.tools.clear();
     }
 
     pub fn is_running(&self) -> bool {

@@ -1,6 +1,8 @@
 //! Progress as plain lines, one for each change of state.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 use super::board::{self, Board};
 use crate::render::paint::{Line, PLAIN, STRONG};
@@ -61,10 +63,9 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
             (agent, format!("{from} failed, trying {to} ({})", board::detail(error)))
         }
         Event::Retrying { agent, delay, error, .. } => {
-            let when = if delay.is_zero() {
-                String::new()
-            } else {
-                format!(" in {}", words::limit(*delay))
+            let when = match delay.is_zero() {
+                true => String::new(),
+                false => format!(" in {}", words::limit(*delay)),
             };
             (agent, format!("retrying{when} ({})", board::detail(error)))
         }
@@ -72,9 +73,7 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
             (agent, format!("running {}", board::tool_label(tool, arguments, verbose)))
         }
         Event::ToolFinished { agent, tool, status, duration, cause } => {
-            let status = words::status(status);
-            let tool = board::tool_name(tool);
-            let mut what = format!("{tool} {status} in {}", words::duration(*duration));
+            let mut what = format!("{} {}", board::tool_name(tool), ended(status, *duration));
             if let Some(cause) = cause {
                 what.push_str(&format!(": {}", board::detail(cause)));
             }
@@ -91,19 +90,22 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
             (agent, format!("running check {}", board::tool_name(program)))
         }
         Event::CheckFinished { agent, status, duration } => {
-            let status = words::status(status);
-            (agent, format!("check {status} in {}", words::duration(*duration)))
+            (agent, format!("check {}", ended(status, *duration)))
         }
         Event::AgentFinished { agent, status, duration, message } => {
             let row = board.agents.get(agent.0)?;
-            let end = format!("{} in {}", words::status(status), words::duration(*duration));
-            (agent, finished(row, end, message.as_deref()))
+            (agent, finished(row, ended(status, *duration), message.as_deref()))
         }
         Event::AgentReused { agent, status } => {
             (agent, format!("{} in an earlier run", words::status(status)))
         }
     };
     Some(format!("[{time}] {}: {what}", board.agents.get(agent.0)?.name))
+}
+
+/// `succeeded in 1.2s`.
+fn ended(status: impl Serialize, duration: Duration) -> String {
+    format!("{} in {}", words::status(status), words::duration(duration))
 }
 
 /// How an agent ended, with its tokens, its model and the reason of a failure.
