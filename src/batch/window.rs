@@ -112,23 +112,9 @@ impl Window<'_> {
                     scope.cancel(CancelKind::Drained);
                     None
                 }
-                next = self.inputs.recv(), if has_room => match next {
-                    Some(Next::Run(job)) => {
-                        running.spawn(run_one(self.runner.clone(), *job));
-                        // The run makes its first call, which the governors count.
-                        tokio::task::yield_now().await;
-                        None
-                    }
-                    Some(Next::Unusable(line)) => {
-                        self.ended(Done::of(*line), &mut outcome.kept).err()
-                    }
-                    Some(Next::End(Ok(totals))) => {
-                        outcome.totals = Some(totals);
-                        None
-                    }
-                    Some(Next::End(Err(error))) => Some(error.into()),
-                    None => Some(Stop::Cancelled),
-                },
+                next = self.inputs.recv(), if has_room => {
+                    self.take(next, &mut running, &mut outcome).await.err()
+                }
                 () = tokio::time::sleep(if is_waiting { TICK } else { pulse::BEAT }) => None,
             };
             if let Some(stop) = stop.filter(|_| outcome.stop.is_none()) {
@@ -154,6 +140,29 @@ impl Window<'_> {
                 running < most && waiting <= running / RUNNING_PER_WAITING
             }
         }
+    }
+
+    /// Starts the next input, or writes the line of one that cannot be used.
+    ///
+    /// # Errors
+    /// A reason to stop.
+    async fn take(
+        &mut self,
+        next: Option<Next>,
+        running: &mut JoinSet<Done>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Stop> {
+        match next {
+            Some(Next::Run(job)) => {
+                running.spawn(run_one(self.runner.clone(), *job));
+                // The run makes its first call, which the governors count.
+                tokio::task::yield_now().await;
+            }
+            Some(Next::Unusable(line)) => self.ended(Done::of(*line), &mut outcome.kept)?,
+            Some(Next::End(totals)) => outcome.totals = Some(totals?),
+            None => return Err(Stop::Cancelled),
+        }
+        Ok(())
     }
 
     /// Writes the line of an input that has ended.

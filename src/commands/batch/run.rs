@@ -127,14 +127,7 @@ impl Prepared {
         let drain = drain::listen(args.stopping.drain_at).map_err(|error| fault(&error.into()))?;
         let fingerprint = Fingerprint::of(&plan);
         let hash = fingerprint.hash.as_str().into();
-        let services = Services::connect(&plan, cancel, process::raise_open_files());
-        let mut services = services.map_err(|error| fault(&error.into()))?;
-        if args.messages {
-            services.transcripts = Transcripts::Reported;
-        }
-        if args.selection.yes {
-            services.approval = Approval::All;
-        }
+        let mut services = services(args, &plan, cancel)?;
         let selection = selection(args, part)?;
         // The inputs first: a slip in their name makes no folder.
         feed::check(&args.inputs).map_err(|error| unreadable(args, &error))?;
@@ -273,6 +266,23 @@ async fn export(
         cancelled: tally.cancelled,
     };
     spans?.finish(&batch).await.err()
+}
+
+/// What the runs of all inputs share.
+fn services(
+    args: &BatchRunArgs,
+    plan: &CrewPlan,
+    cancel: &Cancellation,
+) -> Result<Services, Faults> {
+    let services = Services::connect(plan, cancel, process::raise_open_files());
+    let mut services = services.map_err(|error| fault(&error.into()))?;
+    if args.messages {
+        services.transcripts = Transcripts::Reported;
+    }
+    if args.selection.yes {
+        services.approval = Approval::All;
+    }
+    Ok(services)
 }
 
 /// The inputs to run.
