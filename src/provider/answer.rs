@@ -174,8 +174,9 @@ impl AnswerBuilder {
         self.spent
     }
 
-    /// Reports the tokens of the call so far.
-    pub fn count(&mut self, usage: TokenUsage, on_delta: OnDelta<'_>) {
+    /// Reports the tokens of the call so far, if they are known.
+    pub fn count(&mut self, usage: Option<TokenUsage>, on_delta: OnDelta<'_>) {
+        let Some(usage) = usage else { return };
         let usage = self.usage.then(usage);
         if usage != self.usage {
             self.usage = usage;

@@ -7,7 +7,7 @@ use super::request;
 use crate::chat::{NativePart, ToolCall};
 use crate::provider::answer::{AnswerBuilder, BodyError};
 use crate::provider::calls::CallFragment;
-use crate::provider::json::{self, Raw, is_given, number};
+use crate::provider::json::{self, is_given, number};
 use crate::provider::protocol::{ChunkParser, Progress};
 use crate::provider::request::OnDelta;
 use crate::provider::server_error::ServerError;
@@ -82,7 +82,7 @@ impl ChunkParser for AnthropicParser {
         match &*kind {
             "message_start" => {
                 let start: Start<'_> = json::object(event.message).unwrap_or_default();
-                self.count(start.usage, answer, on_delta);
+                answer.count(self.counts.update(start.usage), on_delta);
             }
             "content_block_start" => {
                 if let Some(block) = json::object(event.content_block) {
@@ -95,7 +95,7 @@ impl ChunkParser for AnthropicParser {
                 }
             }
             "message_delta" => {
-                self.count(event.usage, answer, on_delta);
+                answer.count(self.counts.update(event.usage), on_delta);
                 let delta: Option<Delta<'_>> = json::object(event.delta);
                 let reason = json::text(delta.and_then(|delta| delta.stop_reason))?;
                 answer.finish("stop_reason", &reason, "");
@@ -132,7 +132,7 @@ impl AnthropicParser {
         answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
     ) -> Result<(), BodyError> {
-        self.count(event.usage, answer, on_delta);
+        answer.count(self.counts.update(event.usage), on_delta);
         let blocks = event::blocks(event.content)?;
         if blocks.more {
             return Err(BodyError::TooManyBlocks(MAX_BLOCKS));
@@ -257,12 +257,6 @@ impl AnthropicParser {
             }
             // Another block came in between.
             _ => self.push(index, Content::Text(start..end)),
-        }
-    }
-
-    fn count(&mut self, usage: Raw<'_>, answer: &mut AnswerBuilder, on_delta: OnDelta<'_>) {
-        if let Some(usage) = self.counts.update(usage) {
-            answer.count(usage, on_delta);
         }
     }
 }

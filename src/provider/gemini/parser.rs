@@ -37,9 +37,7 @@ impl ChunkParser for GeminiParser {
         if is_given(chunk.error) || is_error {
             return Err(BodyError::Server(ServerError::from_body(json)));
         }
-        if let Some(usage) = chunk::usage(chunk.usage_metadata) {
-            answer.count(usage, on_delta);
-        }
+        answer.count(chunk::usage(chunk.usage_metadata), on_delta);
         if let Some(feedback) = json::object::<PromptFeedback<'_>>(chunk.prompt_feedback) {
             blocked(&feedback, answer)?;
         }

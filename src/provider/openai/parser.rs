@@ -1,7 +1,5 @@
 //! Reads the chunks of a stream, or a whole response.
 
-use serde_json::value::RawValue;
-
 use super::chunk::{Chunk, Delta};
 use super::kept::Kept;
 use super::usage;
@@ -30,7 +28,7 @@ impl ChunkParser for OpenAiParser {
         if json::is_given(chunk.error) {
             return Err(BodyError::Server(ServerError::from_body(json)));
         }
-        count(answer, chunk.usage, on_delta);
+        answer.count(usage::usage(chunk.usage), on_delta);
         let Some(choices) = chunk.choices else {
             let names_error = chunk.object.is_some_and(|object| object.get() == "\"error\"");
             let explains = json::is_given(chunk.message) || json::is_given(chunk.detail);
@@ -54,7 +52,7 @@ impl ChunkParser for OpenAiParser {
             {
                 self.add(&message, answer, on_delta)?;
             }
-            count(answer, choice.usage, on_delta);
+            answer.count(usage::usage(choice.usage), on_delta);
             answer.finish("finish_reason", &json::text(choice.finish_reason)?, "");
         }
         Ok(Progress::More)
@@ -98,11 +96,5 @@ impl OpenAiParser {
             })?;
         }
         Ok(())
-    }
-}
-
-fn count(answer: &mut AnswerBuilder, raw: Option<&RawValue>, on_delta: OnDelta<'_>) {
-    if let Some(usage) = usage::usage(raw) {
-        answer.count(usage, on_delta);
     }
 }

@@ -180,9 +180,7 @@ impl ResponsesParser {
         answer: &mut AnswerBuilder,
         on_delta: OnDelta<'_>,
     ) -> Result<(), BodyError> {
-        if let Some(usage) = usage::usage(response.usage) {
-            answer.count(usage, on_delta);
-        }
+        answer.count(usage::usage(response.usage), on_delta);
         if let Some(error) = response.error.filter(|error| is_given(Some(error))) {
             return Err(BodyError::Server(ServerError::from_error(error.get())));
         }
