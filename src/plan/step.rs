@@ -2,7 +2,6 @@
 
 use super::agent_keys;
 use super::check;
-use super::http::RequestChecker;
 use super::sandbox::SandboxChecker;
 use super::scope::Scope;
 use super::step_plan::{CheckPlan, Parse, StepKind, StepPlan};
@@ -86,12 +85,8 @@ impl StepChecker<'_> {
         path: &Path<'_>,
     ) -> Option<StepKind> {
         let log = self.tools.log;
-        let given = [
-            config.command.as_ref().map(|_| "a command"),
-            config.shell.as_ref().map(|_| "a shell line"),
-            config.http.as_ref().map(|_| "an http request"),
-        ];
-        let given: Vec<&str> = given.into_iter().flatten().collect();
+        let (command, shell) = (config.command.is_some(), config.shell.is_some());
+        let given = tools::given_kinds(command, shell, config.http.is_some());
         if let [first, second, ..] = given[..] {
             let message = format!("agent {name:?} has both {first} and {second}");
             log.key(path, message, Some("keep one of them".to_owned()));
@@ -105,13 +100,7 @@ impl StepChecker<'_> {
                 ("sandbox", config.sandbox.is_some()),
                 ("ok_exit_codes", config.ok_exit_codes.is_some()),
             ];
-            for (key, _) in keys.iter().filter(|(_, is_given)| *is_given) {
-                let message = format!("{key} is for steps that start a program");
-                log.key(&path.key(key), message, Some("remove it".to_owned()));
-            }
-            let checker = RequestChecker { scope, offline: self.tools.offline, log };
-            let request = checker.request(request, &path.key("http"))?;
-            return Some(StepKind::Http(Box::new(request)));
+            return self.tools.request(request, "steps", &keys, scope, path).map(StepKind::Http);
         }
         let program = Program {
             command: config.command.as_deref(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::http::RequestChecker;
+use super::http::{HttpPlan, RequestChecker};
 use super::sandbox::SandboxChecker;
 use super::scope::{Scope, ToolScope};
 use super::tool_plan::{ProcessPlan, ToolCommand, ToolKind, ToolPlan};
@@ -15,7 +15,7 @@ use super::{check, output_schema};
 use crate::chat::ToolSpec;
 use crate::config::expand::is_variable_name;
 use crate::config::faults::FaultLog;
-use crate::config::file::{SizeText, ToolConfig};
+use crate::config::file::{HttpConfig, SizeText, ToolConfig};
 use crate::config::place::Path;
 use crate::structured::{Parameters, Schema, SchemaFault};
 use crate::template::{Template, Vars};
@@ -26,14 +26,21 @@ const DEFAULT_MAX_OUTPUT: usize = 64 << 10;
 /// The range of `max_output`, in bytes.
 const OUTPUT_BOUNDS: RangeInclusive<usize> = 1 << 10..=64 << 20;
 
+const HINT: &str = "give it exactly one: command: [program, argument], shell: a line for sh -c, \
+                   or http: {url: https://…}";
+
+/// What a tool or step has to do, as messages name it: it must be one thing.
+pub fn given_kinds(command: bool, shell: bool, http: bool) -> Vec<&'static str> {
+    let kinds = [(command, "a command"), (shell, "a shell line"), (http, "an http request")];
+    kinds.into_iter().filter_map(|(is_given, kind)| is_given.then_some(kind)).collect()
+}
+
 /// The bytes of output that are kept.
 pub fn max_output(given: Option<&SizeText>, path: &Path<'_>, log: &FaultLog) -> usize {
     let path = path.key("max_output");
     let bytes = given.and_then(|text| check::size(text, OUTPUT_BOUNDS, &path, log));
     bytes.unwrap_or(DEFAULT_MAX_OUTPUT)
 }
-const HINT: &str = "give it exactly one: command: [program, argument], shell: a line for sh -c, \
-                   or http: {url: https://…}";
 
 /// The context in which tools are checked.
 pub struct ToolChecker<'a> {
@@ -83,12 +90,8 @@ impl ToolChecker<'_> {
         path: &Path<'_>,
     ) -> Option<ToolKind> {
         let log = self.log;
-        let kinds = [
-            config.command.as_ref().map(|_| "a command"),
-            config.shell.as_ref().map(|_| "a shell line"),
-            config.http.as_ref().map(|_| "an http request"),
-        ];
-        let given: Vec<&str> = kinds.into_iter().flatten().collect();
+        let given =
+            given_kinds(config.command.is_some(), config.shell.is_some(), config.http.is_some());
         let message = match &given[..] {
             [_] => None,
             [] => Some(format!("tool {name:?} has nothing to run")),
@@ -104,15 +107,7 @@ impl ToolChecker<'_> {
                 ("env", config.env.is_some()),
                 ("sandbox", config.sandbox.is_some()),
             ];
-            for (key, given) in keys {
-                if given {
-                    let message = format!("{key} is for tools that start a program");
-                    log.key(&path.key(key), message, Some("remove it".to_owned()));
-                }
-            }
-            let checker = RequestChecker { scope, offline: self.offline, log };
-            let request = checker.request(http, &path.key("http"));
-            return request.map(|request| ToolKind::Http(Box::new(request)));
+            return self.request(http, "tools", &keys, scope, path).map(ToolKind::Http);
         }
         let base_dir = check::base_dir(path, log);
         let cwd = config.cwd.as_deref();
@@ -126,6 +121,24 @@ impl ToolChecker<'_> {
         let command = self.command(command, shell, hint, scope, path)?;
         let set_env = Vec::new();
         Some(ToolKind::Process(ProcessPlan { command, cwd, base_dir, env, set_env, sandbox }))
+    }
+
+    /// The request of one of the `owners`, tools or steps. `keys` are those that only programs have,
+    /// each with whether it is given.
+    pub fn request(
+        &self,
+        http: &HttpConfig,
+        owners: &str,
+        keys: &[(&str, bool)],
+        scope: &Scope<'_>,
+        path: &Path<'_>,
+    ) -> Option<Box<HttpPlan>> {
+        for (key, _) in keys.iter().filter(|(_, is_given)| *is_given) {
+            let message = format!("{key} is for {owners} that start a program");
+            self.log.key(&path.key(key), message, Some("remove it".to_owned()));
+        }
+        let checker = RequestChecker { scope, offline: self.offline, log: self.log };
+        checker.request(http, &path.key("http")).map(Box::new)
     }
 
     /// The command or the shell line; `hint` says how values reach the latter.
