@@ -63,7 +63,7 @@ fn requested_format() -> Option<Format> {
             let choice = subcommand.try_get_one::<TextOrJson>("output").ok()?;
             choice.filter(|choice| **choice == TextOrJson::Json).map(|_| Format::Json)
         }
-        "run" => {
+        "run" | "rerun" => {
             let choice = subcommand.try_get_one::<ReportFormat>("output").ok()?;
             Some(choice.copied().unwrap_or_default().resolve(false))
         }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use crate::support::crew::{Crew, Ended};
+use crate::support::crew::{Crew, Ended, folder};
 use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
 use crate::support::script;
@@ -273,6 +273,9 @@ fn usage_errors_have_the_requested_format() {
             false => assert_eq!(ended.stdout, "", "{args:?}"),
         }
     }
+    let folder = folder(YAML);
+    let ended = Crew::at(folder.path()).args(&["rerun", "-o", "json", "--nope"]).run_as_is();
+    assert_eq!(ended.report(2)["status"], "invalid");
 }
 
 #[test]
