@@ -49,10 +49,12 @@ Examples:
   crew run -i \"my laptop is slow\" --offline
 
 Exit status:
-  0    every agent succeeded
-  1    an agent failed, timed out, or was skipped or cancelled because another one failed
+  0    every agent succeeded, or was skipped by its `when`
+  1    an agent failed, timed out, or was skipped or cancelled because another one failed; or
+       `fail_if` cannot be evaluated
   2    the command line or the crew file is invalid; nothing ran
   3    the report could not be written, or a process of a tool could not be killed
+  4    every agent ended well, but `fail_if` holds
   124  the run reached its timeout
   129, 130, 143  crew was ended by SIGHUP, SIGINT or SIGTERM";
 
@@ -161,7 +163,7 @@ pub enum Command {
     /// The file runs as it is. Its model is one that this machine has: of the first provider whose
     /// key is set, else of a local Ollama, else `offline`. Nothing is overwritten.
     Init(InitArgs),
-    /// Print the JSON Schema of crew files, for editors
+    /// Print the JSON Schema of crew files, reports or batch results
     Schema(SchemaArgs),
     /// Print the completion script of a shell
     ///
@@ -221,8 +223,6 @@ pub struct CheckArgs {
 pub struct RenderArgs {
     #[command(flatten)]
     pub file: FileArgs,
-    #[command(flatten)]
-    pub input: InputArgs,
     /// Show only these agents (repeatable, or comma-separated)
     ///
     /// `*` and `?` match several agents, and `!` before a name or pattern excludes them:
@@ -241,6 +241,8 @@ pub struct RenderArgs {
     pub output: TextOrJson,
     #[command(flatten)]
     pub color: ColorArgs,
+    #[command(flatten)]
+    pub input: InputArgs,
 }
 
 #[derive(Debug, Args)]

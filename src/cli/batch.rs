@@ -51,7 +51,8 @@ pub enum BatchCommand {
     /// Run the crew once for each input, many inputs at once
     ///
     /// Each input becomes one line of DIR/results.jsonl, written when the input is done. The same
-    /// command again runs what has no line yet, and what failed.
+    /// command again runs what has no line yet, and what failed. The options about agents and
+    /// limits hold for the run of each input.
     #[command(after_help = RUN_HELP)]
     Run(Box<BatchRunArgs>),
     /// Count what has become of the inputs, while the batch runs and afterwards
@@ -104,6 +105,17 @@ pub struct BatchRunArgs {
     /// Run at most N inputs at the same time
     #[arg(short, long, value_name = "N", value_parser = one_or_more)]
     pub jobs: Option<NonZeroUsize>,
+    /// Keep the full report of each input in DIR/reports/KEY.json
+    #[arg(long)]
+    pub reports: bool,
+    /// Add the messages of each agent to the reports
+    #[arg(long, requires = "reports")]
+    pub messages: bool,
+    /// Print only errors on standard error; -qq prints nothing
+    #[arg(short, long, action = ArgAction::Count)]
+    pub quiet: u8,
+    #[command(flatten)]
+    pub color: ColorArgs,
     #[command(flatten)]
     pub inputs_args: BatchInputArgs,
     #[command(flatten)]
@@ -116,17 +128,6 @@ pub struct BatchRunArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
-    /// Keep the full report of each input in DIR/reports/KEY.json
-    #[arg(long)]
-    pub reports: bool,
-    /// Add the messages of each agent to the reports
-    #[arg(long, requires = "reports")]
-    pub messages: bool,
-    /// Print only errors on standard error; -qq prints nothing
-    #[arg(short, long, action = ArgAction::Count)]
-    pub quiet: u8,
-    #[command(flatten)]
-    pub color: ColorArgs,
 }
 
 #[derive(Debug, Args)]
@@ -135,10 +136,10 @@ pub struct BatchInputArgs {
     /// The JSON pointer to the key of an input, for example /id; by default its hash
     #[arg(long, value_name = "POINTER", value_parser = pointer)]
     pub key: Option<String>,
-    /// Only the first N inputs
+    /// Run only the first N inputs
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// Only N inputs, chosen by the hashes of their keys: the same ones each time
+    /// Run only N inputs, chosen by the hashes of their keys: the same ones each time
     #[arg(long, value_name = "N", value_parser = one_or_more)]
     pub sample: Option<NonZeroUsize>,
     /// Choose another sample
@@ -191,10 +192,10 @@ pub struct PartitionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Continuing")]
 pub struct ResumeArgs {
-    /// Which inputs that have a result run again; cancelled ones always do
+    /// Which inputs that have a result to run again; cancelled ones always run again
     #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
     pub retry: RetryChoice,
-    /// What becomes of the results if the crew has changed since; without it, that is an error
+    /// What to do with the results if the crew has changed since; by default, that is an error
     #[arg(long, value_enum, value_name = "WHAT")]
     pub changed: Option<ChangedChoice>,
 }

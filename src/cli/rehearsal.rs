@@ -18,10 +18,10 @@ pub struct RehearsalArgs {
     /// Answer recorded requests from the file; send the others, and add them to it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "stand_in"])]
     pub replay_or_record: Option<PathBuf>,
-    /// Let model calls go wrong, with --replay or --offline (repeatable)
+    /// Make model calls fail, with --replay or --offline (repeatable)
     ///
     /// PATTERN is a glob over agents (`*`, `review`) and instances (`review[*]`). KIND is 429, 500,
-    /// stall, cut, hang, garbage or die. With :N, only the first N calls of each agent go wrong.
+    /// stall, cut, hang, garbage or die. With :N, only the first N calls of each agent fail.
     #[arg(long = "fault", value_name = "PATTERN=KIND[:N]", requires = "stand_in")]
     pub faults: Vec<FaultRule>,
 }

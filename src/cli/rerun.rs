@@ -14,6 +14,7 @@ Examples:
 Exit status: as for `crew run`. With nothing to run again, that of the report.";
 
 #[derive(Debug, Args)]
+#[command(mut_arg("config", |config| config.long_help("The crew file; by default that of the report")))]
 pub struct RerunArgs {
     /// The JSON report of the earlier run, or its id in `crew runs`; default: the last run
     #[arg(value_name = "REPORT")]

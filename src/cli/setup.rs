@@ -56,6 +56,7 @@ pub enum SchemaName {
 
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
+    /// The shell
     #[arg(value_enum, value_name = "SHELL")]
     pub shell: clap_complete::Shell,
 }

@@ -11,7 +11,7 @@ pub struct TestArgs {
     /// Test files, or folders to search; by default all *.crewtest.yaml below this folder
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Write the snapshots of the tests anew
+    /// Rewrite the snapshots of the tests
     #[arg(long)]
     pub update: bool,
     /// Write the results to this file, as JUnit XML
