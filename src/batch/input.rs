@@ -4,13 +4,10 @@ use serde_json::{Number, Value};
 
 use super::key::{Content, of_content};
 use crate::template::RunInput;
-use crate::text::digest::canonical;
+use crate::text::digest::{MAX_EXACT, canonical};
 
 /// Begins the key of an input that cannot be used; its line follows.
 const LINE_KEY: &str = "line:";
-/// From here on, not every whole number has a float of its own.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
-
 /// An input as it was read.
 #[derive(Debug)]
 pub struct Entry {

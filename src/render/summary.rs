@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::agents::agents;
 use super::paint::{PLAIN, WARN};
 use super::prose::{Span, sentence};
-use super::verdict::verdict;
+use super::verdict::{MAX_ERROR, verdict};
 use super::{Look, fit, words};
 use crate::report::{AgentReport, AgentStatus, Cleanup, Report};
 use crate::text::inline;
@@ -17,8 +17,6 @@ const GUARDIAN_LOST: &str =
     "the guardian process was killed during the run; crew supervised the tools without it";
 /// Shorter times in a queue are not mentioned.
 const MIN_QUEUED_MS: u64 = 1000;
-/// Columns of an error message. The report has all of it.
-const MAX_ERROR: usize = 400;
 
 /// Writes the summary, which is the same for every format of the report.
 pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {

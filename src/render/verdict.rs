@@ -14,7 +14,7 @@ use crate::text::inline;
 /// Columns of the names of agents that share an error.
 const MAX_NAMES: usize = 40;
 /// Columns of an error message. The report has all of it.
-const MAX_ERROR: usize = 400;
+pub const MAX_ERROR: usize = 400;
 
 /// Writes what went wrong in a run, or nothing if it succeeded.
 pub fn errors(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io::Result<()> {

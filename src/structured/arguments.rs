@@ -9,14 +9,13 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::meter;
+use crate::text::digest::MAX_EXACT;
 use crate::text::json;
 
 /// Values inside each other, and references that lead to each other.
 const MAX_DEPTH: usize = 64;
 /// Schemas looked at for one call. Beyond, values stay as they are.
 const MAX_STEPS: usize = 200_000;
-/// Larger whole numbers are not exact as floats.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The arguments with the properties' own names. `renamed` maps the shown names to them.
 pub fn with_own_names(arguments: Value, renamed: &HashMap<String, String>) -> Value {

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-/// The largest whole number that every JSON parser reads exactly.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+/// The largest whole number that every JSON parser reads exactly: from here on, not every whole
+/// number has a float of its own.
+pub const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The SHA-256 of a text as hexadecimal digits.
 pub fn hash(text: &str) -> String {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::plan::{AgentPlan, CrewPlan, ModelPlan};
+use crate::provider::ChatRequest;
 use crate::render::{fit, words};
 use crate::report::{
     AgentReport, AgentRunId, AgentStatus, CancelKind, CancelReason, Event, LiveAnswer, Usage,
@@ -20,8 +21,6 @@ const MAX_TOOL: usize = 40;
 pub const MAX_DETAIL: usize = 200;
 /// Names of agents that another one waits for.
 const MAX_NAMES: usize = 3;
-/// Roughly right for English text.
-const BYTES_PER_TOKEN: usize = 4;
 
 /// What is known of an agent before it starts.
 #[derive(Debug, Clone, Default)]
@@ -305,7 +304,7 @@ impl Agent {
 
     /// The approximate tokens of the answer that is being written.
     pub fn tokens_being_written(&self) -> u64 {
-        self.answer().map_or(0, |answer| answer.bytes().div_ceil(BYTES_PER_TOKEN) as u64)
+        self.answer().map_or(0, |answer| ChatRequest::tokens_in(answer.bytes()))
     }
 }
 

@@ -7,7 +7,7 @@ use anstyle::Style;
 
 use super::board::{Agent, Board, Phase};
 use crate::render::paint::{BAD, FAINT, GOOD, Line, PLAIN, STRONG, WARN};
-use crate::render::{fit, words};
+use crate::render::{fit, prose, words};
 use crate::report::{AgentStatus, Usage};
 use crate::text::inline;
 
@@ -26,8 +26,6 @@ const MAX_ROWS: usize = 15;
 const FEW_ROWS: usize = 10;
 /// Lines of the answer of the only agent that runs.
 const MAX_ANSWER: usize = 12;
-/// Columns that prose fills.
-const MAX_PROSE: usize = 100;
 /// Fewer columns of an answer beside its agent say nothing.
 const MIN_TAIL: usize = 12;
 /// Between two images of the spinner.
@@ -140,7 +138,7 @@ impl Canvas<'_> {
 
     /// The last lines of an answer, wrapped.
     fn end_of(&self, text: &str, rows: usize) -> Vec<String> {
-        let width = (self.width - 1).min(MAX_PROSE).saturating_sub(2).max(1);
+        let width = (self.width - 1).min(prose::MAX_WIDTH).saturating_sub(2).max(1);
         let lines = text.trim_end().lines().map(|line| line.replace('\t', "    "));
         let lines: Vec<String> = lines.collect();
         let wrapped: Vec<&str> = lines.iter().flat_map(|line| fit::wrap(line, width)).collect();
