@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::chat::{Attachment, MediaType};
 
 /// Bytes of one file.
-pub const MAX_ATTACHMENT: u64 = 20 << 20;
+const MAX_ATTACHMENT: u64 = 20 << 20;
 
 /// A file that was read.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub enum Attached {
     File(Attachment),
 }
 
-/// Why a file cannot be attached. A message goes after its path.
+/// Why a file cannot be attached. The message follows the file's path.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachmentError {
     #[error("{0}")]
@@ -61,7 +61,7 @@ impl Attached {
     }
 }
 
-/// The type of a file with this content; `None` if models take none such.
+/// The type of a file with this content; `None` if models do not accept it.
 pub fn media_type(bytes: &[u8]) -> Option<MediaType> {
     const STARTS: [(&[u8], MediaType); 5] = [
         (b"\x89PNG\r\n\x1a\n", MediaType::Png),

@@ -320,7 +320,7 @@ pub struct SelectionArgs {
     /// Call no model server: agents call each tool once and answer with its output
     ///
     /// HTTP tools and MCP servers on other machines are not contacted either.
-    #[arg(long, group = "stand_in", conflicts_with = "model")]
+    #[arg(long, group = "without_servers", conflicts_with = "model")]
     pub offline: bool,
     /// Run tools with `confirm: true` without asking for approval
     #[arg(short, long)]

@@ -64,7 +64,7 @@ pub fn build(builder: ClientBuilder) -> Result<Client, SetupError> {
     })
 }
 
-/// What to do about a failed request, to go after its cause. Empty if that is not clear.
+/// Advice on a failed request, to follow its cause. Empty if there is none.
 pub fn advice(error: &reqwest::Error) -> String {
     if rejects_certificate(error) {
         return "; if you trust the server, add its CA to the system's certificates or name a bundle \
@@ -119,8 +119,6 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ use crate::report::Report;
 use crate::text::digest::hash;
 
 /// The folder of the reports.
-pub const FOLDER: &str = "reports";
+const FOLDER: &str = "reports";
 /// Bytes of a name, with room for the extension in what file systems take.
 const MAX_NAME: usize = 200;
 /// The rest of a name that is too long: its beginning, and the hash of the key.

@@ -29,15 +29,15 @@ pub enum Scope<'a> {
 pub struct ToolScope<'a> {
     vars: &'a Vars,
     parameters: HashSet<&'a str>,
-    stand_ins: minijinja::Value,
+    placeholders: minijinja::Value,
 }
 
 impl<'a> ToolScope<'a> {
     pub fn new(vars: &'a Vars, parameters: &[&'a str]) -> Self {
         let empty = |name: &&str| ((*name).to_owned(), Value::String(String::new()));
-        let stand_ins =
+        let placeholders =
             tool_context(&RunInput::default(), vars, &parameters.iter().map(empty).collect());
-        Self { vars, parameters: parameters.iter().copied().collect(), stand_ins }
+        Self { vars, parameters: parameters.iter().copied().collect(), placeholders }
     }
 }
 
@@ -72,7 +72,7 @@ impl Scope<'_> {
                 sound = false;
             }
         }
-        if sound && let Err(error) = template.try_out(self.stand_ins()) {
+        if sound && let Err(error) = template.try_out(self.placeholders()) {
             let message = format!("the template cannot be rendered: {}", error.message);
             log.line(path, error.line.unwrap_or(1), message, None);
             sound = false;
@@ -232,13 +232,13 @@ impl Scope<'_> {
         }
     }
 
-    fn stand_ins(&self) -> minijinja::Value {
+    fn placeholders(&self) -> minijinja::Value {
         match self {
             Self::Agent { vars, needed, .. } => {
                 let answers = needed.iter().map(|name| (*name, AnswerContext::new("", None)));
                 agent_context(&RunInput::default(), vars, answers)
             }
-            Self::Tool(tool) => tool.stand_ins.clone(),
+            Self::Tool(tool) => tool.placeholders.clone(),
         }
     }
 }

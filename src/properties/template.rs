@@ -53,9 +53,9 @@ pub fn expansion_in_template(text: &str, value: &str) {
     let vars = Vars::new(json!({}));
     let context = || agent_context(&"slow".into(), &vars, []);
     let render = |text: &str| Template::parse(text).ok()?.render(context()).ok();
-    let Some(expected) = render(&parts.join(STAND_IN)) else { return };
+    let Some(expected) = render(&parts.join(PLACEHOLDER)) else { return };
     let Some(expanded) = expand(text, value, &prompt) else { return };
-    let expected = expected.replace(STAND_IN, value);
+    let expected = expected.replace(PLACEHOLDER, value);
     // A template drops one line end at its end, a value none.
     let body = |text: &str| text.trim_end_matches(['\n', '\r']).to_owned();
     let found = render(&expanded).as_deref().map(body);
@@ -63,15 +63,15 @@ pub fn expansion_in_template(text: &str, value: &str) {
 }
 
 /// A character without any meaning, in place of a value.
-const STAND_IN: &str = "\u{e000}";
+const PLACEHOLDER: &str = "\u{e000}";
 
 /// The text around the variable `V`. `None` if it has faults.
 fn around(text: &str, path: &Path<'_>) -> Option<Vec<String>> {
-    if text.contains(STAND_IN) {
+    if text.contains(PLACEHOLDER) {
         return None;
     }
-    let marked = expand(text, STAND_IN, path)?;
-    Some(marked.split(STAND_IN).map(str::to_owned).collect())
+    let marked = expand(text, PLACEHOLDER, path)?;
+    Some(marked.split(PLACEHOLDER).map(str::to_owned).collect())
 }
 
 /// Expands the text with the variable `V` only. `None` if it has faults.

@@ -10,7 +10,7 @@ use super::fixture::Fixture;
 /// The time between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_millis(300);
 
-pub const AFTER_GRACE: Promise =
+const AFTER_GRACE: Promise =
     Promise { text: "no process left after grace + 500ms", limit: Duration::from_millis(800) };
 pub const RUN_LIMIT: Promise = Promise {
     text: "timeout after 1s, no process left after grace + 500ms",

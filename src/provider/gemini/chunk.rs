@@ -7,7 +7,7 @@ use crate::chat::TokenUsage;
 use crate::provider::json::{Capped, Raw, number, object};
 
 /// crew asks for one only.
-pub const MAX_CANDIDATES: usize = 8;
+const MAX_CANDIDATES: usize = 8;
 /// The limit of parts in one chunk. Servers send far fewer.
 pub const MAX_PARTS: usize = 512;
 
