@@ -85,7 +85,7 @@ impl Budget {
     /// Whether a call may still start, as far as is known.
     ///
     /// # Errors
-    /// The budget is used up: what of it, in words.
+    /// The budget is used up. The message names the limit.
     pub fn check(&self) -> Result<(), String> {
         self.left(&self.spent.lock())
     }
@@ -95,10 +95,10 @@ impl Budget {
         Self { prefix, plan, spent, gate, changed }
     }
 
-    /// Waits until a call of about so much may start. Dropped, it leaves the queue.
+    /// Waits until a call of about this amount may start. Dropped, it leaves the queue.
     ///
     /// # Errors
-    /// The budget is used up: what of it, in words.
+    /// The budget is used up. The message names the limit.
     pub async fn reserve(&self, about: Amount) -> Result<Reservation<'_>, String> {
         if self.plan.is_none() {
             return Ok(Reservation { budget: self, about, settled: true });
@@ -118,10 +118,10 @@ impl Budget {
         }
     }
 
-    /// Takes so many tool calls at once.
+    /// Takes this many tool calls at once.
     ///
     /// # Errors
-    /// There are not as many left: in words.
+    /// Fewer are left. The message names the limit.
     pub fn take_tool_calls(&self, calls: u64) -> Result<(), String> {
         let mut spent = self.spent.lock();
         let after = spent.tool_calls.saturating_add(calls);
@@ -198,7 +198,7 @@ impl Reservation<'_> {
         spent.settled = sum(spent.settled, amount);
         let reserved = spent.reserved;
         spent.reserved = match reserved.calls.saturating_sub(self.about.calls) {
-            // Sums of fractions leave crumbs.
+            // Subtracting fractions leaves rounding errors.
             0 => Amount::default(),
             calls => Amount {
                 calls,

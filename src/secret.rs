@@ -1,4 +1,4 @@
-//! The secrets a run knows, taken out of everything it shows.
+//! The secrets that a run knows, removed from everything that it shows.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ const SHORT: usize = 8;
 const SHORTEST: usize = 4;
 /// The fewest bytes at a cut that are redacted as a part of a secret.
 const SHORTEST_HALF: usize = 4;
-/// The longest quote of a stranger's words in a message, in characters.
+/// Characters of a server's or tool's words that a message quotes.
 const MAX_QUOTE: usize = 400;
-/// The longest excerpt of bytes that could not be understood, in characters.
+/// Characters of an excerpt of bytes that could not be read.
 const MAX_EXCERPT: usize = 160;
-/// How many bytes are looked at for a quote.
+/// Bytes that are read for a quote.
 const MAX_QUOTE_SOURCE: usize = 64 * 1024;
 const REDACTED: &str = "[redacted]";
 
@@ -62,7 +62,7 @@ impl Secrets {
         *shared = values.into();
     }
 
-    /// The text without any of them.
+    /// The text without secrets.
     pub fn redact(&self, text: String) -> String {
         self.values().iter().map(ExposeSecret::expose_secret).fold(text, |text, secret| {
             if !text.contains(secret) {
@@ -75,8 +75,8 @@ impl Secrets {
         })
     }
 
-    /// The same for a JSON document, where a text can be spelt in many ways. Text that is not JSON is
-    /// redacted as it stands.
+    /// A JSON document without secrets, where a text can be written in many ways. Text that is not
+    /// JSON is redacted as it stands.
     pub fn redact_json(&self, text: String) -> String {
         if self.values().is_empty() {
             return text;
@@ -87,7 +87,7 @@ impl Secrets {
         if redacted == value { text } else { redacted.to_string() }
     }
 
-    /// The value without any of them in its texts and names.
+    /// The value without secrets in its texts and names.
     pub fn redact_value(&self, value: Value) -> Value {
         match value {
             _ if self.values().is_empty() => value,
@@ -101,15 +101,15 @@ impl Secrets {
         }
     }
 
-    /// A tool's output without any of them. Where its middle was left out one may have been cut in
-    /// two, so its halves are taken out there.
+    /// A tool's output without secrets. Where its middle was left out, a secret may have been cut
+    /// in two, so its halves are removed there.
     pub fn redact_output(&self, output: String, truncated: bool) -> String {
         let output = self.redact(output);
         if !truncated || self.values().is_empty() {
             return output;
         }
         let (before, after) = LEFT_OUT;
-        // A tool can write the same marks: what stands at any of them is looked at.
+        // A tool can write the same marks, so the text at each of them is checked.
         let mut pieces = output.split(before).peekable();
         let mut clean =
             self.without_end(pieces.next().unwrap_or_default(), pieces.peek().is_some());
@@ -130,21 +130,21 @@ impl Secrets {
         clean
     }
 
-    /// One line of what a stranger said, for a message: at most [`MAX_QUOTE`] characters, redacted
-    /// before it is cut, so that no part of a secret is left at its end.
+    /// One line of a server's or tool's words, for a message: at most [`MAX_QUOTE`] characters,
+    /// redacted before it is cut, so that no part of a secret is left at its end.
     pub fn quote(&self, words: &str) -> String {
         let head = &words[..words.floor_char_boundary(MAX_QUOTE_SOURCE)];
         truncate(self.redact(one_line(head)), MAX_QUOTE)
     }
 
-    /// A short excerpt of bytes that could not be understood.
+    /// A short excerpt of bytes that could not be read.
     pub fn quote_bytes(&self, bytes: &[u8]) -> String {
         let head = &bytes[..bytes.len().min(MAX_QUOTE_SOURCE)];
         truncate(self.quote(&String::from_utf8_lossy(head)), MAX_EXCERPT)
     }
 
-    /// A part of a text that is not finished, and whose start is missing if `is_cut`, without any
-    /// of them and without the parts of them at its ends.
+    /// A part of an unfinished text without secrets, and without parts of secrets at its ends.
+    /// `is_cut`: its start is missing.
     pub fn redact_part(&self, part: &str, is_cut: bool) -> String {
         let values = self.values();
         if values.is_empty() {
@@ -220,17 +220,17 @@ fn redact_alone(text: &str, secret: &str) -> String {
 const TELLING: [&str; 8] =
     ["auth", "key", "token", "secret", "cookie", "password", "credential", "signature"];
 
-/// What the names of variables end with that say where a secret is, or whose.
+/// The ends of names of variables that say where a secret is, or whose it is.
 const NO_SECRETS: [&str; 4] = ["_path", "_file", "_dir", "_name"];
 
-/// Whether what bears this name is likely to be a secret.
+/// Whether the value of this name is likely to be a secret.
 pub fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     TELLING.iter().any(|part| name.contains(part))
 }
 
-/// Whether a variable of this name is likely to hold a secret. Its words tell, not parts of them:
-/// `BOT_TOKEN` and `APIKEY`, but neither `AUTHOR`, `MAX_TOKENS` nor `SSH_KEY_PATH`.
+/// Whether a variable of this name is likely to hold a secret. Whole words count, not parts of
+/// them: `BOT_TOKEN` and `APIKEY`, but neither `AUTHOR`, `MAX_TOKENS` nor `SSH_KEY_PATH`.
 pub fn names_a_secret(variable: &str) -> bool {
     let variable = variable.to_ascii_lowercase();
     let is_place = NO_SECRETS.iter().any(|end| variable.ends_with(end));

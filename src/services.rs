@@ -62,9 +62,9 @@ pub struct Services {
 }
 
 impl Services {
-    /// The services for a plan, with nobody to approve tools. Sends no request and starts no
-    /// process. `cancel` stops the MCP servers; `open_files` is the soft limit of open files for
-    /// tools, `None` that of crew.
+    /// The services for a plan, without approval of tools. Sends no request and starts no process.
+    /// `cancel` stops the MCP servers; `open_files` is the soft limit of open files for tools,
+    /// `None` that of crew.
     ///
     /// # Errors
     /// A proxy of the environment or the system's certificates cannot be used.
@@ -116,8 +116,8 @@ impl Services {
         })
     }
 
-    /// Ends the MCP servers and the guardian, and with it every process that is left. To be called
-    /// when no run is on. Takes at most the grace and half a second.
+    /// Ends the MCP servers and the guardian, and with it every process that is left. Call it when
+    /// no run is in progress. Takes at most the grace and half a second.
     pub async fn close(&self) -> Cleanup {
         let began = Instant::now();
         let deadline = began + self.grace + STOP_MARGIN;

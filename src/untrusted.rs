@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::secret::Secrets;
 
-/// Text that may hold secrets, bounded by whoever received it.
+/// Text that may hold secrets, bounded by the code that received it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Untrusted(String);
 
@@ -63,7 +63,7 @@ impl Untrusted {
         self.0.push_str(line);
     }
 
-    /// Empties the text; its memory is used again.
+    /// Empties the text and keeps its memory.
     pub fn clear(&mut self) {
         self.0.clear();
     }

@@ -129,7 +129,7 @@ impl Driver<'_> {
         self.ended(call, result, has_text, is_live)
     }
 
-    /// What a call came to. `None`: it was dropped.
+    /// The result of a call. `None`: it was dropped.
     fn ended(
         &self,
         call: &Call<'_>,

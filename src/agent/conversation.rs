@@ -45,7 +45,7 @@ impl<T: Into<String>> From<T> for ToolOutput {
     }
 }
 
-/// What the answer has to fit, and how many more times the model may be told that it does not.
+/// The schema that the answer has to fit, and how many more corrections the model gets.
 #[derive(Debug)]
 struct Expected {
     schema: Arc<Schema>,
@@ -109,8 +109,8 @@ impl Conversation {
         self
     }
 
-    /// The answer has to fit this schema. Where it does not the model is told why, up to so many
-    /// times.
+    /// The answer has to fit this schema. If it does not, the model is asked to correct it, at most
+    /// `corrections` times.
     pub fn expecting(self, schema: Arc<Schema>, corrections: u32) -> Self {
         Self { expected: Some(Expected { schema, corrections }), ..self }
     }

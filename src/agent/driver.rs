@@ -1,4 +1,4 @@
-//! What every step of an agent's work has at hand.
+//! What every step of an agent's work uses.
 
 use std::sync::atomic::AtomicUsize;
 

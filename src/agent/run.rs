@@ -21,7 +21,7 @@ use crate::template::RunInput;
 /// One agent at work in one run, or one instance of an agent with `for_each`.
 #[derive(Debug)]
 pub struct AgentRun<'a> {
-    /// What its events bear.
+    /// Identifies it in events.
     pub id: AgentRunId,
     pub plan: &'a AgentPlan,
     pub ledger: Ledger,

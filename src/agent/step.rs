@@ -188,7 +188,7 @@ impl Driver<'_> {
     }
 }
 
-/// What a step is called in events and questions: its program, `sh`, or the host of its request.
+/// The name of a step in events and questions: its program, `sh`, or the host of its request.
 fn name(step: &StepPlan) -> String {
     match &step.kind {
         StepKind::Process(process) => process.name(),

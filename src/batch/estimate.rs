@@ -65,8 +65,8 @@ impl Sampled {
         Ok(sampled)
     }
 
-    /// The estimate for so many inputs, `at_once` of them at any time under the rates of the plan's
-    /// servers. `None` without results.
+    /// The estimate for this many inputs, `at_once` of them at any time under the rates of the
+    /// plan's servers. `None` without results.
     pub fn estimate(&self, inputs: u64, at_once: usize, plan: &CrewPlan) -> Option<Estimate> {
         let whole = |each: &[f64]| total(each, inputs);
         let (tokens, calls) = (whole(&self.tokens)?, whole(&self.calls)?);

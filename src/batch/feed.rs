@@ -29,9 +29,9 @@ pub struct Selection {
     pub part: Part,
     /// The JSON pointer to the key of an input.
     pub key: Option<String>,
-    /// Only so many inputs from the beginning.
+    /// Only this many inputs from the beginning.
     pub limit: Option<u64>,
-    /// Only so many inputs from all of them.
+    /// Only this many inputs from all of them.
     pub sample: Option<Sample>,
 }
 
@@ -213,7 +213,7 @@ impl Feed {
         Some(Next::Unusable(Box::new(line)))
     }
 
-    /// Waits until there is room for an input of so many bytes.
+    /// Waits until there is room for an input of this many bytes.
     fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
         let size = u32::try_from(bytes >> 10).unwrap_or(ROOM).clamp(1, ROOM);
         // Never closed.

@@ -18,7 +18,7 @@ use super::state::{PartState, Work, now_ms};
 use crate::plan::Fingerprint;
 use crate::report::{RunStatus, Usage};
 
-/// How long a lock that is held is waited for: `crew batch status` holds it for a moment.
+/// How long to wait for a lock that is held: `crew batch status` holds it for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 
@@ -29,7 +29,7 @@ pub enum Retry {
     None,
 }
 
-/// What becomes of results of a crew that has changed since.
+/// What happens to results of a crew that has changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
     Refuse,
@@ -212,7 +212,7 @@ impl Folder {
     }
 }
 
-/// A results file that is written anew.
+/// A results file that replaces the old one.
 struct Rewritten {
     path: PathBuf,
     out: BufWriter<NamedTempFile>,

@@ -58,7 +58,7 @@ impl Keys {
         }
     }
 
-    /// Notes that an input has been run so often and is to be run again.
+    /// Notes that an input has been run `attempts` times and is to be run again.
     pub fn run_again(&mut self, key: &KeyHash, attempts: u32) {
         let state = u8::try_from(attempts).unwrap_or(u8::MAX).max(1);
         let (shard, entry) = self.place(key, None, state);

@@ -223,7 +223,7 @@ fn object(header: &[String], record: &ByteRecord) -> Result<Value, String> {
     Ok(Value::Object(fields.collect::<Map<_, _>>()))
 }
 
-/// A file of which so many bytes may be read: an open quote must not take all of it into memory.
+/// A file of which this many bytes may be read: an open quote must not take all of it into memory.
 struct Bounded {
     file: File,
     left: usize,

@@ -80,7 +80,7 @@ impl Stdout {
         self.lines.max_capacity() - self.lines.capacity()
     }
 
-    /// Waits until all lines are written, and for a reader that reads nothing at most so long.
+    /// Waits until all lines are written, and at most `patience` for a reader that reads nothing.
     ///
     /// # Errors
     /// That of standard output, or its reader did not take the lines in time.

@@ -18,8 +18,8 @@ pub struct PartState {
     /// All inputs of the batch, those of other parts and repeated ones included, as a process has
     /// counted them.
     pub inputs: Option<u64>,
-    /// The inputs of this part that have a key of their own: so many lines it has when it is done.
-    /// Known once a process has run them all.
+    /// The inputs of this part that have a key of their own: the number of its lines when it is
+    /// done. Known once a process has run them all.
     pub keys: Option<u64>,
     /// The process that works on the part, or did last.
     pub work: Option<Work>,

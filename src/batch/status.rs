@@ -15,7 +15,7 @@ use crate::text::truncate;
 const SCHEMA_VERSION: u32 = 1;
 /// Errors that are listed.
 const MAX_ERRORS: usize = 10;
-/// Errors that are told apart.
+/// Different errors that are counted.
 const MAX_GROUPS: usize = 2000;
 /// Characters of a message that are compared and shown.
 const MAX_MESSAGE: usize = 200;

@@ -8,7 +8,7 @@ use super::run_file::FileError;
 use super::tally::Tally;
 use crate::report::RunStatus;
 
-/// If so many inputs fail alike before any ends otherwise, the others would as well.
+/// If this many inputs fail alike before any ends otherwise, the others would as well.
 const HOPELESS: u64 = 20;
 /// A percentage of fewer inputs says little.
 const MIN_DONE: u64 = 20;

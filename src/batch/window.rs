@@ -23,11 +23,11 @@ use crate::report::{AgentReport, CancelKind, ErrorKind, EventSink, Report, RunSt
 use crate::services::Services;
 use crate::telemetry::SpanQueue;
 
-/// How long the end of the inputs is waited for after a batch was asked to stop.
+/// How long a batch that was asked to stop waits for the end of its inputs.
 const LAST_LOOK: Duration = Duration::from_millis(300);
 /// How often a batch that waits looks whether another input may start.
 const TICK: Duration = Duration::from_millis(10);
-/// For so many inputs that run, one call may wait for its turn.
+/// One call may wait for its turn for every this many inputs that run.
 const RUNNING_PER_WAITING: usize = 8;
 
 /// What the runs of a batch share.
@@ -49,9 +49,9 @@ pub struct Runner {
 /// How many inputs run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Jobs {
-    /// So many, whatever the servers take.
+    /// This many, whatever the servers accept.
     Fixed(usize),
-    /// As many as the governors let through, and at most so many.
+    /// As many as the governors admit, and at most this many.
     Governed(usize),
 }
 

@@ -17,7 +17,7 @@ pub fn rerun(args: RerunArgs) -> ExitStatus {
     let format = args.output.output.resolve(args.output.output_file.is_some());
     let saved = match &args.report {
         Some(report) => report_file::saved(report),
-        // Whatever files are here, such as one that is named last.
+        // Not by `saved`: a file can have this name.
         None => report_file::find("last").and_then(|file| report_file::read(&file)),
     };
     let prepared = saved.and_then(|report| {

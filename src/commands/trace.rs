@@ -163,8 +163,8 @@ impl Files {
 }
 
 impl AgentFile {
-    /// Appends an entry, each time with the file opened anew: there may be more agents than files
-    /// that a process can have open.
+    /// Appends an entry. Opens the file each time: there may be more agents than files that a
+    /// process can have open.
     fn add(&mut self, entry: &str) -> io::Result<()> {
         if self.size > MAX_FILE {
             return Ok(());

@@ -107,7 +107,7 @@ fn assertion(text: &str, crew: &CrewPlan, path: &Path<'_>, log: &FaultLog) -> Op
 }
 
 impl Expected {
-    /// What does not hold of a report. `update`: the snapshot is written anew.
+    /// What does not hold of a report. `update`: the snapshot is rewritten.
     pub fn compare(&self, report: &Report, update: bool) -> Vec<Mismatch> {
         let json = serde_json::to_value(report).unwrap_or_default();
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What a test finds.
+//! What does not hold in a test.
 
 /// Something that does not hold.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! Tests of crews: a file names a crew, an input, what stands in for its servers, and what has to
-//! hold of the report.
+//! Tests of crews: a file names a crew, an input, what replaces its servers, and what has to hold
+//! of the report.
 
 mod expected;
 mod mismatch;

@@ -29,7 +29,7 @@ impl TestResult {
     }
 }
 
-/// Runs a test. `cancel` is its own; `update`: the snapshot is written anew.
+/// Runs a test. `cancel` is its own; `update`: the snapshot is rewritten.
 pub async fn run(
     test: TestPlan,
     cancel: &Cancellation,

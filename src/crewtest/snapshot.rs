@@ -16,7 +16,7 @@ const OF_REPORT: [&str; 6] = ["crew", "status", "exit_code", "reason", "answer",
 /// Fields of agents, tool calls and checks that differ from run to run.
 const CHANGING: [&str; 5] = ["started_ms", "duration_ms", "queued_ms", "usage", "messages"];
 
-/// Compares a report with the snapshot, or writes the snapshot anew.
+/// Compares a report with the snapshot, or rewrites the snapshot.
 pub fn compare(path: &Path, report: &Report, update: bool) -> Option<Mismatch> {
     let now = stable(report);
     let shown = path.display();

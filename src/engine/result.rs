@@ -1,4 +1,4 @@
-//! What a run comes to: its answer, and whether its `fail_if` holds.
+//! The result of a run: its answer, and whether its `fail_if` holds.
 
 use std::collections::BTreeMap;
 

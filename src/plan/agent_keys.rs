@@ -4,7 +4,7 @@ use crate::config::faults::FaultLog;
 use crate::config::file::{AgentConfig, SettingsConfig};
 use crate::config::place::Path;
 
-/// What an agent needs so that a key of it means something.
+/// The kind of agents for which a key has a meaning.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum For {
     Model,

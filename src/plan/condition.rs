@@ -10,7 +10,7 @@ use crate::template::{Expression, RunInput, Template, agent_context, tokens};
 use crate::text::quoted;
 
 impl Scope<'_> {
-    /// What the value of an expression is, where a single name tells.
+    /// The kind of an expression's value, where a single name decides it.
     pub fn known_kind(&self, expression: &Expression) -> Option<&'static str> {
         let source = expression.source();
         let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');

@@ -85,8 +85,8 @@ impl Endpoints {
         Some(ModelName::Remote { provider: provider.to_owned(), model: model.to_owned() })
     }
 
-    /// The provider with its URL and key, for an agent that uses it. `None`: a fault has been
-    /// noted.
+    /// The provider with its URL and key, for an agent that uses it. `None` if there is a fault,
+    /// which is logged.
     pub fn resolve(
         &self,
         name: &str,

@@ -46,7 +46,7 @@ impl AgentFacts {
         }
     }
 
-    /// What stands under these attributes, if it is known.
+    /// The kind of the value under these attributes, if it is known.
     pub fn kind(&self, attributes: &[&str]) -> Option<&'static str> {
         match attributes {
             [] => Some("a mapping"),

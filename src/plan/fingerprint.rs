@@ -1,5 +1,5 @@
-//! What a crew would do with an input, as hashes by name: results of a crew that would do something
-//! else are not mixed with its own.
+//! Hashes, by name, of the parts of a crew that decide what it does with an input. Results of crews
+//! with different hashes are not mixed.
 //!
 //! A fingerprint is made of the plan, not of the file's text, so comments, limits, secrets and the
 //! way of writing do not matter. It is the same on every machine.

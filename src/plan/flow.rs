@@ -86,7 +86,7 @@ pub fn for_each(
     Some(ForEachPlan { items, key, max_items, max_parallel, on_failure })
 }
 
-/// A condition; what is wrong with it, as far as it can be known, is noted.
+/// A condition. Its faults, as far as they can be known, are logged.
 pub fn condition(
     text: Option<&ConditionText>,
     scope: &Scope<'_>,

@@ -1,4 +1,4 @@
-//! What a crew comes to: the agent whose answer is the crew's, and the condition of failure.
+//! The result of a crew: the agent whose answer is the crew's, and the condition of failure.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use crate::text::quoted;
 const DEFAULT_ATTEMPTS: u32 = 3;
 const ONE: &str = "give it exactly one: command: [program, argument], or shell: a line for sh -c";
 
-/// What all steps and checks are checked against.
+/// The context in which steps and checks are checked.
 pub struct StepChecker<'a> {
     pub tools: &'a ToolChecker<'a>,
 }
@@ -38,7 +38,7 @@ pub fn is_step(config: &AgentConfig) -> bool {
 }
 
 impl StepChecker<'_> {
-    /// The step, or nothing if no plan can be made of it; what is wrong has been noted.
+    /// The step. `None` if it has faults, which are logged.
     pub fn step(
         &self,
         name: &str,
@@ -112,7 +112,7 @@ impl StepChecker<'_> {
         self.process(&program, scope, path).map(StepKind::Process)
     }
 
-    /// The check, or nothing if no plan can be made of it; what is wrong has been noted.
+    /// The check. `None` if it has faults, which are logged.
     pub fn check(
         &self,
         config: &CheckConfig,

@@ -1,4 +1,4 @@
-//! `--fault`: model calls that go wrong on purpose, to see what a crew makes of it.
+//! `--fault`: model calls that fail on purpose, to see how a crew copes with it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -65,7 +65,7 @@ pub struct FaultRule {
     /// A glob over agents and instances.
     pattern: String,
     kind: FaultKind,
-    /// How many calls of each agent go wrong; `None`: all.
+    /// How many calls of each agent fail; `None`: all.
     count: Option<u32>,
 }
 
@@ -152,7 +152,7 @@ impl Faults {
     }
 }
 
-/// A provider whose calls may go wrong on purpose.
+/// A provider whose calls may fail on purpose.
 pub struct Faulty {
     pub inner: Arc<dyn Provider>,
     pub faults: Arc<Faults>,

@@ -1,5 +1,5 @@
-//! A stand-in for a model that needs neither network nor key: for the first run on a fresh machine,
-//! and to try out the wiring of a crew.
+//! Replaces a model, without network and key: for the first run on a fresh machine, and to try out
+//! the wiring of a crew.
 //!
 //! It calls each tool once, then summarizes the results. It never pretends to be a model: every
 //! answer says `offline`, and it counts no tokens.

@@ -8,7 +8,7 @@ use crate::plan::AgentSettings;
 use crate::structured::Schema;
 use crate::untrusted::Untrusted;
 
-/// A model server, or a stand-in for one.
+/// A model server, or what replaces one.
 pub trait Provider: Send + Sync {
     /// Makes one attempt of a call. Retries and time limits are the agent's, which cancels a call
     /// by dropping its future.

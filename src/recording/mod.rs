@@ -95,7 +95,7 @@ impl Recording {
 
     fn look_up(&self, asked: &Asked, take: bool) -> Found {
         if self.file.mode() == RecordingMode::Record {
-            // Nothing is known before, and nothing is learnt.
+            // A new recording answers nothing.
             return Found::Live;
         }
         let request = self.secrets.redact_value(asked.request.clone());

@@ -1,4 +1,4 @@
-//! What can be said of an agent's report: whether it ended well, and with which answer.
+//! What follows from an agent's report: whether it ended well, and with which answer.
 
 use serde_json::Value;
 
@@ -90,7 +90,7 @@ impl AgentReport {
         Some((status, message))
     }
 
-    /// Its answer as a text; of instances the answers under their keys, failures named.
+    /// Its answer as a text; with instances, their answers under their keys, failures named.
     pub fn answer_text(&self) -> Option<String> {
         let Some(items) = &self.items else { return self.output.clone() };
         let part = |item: &AgentReport| {

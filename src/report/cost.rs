@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "CostFields", into = "CostFields")]
 pub struct Cost {
-    /// `None`: of no call.
+    /// `None` if the cost of no call is known.
     pub known: Option<f64>,
     pub unpriced_calls: u64,
 }

@@ -70,7 +70,7 @@ pub struct AgentReport {
     /// The instances of an agent with `for_each`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<AgentReport>>,
-    /// What was not as the file wants it, and did not keep the agent from working.
+    /// Deviations from the file that did not keep the agent from working.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The conversation with the model, if it was asked for.
@@ -100,7 +100,7 @@ pub enum AgentStatus {
 }
 
 impl AgentStatus {
-    /// Whether the agent itself went wrong. One that was cancelled or skipped did not.
+    /// Whether the agent itself failed. One that was cancelled or skipped did not.
     pub fn is_failure(self) -> bool {
         matches!(self, Self::Failed | Self::TimedOut)
     }

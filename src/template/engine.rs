@@ -31,7 +31,7 @@ pub const MAX_TIME: Duration = Duration::from_secs(5);
 
 pub static ENVIRONMENT: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(FUEL, format));
-/// For rendering with stand-ins before anything runs.
+/// For rendering with placeholders before anything runs.
 pub static TRIAL: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(TRIAL_FUEL, format));
 /// For expressions: an attribute of what is undefined is undefined.

@@ -108,8 +108,8 @@ impl Template {
         self.run(move |source| Ok(engine::render(environment, source, context)?))
     }
 
-    /// Renders with stand-ins to find unknown filters and functions, and code that never ends.
-    /// Other errors are due to the stand-ins.
+    /// Renders with placeholders to find unknown filters and functions, and code that never ends.
+    /// Other errors are due to the placeholders.
     pub fn try_out(&self, context: Value) -> Result<(), TemplateError> {
         self.run(move |source| match engine::render(&TRIAL, source, context) {
             Err(error) if is_unknown_name(error.kind()) => Err(error.into()),

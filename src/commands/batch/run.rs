@@ -47,7 +47,7 @@ use crate::services::Services;
 use crate::telemetry::{BatchSpan, NotSent, SpanQueue};
 use crate::text;
 
-/// How long the reader of standard output may take for the last lines once crew was told to stop.
+/// How long the reader of standard output may take for the last lines once crew is to stop.
 const LAST_LINES: Duration = Duration::from_millis(200);
 /// Inputs at once, unless `-j` says otherwise.
 const MAX_GOVERNED: usize = 256;

@@ -220,7 +220,7 @@ pub fn run(
         let work = next(shared, size, pinned.is_some());
         let has_text = !work.lines.is_empty() || !work.prompts.is_empty();
         if let Show::Drawn(drawing) = &mut show {
-            // Whoever answers a question sees what is typed.
+            // The person who answers a question sees what is typed.
             drawing.hide_typing(work.frame.is_some() && !work.asking);
             if has_text && pinned.is_none() {
                 // The text stays on the screen, above the next frame.
@@ -303,7 +303,7 @@ fn next(shared: &Shared, size: Option<(usize, usize)>, is_pinned: bool) -> Work 
     Work { prompts, lines: mem::take(&mut state.lines), dropped, frame, asking, order }
 }
 
-/// In one write, so that nobody sees half of it.
+/// In one write, so that no half of it is seen.
 fn write_frame(shared: &Shared, out: &mut impl Write, text: &str) -> io::Result<()> {
     if text.is_empty() {
         return Ok(());
