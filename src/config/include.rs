@@ -168,11 +168,10 @@ impl Reader<'_> {
         let names: Vec<_> =
             self.open[at..].iter().map(|(_, file)| file.display().to_string()).collect();
         match &names[..] {
-            [only] => format!("{only} includes itself"),
-            [first, ..] => {
+            [first, _, ..] => {
                 format!("these files include each other: {} -> {first}", names.join(" -> "))
             }
-            [] => unreachable!("the position of one of them"),
+            only => format!("{} includes itself", only.concat()),
         }
     }
 }
