@@ -61,6 +61,14 @@ pub fn name(name: &str, of: &str, path: &Path<'_>, log: &FaultLog) {
     }
 }
 
+/// Logs the keys that are given, each beside whether it is, although only the `owners` have them.
+pub fn misplaced(keys: &[(&str, bool)], owners: &str, path: &Path<'_>, log: &FaultLog) {
+    for (key, _) in keys.iter().filter(|(_, is_given)| *is_given) {
+        let message = format!("{key} is for {owners}");
+        log.key(&path.key(key), message, Some("remove it".to_owned()));
+    }
+}
+
 /// A text that becomes an argument or a variable of a program.
 pub fn no_nul(text: &str, path: &Path<'_>, log: &FaultLog) {
     if text.contains('\0') {

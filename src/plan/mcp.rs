@@ -189,14 +189,11 @@ impl McpChecker<'_> {
             ("sandbox", config.sandbox.is_some()),
         ];
         let http_only = [("headers", config.headers.is_some())];
-        let (misplaced, kind): (&[_], _) = match &config.url {
-            Some(_) => (&process_only, "started by a command"),
-            None => (&http_only, "reached by a url"),
+        let (keys, owners): (&[_], _) = match &config.url {
+            Some(_) => (&process_only, "servers started by a command"),
+            None => (&http_only, "servers reached by a url"),
         };
-        for (key, _) in misplaced.iter().filter(|(_, given)| *given) {
-            let message = format!("{key} is for servers {kind}");
-            self.log.key(&path.key(key), message, Some("remove it".to_owned()));
-        }
+        check::misplaced(keys, owners, path, self.log);
         let Some(text) = &config.url else { return self.process(config, path) };
         let url = self.url(text, &path.key("url"));
         let headers = self.headers(config, &path.key("headers"));

@@ -133,10 +133,7 @@ impl ToolChecker<'_> {
         scope: &Scope<'_>,
         path: &Path<'_>,
     ) -> Option<Box<HttpPlan>> {
-        for (key, _) in keys.iter().filter(|(_, is_given)| *is_given) {
-            let message = format!("{key} is for {owners} that start a program");
-            self.log.key(&path.key(key), message, Some("remove it".to_owned()));
-        }
+        check::misplaced(keys, &format!("{owners} that start a program"), path, self.log);
         let checker = RequestChecker { scope, offline: self.offline, log: self.log };
         checker.request(http, &path.key("http")).map(Box::new)
     }
