@@ -27,7 +27,7 @@ use crate::telemetry::SpanQueue;
 const LAST_LOOK: Duration = Duration::from_millis(300);
 /// How often a batch that waits looks whether another input may start.
 const TICK: Duration = Duration::from_millis(10);
-/// One call may wait for its turn for every this many inputs that run.
+/// Inputs that run for each call that may wait for its turn.
 const RUNNING_PER_WAITING: usize = 8;
 
 /// What the runs of a batch share.
