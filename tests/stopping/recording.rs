@@ -3,41 +3,45 @@
 use std::time::Duration;
 
 use crate::support::crew::Crew;
-use crate::support::mock_model::ModelServer;
+use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{delayed, stream, text, tool_call};
 use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// Runs that are stopped, each a little later than the one before.
-const STOPS: u64 = 50;
-const STEP: Duration = Duration::from_millis(5);
+const STOPS: usize = 50;
+const AGENTS: usize = 12;
 const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGKILL, Signal::SIGTERM, Signal::SIGKILL];
 
 #[test]
 fn a_recording_that_is_stopped_at_any_moment_is_whole() {
-    let server = ModelServer::start(|request| {
+    let reply = |request: &Request| {
         let pause = Duration::from_millis(request.open_calls as u64 * 7 % 60);
         match request.messages().len() {
             1 if request.open_calls.is_multiple_of(3) => stream().text("begun").stall(),
             1..4 => delayed(pause, tool_call("shout", &json!({"word": "é".repeat(50_000)}))),
             _ => delayed(pause, text(&"é".repeat(100_000))),
         }
-    });
-    let agents: String = (0..12).map(|at| format!("  a{at}: {{prompt: p{at}}}\n")).collect();
-    let yaml = formatdoc! {"
-        limits: {{grace: 100ms}}
-        defaults: {{model: mock/m, tools: [shout]}}
-        providers: {{mock: {{api: openai, base_url: '{}'}}}}
-        tools: {{shout: {{shell: 'echo loud', parameters: {{word: {{type: string}}}}}}}}
-        agents:
-        {agents}
-    ", server.base_url()};
+    };
+    let agents: String = (0..AGENTS).map(|at| format!("  a{at}: {{prompt: p{at}}}\n")).collect();
     let mut recorded = 0;
     for stop in 0..STOPS {
+        let server = ModelServer::start(reply);
+        let yaml = formatdoc! {"
+            limits: {{grace: 100ms}}
+            defaults: {{model: mock/m, tools: [shout]}}
+            providers: {{mock: {{api: openai, base_url: '{}'}}}}
+            tools: {{shout: {{shell: 'echo loud', parameters: {{word: {{type: string}}}}}}}}
+            agents:
+            {agents}
+        ", server.base_url()};
         let running = Crew::new(&yaml).args(&["--record", "r.jsonl"]).start();
-        std::thread::sleep(STEP * u32::try_from(stop).unwrap());
-        let signal = SIGNALS[usize::try_from(stop).unwrap() % SIGNALS.len()];
+        // A third of the agents at most stall: so many requests always come.
+        let awaited = stop * AGENTS / STOPS;
+        server.wait_for("the requests", |state| state.requests.len() >= awaited);
+        std::thread::sleep(Duration::from_millis(stop as u64 * 7 % 60));
+        let signal = SIGNALS[stop % SIGNALS.len()];
         running.signal(signal);
         let ended = running.wait();
         // It may have been killed before it opened the file.
