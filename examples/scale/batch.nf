@@ -14,32 +14,39 @@ process part {
 
     input:
     val k
+    val parts
+    val inputs
+    val crew
+    val out
 
     output:
     val k
 
     script:
     """
-    crew batch run '${file(params.inputs)}' --out '${file(params.out)}' -c '${file(params.crew)}' \
-        --partition ${k}/${params.parts}
+    crew batch run '${inputs}' --out '${out}' -c '${crew}' --partition ${k}/${parts}
     """
 }
 
 process merge {
-    publishDir params.out
+    publishDir { out }, mode: 'copy'
 
     input:
     val parts
+    val out
 
     output:
     path 'merged.jsonl'
 
     script:
     """
-    crew batch merge '${file(params.out)}' > merged.jsonl
+    crew batch merge '${out}' > merged.jsonl
     """
 }
 
 workflow {
-    channel.of(1..params.parts) | part | collect | merge
+    parts = params.parts as Integer // of the command line, it is a text
+    out = file(params.out)
+    part(channel.of(1..parts), parts, file(params.inputs), file(params.crew), out)
+    merge(part.out.collect(), out)
 }
