@@ -25,14 +25,17 @@ COPY --from=base /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificat
 # A report that cannot be written elsewhere is kept here.
 COPY --from=base --chmod=1777 /tmp /tmp
 COPY --from=build /$TARGETPLATFORM/crew /usr/local/bin/crew
-ENV PATH=/usr/local/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+ENV PATH=/usr/local/bin HOME=/tmp SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /work
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/crew"]
 
 FROM base AS tools
 # hadolint ignore=DL3018
-RUN apk add --no-cache bash curl git jq
+RUN apk add --no-cache bash curl git jq \
+    # Mounted repositories mostly belong to another user, and git would refuse to read them.
+    && git config --system --add safe.directory '*'
+ENV HOME=/tmp
 ARG TARGETPLATFORM
 COPY --from=build /$TARGETPLATFORM/crew /usr/local/bin/crew
 WORKDIR /work
