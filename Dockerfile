@@ -16,14 +16,15 @@ ARG TARGETPLATFORM
 RUN cargo build --profile dist --locked && install -D target/dist/crew "/$TARGETPLATFORM/crew"
 
 FROM alpine:3.22 AS base
+# The folder below is the root of the image without programs: a report that cannot be written
+# elsewhere is kept in its /tmp.
 # hadolint ignore=DL3018
-RUN apk add --no-cache ca-certificates
+RUN apk add --no-cache ca-certificates && mkdir -p /scratch && mkdir -m 1777 /scratch/tmp
 
 FROM scratch AS crew
 ARG TARGETPLATFORM
 COPY --from=base /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-# A report that cannot be written elsewhere is kept here.
-COPY --from=base --chmod=1777 /tmp /tmp
+COPY --from=base /scratch /
 COPY --from=build /$TARGETPLATFORM/crew /usr/local/bin/crew
 ENV PATH=/usr/local/bin HOME=/tmp SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 WORKDIR /work
