@@ -105,7 +105,7 @@ pub fn seconds(text: &str) -> Option<Duration> {
 }
 
 /// Reads `1s`, `6m0s` or `20ms`; a time as RFC 3339; seconds; or the time since 1970.
-fn reset_in(text: &str, now: Timestamp) -> Option<Duration> {
+pub fn reset_in(text: &str, now: Timestamp) -> Option<Duration> {
     match text.parse::<f64>() {
         Ok(number) if number >= MIN_UNIX_SECONDS => {
             let unit = if number < MIN_UNIX_MILLISECONDS { 1000.0 } else { 1.0 };

@@ -6,16 +6,23 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::error::Effect;
 use super::quirks::Quirks;
-use super::retry_after::{MAX_WAIT, seconds, stated_wait};
+use super::retry_after::{MAX_WAIT, rate_limit_reset, reset_in, seconds, stated_wait};
 use crate::report::ErrorKind;
 use crate::report::ErrorKind::{
     Auth, BadRequest, ContextLength, InvalidResponse, Network, Overloaded, RateLimited,
 };
 use crate::text::json;
+use words::{
+    FREE_MODELS, MODEL_MISTAKES, TOO_LONG, TOO_LONG_CODES, USED_UP, USED_UP_CODES, WRONG_KEY,
+};
+
+mod words;
 
 /// The part of an error's body that is read. Parsed JSON takes many times the memory of its text.
 const MAX_BODY: usize = 64 * 1024;
@@ -35,43 +42,6 @@ pub struct ServerError {
     /// The error shows what the model wrote: the model's mistake, not the request's.
     shows_generation: bool,
 }
-
-/// Messages about a wrong key with status 400.
-const WRONG_KEY: [&str; 4] =
-    ["api key not valid", "api key expired", "invalid api key", "incorrect api key"];
-
-/// Codes of a mistake in what the model wrote, which the server rejects as if it were the
-/// request's: the next attempt usually works.
-const MODEL_MISTAKES: [&str; 4] =
-    ["tool_use_failed", "json_validate_failed", "output_parse_failed", "malformed_function_call"];
-
-/// Codes of a used-up credit or quota: OpenAI and many others, and those of Moonshot, gateways and
-/// Alibaba.
-const USED_UP_CODES: [&str; 6] = [
-    "insufficient_quota",
-    "model_quota",
-    "billing",
-    "exceeded_current_quota",
-    "insufficient_funds",
-    "arrearage",
-];
-
-/// Messages about it, of servers without a code for it: Anthropic, Gemini, OpenRouter, DeepSeek,
-/// xAI. Their status is 400, 402, 403 or 429.
-const USED_UP: [&str; 9] = [
-    "credit balance is too low",
-    "reached your specified api usage limits",
-    "prepayment credits are depleted",
-    "insufficient credits",
-    "requires more credits",
-    "key limit exceeded",
-    FREE_MODELS,
-    "insufficient balance",
-    "used all available credits",
-];
-
-/// OpenRouter's free requests of a day. Its other models still answer.
-const FREE_MODELS: &str = "free-models-per-day";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
@@ -150,6 +120,7 @@ impl ServerError {
         found.shows_generation = error.get("failed_generation").is_some();
         found.take_details(error.get("details"));
         found.take_cause(error);
+        found.take_wait(error);
         found.retry_after =
             found.retry_after.or_else(|| found.message.as_deref().and_then(stated_wait));
         found
@@ -174,6 +145,25 @@ impl ServerError {
             Some(message) => message.push_str(&format!(": {words}{by}")),
             None => self.message = Some(words + &by),
         }
+    }
+
+    /// Reads a wait that stands in the body: in a field, or in the headers that OpenRouter repeats
+    /// there for its rate limits.
+    fn take_wait(&mut self, error: &Value) {
+        let now = Timestamp::now();
+        let metadata = error.get("metadata").unwrap_or(&Value::Null);
+        let fields = [
+            error.get("retry_after"),
+            metadata.get("retry_after"),
+            metadata.get("retry_after_seconds"),
+        ];
+        let stated = |field: &Value| reset_in(field.to_string().trim_matches('"'), now);
+        let stated = fields.into_iter().flatten().find_map(stated).map(|wait| wait.min(MAX_WAIT));
+        let reset = || {
+            let headers = metadata.get("headers").filter(|_| self.status == Some(429))?;
+            rate_limit_reset(&headers_of(headers), now)
+        };
+        self.retry_after = self.retry_after.or(stated).or_else(reset);
     }
 
     /// Reads Google's details of a limit: how long to wait, and whether it is a daily one.
@@ -209,7 +199,8 @@ impl ServerError {
         if self.says(&["request too large for"]) {
             return verdict(ContextLength, false);
         }
-        if is_rejection && self.is_about_context() {
+        // Gateways pass it on with any status.
+        if status != Some(429) && (self.has_code(&TOO_LONG_CODES) || self.says(&TOO_LONG)) {
             return verdict(ContextLength, false);
         }
         if is_rejection && self.says(&WRONG_KEY) {
@@ -316,22 +307,6 @@ impl ServerError {
         Quirks::in_words(&words.join(" "))
     }
 
-    fn is_about_context(&self) -> bool {
-        self.has_code(&["context_length_exceeded", "exceed_context_size", "context_window"])
-            || self.says(&[
-                "maximum context length",
-                "context length exceeded",
-                "exceeds the context",
-                "exceed the context",
-                "exceeds the available context",
-                "exceed context limit",
-                "exceeds the maximum number of tokens",
-                "context window",
-                "prompt is too long",
-                "input is too long",
-            ])
-    }
-
     fn has_code(&self, codes: &[&str]) -> bool {
         codes.iter().any(|code| self.codes.contains(code))
     }
@@ -347,6 +322,16 @@ fn parse(json: &[u8]) -> Option<Value> {
     if json.len() > MAX_BODY { None } else { json::value(json).ok() }
 }
 
+/// Headers that a body repeats as an object.
+fn headers_of(object: &Value) -> HeaderMap {
+    let entries = object.as_object().into_iter().flatten();
+    let header = |(name, value): (&String, &Value)| {
+        let name = HeaderName::try_from(name).ok()?;
+        Some((name, HeaderValue::try_from(value.to_string().trim_matches('"')).ok()?))
+    };
+    entries.filter_map(header).collect()
+}
+
 fn http_status(number: u64) -> Option<u16> {
     u16::try_from(number).ok().filter(|status| (400..600).contains(status))
 }
@@ -357,6 +342,8 @@ fn verdict_of(status: u16) -> Verdict {
         // Out of credit: waiting does not help.
         402 => verdict(RateLimited, false),
         429 => verdict(RateLimited, true),
+        // It comes from a proxy, not from the server.
+        407 => verdict(Network, false),
         408 | 502 | 504 => verdict(Network, true),
         409 | 425 | 500.. => verdict(Overloaded, true),
         _ => verdict(BadRequest, false),

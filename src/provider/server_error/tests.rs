@@ -36,6 +36,7 @@ fn statuses_and_codes() {
             RateLimited,
             true,
         ),
+        (Some(407), "", Network, false),
         (Some(408), "", Network, true),
         (Some(409), "", Overloaded, true),
         (Some(500), "oops", Overloaded, true),
@@ -105,6 +106,71 @@ fn errors_of_anthropic_and_google() {
     ]);
 }
 
+/// The words of vendors and servers, from public reports:
+/// <https://github.com/ggml-org/llama.cpp/issues/19774> (with status 500 as well),
+/// <https://github.com/OpenBMB/MiniCPM-V/issues/1048>,
+/// <https://github.com/langchain-ai/deepagents/issues/468>,
+/// <https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/546>,
+/// <https://github.com/Gitlawb/openclaude/issues/353>,
+/// <https://github.com/anomalyco/opencode/issues/11141> (LM Studio),
+/// <https://github.com/google-gemini/gemini-cli/issues/19727>,
+/// <https://github.com/cline/cline/issues/3120> (xAI),
+/// <https://github.com/MoonshotAI/kimi-cli/issues/2011>,
+/// <https://github.com/QwenLM/qwen-code/issues/98>,
+/// <https://github.com/zeroclaw-labs/zeroclaw/issues/4124> (Zhipu),
+/// <https://github.com/microsoft/vscode/issues/289514> (GitHub).
+#[test]
+fn words_about_a_context_that_is_too_long_need_no_code() {
+    for words in [
+        "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens.",
+        "the model's context length is only 8192 tokens, resulting in a maximum input length of 9",
+        "The decoder prompt (length 2136) is longer than the maximum model length of 2048.",
+        "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+        "the request exceeds the available context size, try increasing it",
+        "Context size has been exceeded.",
+        "The number of tokens to keep from the initial prompt is greater than the context length",
+        "Trying to keep the first 9 tokens. The model is loaded with context length of only 8",
+        "Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "prompt too long; exceeded max context length by 4 tokens",
+        "input length and `max_tokens` exceed context limit: 199000 + 8192 > 200000",
+        "Input is too long for requested model.",
+        "Too many input tokens. Max input tokens: 8192, request input token count: 9000",
+        "Your input exceeds the context window of this model.",
+        "Input tokens exceed the configured limit of 272000 tokens.",
+        "invalid params, context window exceeds limit (2013)",
+        "litellm.ContextWindowExceededError: too much",
+        "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575).",
+        "the input token count is 40000 but model only supports up to 32768.",
+        "prompt token count of 514673 exceeds the limit of 128000",
+        "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+        "Please reduce the length of the messages or completion. Current length is 9, limit is 8",
+        "Input length 265330 exceeds the maximum allowed input length of 262144 tokens.",
+        "total number of tokens in the prompt cannot exceed 4081 - received 4292.",
+        "Invalid request: Your request exceeded model token limit: 262144 (requested: 269030)",
+        "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 204800]",
+        "Prompt exceeds max length",
+        "Input validation error: `inputs` must have less than 4095 tokens. Given: 5000",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
+    ] {
+        let error = ServerError::from_body(json!({"error": words}).to_string().as_bytes());
+        for status in [Some(400), Some(413), Some(422), Some(500), None] {
+            assert_eq!(error.verdict(status), verdict(ContextLength, false), "{words}");
+        }
+        assert_eq!(error.verdict(Some(429)), verdict(RateLimited, true), "{words}");
+    }
+    for words in [
+        "max_tokens is too large: 99999. This model supports at most 16384 completion tokens",
+        "Invalid 'input[5].call_id': string too long. Expected a string with maximum length 64",
+        "Input validation error: `inputs` cannot be empty",
+        "at most 128 tools are supported",
+        "the prompt is missing",
+    ] {
+        let error = ServerError::from_body(json!({"error": words}).to_string().as_bytes());
+        assert_eq!(error.verdict(Some(400)), verdict(BadRequest, false), "{words}");
+    }
+}
+
 #[test]
 fn a_quota_of_google_is_one_of_a_model_or_of_the_project() {
     for (quotas, effect) in [
@@ -157,6 +223,38 @@ fn waits_in_the_body() {
         let body = format!(r#"{{"error":{{"details":[{{"retryDelay":"{delay}"}}]}}}}"#);
         let found = ServerError::from_body(body.as_bytes()).retry_after;
         assert_eq!(found, wait.map(Duration::from_millis), "{delay}");
+    }
+}
+
+/// The headers: <https://openrouter.ai/docs/api-reference/limits>.
+#[test]
+fn waits_in_fields_and_in_headers_that_the_body_repeats() {
+    let error = |more: Value| {
+        let mut error = json!({"message": "slow down", "code": 429});
+        error.as_object_mut().into_iter().for_each(|error| {
+            error.extend(more.as_object().cloned().unwrap_or_default());
+        });
+        ServerError::from_body(json!({"error": error}).to_string().as_bytes()).retry_after
+    };
+    let headers = |reset: Value| {
+        json!({"metadata": {"headers": {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": reset}, "provider_name": null}})
+    };
+    for (more, seconds) in [
+        (json!({"retry_after": 7}), Some(7)),
+        (json!({"retry_after": "7"}), Some(7)),
+        (json!({"metadata": {"retry_after_seconds": 7.0}}), Some(7)),
+        (json!({"retry_after": "soon"}), None),
+        (json!({"retry_after": -7}), None),
+        (json!({"retry_after": {}}), None),
+        // Long past, and far ahead.
+        (headers("1741305600000".into()), Some(0)),
+        (headers(4_102_444_800_000_u64.into()), Some(3600)),
+        (headers("no time".into()), None),
+        (json!({"metadata": {"headers": {"bad name": "x", "x-ratelimit-reset": "\n"}}}), None),
+        (json!({"metadata": {"headers": 7}}), None),
+    ] {
+        assert_eq!(error(more.clone()), seconds.map(Duration::from_secs), "{more}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Calls that are made again: after waits that only words state, after mistakes of the model, and
 //! without settings that the model rejects.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::support::api::Api;
@@ -8,7 +10,7 @@ use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, Script, stream};
 use indoc::formatdoc;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn crew(api: Api, server: &ModelServer, agent: &str) -> Crew {
     let yaml = formatdoc! {"
@@ -49,6 +51,36 @@ fn a_wait_that_only_words_state_is_kept() {
             let waited = requests[1].arrived - requests[0].arrived;
             let range = Duration::from_millis(1200)..Duration::from_secs(10);
             assert!(range.contains(&waited), "{api:?} {name}: {waited:?}");
+        }
+    }
+}
+
+/// <https://github.com/dirge-code/dirge/pull/719> shows the error of OpenRouter.
+#[test]
+fn a_wait_that_only_the_body_states_is_kept() {
+    type Body = fn(i64) -> Value;
+    let bodies: [Body; 3] = [
+        |now| {
+            json!({"error": {"message": "Rate limit exceeded: free-models-per-min. ", "code": 429,
+                "metadata": {"headers": {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0",
+                    "X-RateLimit-Reset": (now + 2000).to_string()}}}})
+        },
+        |_| json!({"error": {"message": "slow down", "retry_after": 2}}),
+        |_| json!({"error": {"message": "busy", "metadata": {"retry_after_seconds": 2.0}}}),
+    ];
+    for api in Api::ALL {
+        for body in bodies {
+            let is_limited = AtomicBool::new(true);
+            let server = ModelServer::start(move |_| match is_limited.swap(false, Relaxed) {
+                true => script::json_body(429, &body(jiff::Timestamp::now().as_millisecond())),
+                false => api.text("now"),
+            });
+            let report = crew(api, &server, "").run().report(0);
+            assert_eq!(report["agents"]["a"]["output"], "now", "{api:?}");
+            let requests = server.requests();
+            let waited = requests[1].arrived - requests[0].arrived;
+            // Without a stated wait, it would be 0.25 s and jitter.
+            assert!(waited >= Duration::from_millis(1500), "{api:?}: {waited:?}");
         }
     }
 }
