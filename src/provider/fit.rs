@@ -28,6 +28,11 @@ pub fn fit<'a>(
     }
     let rejected = quirks.rejected.leave_out(&mut fitted).into_iter();
     notes.extend(rejected.map(|name| format!("{name} was left out: {model_ref} rejects it")));
+    let most = quirks.rejected.most_output;
+    if let Some(most) = most.filter(|most| fitted.settings.max_output_tokens > Some(*most)) {
+        fitted.settings.max_output_tokens = Some(most);
+        notes.push(format!("max_output_tokens: {model_ref} takes {most} at most"));
+    }
     if quirks.no_cache_marks {
         fitted.settings.cache = CacheMode::Off;
     }

@@ -160,9 +160,9 @@ fn output_format(schema: &Value) -> Option<OutputFormat<'_>> {
 pub fn to_json(
     request: &ChatRequest<'_>,
     model_ref: &str,
-    _quirks: Quirks,
+    quirks: Quirks,
 ) -> serde_json::Result<Vec<u8>> {
-    let reasoning = Reasoning::new(request);
+    let reasoning = Reasoning::new(request, quirks.rejected.most_output);
     let format = request.output_schema.and_then(|schema| output_format(schema.schema()));
     let output_config = OutputConfig { format, effort: reasoning.effort };
     let is_given = output_config.format.is_some() || output_config.effort.is_some();

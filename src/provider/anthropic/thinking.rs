@@ -35,15 +35,19 @@ pub struct Reasoning {
 }
 
 impl Reasoning {
-    pub fn new(request: &ChatRequest<'_>) -> Self {
-        let given = request.settings.max_output_tokens;
-        let max_tokens = given.unwrap_or(DEFAULT_MAX_TOKENS);
+    /// `most`: what the model takes as a limit, if that is known.
+    pub fn new(request: &ChatRequest<'_>, most: Option<u32>) -> Self {
+        let limit = |default: u32| {
+            let wanted = request.settings.max_output_tokens.unwrap_or(default);
+            most.map_or(wanted, |most| wanted.min(most))
+        };
+        let max_tokens = limit(DEFAULT_MAX_TOKENS);
         let plain = Self { max_tokens, thinking: None, effort: None };
         let Some(effort) = request.settings.effort else { return plain };
         if effort == Effort::None {
             return Self { thinking: Some(Thinking::Disabled), ..plain };
         }
-        let max_tokens = given.unwrap_or(DEFAULT_MAX_TOKENS + budget(effort));
+        let max_tokens = limit(DEFAULT_MAX_TOKENS + budget(effort));
         if is_adaptive(request.model) {
             let (thinking, effort) = (Some(Thinking::Adaptive), Some(effort.name()));
             return Self { max_tokens, thinking, effort };

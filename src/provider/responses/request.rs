@@ -60,7 +60,7 @@ enum File<'a> {
 #[derive(Serialize)]
 struct WireCall<'a> {
     r#type: &'static str,
-    call_id: &'a str,
+    call_id: Cow<'a, str>,
     name: Cow<'a, str>,
     arguments: &'a str,
 }
@@ -68,7 +68,7 @@ struct WireCall<'a> {
 #[derive(Serialize)]
 struct CallResult<'a> {
     r#type: &'static str,
-    call_id: &'a str,
+    call_id: Cow<'a, str>,
     output: &'a str,
 }
 
@@ -134,13 +134,14 @@ fn items<'a>(message: &'a Message, model_ref: &str) -> Vec<Part<'a, Item<'a>>> {
             vec![Part::Ours(Item::Files { role: "user", content })]
         }
         Message::Assistant { text, tool_calls, native } => {
-            wire::native(native.as_ref(), text, model_ref, said).unwrap_or_else(|| {
+            let native = native.as_ref().filter(|_| tool_calls.iter().all(fits));
+            wire::native(native, text, model_ref, said).unwrap_or_else(|| {
                 said(text).into_iter().chain(tool_calls.iter().map(call)).map(Part::Ours).collect()
             })
         }
         Message::Tool { call, output } => vec![Part::Ours(Item::Result(CallResult {
             r#type: "function_call_output",
-            call_id: &call.id,
+            call_id: id(call),
             output,
         }))],
     }
@@ -158,10 +159,20 @@ fn said(text: &str) -> Option<Item<'_>> {
     (!text.is_empty()).then_some(Item::Message { role: "assistant", content: text })
 }
 
+/// Whether the API accepts the call's id. Some servers write longer ones.
+fn fits(call: &ToolCall) -> bool {
+    const MAX_ID: usize = 64;
+    call.id.len() <= MAX_ID
+}
+
+fn id(call: &ToolCall) -> Cow<'_, str> {
+    if fits(call) { Cow::Borrowed(&call.id) } else { wire::short_id(&call.id) }
+}
+
 fn call(call: &ToolCall) -> Item<'_> {
     Item::Call(WireCall {
         r#type: "function_call",
-        call_id: &call.id,
+        call_id: id(call),
         name: wire::function_name(&call.name),
         arguments: wire::arguments(&call.arguments),
     })

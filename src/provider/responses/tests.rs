@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::RESPONSES;
-use crate::chat::{ChatReply, Effort, Message, TokenUsage, ToolCall, ToolSpec};
+use crate::chat::{
+    ChatReply, Effort, Message, NativePart, NativeTurn, TokenUsage, ToolCall, ToolSpec,
+};
 use crate::provider::answer::{BodyError, Withheld};
 use crate::provider::finish::Cause;
 use crate::provider::testing::{self, Emitted, request};
@@ -135,6 +137,31 @@ fn a_turn_of_another_model_goes_without_reasoning() {
     let call = json!({"type": "function_call", "call_id": "a", "name": "no_such",
         "arguments": "{}"});
     assert_eq!(found["input"], json!([{"role": "assistant", "content": "hm"}, call]));
+}
+
+/// <https://github.com/decolua/9router/issues/393>
+#[test]
+fn ids_that_are_too_long_for_the_api_are_replaced() {
+    let long = |last: &str| format!("call_{}{last}", "x".repeat(60));
+    let call = |last: &str| ToolCall { id: long(last), name: "df".into(), arguments: "{}".into() };
+    let native = Some(NativeTurn {
+        model_ref: "here/m".into(),
+        parts: [NativePart::Json(json!({"call_id": long("1")}).to_string())].into(),
+    });
+    for native in [None, native] {
+        let calls = vec![call("1"), call("2")];
+        let messages = [
+            Message::Assistant { text: String::new(), tool_calls: calls, native },
+            Message::Tool { call: call("1"), output: "x".into() },
+            Message::Tool { call: call("2"), output: "y".into() },
+        ];
+        let found = testing::body(&RESPONSES, &request(&messages, &[]));
+        let ids: Vec<&str> =
+            (0..4).filter_map(|at| found["input"][at]["call_id"].as_str()).collect();
+        let [first, second, third, fourth] = ids[..] else { panic!("{found:#}") };
+        assert_eq!((first, second), (third, fourth));
+        assert!(first != second && first.len() <= 64, "{ids:?}");
+    }
 }
 
 #[test]

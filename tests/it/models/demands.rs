@@ -126,6 +126,10 @@ fn a_refusal_that_is_not_about_one_tool_fails() {
     assert_eq!(server.requests().len(), 1);
 }
 
+/// Longer than OpenAI's servers accept.
+const LONG_ID: &str =
+    "call_Zk4l3nlnrrJhaPTLP8xhu3uw__thought__c2lnbmVkLCB0aGUgc2lnbmF0dXJlIG9mIGEgdGhvdWdodA";
+
 /// A server that demands something of the turns with calls: the agents call a tool once each.
 fn demanding(words: &'static str, is_accepted: fn(&Value) -> bool) -> ModelServer {
     ModelServer::start(move |request| {
@@ -141,7 +145,7 @@ fn demanding(words: &'static str, is_accepted: fn(&Value) -> bool) -> ModelServe
 
 fn calling() -> Script {
     script::stream()
-        .call(json!({"index": 0, "id": "call_Zk4l3nlnrrJhaPTLP8xhu3uw", "type": "function",
+        .call(json!({"index": 0, "id": LONG_ID, "type": "function",
             "function": {"name": "good_one", "arguments": "{}"}}))
         .finish("tool_calls")
         .done()
@@ -150,6 +154,14 @@ fn calling() -> Script {
 #[test]
 fn ids_and_reasoning_take_the_form_that_a_server_demands() {
     for (words, is_accepted) in [
+        (
+            "Invalid 'messages[1].tool_calls[0].id': string too long. Expected a string with \
+             maximum length 40, but got a string with length 84 instead.",
+            (|message: &Value| {
+                let ids = [&message["tool_call_id"], &message["tool_calls"][0]["id"]];
+                ids.iter().filter_map(|id| id.as_str()).all(|id| id.len() <= 40)
+            }) as fn(&Value) -> bool,
+        ),
         (
             "Tool call id was call_Z but must be a-z, A-Z, 0-9, with a length of 9.",
             (|message: &Value| {
@@ -184,6 +196,60 @@ fn ids_and_reasoning_take_the_form_that_a_server_demands() {
         let last = server.requests()[4].body["messages"].clone();
         let (call, result) = (&last[1]["tool_calls"][0]["id"], &last[2]["tool_call_id"]);
         assert_eq!(call, result, "{words}");
+    }
+}
+
+/// The words: <https://github.com/decolua/9router/issues/393> and those of Anthropic's API.
+#[test]
+fn ids_of_another_server_take_the_form_of_the_api() {
+    type Accepts = fn(&str) -> bool;
+    let cases: [(Api, &str, Accepts, &str); 2] = [
+        (
+            Api::Anthropic,
+            "functions.good_one:0",
+            |id| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)),
+            "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+        ),
+        (
+            Api::Responses,
+            LONG_ID,
+            |id| id.len() <= 64,
+            "Invalid 'input[1].call_id': string too long. Expected a string with maximum length 64",
+        ),
+    ];
+    for (api, id, accepts, words) in cases {
+        let other = ModelServer::start(move |request| match request.has_tool_results() {
+            true => script::error(404, "gone"),
+            false => script::stream()
+                .call(json!({"index": 0, "id": id, "type": "function",
+                    "function": {"name": "good_one", "arguments": "{}"}}))
+                .finish("tool_calls")
+                .done(),
+        });
+        let server = ModelServer::start(move |request| {
+            let found = api.results(request).iter().all(|(id, _)| accepts(id));
+            let turn = api.own_turn(request).to_string();
+            match found && !turn.contains(id) {
+                true => api.text("fine"),
+                false => api.error(400, "invalid_request_error", words),
+            }
+        });
+        let report = Crew::new(formatdoc! {"
+            providers:
+              one: {{base_url: '{}'}}
+              two: {{api: {}, base_url: '{}'}}
+            tools:
+              good_one: {{command: [echo, x], description: x}}
+            agents:
+              a: {{model: [one/m, two/m], tools: [good_one]}}
+        ", other.base_url(), api.name(), api.base_url(&server)})
+        .run()
+        .report(0);
+        assert_eq!(report["agents"]["a"]["output"], "fine", "{api:?}: {report:#}");
+        let [(result, text)] = &api.results(&server.requests()[0])[..] else { panic!("{api:?}") };
+        assert_eq!(text, "x\n");
+        let turn = api.own_turn(&server.requests()[0]).to_string();
+        assert!(turn.contains(result), "{api:?}: the result answers the call: {turn}");
     }
 }
 

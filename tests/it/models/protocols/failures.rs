@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::wire::{Stop, Wire};
-use crate::support::api::TOKENS;
-use crate::support::mock_model::ModelServer;
+use crate::support::api::{Api, TOKENS};
+use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{Script, pieces};
 
 /// The agent keeps this text as an answer without an end.
@@ -97,6 +97,62 @@ pub fn refusals_of_settings(wire: &Wire) {
     }
 }
 
+/// The words: <https://github.com/skydiscover-ai/skydiscover/issues/15>.
+pub fn one_of_two_settings(wire: &Wire) {
+    let api = wire.api;
+    let [Some(temperature), Some(top_p), ..] = wire.settings else { panic!("{api:?}") };
+    let words = "`temperature` and `top_p` cannot both be specified for this model. Please use \
+                 only one.";
+    let server = ModelServer::start(move |request| {
+        let has = |place: &str| request.body.pointer(place).is_some();
+        match has(temperature) && has(top_p) {
+            true => api.error(400, "invalid_request_error", words),
+            false => api.text("fine"),
+        }
+    });
+    let more = "  b: {model: mock/m, needs: [a], top_p: 0.9}";
+    let report = wire.crew(&server, "temperature: 0.2, top_p: 0.9", more).run().report(0);
+    let note = json!(["top_p was left out: mock/m rejects it"]);
+    assert_eq!(report["agents"]["a"]["notes"], note, "{report:#}");
+    assert_eq!(report["agents"]["b"].get("notes"), None, "it has one of the two only");
+    let sent = |at: usize, place: &str| server.requests()[at].body.pointer(place).cloned();
+    assert_eq!((sent(1, temperature), sent(1, top_p)), (Some(json!(0.2)), None));
+    assert_eq!((sent(2, temperature), sent(2, top_p)), (None, Some(json!(0.9))));
+}
+
+/// A model takes a smaller limit than the file gives, or than crew itself does where the API demands
+/// one. The words are those of `settings` in `provider`.
+pub fn limits_of_output(wire: &Wire) {
+    let api = wire.api;
+    let limit = |request: &Request| {
+        let places = ["/max_tokens", "/max_output_tokens", "/generationConfig/maxOutputTokens"];
+        places.iter().find_map(|place| request.body.pointer(place)?.as_u64())
+    };
+    for words in [
+        "max_tokens: 9000 > 4096, which is the maximum allowed number of output tokens for m-3",
+        "max_tokens is too large: 9000. This model supports at most 4096 completion tokens",
+        "Invalid 'max_output_tokens': integer above maximum value. Expected a value <= 4096",
+    ] {
+        let server = ModelServer::start(move |request| match limit(request) {
+            Some(4097..) => api.error(400, "invalid_request_error", words),
+            _ => api.text("fine"),
+        });
+        let more = "  b: {model: mock/m, needs: [a], max_output_tokens: 9000}\n  \
+                    c: {model: mock/m, needs: [b]}\n  \
+                    d: {model: mock/m, needs: [c], max_output_tokens: 50}";
+        let report = wire.crew(&server, "max_output_tokens: 9000", more).run().report(0);
+        for (agent, notes) in [("a", 1), ("b", 1), ("c", 0), ("d", 0)] {
+            let note = "max_output_tokens: mock/m takes 4096 at most";
+            let expected = if notes == 1 { json!([note]) } else { Value::Null };
+            assert_eq!(report["agents"][agent]["notes"], expected, "{agent}: {words}");
+            assert_eq!(report["agents"][agent]["retries"], 0, "{agent}: {words}");
+        }
+        let own = Some(4096).filter(|_| api == Api::Anthropic);
+        let limits: Vec<_> = server.requests().iter().map(limit).collect();
+        assert_eq!(limits, [Some(9000), Some(4096), Some(4096), own, Some(50)], "{words}");
+    }
+}
+
 pub fn rejections_of_efforts(wire: &Wire) {
     let (api, form) = (wire.api, &wire.efforts[0]);
     for (words, is_left_out) in [
@@ -162,6 +218,33 @@ pub fn rejections(wire: &Wire) {
         assert_eq!(agent["retries"], u32::from(may_pass), "{status} {message}");
         assert_eq!(agent["output"] == "now", may_pass, "{status} {message}");
     }
+}
+
+/// Words without a code. A unit test has those of more servers, and where they come from.
+pub fn too_long_a_context(wire: &Wire) {
+    let advice = "shorten the prompt, lower the tools' `max_output`, or use a model with more \
+                  context";
+    for words in [
+        "the model's context length is only 8192 tokens, resulting in a maximum input length of 9",
+        "Your input exceeds the context window of this model. Please adjust your input.",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "the input token count is 40000 but model only supports up to 32768.",
+        "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+    ] {
+        let rejected = wire.api.error(400, "invalid_request_error", words);
+        let (agent, ended) = wire.run(&ModelServer::always(rejected), "retries: 1");
+        assert_eq!(agent["error"]["kind"], "context_length", "{words}: {agent:#}");
+        assert_eq!(agent["retries"], 0, "{words}");
+        let shown = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(shown.contains(advice), "{words}: {shown}");
+    }
+    // llama.cpp, while it writes: <https://github.com/ggml-org/llama.cpp/issues/19774>.
+    let full = json!({"error": {"code": 500, "message": "Context size has been exceeded.",
+        "type": "server_error"}});
+    let agent = wire.ask([wire.api.begin("so far").event(&full)], "retries: 1");
+    assert_eq!(agent["error"]["kind"], "context_length", "{agent:#}");
+    assert_eq!(agent["retries"], 0);
+    assert_partial(&agent, "so far");
 }
 
 pub fn rate_limits(wire: &Wire) {

@@ -20,7 +20,7 @@ const KEY: &str = "secret-test-0123456789abcdef";
 
 type Behavior = fn(&Wire);
 
-const BEHAVIORS: [(&str, Behavior); 19] = [
+const BEHAVIORS: [(&str, Behavior); 22] = [
     ("text", work::text),
     ("tools in parallel", work::tools_in_parallel),
     ("reasoning carried back", work::reasoning_carried_back),
@@ -32,8 +32,11 @@ const BEHAVIORS: [(&str, Behavior); 19] = [
     ("structured answer", work::structured_answer),
     ("stop reasons", failures::stop_reasons),
     ("refusals of settings", failures::refusals_of_settings),
+    ("one of two settings", failures::one_of_two_settings),
+    ("limits of output", failures::limits_of_output),
     ("rejections of efforts", failures::rejections_of_efforts),
     ("rejections", failures::rejections),
+    ("too long a context", failures::too_long_a_context),
     ("mistakes of the model", failures::mistakes_of_the_model),
     ("rate limits", failures::rate_limits),
     ("mid-stream errors", failures::mid_stream_errors),
