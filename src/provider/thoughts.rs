@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 
-/// The tags around reasoning at the start of an answer: those of most open models, of Mistral's and
-/// of Moonshot's.
-const TAGS: [(&str, &str); 3] =
-    [("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("◁think▷", "◁/think▷")];
+/// The tags around reasoning at the start of an answer: those of most open models, of Mistral's, of
+/// Moonshot's and of ByteDance's.
+const TAGS: [(&str, &str); 4] = [
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<seed:think>", "</seed:think>"),
+];
 
 /// Separates reasoning from the answer, however the text is cut.
 #[derive(Debug)]
@@ -101,6 +105,7 @@ mod tests {
             ("\n <think></think>4", "4"),
             ("[THINK]a <think> b[/THINK] 4", "4"),
             ("◁think▷ü◁/think▷4", "4"),
+            ("<seed:think>a</think></seed:think>4", "4"),
             ("<think>a</think>\n<think>b</think>\n4", "4"),
             ("<think>a </thin</think>4 <think>5</think>", "4 <think>5</think>"),
             ("<think>never closed", ""),

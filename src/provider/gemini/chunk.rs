@@ -93,6 +93,8 @@ struct UsageMetadata<'a> {
     candidates_token_count: Raw<'a>,
     #[serde(borrow)]
     thoughts_token_count: Raw<'a>,
+    #[serde(borrow)]
+    total_token_count: Raw<'a>,
 }
 
 /// The counts of the whole answer so far.
@@ -100,10 +102,14 @@ pub fn usage(raw: Raw<'_>) -> Option<TokenUsage> {
     let counts: UsageMetadata<'_> = object(raw)?;
     let count = |raw| number(raw).unwrap_or_default();
     let reasoning = count(counts.thoughts_token_count);
+    let input =
+        count(counts.prompt_token_count).saturating_add(count(counts.tool_use_prompt_token_count));
+    let output = count(counts.candidates_token_count).saturating_add(reasoning);
+    // Some models think without a count of it; only the total shows it.
+    let with_reasoning = count(counts.total_token_count).saturating_sub(input);
     Some(TokenUsage {
-        input_tokens: count(counts.prompt_token_count)
-            .saturating_add(count(counts.tool_use_prompt_token_count)),
-        output_tokens: count(counts.candidates_token_count).saturating_add(reasoning),
+        input_tokens: input,
+        output_tokens: output.max(with_reasoning),
         cached_input_tokens: count(counts.cached_content_token_count),
         cache_write_tokens: 0,
         reasoning_tokens: reasoning,

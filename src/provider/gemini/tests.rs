@@ -53,6 +53,17 @@ fn a_text_and_its_tokens() {
 }
 
 #[test]
+fn reasoning_without_a_count_of_its_own_is_in_the_total() {
+    for (total, output) in [(113, 103), (13, 3), (5, 3), (0, 3)] {
+        let counted = json!({"candidates": [{"content": {"parts": [{"text": "x"}]}}],
+            "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 3,
+                "totalTokenCount": total}});
+        let (_, emitted) = read(&[counted, end("STOP")]);
+        assert_eq!((emitted.usage.input_tokens, emitted.usage.output_tokens), (10, output));
+    }
+}
+
+#[test]
 fn finish_reasons() {
     for (reason, expected) in
         [("STOP", "stop"), ("MAX_TOKENS", "length"), ("SOMETHING_NEW", "something_new")]

@@ -67,6 +67,36 @@ fn a_blind_count_does_not_extend_a_budget() {
 }
 
 #[test]
+fn reasoning_that_only_the_total_shows_is_counted_and_paid_for() {
+    let counts = json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 115});
+    let of_responses = json!({"input_tokens": 10, "output_tokens": 5, "total_tokens": 115});
+    let of_gemini = json!({"promptTokenCount": 10, "candidatesTokenCount": 5,
+        "totalTokenCount": 115});
+    let begun = |api: Api| api.begin("hi");
+    for (api, answer) in [
+        (
+            Api::OpenAi,
+            begun(Api::OpenAi).finish("stop").event(&json!({"choices": [], "usage": counts})),
+        ),
+        (
+            Api::Responses,
+            begun(Api::Responses).named(&json!({"type": "response.completed",
+                "response": {"status": "completed", "usage": of_responses}})),
+        ),
+        (
+            Api::Gemini,
+            begun(Api::Gemini).event(&json!({"candidates": [{"finishReason": "STOP"}],
+                "usageMetadata": of_gemini})),
+        ),
+    ] {
+        let prices = "prices: {mock/m: {input: 0, output: 1000}}";
+        let report = crew(api, &ModelServer::always(answer), prices).run().report(0);
+        assert_eq!(usage(&report), [10, 105], "{api:?}");
+        assert_eq!(report["usage"]["cost"], 0.105, "{api:?}");
+    }
+}
+
+#[test]
 fn writes_to_the_cache_cost_as_much_as_input_by_default() {
     let usage = json!({"prompt_tokens": 100, "completion_tokens": 0,
         "prompt_tokens_details": {"cache_write_tokens": 100}});

@@ -37,6 +37,7 @@ fn reasoning_in_the_text_is_not_output() {
                 &["\n<think></think>", "<think>x</think> It is <think>4</think>."],
                 "It is <think>4</think>.",
             ),
+            (&["<seed:th", "ink>A sum.</seed", ":think>It is 4."], "It is 4."),
             (&["Use <think>", " tags.</think>"], "Use <think> tags.</think>"),
             (&["<", "b>bold</b>"], "<b>bold</b>"),
         ] {
@@ -70,6 +71,12 @@ fn cut_call(api: Api, arguments: &str) -> Script {
                 "content_block": {"type": "tool_use", "id": "c", "name": "echo", "input": {}}}))
             .named(&json!({"type": "content_block_delta", "index": 1,
                 "delta": {"type": "input_json_delta", "partial_json": arguments}})),
+        Api::Responses => api
+            .begin("")
+            .named(&json!({"type": "response.output_item.added", "output_index": 1,
+                "item": {"type": "function_call", "call_id": "c", "name": "echo"}}))
+            .named(&json!({"type": "response.function_call_arguments.delta", "output_index": 1,
+                "delta": arguments})),
         _ => api.begin("").call(json!({"index": 0, "id": "c", "type": "function",
             "function": {"name": "echo", "arguments": arguments}})),
     };
@@ -78,7 +85,8 @@ fn cut_call(api: Api, arguments: &str) -> Script {
 
 #[test]
 fn a_call_that_the_limit_of_tokens_cuts_is_explained() {
-    for api in [Api::OpenAi, Api::Anthropic] {
+    // Calls of Gemini's protocol arrive whole.
+    for api in [Api::OpenAi, Api::Responses, Api::Anthropic] {
         for arguments in ["{\"text\": \"a long lo", "", "{"] {
             let server = ModelServer::always(cut_call(api, arguments));
             let more = ", max_turns: 3, max_output_tokens: 50";
