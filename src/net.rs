@@ -56,11 +56,14 @@ pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
 /// Builds the client, with the system's certificates if it needs them.
 pub fn build(builder: ClientBuilder) -> Result<Client, SetupError> {
     builder.build().map_err(|error| {
-        SetupError(format!(
-            "cannot set up HTTPS: {}; install the system's CA certificates (package ca-certificates) \
-             or name a bundle in SSL_CERT_FILE",
-            innermost(&error)
-        ))
+        let bundle = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty());
+        let advice = match bundle {
+            Some(file) => format!("correct or unset SSL_CERT_FILE ({})", file.display()),
+            None => "install the system's CA certificates (package ca-certificates) or name a \
+                     bundle in SSL_CERT_FILE"
+                .to_owned(),
+        };
+        SetupError(format!("cannot set up HTTPS: {}; {advice}", innermost(&error)))
     })
 }
 
@@ -71,7 +74,11 @@ pub fn advice(error: &reqwest::Error) -> String {
                 in SSL_CERT_FILE"
             .to_owned();
     }
-    let Some(url) = error.url().filter(|_| error.is_connect()) else { return String::new() };
+    error.url().filter(|_| error.is_connect()).map_or_else(String::new, proxy_advice)
+}
+
+/// What to do about the proxy for a URL, if there is one, to go after what it did.
+pub fn proxy_advice(url: &Url) -> String {
     let proxies = Proxies::of_environment();
     let Ok(Some(proxy)) = proxies.of(url) else { return String::new() };
     let host = proxy.url.host_str().unwrap_or_default();

@@ -320,6 +320,7 @@ impl Endpoint {
     fn advice(&self, url: &Url, verdict: Verdict, status: StatusCode) -> String {
         match (verdict.kind, status) {
             (ErrorKind::Auth, _) => format!("; {}", self.key_advice),
+            (_, StatusCode::PROXY_AUTHENTICATION_REQUIRED) => net::proxy_advice(url),
             (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
                 format!("; check the model's name and base_url ({})", self.address(url))
             }

@@ -2,7 +2,7 @@
 
 use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::ModelServer;
-use crate::support::script::text;
+use crate::support::script::{text, whole};
 use indoc::indoc;
 
 /// Not listening.
@@ -42,6 +42,23 @@ fn an_unsupported_proxy_is_an_error_only_where_it_applies() {
     for exception in ["*", ".invalid", "*.invalid", "models.invalid:80"] {
         let report = run("http", &[("ALL_PROXY", SOCKS), ("NO_PROXY", exception)]).report(1);
         assert_eq!(report["agents"]["a"]["error"]["kind"], "network", "{exception}");
+    }
+}
+
+#[test]
+fn a_proxy_that_refuses_is_named() {
+    for scheme in ["http", "https"] {
+        let refusal = whole(407, &[("proxy-authenticate", "Basic realm=\"proxy\"")], "");
+        let proxy = ModelServer::always(refusal);
+        let name = format!("{scheme}_proxy");
+        let ended = run(scheme, &[(&name, &proxy.origin())]);
+        let error = ended.report(1)["agents"]["a"]["error"].clone();
+        assert_eq!(error["kind"], "network", "{error}");
+        let message = error["message"].as_str().unwrap();
+        for words in ["roxy", &proxy.address().to_string(), &name, "NO_PROXY"] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+        assert!(!ended.stderr.contains("check the model name"), "{}", ended.stderr);
     }
 }
 

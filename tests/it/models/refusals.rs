@@ -7,6 +7,7 @@ use crate::support::api::{self, Api};
 use crate::support::crew::Crew;
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script};
+use crate::support::tls;
 use indoc::formatdoc;
 use serde_json::{Value, json};
 
@@ -264,6 +265,34 @@ fn the_advice_on_credit_names_the_page_of_the_vendor() {
         let words = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(&format!("add credit at {page}, or")), "{vendor}: {words}");
     }
+}
+
+/// Its address is fixed, so the run reaches it through a proxy that answers in its place. The words:
+/// <https://github.com/Gitlawb/openclaude/issues/1125>.
+#[test]
+fn the_advice_on_credit_names_the_page_of_openrouter() {
+    let message = "This request requires more credits, or fewer max_tokens. You requested up to \
+                   32000 tokens, but can only afford 27342. To increase, visit \
+                   https://openrouter.ai/settings/credits and upgrade to a paid account";
+    let body = json!({"error": {"message": message, "code": 402,
+        "metadata": {"provider_name": null}}, "user_id": "user_1"});
+    let refusal = tls::response("402 Payment Required", "application/json", &body.to_string());
+    let proxy = format!("http://{}", tls::serve(1, refusal));
+    let crew = Crew::new("agents: {a: {model: openrouter/vendor/big}}");
+    let bundle = crew.path("bundle.pem");
+    std::fs::write(&bundle, tls::CERTIFICATE).unwrap();
+    let ended = crew
+        .env("OPENROUTER_API_KEY", "k-0123456789")
+        .env("https_proxy", &proxy)
+        .env("SSL_CERT_FILE", bundle.to_str().unwrap())
+        .run();
+    let error = ended.report(1)["agents"]["a"]["error"].clone();
+    assert_eq!((&error["kind"], &error["used_up"]), (&"rate_limited".into(), &true.into()));
+    assert!(error["message"].as_str().unwrap().contains("HTTP 402"), "{error}");
+    let words = ended.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let advice = "retrying does not help: add credit at https://openrouter.ai/settings/credits, \
+                  or list another model under `model`";
+    assert!(words.contains(advice), "{words}");
 }
 
 #[test]

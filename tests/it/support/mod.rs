@@ -10,6 +10,7 @@ pub mod mcp_server;
 pub mod mock_model;
 pub mod pty;
 pub mod script;
+pub mod tls;
 
 /// The YAML, indented by two spaces.
 pub fn indented(yaml: &str) -> String {
