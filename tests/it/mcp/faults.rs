@@ -61,9 +61,11 @@ fn what_is_not_json_is_read_all_the_same() {
 }
 
 #[test]
-fn a_repeated_cursor_ends_the_list() {
-    assert_eq!(call("repeats", "read.file")["output"], "read");
-    assert_eq!(call("repeats", "ask")["status"], "succeeded");
+fn a_repeated_or_empty_cursor_ends_the_list() {
+    for role in ["repeats", "circles", "blank"] {
+        assert_eq!(call(role, "read.file")["output"], "read", "{role}");
+        assert_eq!(call(role, "ask")["status"], "succeeded", "{role}");
+    }
 }
 
 #[test]

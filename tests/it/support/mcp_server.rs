@@ -139,6 +139,10 @@ impl Fixture {
             result["nextCursor"] = (from + 3).to_string().into();
         } else if self.is("repeats") {
             result["nextCursor"] = "3".into();
+        } else if self.is("circles") {
+            result["nextCursor"] = "0".into();
+        } else if self.is("blank") {
+            result["nextCursor"] = "".into();
         }
         answer(id, result);
     }
