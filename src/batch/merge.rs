@@ -21,7 +21,7 @@ pub struct Merge {
     survey: Survey,
     /// In the order of the inputs.
     places: Vec<Place>,
-    /// The files that were read.
+    /// The files that were read, in the order of [`Survey::parts`].
     files: Vec<FileId>,
     faults: Vec<String>,
 }
@@ -115,7 +115,9 @@ impl Merge {
     fn find(&mut self, at: usize) -> Result<(), FileError> {
         let PartFiles { part, results: path, .. } = &self.survey.parts[at];
         let (part, mut is_own, mut offset, mut lines) = (*part, true, 0, 0);
-        let Some(mut results) = ResultsReader::open(path)? else { return Ok(()) };
+        // It was there when the folder was read.
+        let gone = || FileError::read(path, io::ErrorKind::NotFound.into());
+        let mut results = ResultsReader::open(path)?.ok_or_else(gone)?;
         self.files.push(FileId::of(results.file()).map_err(|error| FileError::read(path, error))?);
         while let Some(head) = results.next::<LineHead<'_>>()? {
             is_own &= part.has_key(&head.key);
