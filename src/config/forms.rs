@@ -45,7 +45,7 @@ pub fn entries<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     Entries::deserialize(MapAccessDeserializer::new(map)).map(|entries| entries.0)
 }
 
-/// A mapping in the order of the file.
+/// A mapping in the order in which it is written.
 #[derive(Debug)]
 pub struct Entries<T>(pub Vec<(String, T)>);
 
