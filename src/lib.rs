@@ -3,8 +3,9 @@
 //!
 //! A file becomes a plan (`config`, `plan`). The engine runs the plan (`engine`, `agent`,
 //! `provider`, `tool`) and returns one report (`report`), which is written in a format (`render`).
-//! The program is a command line (`cli`) and its subcommands (`commands`), one of which verifies
-//! the shutdown guarantees (`selftest`).
+//! A batch runs a plan once for each of many inputs (`batch`); tests of crews run without servers
+//! (`crewtest`). The program is a command line (`cli`) and its subcommands (`commands`), one of
+//! which verifies the shutdown guarantees (`selftest`).
 
 pub mod agent;
 pub mod approval;

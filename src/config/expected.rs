@@ -35,7 +35,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// The kind of text that a newtype of `file.rs` holds.
+    /// The kind of text that a newtype of the file's structs holds.
     pub fn text_of(newtype: &str) -> Self {
         match newtype {
             "DurationText" => Self::Duration,

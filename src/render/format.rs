@@ -37,8 +37,8 @@ impl Format {
         }
     }
 
-    /// Writes the document that replaces a report when nothing ran. Only JSON has one: people
-    /// read the faults on stderr.
+    /// Writes the document that replaces a report when nothing ran. Only formats for programs have
+    /// one: people read the faults on stderr.
     pub fn write_invalid(&self, report: &InvalidReport, out: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Text | Self::Answer => Ok(()),

@@ -1,9 +1,9 @@
 //! `crew selftest`: verifies crew's shutdown guarantees on the user's machine.
 //!
 //! Each case is a real run of this program with misbehaving tools (`fixture`) and servers
-//! (`server`), and an event such as a signal. A supervisor process of its own (`supervisor`)
-//! runs each case: it adopts whatever escapes the run, reports it and kills it. To add a case, add
-//! an entry to `cases`, or to `flow_cases` for steps, instances and checks.
+//! (`server`), and an event such as a signal. A supervisor process of its own (`supervisor`) runs
+//! each case: it adopts whatever escapes the run, reports it and kills it. To add a case, add an
+//! entry to `cases`, to `flow_cases` for steps, instances and checks, or to `batch_cases`.
 
 mod base;
 mod batch_cases;
