@@ -40,11 +40,6 @@ impl Untrusted {
         secrets.redact_part(&self.0, false)
     }
 
-    /// A JSON text without secrets, however they are spelt in it.
-    pub fn redact_json(self, secrets: &Secrets) -> String {
-        secrets.redact_json(self.0)
-    }
-
     /// The raw text, for the conversation with the model that wrote it and for nothing else.
     pub fn to_its_source(&self) -> &str {
         &self.0

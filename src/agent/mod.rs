@@ -19,7 +19,7 @@ mod tools;
 mod transcript;
 mod values;
 
-pub use ledger::{End, Failure, Ledger};
+pub use ledger::{End, Failure};
 pub use life::run;
 pub use opening::{Opening, OpeningError};
 pub use run::{AgentRun, RunContext};

@@ -7,6 +7,5 @@ mod runner;
 mod snapshot;
 mod test_plan;
 
-pub use mismatch::Mismatch;
 pub use runner::{TestResult, run};
 pub use test_plan::TestPlan;

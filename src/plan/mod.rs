@@ -3,14 +3,13 @@
 //! [`load`] turns a file into a [`CrewPlan`] or into all its faults. After that, only things
 //! outside the file can still be wrong.
 
-pub use crate::config::faults::Faults;
 pub use agent_plan::{AgentPlan, ModelPlan, ModelWork, Need, Work};
 pub use budget::BudgetPlan;
 pub use crew_plan::{CrewPlan, FailIfPlan, Limits};
 pub use endpoint::base_url;
 pub use fingerprint::Fingerprint;
 pub use flow::{ForEachPlan, Items};
-pub use http::{BodyPlan, HeaderPlan, HttpPlan, is_dots};
+pub use http::{BodyPlan, HttpPlan, is_dots};
 #[cfg(any(test, fuzzing))]
 pub(crate) use load::read;
 pub use load::{Checked, check, load};
@@ -18,7 +17,6 @@ pub use mcp::{Confirm, McpAccess, McpGrant, McpServerPlan};
 pub use on_failure::OnFailure;
 pub use overrides::Overrides;
 pub use price::Price;
-pub use prices::Prices;
 pub use provider::{KeyCommand, ProviderPlan, RateLimits};
 pub use sandbox::SandboxPlan;
 pub use settings::AgentSettings;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::config::faults::Faults;
 use crate::template::agent_context;
 
 fn env(name: &str) -> Option<String> {

@@ -43,6 +43,6 @@ mod wire;
 pub(crate) use apis::protocol_for;
 pub use command_key::KeyContext;
 pub use connect::{Connector, client};
-pub use error::{Effect, ProviderError};
-pub use faults::{FaultKind, FaultRule};
+pub use error::ProviderError;
+pub use faults::FaultRule;
 pub use request::{ChatDelta, ChatRequest, Foresight, Provider};

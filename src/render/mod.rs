@@ -49,7 +49,7 @@ pub use format::Format;
 pub use json::{TerminalSafe, json};
 pub use plan::{offers, plan};
 pub use schema::{batch_schema, report_schema};
-pub use screen::{Look, Screen, Screens};
+pub use screen::{Look, Screens};
 pub use summary::summary;
 pub use text::text;
 pub use verdict::errors;

@@ -14,10 +14,10 @@ mod recorded;
 mod report;
 
 pub use call::call;
-pub use check::{CheckedCall, Rejection, check};
+pub use check::{CheckedCall, check};
 pub use command::{describe_exit, outcome as program_outcome};
 pub use context::ToolContext;
 pub use outcome::{ToolEnd, ToolOutcome, stopped};
 pub use preview::{preview, preview_program, preview_request};
 pub use program::{Program, ProgramError};
-pub use report::{FinishedCall, refused, rejected, unanswered, unfinished};
+pub use report::{refused, rejected, unanswered, unfinished};

@@ -18,7 +18,7 @@ mod questions;
 mod transcript;
 mod writer;
 
-pub use board::{Crew, Planned, crew};
+pub use board::{Crew, crew};
 pub use control::Progress;
 pub use options::Options;
 pub use transcript::Trace;
