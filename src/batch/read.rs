@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use csv::ByteRecord;
@@ -79,7 +80,12 @@ impl InputReader {
             Source::Lines { file, is_json, line, number } => {
                 line_entry(&mut **file, *is_json, line, number)?
             }
-            Source::Csv { file, header, record } => csv_entry(file, header, record)?,
+            Source::Csv { file, header, record } => match csv_entry(file, header, record)? {
+                Some((begin, bytes, value)) => {
+                    Some((first_line(&file.get_ref().file, &begin)?, bytes, value))
+                }
+                None => None,
+            },
         };
         Ok(found.map(|(line, bytes, value)| {
             let index = self.index;
@@ -121,8 +127,8 @@ pub fn count(path: &Path) -> Option<u64> {
     Some(count)
 }
 
-/// An input's line, its bytes and its value.
-type Found = (u64, u64, Result<Value, String>);
+/// Where an input begins, usually its line, its bytes and its value.
+type Found<Begin = u64> = (Begin, u64, Result<Value, String>);
 
 fn line_entry(
     mut file: &mut (dyn BufRead + Send),
@@ -192,12 +198,11 @@ fn csv_entry(
     file: &mut csv::Reader<Bounded>,
     header: &[String],
     record: &mut ByteRecord,
-) -> io::Result<Option<Found>> {
+) -> io::Result<Option<Found<csv::Position>>> {
     file.get_mut().left = MAX_INPUT;
     let begin = file.position().clone();
     let read = file.read_byte_record(record);
-    let (bytes, first) = (file.position().byte() - begin.byte(), begin.line());
-    let line = record.position().map_or(first, csv::Position::line);
+    let bytes = file.position().byte() - begin.byte();
     let value = match read {
         Ok(false) => return Ok(None),
         Ok(true) => object(header, record),
@@ -209,7 +214,27 @@ fn csv_entry(
             kind => Err(format!("{kind:?}")),
         },
     };
-    Ok(Some((line, bytes, value)))
+    Ok(Some((begin, bytes, value)))
+}
+
+/// The line of a record. What ends the one before belongs to it for the reader: the line feed after
+/// a carriage return, and blank lines.
+fn first_line(file: &File, begin: &csv::Position) -> io::Result<u64> {
+    let (mut at, mut line, mut buffer) = (begin.byte(), begin.line(), [0; 256]);
+    loop {
+        let read = file.read_at(&mut buffer, at)?;
+        for byte in &buffer[..read] {
+            match byte {
+                b'\n' => line += 1,
+                b'\r' => {}
+                _ => return Ok(line),
+            }
+        }
+        if read == 0 {
+            return Ok(line);
+        }
+        at += read as u64;
+    }
 }
 
 fn object(header: &[String], record: &ByteRecord) -> Result<Value, String> {

@@ -111,6 +111,13 @@ fn ragged_rows_of_csv_are_failed_lines() {
     assert_eq!(batch.keys("failed"), ["line:3", "line:4"]);
     let line = batch.line("line:4");
     assert_eq!(line["error"]["message"], "it has 3 fields, and the header has 2");
+    // The line is that of the file, whatever ends lines, also after blank ones.
+    batch.write("dos.csv", "id,title\r\n1,\"a\r\na\"\r\n2\r\n\r\n\r\n1,b\r\n3\r\n");
+    let ended = batch.command("dos.csv", &["--out", "-", "--key", "/id"]).run_as_is();
+    let failed = parsed(&ended.stdout).into_iter().filter(|line| line["status"] == "failed");
+    let mut keys: Vec<String> = failed.map(|line| line["key"].to_string()).collect();
+    keys.sort();
+    assert_eq!(keys, ["\"line:4\"", "\"line:7\"", "\"line:8\""], "{}", ended.stdout);
 }
 
 #[test]
