@@ -144,7 +144,7 @@ fn a_killed_batch_loses_no_finished_line() {
     let batch = Batch::new(yaml(&server), inputs(count));
     let results = batch.path("out/results.jsonl");
     let jobs = JOBS.to_string();
-    let args = ["--key", "/id", "-j", &jobs];
+    let args = ["--key", "/id", "-j", &jobs, "--reports"];
     let mut finished: HashMap<String, Value> = HashMap::new();
     for _ in 0..kills {
         let before = server.requests().len();
@@ -159,6 +159,8 @@ fn a_killed_batch_loses_no_finished_line() {
         for line in whole.lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             let key = line["key"].as_str().unwrap().to_owned();
+            let report = batch.read(&format!("out/reports/{key}.json"));
+            assert!(report.ends_with("}\n"), "a line without its report: {report}");
             assert!(found.insert(key, line).is_none(), "a key has two lines");
         }
         for (key, line) in finished {
