@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use csv::ByteRecord;
 use serde_json::{Map, Value};
@@ -113,8 +114,8 @@ impl InputReader {
 }
 
 /// The number of inputs in a file, which takes a second for a gigabyte. `None` if it cannot be
-/// counted before it is read: standard input, a pipe, or a very large file.
-pub fn count(path: &Path) -> Option<u64> {
+/// counted before it is read, as standard input or a very large file, or was stopped.
+pub fn count(path: &Path, is_stopped: &AtomicBool) -> Option<u64> {
     let file = fs::metadata(path).ok().filter(|file| file.is_file())?;
     if file.len() > MAX_COUNTED {
         return None;
@@ -123,6 +124,9 @@ pub fn count(path: &Path) -> Option<u64> {
     let mut count = 0;
     while inputs.skip_entry().ok()? {
         count += 1;
+        if is_stopped.load(Ordering::Relaxed) {
+            return None;
+        }
     }
     Some(count)
 }

@@ -12,6 +12,7 @@ mod part;
 mod progress;
 mod run;
 mod status;
+mod work;
 
 pub fn batch(args: &BatchArgs) -> ExitStatus {
     match &args.command {
