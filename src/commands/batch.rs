@@ -10,6 +10,7 @@ mod estimate;
 mod merge;
 mod part;
 mod progress;
+mod recording;
 mod run;
 mod status;
 mod work;

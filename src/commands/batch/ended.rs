@@ -22,6 +22,8 @@ pub struct Ended {
     pub cleanup: Cleanup,
     /// Lines that standard output has not taken.
     pub untaken: Option<Untaken>,
+    /// Why the recording is not whole.
+    pub unrecorded: Option<String>,
     pub estimate: Option<Estimate>,
     /// Why spans were not sent.
     pub unsent: Option<NotSent>,
@@ -35,7 +37,7 @@ impl Ended {
             _ if !self.cleanup.survivors.is_empty() => ExitStatus::Survivors,
             (Some(Stop::Write(_)), _) => ExitStatus::Unreported,
             (Some(_), Some(signal)) => ExitStatus::Signalled(signal),
-            _ if self.untaken.is_some() => ExitStatus::Unreported,
+            _ if self.untaken.is_some() || self.unrecorded.is_some() => ExitStatus::Unreported,
             // Without a signal, the reader of standard output has cancelled it.
             (Some(Stop::Cancelled), None) => ExitStatus::Unreported,
             (Some(Stop::Drained), None) => ExitStatus::Drained,
@@ -58,6 +60,7 @@ impl Ended {
             format!("error: could not write all results to standard output: {untaken}")
         }));
         lines.extend(self.outcome.kept.as_ref().and_then(kept));
+        lines.extend(self.unrecorded.as_ref().map(|why| format!("error: {why}")));
         for survivor in &self.cleanup.survivors {
             let command = &survivor.command;
             lines.push(format!("error: process {} could not be killed: {command}", survivor.pid));

@@ -8,7 +8,7 @@ use super::estimate::DEFAULT_SAMPLE;
 use super::part::part;
 use super::progress::Progress;
 use super::work::Prepared;
-use super::{budget, drain};
+use super::{budget, drain, recording};
 use crate::approval::Approval;
 use crate::batch::counting::Counting;
 use crate::batch::feed::{self, Selection};
@@ -26,6 +26,7 @@ use crate::cancel::Cancellation;
 use crate::cli::{BatchRunArgs, ChangedChoice, RetryChoice};
 use crate::commands::invalid::{fault, invalid, unsaid};
 use crate::commands::messages::Messages;
+use crate::commands::rehearsal::{begin, env_of, rehearsal};
 use crate::commands::run::{attached, overrides};
 use crate::commands::runtime::{prepare, run_task, runtime};
 use crate::commands::{env_file, reader};
@@ -90,12 +91,12 @@ pub fn run(args: &BatchRunArgs) -> ExitStatus {
 
 /// Finds everything that can be wrong before anything runs. Call it within a runtime.
 fn prepared(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Prepared, Faults> {
-    let env = |name: &str| std::env::var(name).ok();
     let overrides = Overrides {
         attached: attached(&args.inputs_args.attach)?,
+        replay: args.rehearsal.replay.is_some(),
         ..overrides(&args.selection, &args.limits)
     };
-    let mut plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
+    let mut plan = plan::load(args.file.config.as_deref(), &overrides, env_of(overrides.replay))?;
     let (part, parts) = part(args)?;
     plan.share_rates(part.of);
     let limits = budget::plan(&args.stopping, &plan, part)?;
@@ -105,6 +106,7 @@ fn prepared(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Prepared, Faul
     let selection = selection(args, part)?;
     // The inputs first: a slip in their name makes no folder.
     feed::check(&args.inputs).map_err(|error| unreadable(args, &error))?;
+    recording::check(args, &plan, part)?;
     let mut services = services(args, &plan, cancel)?;
     let mut folder = match args.out.as_path() {
         out if out == Path::new("-") => None,
@@ -113,6 +115,7 @@ fn prepared(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Prepared, Faul
     services.budget = budget::of_batch(limits, folder.as_ref());
     let sink = sink(folder.as_ref(), cancel)?;
     let reports = kept_reports(args)?;
+    services.recording.as_deref().map_or(Ok(()), begin)?;
     if let Some(folder) = &mut folder {
         folder.began();
     }
@@ -150,7 +153,8 @@ fn services(
     plan: &CrewPlan,
     cancel: &Cancellation,
 ) -> Result<Services, Faults> {
-    let services = Services::connect(plan, cancel, process::raise_open_files());
+    let rehearsal = rehearsal(&args.rehearsal, plan)?;
+    let services = Services::rehearse(plan, cancel, process::raise_open_files(), rehearsal);
     let mut services = services.map_err(|error| fault(&error.into()))?;
     if args.messages {
         services.transcripts = Transcripts::Reported;

@@ -123,13 +123,14 @@ impl Prepared {
         let found = folder.map(|folder| folder.found).unwrap_or_default();
         let tally = *shared.lock();
         let spans = spans.and_then(Arc::into_inner);
+        let unrecorded = services.recording.as_ref().and_then(|recording| recording.failure());
         let unsent = tokio::select! {
             biased;
             unsent = export(spans, &plan.name, started_at, &tally) => unsent,
             // Another signal: nothing waits for a collector then.
             () = cancel.killed() => None,
         };
-        Ended { tally, found, outcome, cleanup, untaken, estimate, unsent }
+        Ended { tally, found, outcome, cleanup, untaken, unrecorded, estimate, unsent }
     }
 }
 
