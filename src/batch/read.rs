@@ -37,6 +37,7 @@ pub enum ReadError {
 pub struct InputReader {
     source: Source,
     index: u64,
+    first_invalid: Option<u64>,
 }
 
 enum Source {
@@ -53,7 +54,7 @@ impl InputReader {
         let lines = |file, is_json| Source::Lines { file, is_json, line: Vec::new(), number: 0 };
         if path == Path::new("-") {
             let stdin = Box::new(BufReader::new(io::stdin()));
-            return Ok(Self { source: lines(stdin, true), index: 0 });
+            return Ok(Self { source: lines(stdin, true), index: 0, first_invalid: None });
         }
         // Opening a pipe waits for its writer, and it can be read once only.
         let open = || match fs::metadata(path)? {
@@ -69,7 +70,7 @@ impl InputReader {
             Some("csv") => csv_source(open()?)?,
             _ => return Err(ReadError::UnknownKind),
         };
-        Ok(Self { source, index: 0 })
+        Ok(Self { source, index: 0, first_invalid: None })
     }
 
     /// The next input. Blank lines are none.
@@ -88,11 +89,22 @@ impl InputReader {
                 None => None,
             },
         };
+        if let Some((line, _, Ok(_))) = found
+            && self.first_invalid.is_none()
+            && !self.source.is_utf8()
+        {
+            self.first_invalid = Some(line);
+        }
         Ok(found.map(|(line, bytes, value)| {
             let index = self.index;
             self.index += 1;
             Entry { index, line, bytes, value }
         }))
+    }
+
+    /// The line of the first input so far with bytes that are not UTF-8. They were replaced.
+    pub fn first_invalid(&self) -> Option<u64> {
+        self.first_invalid
     }
 
     /// Reads the next input without its value. Whether there was one.
@@ -109,6 +121,17 @@ impl InputReader {
                     Ending::Whole | Ending::Torn => {}
                 }
             },
+        }
+    }
+}
+
+impl Source {
+    /// Whether the input that was read last is UTF-8.
+    fn is_utf8(&self) -> bool {
+        let is_utf8 = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+        match self {
+            Self::Lines { line, .. } => is_utf8(line),
+            Self::Csv { record, .. } => record.iter().all(is_utf8),
         }
     }
 }

@@ -69,6 +69,13 @@ impl Ended {
             lines.push(self.numbers());
         }
         if !errors_only {
+            let invalid = self.outcome.totals.and_then(|totals| totals.first_invalid);
+            lines.extend(invalid.map(|line| {
+                format!(
+                    "note: the inputs are not valid UTF-8; invalid bytes were replaced, the first \
+                     in line {line}"
+                )
+            }));
             lines.extend(self.unsent.as_ref().map(|why| format!("note: {why}")));
         }
         let lines = lines.iter().map(|line| format!("{}\n", text::inline(line)));

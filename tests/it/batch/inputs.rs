@@ -61,6 +61,24 @@ fn the_fields_of_csv_and_the_lines_of_text() {
 }
 
 #[test]
+fn bytes_that_are_not_utf_8_are_replaced_with_a_note() {
+    let batch = Batch::new(ECHO, "");
+    for (name, content, expected) in [
+        ("in.txt", &b"one\nst\xffr\n"[..], "st\u{fffd}r\n"),
+        ("in.jsonl", b"\"one\"\n\"st\xe9\xe9r\"\n", "st\u{fffd}\u{fffd}r\n"),
+        ("in.csv", b"title\nst\xff\n", "{\"title\":\"st\u{fffd}\"}\n"),
+    ] {
+        batch.write(name, content);
+        let ended = batch.command(name, &["--out", "-"]).run_as_is();
+        let lines = parsed(&ended.stdout);
+        assert!(lines.iter().any(|line| line["answer"] == expected), "{name}: {lines:#?}");
+        let note =
+            "the inputs are not valid UTF-8; invalid bytes were replaced, the first in line 2";
+        assert!(ended.stderr.contains(note), "{name}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_bad_input_is_one_failed_line_with_its_number() {
     let large = format!("{{\"id\": \"large\", \"title\": \"{}\"}}", "x".repeat(20_000_000));
     let wide =
