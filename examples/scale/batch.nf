@@ -45,7 +45,7 @@ process merge {
 }
 
 workflow {
-    parts = params.parts as Integer // of the command line, it is a text
+    parts = params.parts as Integer // from the command line it is text
     out = file(params.out)
     part(channel.of(1..parts), parts, file(params.inputs), file(params.crew), out)
     merge(part.out.collect(), out)
