@@ -18,7 +18,7 @@ use crate::plan::{BudgetPlan, CrewPlan};
 use crate::process::{Processes, RunProcesses};
 use crate::provider::governor::{self, Governor};
 use crate::provider::{Connector, FaultRule, KeyContext, Provider};
-use crate::recording::{Recording, RecordingFile};
+use crate::recording::{Recording, RecordingFile, RecordingMode};
 use crate::report::{Cleanup, Survivor, Transcripts, millis};
 use crate::secret::Secrets;
 use crate::telemetry::Trace;
@@ -87,7 +87,14 @@ impl Services {
         let grace = plan.limits.grace;
         let processes = Arc::new(Processes::new(open_files));
         let server_processes = Arc::new(processes.for_run(cancel.clone(), grace));
-        let trace = Arc::new(Trace::of_environment());
+        let mut trace = Trace::of_environment();
+        // A replay asks no server.
+        if recording.as_ref().is_none_or(|file| file.mode() != RecordingMode::Replay) {
+            let servers = plan.providers.iter();
+            trace.servers =
+                servers.map(|plan| (plan.name.clone(), plan.base_url.clone())).collect();
+        }
+        let trace = Arc::new(trace);
         let secrets = plan.secrets();
         if let Some(Ok(collector)) = &trace.collector {
             collector.secrets().for_each(|secret| secrets.add(secret));

@@ -8,14 +8,14 @@ use tokio::time::{Instant, timeout};
 
 use super::conversation::{Conversation, Reply};
 use super::driver::{Driver, failed};
-use super::ledger::End;
+use super::ledger::{End, Failure};
 use super::recorder::{CallRecorder, Outcome};
 use crate::budget::{Amount, Reservation};
 use crate::chat::{ChatReply, TokenUsage, ToolSpec};
 use crate::plan::{ModelPlan, Price};
 use crate::provider::governor::{Governor, Permit, Wanted};
 use crate::provider::{ChatDelta, ChatRequest, Foresight, ProviderError};
-use crate::report::{ErrorKind, Event, LiveAnswer, millis};
+use crate::report::{ErrorKind, Event, LiveAnswer, ModelCallReport, ToolStatus, millis};
 use crate::untrusted::Untrusted;
 
 /// Waits for a turn that are shorter than this are not shown.
@@ -105,7 +105,9 @@ impl Driver<'_> {
         self.emit(started);
         let secrets = &self.context.services.secrets;
         let takes_tokens = governor.is_some();
-        let mut recorder = CallRecorder::new(ledger, secrets, permit, price, takes_tokens);
+        let began = millis(self.context.started.elapsed());
+        let begun = ModelCallReport::begun(call.model.label().to_owned(), call.turn, began);
+        let mut recorder = CallRecorder::new(ledger, secrets, permit, price, takes_tokens, begun);
         let mut on_delta = |delta: ChatDelta<'_>| {
             if let ChatDelta::Text(text) = delta {
                 answer.push(text);
@@ -126,7 +128,26 @@ impl Driver<'_> {
         let has_text = recorder.finish(used, outcome);
         let usage = ledger.open().report.usage;
         self.emit(Event::Tokens { agent: self.run.id, usage });
-        self.ended(call, result, has_text, is_live)
+        let ended = self.ended(call, result, has_text, is_live);
+        self.enter_end(ended.as_ref().err());
+        ended
+    }
+
+    /// Enters in the ledger how the call ended that it has begun.
+    fn enter_end(&self, error: Option<&CallError>) {
+        let error = error.map(|error| error.of_call().cloned().map(Failure::from));
+        let status = match &error {
+            None => ToolStatus::Succeeded,
+            Some(None) => ToolStatus::Cancelled,
+            Some(Some(failure)) if failure.kind == ErrorKind::Timeout => ToolStatus::TimedOut,
+            Some(Some(_)) => ToolStatus::Failed,
+        };
+        let error = error.flatten().map(|error| error.redact(&self.context.services.secrets));
+        let now = millis(self.context.started.elapsed());
+        if let Some(call) = self.run.ledger.open().report.model_calls.last_mut() {
+            call.duration_ms = now.saturating_sub(call.started_ms);
+            (call.status, call.error) = (status, error);
+        }
     }
 
     /// The result of a call. `None`: it was dropped.
@@ -206,7 +227,11 @@ impl Driver<'_> {
     /// Enters a finish reason, if there is one, in the ledger; returns it redacted.
     fn note_finish_reason(&self, finish_reason: Option<Untrusted>) -> Option<String> {
         let reason = finish_reason?.redact(&self.context.services.secrets);
-        self.run.ledger.open().report.finish_reason = Some(reason.clone());
+        let report = &mut self.run.ledger.open().report;
+        if let Some(call) = report.model_calls.last_mut() {
+            call.finish_reason = Some(reason.clone());
+        }
+        report.finish_reason = Some(reason.clone());
         Some(reason)
     }
 

@@ -6,7 +6,7 @@ use crate::chat::TokenUsage;
 use crate::plan::Price;
 use crate::provider::governor::Permit;
 use crate::provider::{ChatDelta, ChatRequest, ProviderError};
-use crate::report::{ErrorKind, Usage};
+use crate::report::{ErrorKind, ModelCallReport, Usage};
 use crate::secret::Secrets;
 use crate::untrusted::Untrusted;
 
@@ -69,9 +69,12 @@ impl<'a> CallRecorder<'a> {
         permit: Option<Permit<'a>>,
         price: Option<Price>,
         takes_tokens: bool,
+        call: ModelCallReport,
     ) -> Self {
         let before = {
-            let usage = &mut ledger.open().report.usage;
+            let report = &mut ledger.open().report;
+            report.add_model_call(call);
+            let usage = &mut report.usage;
             let before = *usage;
             usage.model_calls += 1;
             usage.cost = before.cost.with_call(price.map(|_| 0.0));
@@ -136,9 +139,13 @@ impl<'a> CallRecorder<'a> {
         self.enter(tokens);
     }
 
-    /// Enters the call's tokens in the agent's usage.
+    /// Enters the call's tokens, also in the agent's usage.
     fn enter(&self, tokens: TokenUsage) {
-        let (usage, before) = (&mut self.ledger.open().report.usage, self.before);
+        let report = &mut self.ledger.open().report;
+        if let Some(call) = report.model_calls.last_mut() {
+            call.usage = tokens;
+        }
+        let (usage, before) = (&mut report.usage, self.before);
         usage.input_tokens = before.input_tokens + tokens.input_tokens;
         usage.output_tokens = before.output_tokens + tokens.output_tokens;
         usage.cached_input_tokens = before.cached_input_tokens + tokens.cached_input_tokens;

@@ -14,7 +14,15 @@ const MAX_SNAPSHOT: u64 = 256 << 20;
 /// The fields of a report that the snapshot has.
 const OF_REPORT: [&str; 6] = ["crew", "status", "exit_code", "reason", "answer", "fail_if"];
 /// Fields of agents, tool calls and checks that differ from run to run.
-const CHANGING: [&str; 5] = ["started_ms", "duration_ms", "queued_ms", "usage", "messages"];
+const CHANGING: [&str; 7] = [
+    "started_ms",
+    "duration_ms",
+    "queued_ms",
+    "usage",
+    "model_calls",
+    "model_calls_omitted",
+    "messages",
+];
 
 /// Compares a report with the snapshot, or rewrites the snapshot.
 pub fn compare(path: &Path, report: &Report, update: bool) -> Option<Mismatch> {

@@ -2,8 +2,13 @@
 
 use serde_json::Value;
 
+use super::calls::ModelCallReport;
 use super::cancel::{CancelKind, CancelReason};
-use super::document::{AgentError, AgentKind, AgentReport, AgentStatus, Usage, word};
+use super::document::{AgentKind, AgentReport, AgentStatus, Usage, word};
+use super::error::AgentError;
+
+/// Model calls that the report of an agent lists.
+const MAX_MODEL_CALLS: usize = 100;
 
 /// The fields that an older report lacks.
 impl Default for AgentReport {
@@ -36,6 +41,8 @@ impl AgentReport {
             retries: 0,
             queued_ms: 0,
             usage: Usage::default(),
+            model_calls: Vec::new(),
+            model_calls_omitted: 0,
             tool_calls: Vec::new(),
             step: None,
             checks: Vec::new(),
@@ -49,6 +56,20 @@ impl AgentReport {
     /// The name of an instance.
     pub fn instance_name(agent: &str, key: &str) -> String {
         format!("{agent}[{key}]")
+    }
+
+    /// Adds a model call. The list has a limit, since a server may reject any number of attempts.
+    pub fn add_model_call(&mut self, call: ModelCallReport) {
+        match self.model_calls.len() {
+            // Most agents make one call only.
+            0 => self.model_calls.reserve_exact(1),
+            MAX_MODEL_CALLS.. => {
+                self.model_calls.remove(MAX_MODEL_CALLS / 2);
+                self.model_calls_omitted += 1;
+            }
+            _ => {}
+        }
+        self.model_calls.push(call);
     }
 
     /// Whether it succeeded, or was skipped by a condition.

@@ -1,4 +1,4 @@
-//! What tools, steps and checks did, and what a condition saw.
+//! What models, tools, steps and checks did, and what a condition saw.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,42 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cancel::CancelKind;
+use super::error::AgentError;
+use crate::chat::TokenUsage;
+
+/// One call of a model. Each attempt is a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelCallReport {
+    /// As in the file: `provider/model`, or `offline`.
+    pub model: String,
+    /// From 1. An attempt has the turn of the call that it repeats.
+    pub turn: u32,
+    pub status: ToolStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<AgentError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<String>,
+    /// When it was sent, after all waiting for its turn.
+    pub started_ms: u64,
+    pub duration_ms: u64,
+    pub usage: TokenUsage,
+}
+
+impl ModelCallReport {
+    /// A call that has just begun. If it is dropped, this is its report.
+    pub fn begun(model: String, turn: u32, started_ms: u64) -> Self {
+        Self {
+            model,
+            turn,
+            status: ToolStatus::Cancelled,
+            error: None,
+            finish_reason: None,
+            started_ms,
+            duration_ms: 0,
+            usage: TokenUsage::default(),
+        }
+    }
+}
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCallReport {

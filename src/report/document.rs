@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::calls::{CheckReport, StepReport, ToolCallReport};
+use super::calls::{CheckReport, ModelCallReport, StepReport, ToolCallReport};
 use super::cancel::CancelReason;
 use super::cost::Cost;
+use super::error::AgentError;
 use super::transcript::MessageReport;
 
 /// What became of one agent. Whatever its ending, it keeps the text streamed so far, its finished
@@ -61,6 +62,12 @@ pub struct AgentReport {
     #[serde(skip_serializing_if = "is_zero")]
     pub queued_ms: u64,
     pub usage: Usage,
+    /// Its model calls in order; of many, the first and the last ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model_calls: Vec<ModelCallReport>,
+    /// Model calls in the middle that are not listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub model_calls_omitted: u64,
     pub tool_calls: Vec<ToolCallReport>,
     #[serde(flatten)]
     pub step: Option<StepReport>,
@@ -114,57 +121,6 @@ pub struct FailedModel {
     /// What it had streamed of an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct AgentError {
-    pub kind: ErrorKind,
-    /// Which limit it was; for timeouts only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Scope>,
-    pub message: String,
-    /// The account's credit or quota is used up: trying again does not help.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub used_up: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorKind {
-    Auth,
-    RateLimited,
-    Overloaded,
-    BadRequest,
-    ContextLength,
-    Network,
-    Timeout,
-    InvalidResponse,
-    MaxTurns,
-    /// A limit of tokens, cost or calls is used up.
-    Budget,
-    Tool,
-    Template,
-    /// A step's program or request failed.
-    Step,
-    /// Not a list, too long a list, or instances that failed.
-    ForEach,
-    /// The check could not run.
-    Check,
-    /// The check rejected every answer.
-    Unverified,
-    /// The request is not in the recording that answers.
-    NotRecorded,
-    Internal,
-}
-
-/// Whose time limit fired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    Run,
-    Agent,
-    Model,
-    Tool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,6 +7,7 @@ mod calls;
 mod cancel;
 mod cost;
 mod document;
+mod error;
 mod event;
 mod failure;
 mod invocation;
@@ -14,13 +15,15 @@ mod live;
 mod run;
 mod transcript;
 
-pub use calls::{CheckReport, FailIfReport, StepReport, ToolCallReport, ToolStatus};
+pub use calls::{
+    CheckReport, FailIfReport, ModelCallReport, StepReport, ToolCallReport, ToolStatus,
+};
 pub use cancel::{CancelKind, CancelReason};
 pub use cost::Cost;
 pub use document::{
-    AgentError, AgentKind, AgentReport, AgentStatus, Cleanup, ErrorKind, FailedModel, Scope,
-    Survivor, Usage, millis, word,
+    AgentKind, AgentReport, AgentStatus, Cleanup, FailedModel, Survivor, Usage, millis, word,
 };
+pub use error::{AgentError, ErrorKind, Scope};
 pub use event::{AgentRunId, Event, EventSink};
 pub use invocation::Invocation;
 pub use live::LiveAnswer;

@@ -7,6 +7,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::chat::TokenUsage;
 
 const STATUSES: [AgentStatus; 5] = [
     AgentStatus::Succeeded,
@@ -97,6 +98,20 @@ fn tool_call() -> impl Strategy<Value = ToolCallReport> {
     )
 }
 
+fn model_call() -> impl Strategy<Value = ModelCallReport> {
+    let ends = (option::of(error()), option::of(any::<String>()));
+    (ends, any::<String>(), any::<[u32; 3]>()).prop_map(|((error, finish_reason), model, n)| {
+        ModelCallReport {
+            status: ToolStatus::Failed,
+            error,
+            finish_reason,
+            duration_ms: n[0].into(),
+            usage: TokenUsage { input_tokens: n[1].into(), ..TokenUsage::default() },
+            ..ModelCallReport::begun(model, n[2], 5)
+        }
+    })
+}
+
 fn step() -> impl Strategy<Value = StepReport> {
     (option::of(any::<i32>()), option::of(any::<String>()), any::<String>()).prop_map(
         |(exit_code, signal, stderr)| StepReport {
@@ -137,7 +152,8 @@ fn message(time_ms: u64, text: &str) -> MessageReport {
 fn agent() -> impl Strategy<Value = AgentReport> {
     let ends = (select(&STATUSES), option::of(error()), option::of(reason()));
     let answers = (option::of(any::<String>()), option::of(value()), any::<bool>());
-    let work = (vec(tool_call(), 0..3), option::of(step()), vec(check(), 0..2), usage());
+    let calls = (vec(tool_call(), 0..3), vec(model_call(), 0..3));
+    let work = (calls, option::of(step()), vec(check(), 0..2), usage());
     let rest = (any::<String>(), option::of(any::<u64>()), vec(any::<String>(), 0..3));
     (ends, answers, work, rest).prop_map(|(ends, answers, work, rest)| AgentReport {
         status: ends.0,
@@ -151,7 +167,9 @@ fn agent() -> impl Strategy<Value = AgentReport> {
         output: answers.0,
         data: answers.1,
         partial: answers.2,
-        tool_calls: work.0,
+        tool_calls: work.0.0,
+        model_calls: work.0.1,
+        model_calls_omitted: rest.1.unwrap_or_default(),
         step: work.1,
         checks: work.2,
         usage: work.3,

@@ -3,9 +3,11 @@
 //! The id of a span is derived from what the span is about. So a tool learns its id when it starts,
 //! and the report, which knows no ids, yields the same one when the run has ended.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
@@ -40,6 +42,11 @@ impl SpanId {
         self.child(("tool", index))
     }
 
+    /// The span of an agent's model call, by its place in the report.
+    pub fn model_call(self, index: usize) -> Self {
+        self.child(("model", index))
+    }
+
     /// The span of one run of an agent's check, by its place in the report.
     pub fn check(self, index: usize) -> Self {
         self.child(("check", index))
@@ -65,6 +72,8 @@ pub struct Trace {
     baggage: Option<String>,
     /// Where the spans go. `None`: nowhere.
     pub collector: Option<Result<Collector, CollectorError>>,
+    /// The addresses of the model servers, by the names of their providers.
+    pub servers: HashMap<String, Url>,
 }
 
 impl Trace {
@@ -78,16 +87,18 @@ impl Trace {
         let root = SpanId(1).child(Uuid::now_v7().as_u128());
         let baggage = bounded("BAGGAGE");
         let collector = Collector::of_environment(variable);
+        let servers = HashMap::new();
         match variable("TRACEPARENT").and_then(|text| parse(&text)) {
             Some((id, parent, flags)) => {
                 let state = bounded("TRACESTATE");
                 let is_sampled = flags & SAMPLED != 0;
                 let collector = collector.filter(|_| is_sampled);
-                Self { id, parent: Some(parent), root, flags, state, baggage, collector }
+                Self { id, parent: Some(parent), root, flags, state, baggage, collector, servers }
             }
             None => {
                 let id = Uuid::now_v7().as_u128();
-                Self { id, parent: None, root, flags: SAMPLED, state: None, baggage, collector }
+                let (parent, flags, state) = (None, SAMPLED, None);
+                Self { id, parent, root, flags, state, baggage, collector, servers }
             }
         }
     }

@@ -12,6 +12,7 @@ pub const SERVICE_VERSION: &str = "service.version";
 pub const OPERATION: &str = "gen_ai.operation.name";
 pub const INVOKE_WORKFLOW: &str = "invoke_workflow";
 pub const INVOKE_AGENT: &str = "invoke_agent";
+pub const CHAT: &str = "chat";
 pub const EXECUTE_TOOL: &str = "execute_tool";
 
 pub const WORKFLOW_NAME: &str = "gen_ai.workflow.name";
@@ -25,17 +26,21 @@ pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
 pub const CACHE_READ_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
 pub const CACHE_CREATION_TOKENS: &str = "gen_ai.usage.cache_creation.input_tokens";
 pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
+pub const SERVER_ADDRESS: &str = "server.address";
+pub const SERVER_PORT: &str = "server.port";
 pub const ERROR_TYPE: &str = "error.type";
 pub const PROCESS_EXIT_CODE: &str = "process.exit.code";
 pub const HTTP_STATUS: &str = "http.response.status_code";
 
 pub const RUN_ID: &str = "crew.run.id";
-/// The status of a run, an agent, a tool call or a check, as in the report.
+/// The status of a run, an agent, a model call, a tool call or a check, as in the report.
 pub const STATUS: &str = "crew.status";
 pub const EXIT_CODE: &str = "crew.exit_code";
 pub const AGENT_KEY: &str = "crew.agent.key";
 pub const AGENT_KIND: &str = "crew.agent.kind";
 pub const MODEL_CALLS: &str = "crew.model_calls";
+pub const MODEL_CALLS_OMITTED: &str = "crew.model_calls_omitted";
+pub const TURN: &str = "crew.turn";
 pub const RETRIES: &str = "crew.retries";
 pub const QUEUED_MS: &str = "crew.queued_ms";
 pub const COST: &str = "crew.cost";

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::context::{SpanId, Trace};
 use super::names;
+use crate::chat::TokenUsage;
 use crate::report::{
-    AgentKind, AgentReport, AgentStatus, CheckReport, Report, RunStatus, ToolCallReport,
-    ToolStatus, word,
+    AgentKind, AgentReport, AgentStatus, CheckReport, ModelCallReport, Report, RunStatus,
+    ToolCallReport, ToolStatus, word,
 };
 use crate::text::{inline, truncate};
 
@@ -16,6 +17,8 @@ use crate::text::{inline, truncate};
 const MAX_NAME: usize = 128;
 /// `SPAN_KIND_INTERNAL`.
 const INTERNAL: u8 = 1;
+/// `SPAN_KIND_CLIENT`.
+const CLIENT: u8 = 3;
 /// `STATUS_CODE_ERROR`.
 const ERROR: u8 = 2;
 
@@ -77,6 +80,7 @@ pub fn of_batch(batch: &BatchSpan<'_>, trace: &Trace) -> Value {
         id: trace.root,
         parent: trace.parent,
         name: format!("batch {crew}"),
+        kind: INTERNAL,
         started_ms: 0,
         duration_ms,
         attributes: vec![
@@ -104,6 +108,7 @@ struct Span {
     id: SpanId,
     parent: Option<SpanId>,
     name: String,
+    kind: u8,
     started_ms: u64,
     duration_ms: u64,
     attributes: Vec<Value>,
@@ -128,6 +133,7 @@ impl Spans<'_> {
             id: self.place.id,
             parent: self.place.parent,
             name: format!("{} {}", names::INVOKE_WORKFLOW, report.crew),
+            kind: INTERNAL,
             started_ms: 0,
             duration_ms: report.duration_ms,
             attributes,
@@ -148,7 +154,7 @@ impl Spans<'_> {
         let id = self.trace.root.agent(&self.report.run_id, &agent.name);
         let Some(started_ms) = agent.started_ms else { return id };
         let (verb, attributes) = match agent.kind {
-            AgentKind::Model => (names::INVOKE_AGENT, model_attributes(agent)),
+            AgentKind::Model => (names::INVOKE_AGENT, agent_attributes(agent)),
             AgentKind::Step => ("step", step_attributes(agent)),
         };
         let mut all = vec![
@@ -162,11 +168,15 @@ impl Spans<'_> {
             id,
             parent: Some(parent),
             name: format!("{verb} {}", agent.name),
+            kind: INTERNAL,
             started_ms,
             duration_ms: agent.duration_ms,
             attributes: all,
             error: agent.failure().filter(|_| agent.status != AgentStatus::Skipped),
         });
+        for (index, call) in agent.model_calls.iter().enumerate() {
+            self.push(model_span(call, id, index, self.trace));
+        }
         for (index, call) in agent.tool_calls.iter().enumerate() {
             self.push(tool_span(call, id, index));
         }
@@ -195,7 +205,7 @@ impl Span {
             "traceId": format!("{:032x}", trace.id),
             "spanId": self.id.to_string(),
             "name": self.name,
-            "kind": INTERNAL,
+            "kind": self.kind,
             "startTimeUnixNano": time(self.started_ms),
             "endTimeUnixNano": time(self.started_ms.saturating_add(self.duration_ms)),
             "attributes": attributes,
@@ -212,35 +222,86 @@ impl Span {
 }
 
 /// The usage of an agent with instances is theirs, and not counted twice.
-fn model_attributes(agent: &AgentReport) -> Vec<Value> {
-    let (provider, model) = agent.model.split_once('/').unwrap_or((&agent.model, &agent.model));
-    let mut all = vec![
-        attribute(names::OPERATION, text(names::INVOKE_AGENT)),
-        attribute(names::PROVIDER, text(names::provider(provider))),
-        attribute(names::REQUEST_MODEL, text(model)),
-    ];
+fn agent_attributes(agent: &AgentReport) -> Vec<Value> {
+    let mut all = vec![attribute(names::OPERATION, text(names::INVOKE_AGENT))];
+    all.extend(model_attributes(&agent.model));
     if agent.items.is_some() {
         return all;
     }
     let usage = &agent.usage;
+    all.extend(token_attributes(TokenUsage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cached_input_tokens: usage.cached_input_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+        reasoning_tokens: usage.reasoning_tokens,
+    }));
     for (name, count) in [
-        (names::INPUT_TOKENS, usage.input_tokens),
-        (names::OUTPUT_TOKENS, usage.output_tokens),
-        (names::CACHE_READ_TOKENS, usage.cached_input_tokens),
-        (names::CACHE_CREATION_TOKENS, usage.cache_write_tokens),
-        (names::REASONING_TOKENS, usage.reasoning_tokens),
         (names::MODEL_CALLS, usage.model_calls),
+        (names::MODEL_CALLS_OMITTED, agent.model_calls_omitted),
         (names::RETRIES, agent.retries.into()),
         (names::QUEUED_MS, agent.queued_ms),
     ] {
         all.push(attribute(name, integer(count)));
     }
-    if let Some(reason) = &agent.finish_reason {
-        let list = json!({"arrayValue": {"values": [text(reason)]}});
-        all.push(attribute(names::FINISH_REASONS, list));
-    }
+    all.extend(finish_attribute(agent.finish_reason.as_deref()));
     all.extend(usage.cost.whole().map(|cost| attribute(names::COST, json!({"doubleValue": cost}))));
     all
+}
+
+/// Of a model as it is called in the crew file.
+fn model_attributes(label: &str) -> [Value; 2] {
+    let (provider, model) = label.split_once('/').unwrap_or((label, label));
+    [
+        attribute(names::PROVIDER, text(names::provider(provider))),
+        attribute(names::REQUEST_MODEL, text(model)),
+    ]
+}
+
+fn token_attributes(tokens: TokenUsage) -> impl Iterator<Item = Value> {
+    let counts = [
+        (names::INPUT_TOKENS, tokens.input_tokens),
+        (names::OUTPUT_TOKENS, tokens.output_tokens),
+        (names::CACHE_READ_TOKENS, tokens.cached_input_tokens),
+        (names::CACHE_CREATION_TOKENS, tokens.cache_write_tokens),
+        (names::REASONING_TOKENS, tokens.reasoning_tokens),
+    ];
+    counts.into_iter().map(|(name, count)| attribute(name, integer(count)))
+}
+
+fn finish_attribute(reason: Option<&str>) -> Option<Value> {
+    let list = json!({"arrayValue": {"values": [text(reason?)]}});
+    Some(attribute(names::FINISH_REASONS, list))
+}
+
+fn model_span(call: &ModelCallReport, agent: SpanId, index: usize, trace: &Trace) -> Span {
+    let (provider, model) = call.model.split_once('/').unwrap_or((&call.model, &call.model));
+    let mut attributes = vec![
+        attribute(names::OPERATION, text(names::CHAT)),
+        attribute(names::STATUS, text(&word(call.status))),
+        attribute(names::TURN, integer(call.turn)),
+    ];
+    attributes.extend(model_attributes(&call.model));
+    attributes.extend(token_attributes(call.usage));
+    attributes.extend(finish_attribute(call.finish_reason.as_deref()));
+    if let Some(server) = trace.servers.get(provider) {
+        attributes
+            .extend(server.host_str().map(|host| attribute(names::SERVER_ADDRESS, text(host))));
+        let port = server.port_or_known_default();
+        attributes.extend(port.map(|port| attribute(names::SERVER_PORT, integer(port))));
+    }
+    let error = call.error.as_ref().map(|error| (word(error.kind), error.message.clone()));
+    let failed = call.status != ToolStatus::Succeeded;
+    Span {
+        id: agent.model_call(index),
+        parent: Some(agent),
+        name: format!("{} {model}", names::CHAT),
+        kind: CLIENT,
+        started_ms: call.started_ms,
+        duration_ms: call.duration_ms,
+        attributes,
+        error: error.or_else(|| failed.then(|| (word(call.status), String::new()))),
+    }
 }
 
 fn step_attributes(agent: &AgentReport) -> Vec<Value> {
@@ -261,6 +322,7 @@ fn tool_span(call: &ToolCallReport, agent: SpanId, index: usize) -> Span {
         id: agent.tool_call(index),
         parent: Some(agent),
         name: format!("{} {tool}", names::EXECUTE_TOOL),
+        kind: INTERNAL,
         started_ms: call.started_ms,
         duration_ms: call.duration_ms,
         attributes,
@@ -276,6 +338,7 @@ fn check_span(check: &CheckReport, agent: SpanId, index: usize) -> Span {
         id: agent.check(index),
         parent: Some(agent),
         name: "check".to_owned(),
+        kind: INTERNAL,
         started_ms: check.started_ms,
         duration_ms: check.duration_ms,
         attributes,

@@ -206,8 +206,8 @@ fn a_collector_receives_the_spans_of_a_run() {
     assert_eq!(attribute(resource, "service.name"), "nightly");
 
     let spans = spans(&collector);
-    // The run, two agents, four tool calls and a check.
-    assert_eq!(spans.len(), 8, "{spans:#?}");
+    // The run, two agents, two model calls, four tool calls and a check.
+    assert_eq!(spans.len(), 10, "{spans:#?}");
     let ids: HashSet<&str> = spans.iter().map(|span| span["spanId"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), spans.len());
     assert!(spans.iter().all(|span| span["traceId"] == TRACE && span["traceState"] == "v=1"));
@@ -249,7 +249,7 @@ fn tokens_instances_and_failures_are_in_their_spans() {
     ended.report(1);
     assert_eq!(collector.requests()[0].path, "/own?x=1");
     let spans = spans(&collector);
-    assert_eq!(spans.len(), 4, "{spans:#?}");
+    assert_eq!(spans.len(), 6, "{spans:#?}");
     let run = named(&spans, "invoke_workflow agents");
     assert_eq!(run["parentSpanId"], Value::Null);
     assert_eq!(run["status"]["code"], 2);
@@ -288,6 +288,83 @@ fn spans_are_sent_after_ctrl_c_too() {
     let spans = spans(&collector);
     assert_eq!(attribute(named(&spans, "invoke_workflow agents"), "error.type"), "interrupted");
     assert_eq!(attribute(named(&spans, "invoke_agent a"), "crew.status"), "cancelled");
+    let call = named(&spans, "chat m");
+    assert_eq!(attribute(call, "error.type"), "cancelled");
+    assert_eq!(call["status"]["code"], 2);
+}
+
+/// Start and end of a span in nanoseconds.
+fn times(span: &Value) -> (u64, u64) {
+    let [start, end] = ["startTimeUnixNano", "endTimeUnixNano"]
+        .map(|name| span[name].as_str().unwrap().parse().unwrap());
+    (start, end)
+}
+
+#[test]
+fn every_attempt_of_a_model_call_has_a_span_of_its_own() {
+    let model = ModelServer::sequence([
+        script::retry_after(503, "0"),
+        script::tool_call("t", &json!({})),
+        script::text("fine"),
+    ]);
+    let collector = ModelServer::always(accept());
+    let ended = Crew::new(formatdoc! {"
+        providers: {{mistral: {{base_url: '{}'}}}}
+        tools: {{t: {{description: x, shell: 'echo'}}}}
+        agents: {{a: {{model: mistral/m, tools: [t]}}}}
+    ", model.base_url()})
+    .env(ENDPOINT, &collector.origin())
+    .run();
+    let report = ended.report(0);
+    let spans = spans(&collector);
+    let agent = named(&spans, "invoke_agent a");
+    let calls: Vec<&Value> = spans.iter().filter(|span| span["name"] == "chat m").collect();
+    assert_eq!((calls.len(), spans.len()), (3, 6), "{spans:#?}");
+    let (mut earliest, agent_end) = times(agent);
+    for (call, (turn, error, tokens, finish)) in calls.iter().zip([
+        ("1", json!("overloaded"), "0", Value::Null),
+        ("1", Value::Null, "10", json!("tool_calls")),
+        ("2", Value::Null, "10", json!("stop")),
+    ]) {
+        assert_eq!((&call["parentSpanId"], &call["kind"]), (&agent["spanId"], &json!(3)));
+        assert_eq!(attribute(call, "gen_ai.operation.name"), "chat");
+        assert_eq!(attribute(call, "gen_ai.provider.name"), "mistral_ai");
+        assert_eq!(attribute(call, "gen_ai.request.model"), "m");
+        assert_eq!(attribute(call, "server.address"), "127.0.0.1");
+        assert_eq!(attribute(call, "server.port"), &json!(model.address().port().to_string()));
+        assert_eq!(attribute(call, "crew.turn"), turn);
+        assert_eq!(attribute(call, "error.type"), &error);
+        assert_eq!(attribute(call, "gen_ai.usage.input_tokens"), tokens);
+        let reasons = attribute(call, "gen_ai.response.finish_reasons");
+        assert_eq!(reasons["values"][0]["stringValue"], finish);
+        let (start, end) = times(call);
+        assert!(earliest <= start && start <= end && end <= agent_end, "{spans:#?}");
+        earliest = end;
+    }
+    let reported = &report["agents"]["a"]["model_calls"];
+    assert_eq!(reported[0]["status"], "failed");
+    assert!(reported[0]["error"]["message"].as_str().unwrap().contains("HTTP 503"), "{reported}");
+    assert_eq!((&reported[1]["model"], &reported[1]["turn"]), (&json!("mistral/m"), &json!(1)));
+}
+
+#[test]
+fn of_many_model_calls_the_first_and_the_last_are_reported() {
+    let collector = ModelServer::always(accept());
+    let ended = Crew::new("agents: {a: {model: offline, retries: 100}}\n")
+        .args(&["--offline", "--fault", "a=500:100"])
+        .env(ENDPOINT, &collector.origin())
+        .run();
+    let report = ended.report(0);
+    let agent = &report["agents"]["a"];
+    assert_eq!(agent["usage"]["model_calls"], 101);
+    assert_eq!(agent["model_calls_omitted"], 1);
+    let calls = agent["model_calls"].as_array().unwrap();
+    assert_eq!(calls.len(), 100);
+    assert_eq!(calls[0]["error"]["kind"], "overloaded");
+    assert_eq!(calls[99]["status"], "succeeded");
+    let spans = spans(&collector);
+    assert_eq!(spans.iter().filter(|span| span["name"] == "chat offline").count(), 100);
+    assert_eq!(attribute(named(&spans, "invoke_agent a"), "crew.model_calls_omitted"), "1");
 }
 
 const OFFLINE: &str = "agents:\n  a: {model: offline}\n";
