@@ -10,7 +10,7 @@ use crate::engine::{Earlier, Reuse, Why};
 use crate::plan::selection;
 use crate::plan::{CrewPlan, Fingerprint};
 use crate::render::words;
-use crate::report::{Invocation, Report};
+use crate::report::{CancelKind, Invocation, Report};
 use crate::secret::is_redacted;
 
 /// An earlier run, and which of its agents are to run again.
@@ -23,7 +23,7 @@ pub struct EarlierRun {
 pub struct Rerun {
     pub earlier: Report,
     pub reuse: Reuse,
-    /// No agent runs again.
+    /// No agent runs again, and the earlier report stands.
     pub is_done: bool,
     /// What runs again, and what is different, a sentence each.
     pub notes: Vec<String>,
@@ -61,15 +61,16 @@ impl EarlierRun {
                 },
             },
         );
-        let is_done = again.is_empty();
+        let is_done = again.is_empty() && stands(&report, plan, &fingerprint);
         let again = again.iter().map(|(agent, why)| {
             let name = &plan.agents[*agent].name;
             format!("{name} ({})", reason(why))
         });
         let again: Vec<String> = again.collect();
-        notes.push(match is_done {
-            true => "nothing to run again".to_owned(),
-            false => format!("runs again: {}", again.join(", ")),
+        notes.push(match (is_done, again.is_empty()) {
+            (true, _) => "nothing to run again".to_owned(),
+            (false, true) => "no agent runs again; how the run ends is decided anew".to_owned(),
+            (false, false) => format!("runs again: {}", again.join(", ")),
         });
         Ok(Rerun { earlier: report, reuse, is_done, notes })
     }
@@ -83,6 +84,21 @@ fn reason(why: &Why) -> String {
         Why::Selected => "selected".to_owned(),
         Why::Needs(agent) => format!("needs {agent}"),
     }
+}
+
+/// Whether a run that takes over all agents ends as the earlier one did: nothing cut that one short
+/// or outlived it, and the crew has the same agents, output and `fail_if`.
+fn stands(report: &Report, plan: &CrewPlan, fingerprint: &Fingerprint) -> bool {
+    let is_whole = report.reason.as_ref().is_none_or(|reason| reason.kind == CancelKind::FailIf);
+    let is_same = |part: &str| {
+        let parts = report.fingerprint.as_ref();
+        parts.is_none_or(|parts| parts.get(part) == fingerprint.parts.get(part))
+    };
+    is_whole
+        && report.cleanup.survivors.is_empty()
+        && report.agents.len() == plan.agents.len()
+        && is_same("output")
+        && is_same("fail_if")
 }
 
 /// What is not as it was, apart from the agents.

@@ -34,7 +34,15 @@ pub fn rerun(args: RerunArgs) -> ExitStatus {
 fn run_args(args: RerunArgs, report: &Report) -> Result<RunArgs, Faults> {
     let Invocation { file, agents, vars, model, offline, attach } =
         report.invocation.clone().unwrap_or_default();
-    let config = args.file.config.or_else(|| Some(file).filter(|file| *file != PathBuf::new()));
+    let named = Some(file).filter(|file| *file != PathBuf::new());
+    if args.file.config.is_none()
+        && let Some(gone) = named.as_ref().filter(|file| !file.exists())
+    {
+        let message = format!("the crew's file {} does not exist any more", gone.display());
+        let hint = "name the file with -c".to_owned();
+        return Err(Faults::unplaced(args.report, message, Some(hint)));
+    }
+    let config = args.file.config.or(named);
     if config.is_none() {
         let hint = "name the crew's file with -c".to_owned();
         let message = "the report does not say which crew file it is from".to_owned();

@@ -19,7 +19,7 @@ pub struct Reuse {
 /// Why an agent runs again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// It did not end well.
+    /// It did not end well, or an instance of it did not.
     Ended(AgentStatus),
     /// The parts of the crew that differ: `prompt of review`.
     Changed(Vec<String>),
@@ -50,11 +50,11 @@ impl Reuse {
         let own = plan.agents.iter().map(|agent| {
             let Some(report) = reports.get(&agent.name) else { return Some(Why::New) };
             let changed = changes(agent);
-            match (changed.is_empty(), report.ended_well()) {
-                (false, _) => Some(Why::Changed(changed)),
-                (true, false) => Some(Why::Ended(report.status)),
-                (true, true) => None,
+            if !changed.is_empty() {
+                return Some(Why::Changed(changed));
             }
+            let unfinished = report.with_instances().find(|report| !report.ended_well());
+            unfinished.map(|report| Why::Ended(report.status))
         });
         let again = again(plan, own.collect(), selected);
         let mut reuse = Self::default();

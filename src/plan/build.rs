@@ -77,7 +77,7 @@ impl Builder<'_> {
             log,
         };
         let drafts = self.drafts(&agent_checker, &tools);
-        let selected = needs_checker.selected(&self.overrides.agents, &needs);
+        let selected = needs_checker.selected(self.overrides, &needs);
         let (mut agents, providers) = self.assemble(drafts, &needs, &selected, &tools, &endpoints);
         self.attach(&mut agents);
         let (output, fail_if) = self.result(&agents, &vars, &facts);

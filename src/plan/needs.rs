@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::agent_plan::Need;
+use super::overrides::Overrides;
 use super::{check, graph, selection};
 use crate::config::faults::FaultLog;
 use crate::config::file::AgentConfig;
@@ -82,17 +83,18 @@ impl NeedsChecker<'_> {
     }
 
     /// The agents to run, in the order of the file: the wanted ones and those they need.
-    pub fn selected(&self, wanted: &[String], needs: &[Vec<Need>]) -> Vec<usize> {
+    pub fn selected(&self, overrides: &Overrides, needs: &[Vec<Need>]) -> Vec<usize> {
+        let Overrides { agents: wanted, earlier_agents, .. } = overrides;
         if wanted.is_empty() {
             return (0..self.agents.len()).collect();
         }
         let unmatched: Vec<&str> = selection::unmatched(wanted, self.names()).collect();
-        for item in &unmatched {
+        let is_wanted = |agent: &usize| selection::is_selected(wanted, self.name(*agent));
+        let found: Vec<usize> = (0..self.agents.len()).filter(is_wanted).collect();
+        for item in unmatched.iter().filter(|_| !earlier_agents || found.is_empty()) {
             let message = format!("--agents: there is no agent {}", quoted(item));
             self.log.unplaced(message, self.similar(item));
         }
-        let is_wanted = |agent: &usize| selection::is_selected(wanted, self.name(*agent));
-        let found: Vec<usize> = (0..self.agents.len()).filter(is_wanted).collect();
         let selected = graph::closure(&indices(needs), &found);
         self.check_exclusions(wanted, needs, &selected);
         if selected.is_empty() && unmatched.is_empty() {

@@ -10,6 +10,8 @@ use crate::attachment::Attached;
 pub struct Overrides {
     /// The agents to run, with those they need. If empty, all agents.
     pub agents: Vec<String>,
+    /// `agents` are those of an earlier run, whose crew may have had others.
+    pub earlier_agents: bool,
     pub vars: Vec<(String, String)>,
     /// The model of every agent.
     pub model: Option<String>,

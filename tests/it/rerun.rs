@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use indoc::indoc;
-use serde_json::Value;
+use indoc::{formatdoc, indoc};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::reports::cases;
 use crate::support::crew::{Crew, Ended, folder};
 
 /// Each step writes its name to the file `ran`; `net` fails until the file `fixed` exists.
@@ -157,10 +158,113 @@ fn a_rerun_can_be_run_again() {
     let report = rerun(&folder, &["--output-file", "second.json"]);
     assert_eq!(report.status.code(), Some(1));
     assert_eq!(ran(&folder), ["net"]);
+    let second = ["rerun", "second.json", "-o", "json"];
+    let third = ["--output-file", "third.json", "--report", "junit=third.xml"];
+    assert_eq!(crew(&folder, &[&second[..], &third[..]].concat()).status.code(), Some(1));
+    assert_eq!(ran(&folder), ["net"]);
+    let names: Vec<String> =
+        cases(&folder.path().join("third.xml")).into_iter().map(|[name, ..]| name).collect();
+    assert_eq!(names, ["disk", "net", "summary"]);
     fix(&folder);
-    let report = crew(&folder, &["rerun", "second.json", "-o", "json"]).report(0);
+    let report = crew(&folder, &["rerun", "third.json", "-o", "json"]).report(0);
     assert_eq!(ran(&folder), ["net", "summary"]);
     assert_eq!(report["agents"]["disk"]["reused"], true);
+}
+
+/// Edits the first report.
+fn edit(folder: &TempDir, change: impl FnOnce(&mut Value)) {
+    let file = folder.path().join("first.json");
+    let mut report: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    change(&mut report);
+    fs::write(file, report.to_string()).unwrap();
+}
+
+#[test]
+fn an_instance_that_was_edited_to_failed_runs_again() {
+    let folder = folder(INSTANCES);
+    fix(&folder);
+    first(&folder, &[], 0);
+    edit(&folder, |report| report["agents"]["check"]["items"][1]["status"] = "failed".into());
+    let ended = rerun(&folder, &[]);
+    let report = ended.report(0);
+    assert_eq!(ran(&folder), ["check b", "summary"]);
+    assert_eq!(report["agents"]["check"]["items"][0]["reused"], true);
+    let said = "runs again: check (failed), summary (needs check)";
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+}
+
+#[test]
+fn the_end_of_a_run_is_decided_anew_where_the_earlier_one_does_not_stand() {
+    let yaml = |limit: u8| {
+        formatdoc! {"
+            fail_if: agents.count.data > {limit}
+            agents:
+              count: {{shell: 'echo count >> ran; echo 3', parse: json}}
+        "}
+    };
+    let folder = folder(yaml(2));
+    let earlier = first(&folder, &[], 4);
+    // The gate decides, also if nothing runs.
+    assert_eq!(rerun(&folder, &[]).report(4), earlier);
+    // A run that was stopped after its last agent had ended has not come to its gate.
+    edit(&folder, |report| {
+        report["reason"] = json!({"kind": "interrupted"});
+        (report["status"], report["exit_code"]) = ("cancelled".into(), 130.into());
+        report["fail_if"]["holds"] = Value::Null;
+    });
+    assert_eq!(rerun(&folder, &[]).report(4)["fail_if"]["holds"], true);
+    // Another gate.
+    fs::write(folder.path().join("agents.yaml"), yaml(3)).unwrap();
+    let ended = rerun(&folder, &[]);
+    let report = ended.report(0);
+    assert_eq!((&report["status"], &report["rerun_of"]), (&json!("succeeded"), &earlier["run_id"]));
+    assert!(ended.stderr.contains("no agent runs again; how the run ends"), "{}", ended.stderr);
+    // A process that survived the earlier run.
+    fs::write(folder.path().join("first.json"), report.to_string()).unwrap();
+    edit(&folder, |report| {
+        report["cleanup"]["survivors"] = json!([{"pid": 1, "command": "x"}]);
+        report["exit_code"] = 3.into();
+    });
+    assert_eq!(rerun(&folder, &[]).report(0)["cleanup"]["survivors"], json!([]));
+    assert!(ran(&folder).is_empty());
+}
+
+#[test]
+fn agents_that_the_crew_has_no_more_hold_up_no_rerun() {
+    let folder = folder(YAML);
+    first(&folder, &["-a", "disk,net"], 1);
+    let renamed = YAML.replace("  net:", "  network:").replace("net]", "network]");
+    fs::write(folder.path().join("agents.yaml"), renamed).unwrap();
+    let ended = rerun(&folder, &[]);
+    let report = ended.report(0);
+    assert_eq!(report["agents"].as_object().unwrap().keys().collect::<Vec<_>>(), ["disk"]);
+    assert!(ended.stderr.contains("the crew has no agent net any more"), "{}", ended.stderr);
+    let without = YAML.replace("  disk:", "  d:").replace("  net:", "  n:");
+    let without = without.replace("[disk, net]", "[d, n]").replace("agents.disk", "agents.d");
+    fs::write(folder.path().join("agents.yaml"), without).unwrap();
+    let ended = rerun(&folder, &[]);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stderr.contains("there is no agent \"disk\""), "{}", ended.stderr);
+    fs::remove_file(folder.path().join("agents.yaml")).unwrap();
+    let ended = rerun(&folder, &[]);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(ended.stderr.contains("does not exist any more"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("name the file with -c"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_rerun_has_the_whole_budget() {
+    let folder = folder(indoc! {"
+        limits: {max_model_calls: 1}
+        agents:
+          a: {model: offline}
+          b: {model: offline, needs: [a]}
+    "});
+    let run = ["run", "-k", "-i", "go", "-o", "json", "--output-file", "first.json"];
+    assert_eq!(crew(&folder, &run).status.code(), Some(1));
+    let report = rerun(&folder, &[]).report(0);
+    assert_eq!(report["agents"]["b"]["status"], "succeeded");
+    assert_eq!(report["usage"]["model_calls"], 2);
 }
 
 #[test]
