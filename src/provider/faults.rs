@@ -116,9 +116,15 @@ impl FaultRule {
     pub fn check(&self, plan: &CrewPlan) -> Result<(), (String, String)> {
         let name = self.pattern.split('[').next().unwrap_or_default();
         let agents = plan.agents.iter().filter(|agent| agent.model_work().is_some());
-        let names: Vec<&str> = agents.map(|agent| agent.name.as_str()).collect();
-        if names.iter().any(|agent| glob::matches(name, agent)) {
+        let names: Vec<&str> = agents.clone().map(|agent| agent.name.as_str()).collect();
+        let mut named = agents.filter(|agent| glob::matches(name, &agent.name)).peekable();
+        let is_named = named.peek().is_some();
+        if named.any(|agent| agent.for_each.is_some() || !self.pattern.contains('[')) {
             return Ok(());
+        }
+        if is_named {
+            let hint = format!("without for_each an agent is named alone: {name}");
+            return Err((format!("no agent that fits {self} has instances"), hint));
         }
         let hint = format!("agents with a model that run: {}", names.join(", "));
         Err((format!("no agent with a model fits {self}"), hint))

@@ -307,7 +307,15 @@ fn tools_of_http_and_mcp_servers_replay_without_them() {
     drop(server);
     let second = run(folder.path(), NOWHERE, &["--replay", "r.jsonl"]).report(0);
     assert_eq!(second["agents"]["step"]["output"], "rain");
-    assert_eq!(costless(first), costless(second));
+    assert_eq!(costless(first.clone()), costless(second));
+    // Model calls that fail take nothing of the recording.
+    let faults = ["--replay", "r.jsonl", "--fault", "a=cut:1", "--fault", "a=429:2"];
+    let third = run(folder.path(), NOWHERE, &faults).report(0);
+    assert_eq!(third["agents"]["a"]["retries"], 3);
+    let [first, third] = [first, third].map(|report| timeless(report)["agents"]["a"].clone());
+    for field in ["output", "tool_calls", "turns"] {
+        assert_eq!(first[field], third[field], "{field}");
+    }
 }
 
 fn offline(agents: &str, args: &[&str]) -> Ended {
@@ -351,6 +359,51 @@ fn a_fault_meets_the_instances_that_it_names() {
         report["agents"]["r"]["items"].as_array().unwrap().iter().map(|i| &i["status"]).collect();
     assert_eq!(statuses, ["failed", "succeeded"]);
     assert_eq!(report["agents"]["other"]["status"], "succeeded");
+}
+
+#[test]
+fn the_pattern_of_a_fault_may_be_unusual() {
+    let yaml = indoc! {"
+        limits: {on_failure: continue}
+        defaults: {retries: 0}
+        agents:
+          r: {model: offline, for_each: [src/a.rs, 'b[1]', 'ü=1:2', '*']}
+          other: {model: offline}
+    "};
+    for (patterns, expected) in [
+        (&["r[*]"][..], "XXXX-"),
+        (&["r[src/a.rs]"], "X----"),
+        (&["r[b[1]]"], "-X---"),
+        (&["r[ü=1:2]"], "--X--"),
+        (&["r[?]"], "---X-"),
+        (&["r[*[*]"], "-X---"),
+        (&["*[*.rs]"], "X----"),
+        (&["**"], "XXXXX"),
+        (&["r"], "XXXX-"),
+        (&["r[b[1]]", "r[src/*]"], "XX---"),
+        (&["oth?r", "other"], "----X"),
+    ] {
+        let faults =
+            patterns.iter().flat_map(|pattern| ["--fault".into(), format!("{pattern}=die")]);
+        let faults: Vec<String> = faults.collect();
+        let args: Vec<&str> = faults.iter().map(String::as_str).collect();
+        let report = offline(yaml, &args).report(1);
+        let items = report["agents"]["r"]["items"].as_array().unwrap().iter();
+        let statuses = items.chain([&report["agents"]["other"]]).map(|agent| &agent["status"]);
+        let met: String =
+            statuses.map(|status| if status == "failed" { 'X' } else { '-' }).collect();
+        assert_eq!(met, expected, "{patterns:?}");
+    }
+    for (fault, expected) in [
+        ("[=die", "no agent with a model fits [=die"),
+        ("other[x]=die", "no agent that fits other[x]=die has instances"),
+        ("ü=die", "agents with a model that run: r, other"),
+        ("=die", "expected PATTERN=KIND"),
+    ] {
+        let ended = Crew::new(yaml).args(&["--offline", "--fault", fault]).run();
+        assert_eq!(ended.status.code(), Some(2), "{fault}: {}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{fault}: {}", ended.stderr);
+    }
 }
 
 #[test]
