@@ -13,8 +13,8 @@ use indoc::{formatdoc, indoc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::reports::{KINDS, all_reports, cases, read};
-use crate::support::crew::folder;
+use crate::reports::{KINDS, all_reports, assert_sarif, cases, read};
+use crate::support::crew::{Crew, Ended, folder};
 
 /// What a hostile model or program writes.
 fn hostile() -> String {
@@ -64,6 +64,7 @@ fn a_hostile_answer_stays_text_in_every_form() {
     assert!(cases[2][4].contains("<iframe src=//evil.example>"), "{:?}", cases[2][4]);
     let sarif: Value = serde_json::from_str(&read(&folder, "report.sarif")).unwrap();
     assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 1);
+    assert_sarif(&sarif);
     let page = read(&folder, "report.html");
     for tag in tags(&page) {
         let name = tag.split([' ', '/']).find(|part| !part.is_empty()).unwrap_or_default();
@@ -71,6 +72,94 @@ fn a_hostile_answer_stays_text_in_every_form() {
         // Without the values of attributes.
         let names: String = tag.split('"').step_by(2).collect();
         assert!(!["src", "href", " on", "style="].iter().any(|bad| names.contains(bad)), "{tag}");
+    }
+}
+
+/// `crew report` of this text in every form.
+fn saved_as_all(text: &str) -> (TempDir, Vec<Ended>) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("saved.json"), text).unwrap();
+    let ended = KINDS.map(|(kind, path)| {
+        let ended =
+            Crew::at(folder.path()).args(&["report", "saved.json", "--as", kind]).run_as_is();
+        fs::write(folder.path().join(path), &ended.stdout).unwrap();
+        ended
+    });
+    let mut ended = Vec::from(ended);
+    let in_step = Crew::at(folder.path()).args(&["report", "saved.json", "--as", "github"]);
+    ended.push(in_step.env("GITHUB_STEP_SUMMARY", "summary").run_as_is());
+    (folder, ended)
+}
+
+#[test]
+fn an_edited_report_stays_text_in_every_form() {
+    let hostile = "]]></a><script>alert(1)</script>\u{1b}[2J\u{202e}\u{ffff}\n::error::x\n";
+    let call = json!({"tool": hostile, "arguments": hostile, "status": "failed", "exit_code": 1,
+        "signal": hostile, "started_ms": u64::MAX, "duration_ms": u64::MAX, "output": hostile,
+        "truncated": true, "leaked": true, "stopped_by": null});
+    let model_call = json!({"model": hostile, "turn": 1, "status": "failed", "started_ms": u64::MAX,
+        "duration_ms": u64::MAX, "usage": {"input_tokens": u64::MAX, "output_tokens": u64::MAX}});
+    let agent = |status: &str| {
+        json!({"status": status, "output": hostile, "model": hostile, "needs": [hostile],
+            "error": {"kind": "internal", "message": hostile}, "notes": [hostile],
+            "started_ms": u64::MAX, "duration_ms": u64::MAX, "finish_reason": hostile,
+            "usage": {"input_tokens": u64::MAX, "output_tokens": u64::MAX, "cost": 1e308},
+            "tool_calls": [call], "model_calls": [model_call, model_call], "key": hostile})
+    };
+    let mut with_items = agent("succeeded");
+    with_items["items"] = json!([agent("failed"), agent("skipped"), agent("timed_out")]);
+    with_items["data"] = json!({"findings": [{"file": hostile, "line": u64::MAX, "level": "error",
+        "rule": hostile, "message": hostile}, {"file": "a", "line": -1, "rule": 3}, 5]});
+    let report = json!({"schema_version": 1, "run_id": "0", "crew": hostile, "status": "failed",
+        "exit_code": 1, "reason": {"kind": "agent_failed", "agent": hostile}, "input": hostile,
+        "started_at": hostile, "duration_ms": u64::MAX, "answer": hostile, "answer_of": hostile,
+        "fail_if": {"expression": hostile, "holds": true, "saw": {hostile: hostile}},
+        "agents": {hostile: with_items, "": agent("cancelled"), "b": agent("failed")},
+        "cleanup": {"survivors": [{"pid": -1, "command": hostile}]}});
+    let (folder, ended) = saved_as_all(&report.to_string());
+    for ended in &ended {
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        let acts = |c: char| (c.is_control() && c != '\n' && c != '\t') || c == '\u{202e}';
+        assert!(!ended.stdout.contains(acts), "{}", ended.stdout);
+    }
+    assert_eq!(cases(&folder.path().join("report.xml")).len(), 7);
+    assert_sarif(&serde_json::from_str(&read(&folder, "report.sarif")).unwrap());
+    for tag in tags(&read(&folder, "report.html")) {
+        let name = tag.split([' ', '/']).find(|part| !part.is_empty()).unwrap_or_default();
+        assert!(TAGS.contains(&name), "{tag}");
+    }
+    let annotations = ended[KINDS.len()].stdout.lines();
+    assert!(annotations.clone().count() > 1);
+    assert!(!annotations.clone().any(|line| line == "::error::x"), "{:?}", ended[5].stdout);
+}
+
+#[test]
+fn a_report_of_version_0_1_has_every_form_and_a_cut_one_has_none() {
+    let agent = json!({"status": "timed_out", "output": "so far", "partial": true,
+        "model": "openai/m", "finish_reason": null, "started_ms": 1, "duration_ms": 30_000,
+        "error": {"kind": "timeout", "scope": "agent", "message": "no answer within 30s"},
+        "turns": 1, "retries": 0, "tool_calls": [],
+        "usage": {"model_calls": 1, "input_tokens": 3, "output_tokens": 2, "tool_calls": 0}});
+    let report = json!({"schema_version": 1, "run_id": "0199", "crew": "old", "status": "failed",
+        "exit_code": 1, "reason": null, "started_at": "2026-01-01T00:00:00.000Z", "input": "x",
+        "duration_ms": 30_001, "usage": {"model_calls": 1}, "agents": {"disk": agent},
+        "cleanup": {"model_calls_cancelled": 1, "survivors": [], "duration_ms": 0}});
+    let text = report.to_string();
+    let (folder, ended) = saved_as_all(&text);
+    for ended in ended {
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    }
+    assert_eq!(cases(&folder.path().join("report.xml"))[0][2], "error");
+    assert_sarif(&serde_json::from_str(&read(&folder, "report.sarif")).unwrap());
+    for length in [0, 1, text.len() / 2, text.len() - 1] {
+        for ended in saved_as_all(&text[..length]).1 {
+            assert_eq!((ended.status.code(), &*ended.stdout), (Some(2), ""), "{length}");
+            assert!(
+                ended.stderr.contains("saved.json is not a report of crew"),
+                "{}",
+                ended.stderr
+            );
+        }
     }
 }
 

@@ -15,6 +15,15 @@ pub fn sarif(report: &Report) -> Value {
     let results: Vec<Value> = findings.found.iter().map(|found| result(found, &rules)).collect();
     let note = |note: &String| json!({"level": "note", "message": {"text": note}});
     let notes: Vec<Value> = findings.notes.iter().map(note).collect();
+    let mut invocation = json!({
+        "executionSuccessful": report.status == RunStatus::Succeeded,
+        "exitCode": report.exit_code,
+        "toolExecutionNotifications": notes,
+    });
+    // An edited report may have any text there.
+    if report.started_at.parse::<jiff::Timestamp>().is_ok() {
+        invocation["startTimeUtc"] = report.started_at.as_str().into();
+    }
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -27,12 +36,7 @@ pub fn sarif(report: &Report) -> Value {
             }},
             // Several crews can report on one commit.
             "automationDetails": {"id": format!("crew/{}/", uri(&report.crew))},
-            "invocations": [{
-                "executionSuccessful": report.status == RunStatus::Succeeded,
-                "startTimeUtc": report.started_at,
-                "exitCode": report.exit_code,
-                "toolExecutionNotifications": notes,
-            }],
+            "invocations": [invocation],
             "columnKind": "unicodeCodePoints",
             "results": results,
         }],
