@@ -2,7 +2,6 @@
 
 use crate::render::{self, Look};
 use crate::report::Report;
-use crate::text::without_symbols;
 
 /// What people read on stderr after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +30,7 @@ impl Messages {
             Self::Errors => render::errors(report, look, &mut text),
             Self::Nothing => Ok(()),
         };
-        if look.ascii {
-            text = without_symbols(&String::from_utf8_lossy(&text)).into_owned().into();
-        }
+        text = look.reader.adapt(&String::from_utf8_lossy(&text)).into_owned().into();
         if separated && !text.is_empty() {
             text.insert(0, b'\n');
         }

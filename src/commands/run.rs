@@ -220,7 +220,7 @@ fn progress_options(args: &OutputArgs, screens: Screens, messages: Messages) -> 
     progress::Options {
         draw: screens.stderr.terminal && !args.no_progress,
         colour: screens.stderr.colour,
-        ascii: screens.stderr.ascii,
+        reader: screens.stderr.reader,
         verbose: args.verbose > 0,
         transcripts: args.verbose > 1,
         quiet: messages != Messages::Summary || args.no_progress,

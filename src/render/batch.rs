@@ -57,7 +57,7 @@ pub fn progress_bar(progress: &Progress, look: Look) -> String {
     let Some(left) = progress.left else { return cut(line, look) };
     let done = progress.done();
     let filled = BAR_WIDTH * done / (done + left).max(1);
-    let (full, empty) = if look.ascii { ("#", "-") } else { ("█", "░") };
+    let (full, empty) = if look.reader.ascii { ("#", "-") } else { ("█", "░") };
     let bar = full.repeat(filled as usize) + &empty.repeat((BAR_WIDTH - filled) as usize);
     cut(format!("{bar} {line}"), look)
 }

@@ -51,7 +51,7 @@ pub fn summary(
     if not_run > 0 {
         totals.push_str(&format!(", {not_run} not run"));
     }
-    writeln!(out, "{}", if look.ascii { "------------" } else { "────────────" })?;
+    writeln!(out, "{}", if look.reader.ascii { "------------" } else { "────────────" })?;
     let word = paint("Summary", STRONG, look.colour);
     writeln!(out, " {word} {} {totals}", seconds(took))?;
     for test in failed {

@@ -4,10 +4,10 @@
 use std::io::{self, Write};
 
 use super::events::last_line;
+use super::screen::Reader;
 use super::{Look, answer, json, text};
 use crate::config::faults::InvalidReport;
 use crate::report::Report;
-use crate::text::without_symbols;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -25,10 +25,10 @@ impl Format {
     /// Writes the report of a run.
     pub fn write(&self, report: &Report, look: Look, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Self::Text if look.ascii => {
+            Self::Text if look.reader != Reader::default() => {
                 let mut shown = Vec::new();
                 text(report, look, &mut shown)?;
-                out.write_all(without_symbols(&String::from_utf8_lossy(&shown)).as_bytes())
+                out.write_all(look.reader.adapt(&String::from_utf8_lossy(&shown)).as_bytes())
             }
             Self::Text => text(report, look, out),
             Self::Json => json(report, out),

@@ -1,5 +1,6 @@
 //! The places that output goes to: whether they are terminals, how wide, and with colours or not.
 
+use std::borrow::Cow;
 use std::env;
 use std::io::{self, IsTerminal};
 
@@ -8,6 +9,7 @@ use console::Term;
 use nix::sys::stat::fstat;
 
 use crate::config::expand::Env;
+use crate::text::{without_commands, without_symbols};
 
 /// Columns where no terminal says how many there are.
 const DEFAULT_WIDTH: usize = 100;
@@ -37,6 +39,34 @@ fn is_ascii(env: Env<'_>) -> bool {
     locale.is_some_and(|locale| matches!(locale.as_str(), "C" | "POSIX"))
 }
 
+/// Whether the runner of GitHub Actions, or of a CI server like it, reads what crew prints.
+fn is_workflow(env: Env<'_>) -> bool {
+    env("GITHUB_ACTIONS").as_deref() == Some("true")
+}
+
+/// What reads a text that is meant for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reader {
+    /// The locale is `C` or `POSIX`, whose terminals show ASCII only.
+    pub ascii: bool,
+    /// It takes some lines for commands, as the runner of GitHub Actions does.
+    pub takes_commands: bool,
+}
+
+impl Reader {
+    /// The text as the reader can show it. A model's words are no command to it.
+    pub fn adapt(self, text: &str) -> Cow<'_, str> {
+        let text = match self.takes_commands {
+            true => without_commands(text),
+            false => Cow::Borrowed(text),
+        };
+        match self.ascii {
+            true => Cow::Owned(without_symbols(&text).into_owned()),
+            false => text,
+        }
+    }
+}
+
 /// A place that output goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Screen {
@@ -45,8 +75,7 @@ pub struct Screen {
     /// Columns.
     pub width: usize,
     pub colour: bool,
-    /// The locale is `C` or `POSIX`, whose terminals show ASCII only.
-    pub ascii: bool,
+    pub reader: Reader,
 }
 
 impl Screen {
@@ -56,7 +85,9 @@ impl Screen {
             Some((_, columns)) if is_terminal => usize::from(columns),
             _ => DEFAULT_WIDTH,
         };
-        Self { terminal, width, colour: colour(choice, env, terminal), ascii: is_ascii(env) }
+        let takes_commands = is_workflow(env) && !is_terminal;
+        let reader = Reader { ascii: is_ascii(env), takes_commands };
+        Self { terminal, width, colour: colour(choice, env, terminal), reader }
     }
 
     pub fn look(self, verbose: bool) -> Look {
@@ -65,7 +96,7 @@ impl Screen {
             width: self.width,
             verbose,
             wraps: self.terminal,
-            ascii: self.ascii,
+            reader: self.reader,
             ..Look::PLAIN
         }
     }
@@ -86,10 +117,11 @@ impl Screens {
     pub fn new(choice: ColorChoice) -> Self {
         let env = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
         let screen = |is_terminal, term| Screen::new(is_terminal, &term, choice, &env);
+        let file = screen(false, Term::stdout());
         Self {
             stdout: screen(std::io::stdout().is_terminal(), Term::stdout()),
             stderr: screen(std::io::stderr().is_terminal(), Term::stderr()),
-            file: screen(false, Term::stdout()),
+            file: Screen { reader: Reader { takes_commands: false, ..file.reader }, ..file },
             same: are_same().unwrap_or(false),
         }
     }
@@ -116,8 +148,7 @@ pub struct Look {
     pub brief: bool,
     /// Answers are Markdown for a person to read, not a program.
     pub markdown: bool,
-    /// Without symbols.
-    pub ascii: bool,
+    pub reader: Reader,
 }
 
 impl Look {
@@ -130,7 +161,7 @@ impl Look {
         wraps: false,
         brief: false,
         markdown: false,
-        ascii: false,
+        reader: Reader { ascii: false, takes_commands: false },
     };
 }
 

@@ -9,4 +9,4 @@ mod terminal;
 
 pub use cut::{either, one_line, quoted, truncate};
 pub use head_tail::{Excerpt, HeadTail, LEFT_OUT};
-pub use terminal::{inline, is_bidi_control, sanitize, without_symbols};
+pub use terminal::{inline, is_bidi_control, sanitize, without_commands, without_symbols};

@@ -75,6 +75,20 @@ pub fn without_symbols(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(replaced).collect())
 }
 
+/// The text with a zero-width space in everything that the runner of GitHub Actions takes for a
+/// command: `::` at the start of a line, and `##[` anywhere.
+pub fn without_commands(text: &str) -> Cow<'_, str> {
+    let starts = |line: &str| line.trim_start().starts_with("::");
+    if !text.contains("##[") && !text.lines().any(starts) {
+        return Cow::Borrowed(text);
+    }
+    let inert = text.split_inclusive('\n').map(|line| match starts(line) {
+        true => line.replacen("::", ":\u{200b}:", 1),
+        false => line.to_owned(),
+    });
+    Cow::Owned(inert.collect::<String>().replace("##[", "##\u{200b}["))
+}
+
 fn breaks_a_line(character: char) -> bool {
     matches!(character, '\n' | '\t' | '\u{2028}' | '\u{2029}')
 }

@@ -406,6 +406,41 @@ fn a_step_of_github_gets_summary_outputs_and_annotations() {
 }
 
 #[test]
+fn what_a_model_says_is_no_command_to_github() {
+    let yaml = indoc! {r#"
+        output: a
+        limits: {on_failure: continue}
+        agents:
+          a: {command: [cat, hostile]}
+          b: {command: [sh, -c, 'cat hostile >&2; exit 1']}
+          c: {model: offline}
+    "#};
+    let folder = folder(yaml);
+    let hostile = "::add-mask::x\n  ::stop-commands::y\nfine ##[error]z\nstd::fs\n";
+    fs::write(folder.path().join("hostile"), hostile).unwrap();
+    let run = |format: &str| {
+        let args = ["run", "-vv", "-i", hostile, "-o", format];
+        Crew::at(folder.path()).args(&args).env("GITHUB_ACTIONS", "true").run_as_is()
+    };
+    let commands = |text: &str| {
+        let lines = text.lines();
+        lines.filter(|line| line.trim_start().starts_with("::") || line.contains("##[")).count()
+    };
+    let shown = run("text");
+    assert_eq!((commands(&shown.stdout), commands(&shown.stderr)), (0, 0), "{}", shown.stdout);
+    assert!(shown.stdout.contains("add-mask") && shown.stdout.contains("std::fs"));
+    assert!(shown.stderr.contains("stop-commands"), "{}", shown.stderr);
+    // What programs read stays as it is, as does a file, which no runner reads.
+    assert_eq!(run("answer").stdout, hostile);
+    assert_eq!(run("json").report(1)["answer"], hostile);
+    let to_file = ["run", "-i", "x", "-o", "text", "--output-file", "text"];
+    Crew::at(folder.path()).args(&to_file).env("GITHUB_ACTIONS", "true").run_as_is();
+    assert!(commands(&read(&folder, "text")) > 1);
+    let elsewhere = Crew::at(folder.path()).args(&["run", "-i", "x", "-o", "text"]).run_as_is();
+    assert!(commands(&elsewhere.stdout) > 1, "{}", elsewhere.stdout);
+}
+
+#[test]
 fn failures_are_annotations() {
     let folder = folder(ENDINGS);
     let args = ["run", "-o", "json", "-qq", "--report", "github"];

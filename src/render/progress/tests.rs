@@ -12,12 +12,13 @@ use super::control::Progress;
 use super::drawing::Drawing;
 use super::options::Options;
 use super::writer::Show;
+use crate::render::screen::Reader;
 use crate::report::{AgentRunId, AgentStatus, CancelKind, Event, LiveAnswer, ToolStatus, Usage};
 
 const PLAIN: Options = Options {
     draw: false,
     colour: false,
-    ascii: false,
+    reader: Reader { ascii: false, takes_commands: false },
     verbose: false,
     transcripts: false,
     quiet: false,

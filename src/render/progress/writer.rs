@@ -17,7 +17,6 @@ use super::frame::frame;
 use super::options::Options;
 use super::pinned::{Pinned, is_line_typed};
 use super::prompt::{Prompt, PromptKind};
-use crate::text::without_symbols;
 
 /// Bytes of queued lines. Further lines are dropped and counted.
 const MAX_QUEUED: usize = 256 * 1024;
@@ -114,19 +113,14 @@ impl Shared {
         if state.lines.is_empty() {
             self.wake.notify_one();
         }
-        match self.options.ascii {
-            true => state.lines.push_str(&without_symbols(&line)),
-            false => state.lines.push_str(&line),
-        }
+        state.lines.push_str(&self.options.reader.adapt(&line));
         state.lines.push('\n');
     }
 
     fn frame(&self, board: &Board, size: (usize, usize)) -> Vec<String> {
         let lines = frame(board, Instant::now(), size, self.options.colour);
-        match self.options.ascii {
-            true => lines.iter().map(|line| without_symbols(line).into_owned()).collect(),
-            false => lines,
-        }
+        let reader = self.options.reader;
+        lines.iter().map(|line| reader.adapt(line).into_owned()).collect()
     }
 
     /// Queues a prompt, which is written before all lines.
