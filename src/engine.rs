@@ -186,7 +186,12 @@ impl<'a> Run<'a> {
     async fn work(&self, agent: &AgentRun<'a>, needed: &[&AgentRun<'a>]) -> End {
         let RunContext { events, started, .. } = &self.context;
         if let Some(when) = &agent.plan.when {
-            match when.holds(agent::values(agent, needed, &self.context)) {
+            let held = tokio::select! {
+                biased;
+                held = when.holds_in_task(agent::values(agent, needed, &self.context)) => held,
+                () = agent.scope.cancelled() => return self.stopped_by(&agent.scope),
+            };
+            match held {
                 Ok(true) => {}
                 Ok(false) => return End::Skipped(CancelKind::When.into()),
                 Err(error) => {
@@ -270,8 +275,12 @@ impl<'a> Run<'a> {
     }
 
     fn stopped(&self) -> End {
+        self.stopped_by(self.context.cancel)
+    }
+
+    fn stopped_by(&self, scope: &Cancellation) -> End {
         // A scope that was stopped has a reason; the fallback only keeps this free of panics.
-        let reason = self.context.cancel.reason();
+        let reason = scope.reason();
         End::Stopped(reason.unwrap_or_else(|| CancelKind::Timeout.into()))
     }
 

@@ -16,6 +16,7 @@ use crate::budget::Budget;
 use crate::chat::ToolSpec;
 use crate::plan::{ModelWork, Work};
 use crate::report::{CancelKind, ErrorKind};
+use crate::template::Wait;
 
 /// Runs an agent until it has an answer, has failed, its time is up, or the run is stopped.
 /// `needed` are the runs of the agents that it needs, which have ended.
@@ -48,7 +49,12 @@ impl Driver<'_> {
     }
 
     async fn converse(&self, work: &ModelWork) -> End {
-        let mut conversation = match self.open_conversation(work) {
+        let opened = tokio::select! {
+            biased;
+            opened = self.open_conversation(work) => opened,
+            () = self.scope.cancelled() => return self.stopped(),
+        };
+        let mut conversation = match opened {
             Ok(conversation) => conversation,
             Err(error) => return failed(ErrorKind::Template, error.to_string()),
         };
@@ -96,11 +102,12 @@ impl Driver<'_> {
         }
     }
 
-    fn open_conversation(&self, work: &ModelWork) -> Result<Conversation, OpeningError> {
+    async fn open_conversation(&self, work: &ModelWork) -> Result<Conversation, OpeningError> {
         let agent = self.run.plan;
         let input = self.context.input;
         let values = || values(self.run, self.needed, self.context);
-        let Opening { system, prompt, files } = Opening::of(agent, work, input, values)?;
+        let Opening { system, prompt, files } =
+            Opening::of(agent, work, input, values, Wait::Task).await?;
         let mut conversation =
             Conversation::new(system, prompt, agent.settings.max_turns).attaching(files);
         if work.check.is_some() {

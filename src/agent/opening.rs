@@ -1,14 +1,14 @@
 //! The messages that begin the conversation of an agent with its model.
 
-use std::cell::LazyCell;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use minijinja::Value;
 
 use crate::attachment::{self, Attached, AttachmentError};
 use crate::chat::Attachment;
 use crate::plan::{AgentPlan, ModelWork};
-use crate::template::{RunInput, Template, TemplateError};
+use crate::template::{RunInput, Template, TemplateError, Wait};
 
 /// What a model is asked first.
 #[derive(Debug)]
@@ -35,22 +35,28 @@ impl Opening {
     ///
     /// # Errors
     /// A template cannot be rendered, or a file cannot be attached.
-    pub fn of(
+    pub async fn of(
         agent: &AgentPlan,
         work: &ModelWork,
         input: &RunInput,
         values: impl FnOnce() -> Value,
+        wait: Wait,
     ) -> Result<Self, OpeningError> {
-        let values = LazyCell::new(values);
-        let fill = |template: &Template| template.fill(input, || values.clone());
-        let mut system = work.system.iter().map(fill).collect::<Result<Vec<_>, _>>()?;
+        let values = LazyLock::new(values);
+        let fill = async |template: &Template| {
+            template.fill(input, || LazyLock::force(&values).clone(), wait).await
+        };
+        let mut system = Vec::with_capacity(work.system.len() + 1);
+        for template in &work.system {
+            system.push(fill(template).await?);
+        }
         system.extend(agent.output_schema.iter().map(|schema| schema.instruction()));
         let system = (!system.is_empty()).then(|| system.join("\n\n"));
         let mut attached = work.attached.clone();
         for template in &work.attach {
-            attached.push(read(&work.base_dir.join(fill(template)?))?);
+            attached.push(read(&work.base_dir.join(fill(template).await?))?);
         }
-        let (prompt, files) = attachment::with_prompt(attached, fill(&work.prompt)?);
+        let (prompt, files) = attachment::with_prompt(attached, fill(&work.prompt).await?);
         Ok(Self { system, prompt, files })
     }
 }

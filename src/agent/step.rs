@@ -44,10 +44,12 @@ impl Driver<'_> {
         process: &ProcessPlan,
         values: minijinja::Value,
     ) -> End {
-        let stdin = match step.stdin.as_ref().map(|stdin| stdin.render(values.clone())) {
+        let stdin = match &step.stdin {
             None => None,
-            Some(Ok(text)) => Some(text.into_bytes()),
-            Some(Err(error)) => return failed(ErrorKind::Template, error.to_string()),
+            Some(stdin) => match stdin.render_in_task(values.clone()).await {
+                Ok(text) => Some(text.into_bytes()),
+                Err(error) => return failed(ErrorKind::Template, error.to_string()),
+            },
         };
         let max_answer = self.run.plan.settings.max_answer;
         let streams = Streams { stdin, max_output: max_answer, max_stderr: Some(step.max_output) };

@@ -65,8 +65,6 @@ pub struct Totals {
     pub keys: u64,
     /// Whether nothing was left out on request.
     pub is_all: bool,
-    /// The line of the first input with bytes that are not UTF-8.
-    pub first_invalid: Option<u64>,
 }
 
 /// Checks that the inputs can be read.
@@ -169,8 +167,7 @@ impl Feed {
                 break;
             }
         }
-        let first_invalid = self.reader.first_invalid();
-        Ok(Totals { inputs, keys: self.keys.count(), is_all, first_invalid })
+        Ok(Totals { inputs, keys: self.keys.count(), is_all })
     }
 
     /// What is to be done with an input; `None` if it has a result or belongs to another part.

@@ -9,9 +9,7 @@ use jiff::{Timestamp, Zoned};
 
 use crate::batch::stop::MaxFailures;
 
-use super::{
-    ColorArgs, FileArgs, LimitArgs, RehearsalArgs, SelectionArgs, TextOrJson, one_or_more,
-};
+use super::{ColorArgs, FileArgs, LimitArgs, SelectionArgs, TextOrJson, one_or_more};
 use crate::batch::partition::PartitionChoice;
 
 const RUN_HELP: &str = "\
@@ -130,8 +128,6 @@ pub struct BatchRunArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
-    #[command(flatten)]
-    pub rehearsal: RehearsalArgs,
 }
 
 #[derive(Debug, Args)]

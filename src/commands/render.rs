@@ -20,7 +20,7 @@ use crate::plan::{self, AgentPlan, CrewPlan, ModelWork, Need, Overrides, selecti
 use crate::provider::offline;
 use crate::render::{self, Format, RenderReport, RenderedAgent, Screens};
 use crate::report::{AgentReport, AgentStatus, Report};
-use crate::template::{AnswerContext, RunInput, agent_context, extended};
+use crate::template::{self, AnswerContext, RunInput, Wait, agent_context, extended};
 
 /// Takes the place of an input that is not given.
 const NO_INPUT: &str = "[input]";
@@ -126,7 +126,7 @@ impl Renderer<'_> {
             let item = item.map(|(item, index)| [("item", item), ("index", index.into())]);
             extended(&values, item.into_iter().flatten())
         };
-        let opening = Opening::of(agent, work, self.input, values);
+        let opening = template::ready(Opening::of(agent, work, self.input, values, Wait::Thread));
         RenderedAgent::new(self.plan, agent, name, opening)
     }
 

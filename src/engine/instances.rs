@@ -14,7 +14,7 @@ use crate::agent::{self, AgentRun, End, Failure};
 use crate::cancel::Cancellation;
 use crate::plan::{ForEachPlan, Items, OnFailure};
 use crate::report::{AgentReport, CancelKind, CancelReason, ErrorKind, Event, millis};
-use crate::template::{TemplateError, extended};
+use crate::template::{TemplateError, Wait, extended};
 use crate::text::json::{MAX_JSON_DEPTH, is_too_deep};
 use crate::text::{inline, truncate};
 
@@ -74,7 +74,12 @@ impl<'a> Run<'a> {
         let values = agent::values(agent, needed, &self.context);
         let scope = self.context.cancel.child();
         let batch = Batch { agent, plan, needed, values, scope };
-        let count = match self.prepare(&batch) {
+        let prepared = tokio::select! {
+            biased;
+            prepared = self.prepare(&batch) => prepared,
+            () = batch.scope.cancelled() => return self.stopped(),
+        };
+        let count = match prepared {
             Ok(count) => count,
             Err(failure) => return End::Failed(failure),
         };
@@ -86,13 +91,14 @@ impl<'a> Run<'a> {
     }
 
     /// Finds the items and their keys. Returns how many there are.
-    fn prepare(&self, batch: &Batch<'a, '_>) -> Result<usize, Failure> {
+    async fn prepare(&self, batch: &Batch<'a, '_>) -> Result<usize, Failure> {
         let template = |error: TemplateError| Failure::new(ErrorKind::Template, error.to_string());
         let refused = |message: String| Failure::new(ErrorKind::ForEach, message);
         let items = match &batch.plan.items {
             Items::List(items) => items.clone(),
             Items::Expression(expression) => {
-                match expression.value(batch.values.clone()).map_err(template)? {
+                let value = expression.value(batch.values.clone(), Wait::Task).await;
+                match value.map_err(template)? {
                     Some(Json::Array(items)) => items,
                     found => {
                         let found = found.map_or("undefined".to_owned(), |json| json.to_string());
@@ -115,7 +121,10 @@ impl<'a> Run<'a> {
         let mut instances = Vec::with_capacity(count);
         for (index, item) in items.into_iter().enumerate() {
             let text = match &batch.plan.key {
-                Some(key) => key.render(batch.instance_values(index, &item)).map_err(template)?,
+                Some(key) => {
+                    let values = batch.instance_values(index, &item);
+                    key.render_in_task(values).await.map_err(template)?
+                }
                 None => default_key(index, &item),
             };
             let text = self.context.services.secrets.redact(text);

@@ -13,6 +13,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use futures::FutureExt;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
 use super::filters;
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
@@ -96,28 +100,59 @@ fn environment(fuel: u64, formatter: Formatter) -> Environment<'static> {
     environment
 }
 
-/// Runs the work on a thread of its own for at most this time.
+/// What waits for a thread that renders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The thread of the caller.
+    Thread,
+    /// The task of the caller: other tasks, and other futures of the same task, go on.
+    Task,
+}
+
+/// Runs the work on a thread of its own for at most this time. Waiting with [`Wait::Task`] needs a
+/// runtime.
 ///
 /// # Errors
 /// As those of the work, or it takes too long. Then its thread runs until crew exits.
-pub fn run_limited<T: Send + 'static>(
+pub async fn run_limited<T: Send + 'static>(
+    wait: Wait,
     time: Duration,
     work: impl FnOnce() -> Result<T, TemplateError> + Send + 'static,
 ) -> Result<T, TemplateError> {
-    let (sender, receiver) = mpsc::channel();
-    let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK);
-    thread
-        // Sending fails if the work took too long.
-        .spawn(move || drop(sender.send(work())))
-        .map_err(|error| TemplateError::new(format!("cannot start a thread: {error}")))?;
-    receiver.recv_timeout(time).unwrap_or_else(|error| {
-        Err(TemplateError::new(match error {
-            RecvTimeoutError::Timeout => {
-                format!("the template takes longer than {} s", time.as_secs_f64())
+    let lost = || TemplateError::new("internal error in the template engine");
+    let too_long = format!("the template takes longer than {} s", time.as_secs_f64());
+    let too_long = || TemplateError::new(too_long);
+    // Sending fails if the work took too long.
+    match wait {
+        Wait::Thread => {
+            let (sender, receiver) = mpsc::channel();
+            start(move || drop(sender.send(work())))?;
+            receiver.recv_timeout(time).unwrap_or_else(|error| match error {
+                RecvTimeoutError::Timeout => Err(too_long()),
+                RecvTimeoutError::Disconnected => Err(lost()),
+            })
+        }
+        Wait::Task => {
+            let (sender, receiver) = oneshot::channel();
+            start(move || drop(sender.send(work())))?;
+            match timeout(time, receiver).await {
+                Ok(result) => result.unwrap_or_else(|_| Err(lost())),
+                Err(_) => Err(too_long()),
             }
-            RecvTimeoutError::Disconnected => "internal error in the template engine".to_owned(),
-        }))
-    })
+        }
+    }
+}
+
+fn start(work: impl FnOnce() + Send + 'static) -> Result<(), TemplateError> {
+    let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK);
+    let started = thread.spawn(work);
+    started.map(drop).map_err(|error| TemplateError::new(format!("cannot start a thread: {error}")))
+}
+
+/// The result of a future that waits with [`Wait::Thread`] only.
+pub fn ready<T, E: From<TemplateError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    work.now_or_never()
+        .unwrap_or_else(|| Err(TemplateError::new("internal error: a task has to wait").into()))
 }
 
 /// Compiles and renders a template.

@@ -3,7 +3,7 @@
 use minijinja::{Environment, ErrorKind, Value};
 use serde_json::Value as Json;
 
-use super::engine::{self, CHAINABLE, ENVIRONMENT, TemplateError};
+use super::engine::{self, CHAINABLE, ENVIRONMENT, TemplateError, Wait};
 use super::source::Template;
 use super::tokens::{NamePath, name_at, tokens};
 
@@ -33,9 +33,9 @@ impl Expression {
         // With the limits of templates.
         Template::parse(expression.as_template())?;
         let source = source.to_owned();
-        engine::run_limited(engine::MAX_TIME, move || {
+        engine::ready(engine::run_limited(Wait::Thread, engine::MAX_TIME, move || {
             Ok(CHAINABLE.compile_expression(&source).map(drop)?)
-        })?;
+        }))?;
         Ok(expression)
     }
 
@@ -70,15 +70,16 @@ impl Expression {
     pub fn seen(&self, roots: &[&str], context: &Value) -> Vec<(String, Json)> {
         let paths = self.paths().into_iter().filter(|path| roots.contains(&path.parts[0]));
         let value = |path: NamePath<'_>| {
-            let value = Self(path.source.to_owned()).value(context.clone()).ok()??;
+            let expression = Self(path.source.to_owned());
+            let value = engine::ready(expression.value(context.clone(), Wait::Thread)).ok()??;
             Some((path.source.to_owned(), value))
         };
         paths.filter_map(value).collect()
     }
 
     /// Its value; `None` if that is undefined.
-    pub fn value(&self, context: Value) -> Result<Option<Json>, TemplateError> {
-        match self.evaluate(&CHAINABLE, context)? {
+    pub async fn value(&self, context: Value, wait: Wait) -> Result<Option<Json>, TemplateError> {
+        match self.evaluate(&CHAINABLE, context, wait).await? {
             Evaluated::Value(value) => Ok(Some(value)),
             Evaluated::Undefined | Evaluated::UsesUndefined => Ok(None),
         }
@@ -86,28 +87,39 @@ impl Expression {
 
     /// Whether it is true. What is undefined is not, nor is a comparison with it.
     pub fn holds(&self, context: Value) -> Result<bool, ConditionError> {
+        engine::ready(self.holds_with(context, Wait::Thread))
+    }
+
+    /// Like [`Expression::holds`]. Only the task waits for code that takes long.
+    pub async fn holds_in_task(&self, context: Value) -> Result<bool, ConditionError> {
+        self.holds_with(context, Wait::Task).await
+    }
+
+    async fn holds_with(&self, context: Value, wait: Wait) -> Result<bool, ConditionError> {
         // The engine orders what is undefined below everything else. Filters may yield something
         // defined of it, so an expression with filters is taken as the engine has it.
         let compares = ["<", ">", "!="].iter().any(|sign| self.0.contains(sign));
         let compares = compares && !self.0.contains('|');
         if compares
-            && let Ok(Evaluated::UsesUndefined) = self.evaluate(&ENVIRONMENT, context.clone())
+            && let Ok(Evaluated::UsesUndefined) =
+                self.evaluate(&ENVIRONMENT, context.clone(), wait).await
         {
             return Ok(false);
         }
-        match self.value(context)? {
+        match self.value(context, wait).await? {
             None => Ok(false),
             Some(value) => as_condition(&value).ok_or(ConditionError::NotBoolean(value)),
         }
     }
 
-    fn evaluate(
+    async fn evaluate(
         &self,
         environment: &'static Environment<'static>,
         context: Value,
+        wait: Wait,
     ) -> Result<Evaluated, TemplateError> {
         let source = self.0.clone();
-        engine::run_limited(engine::MAX_TIME, move || {
+        engine::run_limited(wait, engine::MAX_TIME, move || {
             let value = environment.compile_expression(&source)?.eval(context);
             match value {
                 Err(error) if error.kind() == ErrorKind::UndefinedError => {
@@ -118,6 +130,7 @@ impl Expression {
                 Ok(value) => Ok(Evaluated::Value(engine::to_json(&value)?)),
             }
         })
+        .await
     }
 }
 

@@ -17,7 +17,7 @@ mod tests;
 mod tokens;
 
 pub use context::{AnswerContext, Vars, agent_context, extended, tool_context};
-pub use engine::{MAX_OUTPUT, TemplateError};
+pub use engine::{MAX_OUTPUT, TemplateError, Wait, ready};
 pub use expression::{ConditionError, Expression};
 pub use input::RunInput;
 pub use scan::{Piece, PieceKind, pieces};

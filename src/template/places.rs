@@ -3,7 +3,7 @@
 use minijinja::Value;
 use serde_json::Value as Json;
 
-use super::engine::{self, ENCODING, ENVIRONMENT, TemplateError};
+use super::engine::{self, ENCODING, ENVIRONMENT, TemplateError, Wait};
 use super::scan::{Piece, PieceKind, pieces};
 use super::source::Template;
 
@@ -11,7 +11,7 @@ impl Template {
     /// Renders the template for one segment of a URL's path: values are percent-encoded. The
     /// segment may still be empty, or consist of dots.
     pub fn render_encoded(&self, context: Value) -> Result<String, TemplateError> {
-        self.render_in(&ENCODING, context)
+        engine::ready(self.render_in(&ENCODING, context, Wait::Thread))
     }
 
     /// The JSON of the template: the value itself, with its type, if the template is a single

@@ -2,7 +2,9 @@
 
 use minijinja::{Environment, ErrorKind, Value};
 
-use super::engine::{self, ENVIRONMENT, MAX_CODE, MAX_OUTPUT, MAX_TIME, TRIAL, TemplateError};
+use super::engine::{
+    self, ENVIRONMENT, MAX_CODE, MAX_OUTPUT, MAX_TIME, TRIAL, TemplateError, Wait,
+};
 use super::input::RunInput;
 use super::scan::{Piece, PieceKind, pieces};
 
@@ -78,34 +80,43 @@ impl Template {
     }
 
     /// Renders the template for an agent. The context is made only if the template needs it.
-    pub fn fill(
+    pub async fn fill(
         &self,
         input: &RunInput,
         context: impl FnOnce() -> Value,
+        wait: Wait,
     ) -> Result<String, TemplateError> {
         match self.kind {
             Kind::Input if input.text().len() <= MAX_OUTPUT => Ok(input.text().to_owned()),
-            Kind::Literal => self.render(Value::UNDEFINED),
-            Kind::Input | Kind::Simple | Kind::Code => self.render(context()),
+            Kind::Literal => self.render_in(&ENVIRONMENT, Value::UNDEFINED, wait).await,
+            Kind::Input | Kind::Simple | Kind::Code => {
+                self.render_in(&ENVIRONMENT, context(), wait).await
+            }
         }
     }
 
     /// Renders the template. An undefined name is an error.
     pub fn render(&self, context: Value) -> Result<String, TemplateError> {
-        self.render_in(&ENVIRONMENT, context)
+        engine::ready(self.render_in(&ENVIRONMENT, context, Wait::Thread))
     }
 
-    pub(super) fn render_in(
+    /// Like [`Template::render`]. Only the task waits for code that takes long.
+    pub async fn render_in_task(&self, context: Value) -> Result<String, TemplateError> {
+        self.render_in(&ENVIRONMENT, context, Wait::Task).await
+    }
+
+    pub(super) async fn render_in(
         &self,
         environment: &'static Environment<'static>,
         context: Value,
+        wait: Wait,
     ) -> Result<String, TemplateError> {
         if self.is_literal() {
             // Like the engine, which drops one line end.
             let text = self.source.strip_suffix('\n').unwrap_or(&self.source);
             return Ok(text.strip_suffix('\r').unwrap_or(text).to_owned());
         }
-        self.run(move |source| Ok(engine::render(environment, source, context)?))
+        self.run_with(wait, move |source| Ok(engine::render(environment, source, context)?)).await
     }
 
     /// Renders with placeholders to find unknown filters and functions, and code that never ends.
@@ -122,11 +133,19 @@ impl Template {
         &self,
         work: impl FnOnce(&str) -> Result<T, TemplateError> + Send + 'static,
     ) -> Result<T, TemplateError> {
+        engine::ready(self.run_with(Wait::Thread, work))
+    }
+
+    async fn run_with<T: Send + 'static>(
+        &self,
+        wait: Wait,
+        work: impl FnOnce(&str) -> Result<T, TemplateError> + Send + 'static,
+    ) -> Result<T, TemplateError> {
         if self.kind != Kind::Code {
             return work(&self.source);
         }
         let source = self.source.clone();
-        engine::run_limited(MAX_TIME, move || work(&source))
+        engine::run_limited(wait, MAX_TIME, move || work(&source)).await
     }
 }
 

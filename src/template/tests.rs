@@ -6,7 +6,7 @@ use serde_json::json;
 
 use proptest::prelude::*;
 
-use super::engine::{ENVIRONMENT, MAX_CODE, run_limited};
+use super::engine::{ENVIRONMENT, MAX_CODE, Wait, ready, run_limited};
 use super::*;
 
 fn render(source: &str) -> Result<String, TemplateError> {
@@ -125,10 +125,10 @@ fn a_value_of_exponential_size_ends_the_rendering() {
 #[test]
 fn work_beyond_its_time_is_given_up() {
     let work = |time| {
-        run_limited(Duration::from_millis(500), move || {
+        ready(run_limited(Wait::Thread, Duration::from_millis(500), move || {
             std::thread::sleep(time);
             Ok(7)
-        })
+        }))
     };
     assert_eq!(work(Duration::ZERO), Ok(7));
     let error = work(Duration::from_secs(60)).unwrap_err();
@@ -176,7 +176,7 @@ fn the_input_alone_equals_the_engines_rendering() {
     let template = Template::parse(INPUT).unwrap();
     for input in ["a {{ b }}\n".into(), object] {
         let by_engine = template.render(agent_context(&input, &Vars::new(json!({})), []));
-        assert_eq!(template.fill(&input, || unreachable!()), by_engine);
+        assert_eq!(ready(template.fill(&input, || unreachable!(), Wait::Thread)), by_engine);
     }
 }
 
@@ -184,7 +184,8 @@ fn the_input_alone_equals_the_engines_rendering() {
 fn templates_see_the_parts_of_an_object() {
     let input = RunInput::parsed(r#"{"title": "{{ x }}", "tags": ["a", "b"]}"#.to_owned());
     let context = || agent_context(&input, &Vars::new(json!({})), []);
-    let fill = |source: &str| Template::parse(source).unwrap().fill(&input, context);
+    let fill =
+        |source: &str| ready(Template::parse(source).unwrap().fill(&input, context, Wait::Thread));
     assert_eq!(fill("{{ input.title }} {{ input.tags[1] }}").as_deref(), Ok("{{ x }} b"));
     assert_eq!(fill("{{ input }}").as_deref(), Ok(input.text()));
     assert!(fill("{{ input.titel }}").is_err());

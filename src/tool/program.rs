@@ -44,7 +44,7 @@ impl Program<'_> {
         processes: &RunProcesses,
         stop: impl Future<Output = CancelKind>,
     ) -> Result<Finished<CancelKind>, ProgramError> {
-        let invocation = self.invocation().map_err(ProgramError::Template)?;
+        let invocation = self.invocation().await.map_err(ProgramError::Template)?;
         let program = invocation.program.to_string_lossy().into_owned();
         let (sandboxed, cwd) = (invocation.sandbox.is_some(), invocation.cwd.clone());
         let finished = processes.run(invocation, self.streams, stop).await;
@@ -56,17 +56,20 @@ impl Program<'_> {
         })
     }
 
-    fn invocation(&self) -> Result<Invocation, String> {
+    async fn invocation(&self) -> Result<Invocation, String> {
         let plan = self.plan;
         let mut environment = inherited_environment(&plan.env, self.span);
         for (name, template) in &plan.set_env {
             environment.retain(|(known, _)| known != name.as_str());
-            environment.push((name.into(), self.fill(template)?.into()));
+            environment.push((name.into(), self.fill(template).await?.into()));
         }
         let (program, arguments) = match &plan.command {
             ToolCommand::Argv(templates) => {
-                let argv = templates.iter().map(|template| self.fill(template));
-                let mut argv = argv.collect::<Result<Vec<_>, _>>()?.into_iter();
+                let mut argv = Vec::with_capacity(templates.len());
+                for template in templates {
+                    argv.push(self.fill(template).await?);
+                }
+                let mut argv = argv.into_iter();
                 (argv.next().unwrap_or_default(), argv.map(OsString::from).collect())
             }
             ToolCommand::Shell(script) => {
@@ -77,7 +80,7 @@ impl Program<'_> {
             }
         };
         let cwd = match &plan.cwd {
-            Some(template) => Some(plan.base_dir.join(self.fill(template)?)),
+            Some(template) => Some(plan.base_dir.join(self.fill(template).await?)),
             None => None,
         };
         // A path is relative to the crew file; a bare name is looked up in PATH.
@@ -90,8 +93,9 @@ impl Program<'_> {
         Ok(Invocation { program, arguments, environment, cwd, sandbox })
     }
 
-    fn fill(&self, template: &Template) -> Result<String, String> {
-        no_nul(template.render(self.values.clone()).map_err(|error| error.to_string())?)
+    async fn fill(&self, template: &Template) -> Result<String, String> {
+        let text = template.render_in_task(self.values.clone()).await;
+        no_nul(text.map_err(|error| error.to_string())?)
     }
 }
 

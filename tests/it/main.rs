@@ -14,7 +14,6 @@ mod batch {
     mod inputs;
     mod merge;
     mod partition;
-    mod recording;
     mod results;
     mod resume;
     mod slurm;

@@ -6,6 +6,7 @@ use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::{ModelServer, Request};
 use crate::support::script::{self, Script};
 use indoc::{formatdoc, indoc};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 /// A crew of these agents; each agent's model has its name.
@@ -232,4 +233,40 @@ fn two_hundred_agents_run_concurrently() {
     let report = crew(&server, "", &agents).run().report(0);
     assert_eq!(report["usage"]["model_calls"], 200);
     assert_eq!(server.state().peak_calls, 200, "all of them at once");
+}
+
+#[test]
+fn a_template_that_takes_long_holds_up_neither_other_agents_nor_ctrl_c() {
+    // It compares two lists of 2^40 parts. What tries out the file has another input.
+    let double = "{% set a = [a, a] %}{% set b = [b, b] %}".repeat(40);
+    let slow = format!(
+        "{{% if input == 'go' %}}{{% set a = [1] %}}{{% set b = [1] %}}{double}{{{{ a == b }}}}\
+         {{% endif %}}"
+    );
+    let running = Crew::new(formatdoc! {r#"
+        limits: {{on_failure: continue, grace: 100ms}}
+        agents:
+          prompt: {{model: offline, prompt: "{slow}"}}
+          key: {{model: offline, for_each: [1], key: "{slow}"}}
+          argument: {{command: [echo, "{slow}"]}}
+          quick: {{model: offline}}
+    "#})
+    .args(&["-o", "json"])
+    .start();
+    // An agent that blocked the others would have failed before one of them began.
+    running.wait_for_stderr("quick: succeeded");
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    let report = ended.json();
+    assert_eq!(report["exit_code"], 130, "{report:#}");
+    assert_eq!(
+        statuses(&report),
+        [
+            ("prompt", "cancelled"),
+            ("key", "cancelled"),
+            ("argument", "cancelled"),
+            ("quick", "succeeded")
+        ]
+    );
+    assert!(!ended.stderr.contains("takes longer"), "{}", ended.stderr);
 }
