@@ -1,5 +1,7 @@
 //! The secrets that a run knows, removed from everything that it shows.
 
+mod unfinished;
+
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -143,26 +145,10 @@ impl Secrets {
         truncate(self.quote(&String::from_utf8_lossy(head)), MAX_EXCERPT)
     }
 
-    /// A part of an unfinished text without secrets, and without parts of secrets at its ends.
-    /// `is_cut`: its start is missing.
-    pub fn redact_part(&self, part: &str, is_cut: bool) -> String {
-        let values = self.values();
-        if values.is_empty() {
-            return part.to_owned();
-        }
-        let known = || values.iter().map(ExposeSecret::expose_secret);
-        if is_cut && known().any(|secret| secret.contains(part)) {
-            return REDACTED.to_owned();
-        }
-        let half = known().filter_map(|secret| half_at_start(part, secret)).max();
-        let rest = &part[half.filter(|_| is_cut).unwrap_or(0)..];
-        self.without_end(&self.redact(rest.to_owned()), true)
-    }
-
     fn without_end(&self, piece: &str, is_cut: bool) -> String {
         let values = self.values();
         let known = values.iter().map(ExposeSecret::expose_secret);
-        let half = known.filter_map(|secret| half_at_end(piece, secret)).max();
+        let half = known.filter_map(|secret| half_at_end(piece, secret, SHORTEST_HALF)).max();
         match half.filter(|_| is_cut) {
             Some(half) => format!("{}{REDACTED}", &piece[..piece.len() - half]),
             None => piece.to_owned(),
@@ -174,10 +160,10 @@ impl Secrets {
     }
 }
 
-/// How many bytes of the secret's beginning the text ends with.
-fn half_at_end(text: &str, secret: &str) -> Option<usize> {
+/// How many bytes of the secret's beginning the text ends with, if there are `min` or more.
+fn half_at_end(text: &str, secret: &str, min: usize) -> Option<usize> {
     let fits = |length: &usize| secret.get(..*length).is_some_and(|half| text.ends_with(half));
-    (SHORTEST_HALF..secret.len()).rev().find(fits)
+    (min..secret.len()).rev().find(fits)
 }
 
 /// How many bytes of the secret's end the text begins with.

@@ -1,28 +1,31 @@
 //! `--trace`: a Markdown file for each agent and instance, written while the run goes on.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+mod file;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::OFlag;
-
+use self::file::AgentFile;
 use crate::config::faults::Faults;
 use crate::render::progress::{Crew, Trace};
-use crate::report::{AgentRunId, Event, EventSink};
+use crate::report::{AgentRunId, Event, EventSink, Role, TranscriptEntry};
 use crate::text::quoted;
 
-/// Bytes of one file.
-const MAX_FILE: usize = 64 << 20;
 /// Bytes of one text in an entry.
 const MAX_TEXT: usize = 1 << 20;
 /// Bytes of a file's name before its ending.
 const MAX_NAME: usize = 80;
+/// Between two looks at the answers that are being written.
+const LOOK: Duration = Duration::from_millis(250);
+/// A look at the answers of many agents takes time: the pause after it is this many times as long.
+const PAUSE: u32 = 9;
 /// How long the end of the run waits for the last entries.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -55,9 +58,8 @@ impl TraceFolder {
         let (end, ended) = channel();
         let thread = thread::Builder::new().name("trace".into());
         thread.spawn(move || {
-            let mut files = Files::new(self.0);
-            let written = files.write_all(Trace::new(crew), &received);
-            let _ = end.send(written);
+            let mut files = Files::new(self.0, Trace::new(crew));
+            let _ = end.send(files.write_all(&received));
         })?;
         Ok(TraceWriter { events, ended })
     }
@@ -76,6 +78,9 @@ impl TraceWriter {
     pub fn sink(&self, next: EventSink) -> EventSink {
         let events = self.events.clone();
         Arc::new(move |event: Event| {
+            if let Event::ModelCallStarted { answer, .. } = &event {
+                answer.keep(MAX_TEXT);
+            }
             let _ = events.send(Some((Instant::now(), event.clone())));
             next(event);
         })
@@ -93,55 +98,85 @@ impl TraceWriter {
 
 struct Files {
     folder: PathBuf,
+    trace: Trace,
     /// In lower case, as file systems may not tell cases apart.
     names: HashSet<String>,
     files: HashMap<AgentRunId, AgentFile>,
-}
-
-struct AgentFile {
-    path: PathBuf,
-    /// Bytes so far.
-    size: usize,
+    /// Those whose model may be writing.
+    open: BTreeSet<AgentRunId>,
 }
 
 impl Files {
-    fn new(folder: PathBuf) -> Self {
-        Self { folder, names: HashSet::new(), files: HashMap::new() }
+    fn new(folder: PathBuf, trace: Trace) -> Self {
+        let (names, files, open) = Default::default();
+        Self { folder, trace, names, files, open }
     }
 
     /// Returns the first error after it has tried to write everything.
-    fn write_all(
-        &mut self,
-        mut trace: Trace,
-        events: &Receiver<Option<(Instant, Event)>>,
-    ) -> io::Result<()> {
+    fn write_all(&mut self, events: &Receiver<Option<(Instant, Event)>>) -> io::Result<()> {
         let mut result = Ok(());
-        while let Ok(Some((at, event))) = events.recv() {
-            let Some((agent, text)) = trace.entry(&event, at, MAX_TEXT) else { continue };
-            let written = match agent {
-                Some(agent) => self.add(agent, trace.name(agent), &text),
-                None => self.files.values_mut().try_for_each(|file| file.add(&text)),
+        let mut next_look = Instant::now();
+        loop {
+            let received = match self.open.is_empty() {
+                true => events.recv().map_err(RecvTimeoutError::from),
+                false => events.recv_timeout(next_look.saturating_duration_since(Instant::now())),
             };
-            result = result.and(written);
+            match received {
+                Ok(Some((at, event))) => result = result.and(self.write(&event, at)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => return result,
+            }
+            let now = Instant::now();
+            if next_look <= now {
+                result = result.and(self.write_answers(now));
+                next_look = now + LOOK + now.elapsed() * PAUSE;
+            }
+        }
+    }
+
+    fn write(&mut self, event: &Event, at: Instant) -> io::Result<()> {
+        let entry = self.trace.entry(event, at, MAX_TEXT);
+        if let Event::ModelCallStarted { agent, answer, .. } = event
+            && let Some(file) = self.files.get_mut(agent)
+        {
+            file.open(Arc::clone(answer));
+            self.open.insert(*agent);
+        }
+        match entry {
+            Some((Some(agent), text)) => {
+                self.open.remove(&agent);
+                let file = self.file(agent)?;
+                if is_answer(event) { file.close(&text) } else { file.add(&text) }
+            }
+            Some((None, text)) => {
+                self.files.values_mut().try_for_each(|file| file.add_of_run(&text))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what models have written since the last time.
+    fn write_answers(&mut self, now: Instant) -> io::Result<()> {
+        let mut result = Ok(());
+        for agent in &self.open {
+            let Some(file) = self.files.get_mut(agent) else { continue };
+            let Some(piece) = file.answer().and_then(|live| self.trace.unfinished(live)) else {
+                continue;
+            };
+            result = result.and(file.write_piece(&piece, || self.trace.heading(*agent, now)));
         }
         result
     }
 
-    fn add(&mut self, agent: AgentRunId, name: &str, text: &str) -> io::Result<()> {
-        if let Some(file) = self.files.get_mut(&agent) {
-            return file.add(text);
+    fn file(&mut self, agent: AgentRunId) -> io::Result<&mut AgentFile> {
+        if !self.files.contains_key(&agent) {
+            let name = self.trace.name(agent).to_owned();
+            let file = format!("{}.md", self.file_name(&name));
+            let mut file = AgentFile::create(self.folder.join(file))?;
+            file.add(&format!("# {name}\n"))?;
+            self.files.insert(agent, file);
         }
-        let file = format!("{}.md", self.file_name(name));
-        let path = self.folder.join(file);
-        // One of an earlier run may be a link, or readable for others.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let file = self.files.entry(agent).or_insert(AgentFile { path, size: 0 });
-        file.add(&format!("# {name}\n"))?;
-        file.add(text)
+        self.files.get_mut(&agent).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// A name that any file system takes: the agent's, with `_` for other characters.
@@ -162,22 +197,10 @@ impl Files {
     }
 }
 
-impl AgentFile {
-    /// Appends an entry. Opens the file each time: there may be more agents than files that a
-    /// process can have open.
-    fn add(&mut self, entry: &str) -> io::Result<()> {
-        if self.size > MAX_FILE {
-            return Ok(());
-        }
-        self.size += entry.len() + 1;
-        let entry = match self.size > MAX_FILE {
-            true => format!("\nThe trace ends here: {} MiB are full.\n", MAX_FILE >> 20),
-            false => format!("{entry}\n"),
-        };
-        let mut options = OpenOptions::new();
-        options.append(true).custom_flags(OFlag::O_NOFOLLOW.bits());
-        options.open(&self.path)?.write_all(entry.as_bytes())
-    }
+/// Whether an event has all that a model has answered.
+fn is_answer(event: &Event) -> bool {
+    let Event::Transcript { entry, .. } = event else { return false };
+    matches!(&**entry, TranscriptEntry::Message(message) if message.role == Role::Assistant)
 }
 
 #[cfg(test)]
@@ -186,7 +209,7 @@ mod tests {
 
     #[test]
     fn file_names_are_safe_short_and_unique() {
-        let mut files = Files::new(PathBuf::new());
+        let mut files = Files::new(PathBuf::new(), Trace::new(Crew::default()));
         let mut name = |agent: &str| files.file_name(agent);
         assert_eq!(name("disk"), "disk");
         assert_eq!(name("review[src/main.rs]"), "review_src_main.rs");

@@ -10,7 +10,7 @@ use crate::secret::Secrets;
 const TAIL: usize = 2 * 1024;
 
 /// The end of one answer while it is written. Costs a copy of the text and no event, so a thousand
-/// agents may write at once; its reader redacts it.
+/// agents may write at once; its readers redact it.
 #[derive(Default)]
 pub struct LiveAnswer(Mutex<Written>);
 
@@ -18,12 +18,32 @@ pub struct LiveAnswer(Mutex<Written>);
 struct Written {
     bytes: usize,
     tail: String,
+    kept: Kept,
+}
+
+/// What a reader that wants more than the end has not taken yet.
+#[derive(Default)]
+struct Kept {
+    text: String,
+    /// Bytes that it still keeps.
+    room: usize,
+    is_new: bool,
+}
+
+/// A piece of an answer without secrets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// What follows the pieces before.
+    pub text: String,
+    /// What follows for now: the next piece begins in its place.
+    pub end: String,
 }
 
 impl LiveAnswer {
     pub fn push(&self, text: &str) {
         let mut written = self.0.lock();
         written.bytes += text.len();
+        written.kept.push(text);
         let text = &text[text.ceil_char_boundary(text.len().saturating_sub(TAIL))..];
         written.tail.push_str(text);
         if written.tail.len() > 2 * TAIL {
@@ -41,6 +61,32 @@ impl LiveAnswer {
     pub fn tail(&self, secrets: &Secrets) -> String {
         let written = self.0.lock();
         secrets.redact_part(&written.tail, written.bytes > written.tail.len())
+    }
+
+    /// Keeps the text from now on for [`LiveAnswer::take`], up to this many bytes of it.
+    pub fn keep(&self, max: usize) {
+        self.0.lock().kept.room = max;
+    }
+
+    /// What was kept since the last time; `None` if that is nothing.
+    pub fn take(&self, secrets: &Secrets) -> Option<Piece> {
+        let kept = &mut self.0.lock().kept;
+        if !std::mem::take(&mut kept.is_new) {
+            return None;
+        }
+        let rest = kept.text.split_off(secrets.settled(&kept.text));
+        let text = secrets.redact(std::mem::replace(&mut kept.text, rest));
+        Some(Piece { text, end: secrets.redact_part(&kept.text, false) })
+    }
+}
+
+impl Kept {
+    fn push(&mut self, text: &str) {
+        let part = &text[..text.floor_char_boundary(self.room)];
+        self.text.push_str(part);
+        self.is_new |= !part.is_empty();
+        // Nothing follows a gap.
+        self.room = if part.len() < text.len() { 0 } else { self.room - part.len() };
     }
 }
 
@@ -66,6 +112,29 @@ mod tests {
         assert!(tail.len() <= 2 * TAIL && answer.bytes() > 2 * TAIL);
         answer.push(&"x".repeat(10_000_000));
         assert!(answer.tail(&secrets).len() <= 3 * TAIL);
+    }
+
+    #[test]
+    fn a_reader_takes_the_text_in_pieces_without_secrets() {
+        let secrets = Secrets::default();
+        secrets.add("sk-0123456789abcdef");
+        let answer = LiveAnswer::default();
+        answer.push("not kept");
+        answer.keep(50);
+        let piece = |text: &str, end: &str| Some(Piece { text: text.into(), end: end.into() });
+        for (pushed, expected) in [
+            ("", None),
+            ("the keys", piece("the key", "s")),
+            (" are sk-012345678", piece("s are ", "[redacted]")),
+            ("9abcdef", piece("[redacted]", "")),
+            (" sk", piece(" ", "sk")),
+            ("", None),
+            ("-0!äää.......", piece("sk-0!äää......", "")),
+            ("more", None),
+        ] {
+            answer.push(pushed);
+            assert_eq!(answer.take(&secrets), expected, "{pushed}");
+        }
     }
 
     #[test]

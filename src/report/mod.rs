@@ -26,7 +26,7 @@ pub use document::{
 pub use error::{AgentError, ErrorKind, Scope};
 pub use event::{AgentRunId, Event, EventSink};
 pub use invocation::Invocation;
-pub use live::LiveAnswer;
+pub use live::{LiveAnswer, Piece};
 pub use run::{Report, RunStatus, SCHEMA_VERSION};
 pub use transcript::{
     MessageReport, RequestReport, RequestTerms, RequestedCallReport, RequestedTool, Role,

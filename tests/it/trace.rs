@@ -7,8 +7,8 @@ use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::crew::{Crew, Ended, wait_for};
-use crate::support::mock_model::{ModelServer, Request};
+use crate::support::crew::{Crew, Ended, Running, wait_for};
+use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
 use crate::support::script::{self, Script};
 
@@ -165,24 +165,57 @@ fn instances_and_steps_have_files_of_their_own() {
     assert_eq!(instances[2]["messages"][0]["content"], "see ../x");
 }
 
-#[test]
-fn a_run_that_is_killed_leaves_its_trace() {
-    let reply = |request: &Request| match request.has_tool_results() {
-        true => script::stream().text("The disk is ").stall(),
-        false => script::tool_call("df", &json!({"path": "/"})),
-    };
-    let server = ModelServer::start(reply);
+/// A crew that is in the middle of its second attempt at an answer, and the trace of it. The key is
+/// in pieces in it.
+fn writing() -> (Running, ModelServer) {
+    let server = ModelServer::sequence([
+        script::tool_call("df", &json!({"path": "/"})),
+        script::stream().text("A broken attempt.").cut(),
+        script::stream()
+            .text("The disk is\n```\n\n## fine\nfor")
+            .text(&format!(" {}", &KEY[..9]))
+            .stall(),
+    ]);
     let running = crew(&server).args(&["--trace", "trace"]).start();
     let path = running.path("trace/disk.md");
-    wait_for("the second request", || {
-        fs::read_to_string(&path).ok().filter(|trace| trace.contains("request, turn 2"))
+    wait_for("the answer", || {
+        let trace = fs::read_to_string(&path).ok()?;
+        assert!(!trace.contains(&KEY[..5]), "{trace}");
+        trace.contains("\n    for [redacted]\n").then_some(trace)
     });
+    (running, server)
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_its_trace() {
+    let (running, _server) = writing();
     running.signal(Signal::SIGKILL);
-    let ended = running.wait();
-    assert_in_order(
-        &traced(&ended, "disk.md"),
-        &["Is it full? go", "calls df", "free: /", "turn 2"],
-    );
+    let trace = traced(&running.wait(), "disk.md");
+    let expected = [
+        "Is it full? go",
+        "calls df",
+        "free: /",
+        "turn 2",
+        "] disk: answer (mock/m), cut off\n\n```\nA broken attempt.\n```\n",
+        "] disk: retrying",
+        "turn 2",
+        "] disk: answer (mock/m), in progress\n\n    The disk is\n    ```\n    \n    ## fine\n    for ",
+    ];
+    assert_in_order(&trace, &expected);
+    assert!(trace.ends_with("\n    for [redacted]\n"), "{trace}");
+    assert_eq!(trace.matches("broken attempt").count(), 1, "{trace}");
+    assert_eq!(trace.matches("in progress").count(), 1, "{trace}");
+}
+
+#[test]
+fn the_end_of_an_answer_replaces_what_was_written_of_it() {
+    let (running, _server) = writing();
+    running.signal(Signal::SIGINT);
+    let trace = traced(&running.wait(), "disk.md");
+    let cut = "] disk: answer (mock/m), cut off\n\n````\nThe disk is\n```\n";
+    assert_in_order(&trace, &[cut, "] disk: cancelled"]);
+    assert_eq!(trace.matches("The disk is").count(), 1, "{trace}");
+    assert!(!trace.contains("in progress"), "{trace}");
 }
 
 #[test]

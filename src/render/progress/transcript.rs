@@ -10,8 +10,8 @@ use super::board::{Board, Crew, MAX_DETAIL};
 use super::lines;
 use crate::render::words;
 use crate::report::{
-    AgentReport, AgentRunId, Event, MessageReport, RequestReport, RequestTerms, Role,
-    TranscriptEntry,
+    AgentReport, AgentRunId, Event, LiveAnswer, MessageReport, Piece, RequestReport, RequestTerms,
+    Role, TranscriptEntry,
 };
 use crate::text::{HeadTail, inline, sanitize};
 
@@ -52,9 +52,7 @@ impl Trace {
             // The request has its own entry.
             Event::ModelCallStarted { .. } => None,
             Event::Transcript { agent, entry } => {
-                let time = now.saturating_duration_since(self.board.started);
-                let title = format!("[{}] {}", words::clock(time), self.name(*agent));
-                Some(transcript(entry, &title, max))
+                Some(transcript(entry, &self.title(*agent, now), max))
             }
             event => lines::line(event, &self.board, now, true).map(|line| format!("{line}\n")),
         };
@@ -64,6 +62,25 @@ impl Trace {
         });
         self.board.apply(event, now);
         Some((event.agent(), text?))
+    }
+
+    /// The heading above an answer that is being written at this time.
+    pub fn heading(&self, agent: AgentRunId, now: Instant) -> String {
+        let model = self.board.agents.get(agent.0).map_or("", |agent| agent.model.as_str());
+        format!("## {}: answer ({model}), in progress\n", self.title(agent, now))
+    }
+
+    /// More of such an answer. Its lines are indented: that is Markdown for text as it stands, and
+    /// needs no mark at its end, which a run that is killed would not write.
+    pub fn unfinished(&self, answer: &LiveAnswer) -> Option<Piece> {
+        let Piece { text, end } = answer.take(&self.board.secrets)?;
+        let indented = |text: &str| sanitize(text).replace('\n', "\n    ");
+        Some(Piece { text: indented(&text), end: indented(&end) })
+    }
+
+    fn title(&self, agent: AgentRunId, now: Instant) -> String {
+        let time = now.saturating_duration_since(self.board.started);
+        format!("[{}] {}", words::clock(time), self.name(agent))
     }
 }
 
