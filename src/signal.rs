@@ -1,12 +1,14 @@
-//! Signals that stop crew.
+//! Signals that stop crew, and the one that continues it.
 //!
 //! The first signal cancels the run, the second ends the grace, the third ends all waiting; further
 //! ones change nothing. `ctrlc` handles SIGINT in a thread of its own; tokio handles SIGTERM and
 //! SIGHUP.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::libc::c_int;
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +29,27 @@ pub fn restore() {
     let _ = unsafe { nix::sys::signal::signal(Signal::SIGCHLD, SigHandler::SigDfl) };
     let needed = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD];
     let _ = needed.into_iter().collect::<SigSet>().thread_unblock();
+}
+
+/// Whether crew was continued since the last look.
+static CONTINUED: AtomicBool = AtomicBool::new(false);
+
+/// Whether crew was stopped and continued since the last call, as by Ctrl-Z and `fg`. Others have
+/// used its terminal in between. Known from [`listen`] on.
+pub fn was_continued() -> bool {
+    CONTINUED.swap(false, Ordering::Relaxed)
+}
+
+extern "C" fn note_continued(_: c_int) {
+    CONTINUED.store(true, Ordering::Relaxed);
+}
+
+/// Not through tokio: the first thing that crew writes must already know.
+#[expect(unsafe_code, reason = "a handler can be installed no other way")]
+fn watch_for_continue() -> nix::Result<()> {
+    // SAFETY: the handler only stores to an atomic.
+    unsafe { nix::sys::signal::signal(Signal::SIGCONT, SigHandler::Handler(note_continued)) }?;
+    Ok(())
 }
 
 /// The signals that have arrived.
@@ -69,6 +92,7 @@ pub fn listen(cancel: &Cancellation) -> anyhow::Result<()> {
         let (handle, cancel) = (handle.clone(), cancel.clone());
         move || handle(&cancel, CancelKind::Interrupted)
     })?;
+    watch_for_continue()?;
     if !is_ignored(Signal::SIGXFSZ) {
         // A handler keeps the signal from killing crew: writing beyond `ulimit -f` then fails with
         // an error.

@@ -21,36 +21,86 @@ const MARGIN: &str = "  | ";
 /// Columns. On a narrower terminal rows wrap.
 const MIN_WIDTH: usize = 20;
 
-/// The question on a terminal of `width` columns, with the prompt for the answer. The arguments are
-/// JSON with all invisible characters escaped. Each of their rows has a margin, so none looks like
-/// a line of crew's.
-pub fn question(question: &Question<'_>, width: usize) -> String {
-    let (agent, tool) = names(question);
-    let mut text = format!("{agent} wants to run {tool}");
-    let arguments = question.arguments.as_object();
-    match (question.details, arguments.is_some_and(Map::is_empty)) {
-        ([], true) => text.push_str(" without arguments\n"),
-        _ => text.push_str(":\n"),
-    }
-    question.details.iter().for_each(|detail| push_detail(&mut text, detail, width));
-    match arguments {
-        Some(arguments) => {
-            let mut all = arguments.iter().map(|(name, value)| {
-                format!("{}: {}", visible(&Value::from(name.as_str())), visible(value))
-            });
-            all.by_ref()
-                .take(MAX_ARGUMENTS)
-                .for_each(|argument| push_argument(&mut text, &argument, width));
-            let (more, characters) =
-                all.fold((0, 0), |(more, sum), next| (more + 1, sum + next.chars().count()));
-            if more > 0 {
-                let note = format!("{more} more arguments, {characters} characters, left out");
-                text.push_str(&format!("  [… {note} …]\n"));
-            }
+/// A question with the prompt for the answer, for a terminal of any width. The arguments are JSON
+/// with all invisible characters escaped. Each of their rows has a margin, so none looks like a line
+/// of crew's.
+#[derive(Debug)]
+pub struct QuestionText(Vec<Part>);
+
+#[derive(Debug)]
+enum Part {
+    /// crew's own words, as they are.
+    Own(String),
+    /// A line to wrap.
+    Quoted(String),
+}
+
+impl QuestionText {
+    pub fn new(question: &Question<'_>) -> Self {
+        let (agent, tool) = names(question);
+        let arguments = question.arguments.as_object();
+        let end = match (question.details, arguments.is_some_and(Map::is_empty)) {
+            ([], true) => " without arguments",
+            _ => ":",
+        };
+        let mut text = Self(vec![Part::Own(format!("{agent} wants to run {tool}{end}\n"))]);
+        question.details.iter().for_each(|detail| text.push_detail(detail));
+        match arguments {
+            Some(arguments) => text.push_arguments(arguments),
+            None => text.push_argument(&visible(question.arguments)),
         }
-        None => push_argument(&mut text, &visible(question.arguments), width),
+        text.0.push(Part::Own(prompt(question)));
+        text
     }
-    text + &prompt(question)
+
+    /// The text on a terminal of `width` columns.
+    pub fn on(&self, width: usize) -> String {
+        let room = width.max(MIN_WIDTH) - MARGIN.len() - 1;
+        let part = |part: &Part| match part {
+            Part::Own(words) => words.clone(),
+            Part::Quoted(line) => {
+                fit::rows(line, room).into_iter().map(|row| format!("{MARGIN}{row}\n")).collect()
+            }
+        };
+        self.0.iter().map(part).collect()
+    }
+
+    fn push_detail(&mut self, Detail { label, lines }: &Detail) {
+        let mut label = format!("{label}: ");
+        for line in lines.iter().take(MAX_LINES) {
+            self.push_argument(&(std::mem::take(&mut label) + &escaped(line)));
+        }
+        if let Some(more @ 1..) = lines.len().checked_sub(MAX_LINES) {
+            self.push_note(&format!("{more} more lines left out"));
+        }
+    }
+
+    fn push_arguments(&mut self, arguments: &Map<String, Value>) {
+        let mut all = arguments.iter().map(|(name, value)| {
+            format!("{}: {}", visible(&Value::from(name.as_str())), visible(value))
+        });
+        all.by_ref().take(MAX_ARGUMENTS).for_each(|argument| self.push_argument(&argument));
+        let (more, characters) =
+            all.fold((0, 0), |(more, sum), next| (more + 1, sum + next.chars().count()));
+        if more > 0 {
+            self.push_note(&format!("{more} more arguments, {characters} characters, left out"));
+        }
+    }
+
+    /// Adds the head and the tail and, between them on a row without margin, how much is left out.
+    fn push_argument(&mut self, argument: &str) {
+        let all = argument.chars().count();
+        if all <= MAX_ARGUMENT {
+            return self.0.push(Part::Quoted(argument.to_owned()));
+        }
+        self.0.push(Part::Quoted(argument.chars().take(MAX_ARGUMENT - TAIL).collect()));
+        self.push_note(&format!("{} characters left out", all - MAX_ARGUMENT));
+        self.0.push(Part::Quoted(argument.chars().skip(all - TAIL).collect()));
+    }
+
+    fn push_note(&mut self, note: &str) {
+        self.0.push(Part::Own(format!("  [… {note} …]\n")));
+    }
 }
 
 /// The last two lines: the answers, and where one is typed.
@@ -62,34 +112,6 @@ pub fn prompt(question: &Question<'_>) -> String {
 fn names(question: &Question<'_>) -> (String, String) {
     let name = |name: &str| fit::cut(&inline(name), MAX_NAME).into_owned();
     (name(question.agent), name(question.tool))
-}
-
-fn push_detail(text: &mut String, Detail { label, lines }: &Detail, width: usize) {
-    let mut label = format!("{label}: ");
-    for line in lines.iter().take(MAX_LINES) {
-        push_argument(text, &(std::mem::take(&mut label) + &escaped(line)), width);
-    }
-    if let Some(more @ 1..) = lines.len().checked_sub(MAX_LINES) {
-        text.push_str(&format!("  [… {more} more lines left out …]\n"));
-    }
-}
-
-/// Adds the head and the tail and, between them on a row without margin, how much is left out.
-fn push_argument(text: &mut String, argument: &str, width: usize) {
-    let room = width.max(MIN_WIDTH) - MARGIN.len() - 1;
-    let mut push = |part: &str| {
-        for row in fit::rows(part, room) {
-            text.push_str(&format!("{MARGIN}{row}\n"));
-        }
-    };
-    let all = argument.chars().count();
-    if all <= MAX_ARGUMENT {
-        return push(argument);
-    }
-    push(&argument.chars().take(MAX_ARGUMENT - TAIL).collect::<String>());
-    let tail: String = argument.chars().skip(all - TAIL).collect();
-    text.push_str(&format!("  [… {} characters left out …]\n", all - MAX_ARGUMENT));
-    push_argument(text, &tail, width);
 }
 
 /// As JSON on one line.
@@ -135,7 +157,7 @@ mod tests {
         "[y]es, [n]o; every call of wipe: [a]lways, ne[v]er\nAllow disk to run wipe? ";
 
     fn asked(arguments: &Value) -> String {
-        question(&Question { agent: "disk", tool: "wipe", details: &[], arguments }, 80)
+        QuestionText::new(&Question { agent: "disk", tool: "wipe", details: &[], arguments }).on(80)
     }
 
     #[test]
@@ -156,17 +178,10 @@ mod tests {
     #[test]
     fn arguments_neither_control_the_terminal_nor_hide_text() {
         let hostile = "\u{1b}[2K\u{1b}[1A\r\n\u{202e}x\u{200b}\u{9b}1m\u{e0041}\u{a0}";
-        let text = question(
-            &Question {
-                agent: "disk",
-                tool: "wipe",
-                details: &[],
-                arguments: &json!({"c\u{1b}[8m": hostile}),
-            },
-            200,
-        );
+        let arguments = &json!({"c\u{1b}[8m": hostile});
+        let asked = Question { agent: "disk", tool: "wipe", details: &[], arguments };
         assert_eq!(
-            text,
+            QuestionText::new(&asked).on(200),
             format!(
                 "disk wants to run wipe:\n  | \"c\\u001b[8m\": \"\\u001b[2K\\u001b[1A\\r\\n\
                  \\u{{202e}}x\\u{{200b}}\\u{{9b}}1m\\u{{e0041}}\\u{{a0}}\"\n{ANSWER}"
@@ -183,7 +198,7 @@ mod tests {
         let arguments = &json!({"path": "x"});
         let asked = Question { agent: "disk", tool: "wipe", details: &details, arguments };
         assert_eq!(
-            question(&asked, 80),
+            QuestionText::new(&asked).on(80),
             format!(
                 "disk wants to run wipe:\n  | shell: cd /tmp\n  | rm x\\u{{1b}}\\u{{a}}\n  \
                  | sandbox: no network\n  | \"path\": \"x\"\n{ANSWER}"
@@ -209,7 +224,7 @@ mod tests {
             let arguments = json!({name: value});
             let details = &[Detail::line("command", value)];
             let asked = Question { agent: "disk", tool: "wipe", details, arguments: &arguments };
-            let text = question(&asked, width);
+            let text = QuestionText::new(&asked).on(width);
             let lines: Vec<&str> = text.split('\n').collect();
             let (first, last) = (lines[0], lines[lines.len() - 2..].join("\n"));
             proptest::prop_assert!(first == "disk wants to run wipe:" && last == ANSWER);

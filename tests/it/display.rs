@@ -67,7 +67,7 @@ fn each_agent_says_what_it_does() {
     let terminal = Pty::open();
     let running = start(crew(&server, agents), &terminal);
     for text in [
-        "team  0:0",
+        "team  0:",
         "  0 of 5 done",
         "  waiting for the first token",
         "  writing, 6 tokens  The disk is nearly full.",
@@ -81,7 +81,7 @@ fn each_agent_says_what_it_does() {
     let ended = end(running, &terminal);
     assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
     let screen = terminal.screen(24, 80);
-    for gone in ["team  0:0", "waiting for", "rate limited", "nearly full"] {
+    for gone in ["team  0:", "waiting for", "rate limited", "nearly full"] {
         assert!(!screen.contains(gone), "{screen}");
     }
     assert!(screen.starts_with("agent ") || screen.starts_with("\nagent "), "{screen}");
@@ -115,14 +115,14 @@ fn a_failure_stands_above_the_display_at_once_and_at_the_end_with_advice() {
     let running = start(crew(&server, agents), &terminal);
     let screen = terminal.wait_for_screen(SIZE, "1 failed");
     let above = screen.find("✗ bad failed after ").unwrap();
-    assert!(above < screen.find("team  0:0").unwrap(), "{screen}");
+    assert!(above < screen.find("team  0:").unwrap(), "{screen}");
     assert!(screen[above..].contains("context too long"), "{screen}");
     end(running, &terminal);
     let screen = terminal.screen(24, 80);
     assert_eq!(screen.matches("✗ bad failed after ").count(), 1, "{screen}");
     let error = screen.find("error bad: bad_request").unwrap();
     assert!(error > screen.find("agent  status").unwrap(), "{screen}");
-    assert!(!screen.contains("team  0:0"), "{screen}");
+    assert!(!screen.contains("team  0:"), "{screen}");
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn many_agents_on_a_small_window_leave_nothing_behind() {
     terminal.resize(12, 30);
     wait_for("a frame that fits", || {
         let screen = terminal.screen(12, 30);
-        screen.contains("team  0:0").then_some(())
+        screen.contains("team  0:").then_some(())
     });
     running.signal(Signal::SIGINT);
     let ended = end(running, &terminal);
@@ -273,6 +273,50 @@ fn ctrl_c_on_the_keyboard_stops_the_run() {
     assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32));
     assert!(terminal.screen(24, 80).contains("interrupted by Ctrl-C"));
     assert!(echoes(&terminal));
+}
+
+/// Stops crew as Ctrl-Z does, prints what a shell would, and continues.
+fn suspend(running: &Running, terminal: &Pty) {
+    running.stop();
+    terminal.print("\r\n[1]+  Stopped\r\n$ fg\r\n");
+    running.signal(Signal::SIGCONT);
+}
+
+#[test]
+fn after_a_stop_the_display_goes_on_below_what_the_shell_has_written() {
+    let server = by_model(|_| script::hang());
+    let terminal = Pty::open();
+    let agents = "{a: {model: mock/m}, b: {model: mock/m}, c: {model: mock/m}}";
+    let running = start(crew(&server, agents), &terminal);
+    terminal.wait_for_screen(SIZE, "waiting for the first token");
+    suspend(&running, &terminal);
+    terminal.wait_for_screen(SIZE, "\n[1]+  Stopped\n$ fg\nteam  0:");
+    wait_for("the echo to be off", || (!echoes(&terminal)).then_some(()));
+    running.signal(Signal::SIGINT);
+    end(running, &terminal);
+    assert!(echoes(&terminal));
+    let screen = terminal.screen(60, 80);
+    let after = screen.split_once("$ fg\n").unwrap().1;
+    assert!(!after.contains("team  0:") && !after.contains("first token"), "{screen}");
+}
+
+#[test]
+fn after_a_stop_an_open_question_is_asked_again() {
+    let server = by_model(|_| script::tool_call("ask", &serde_json::json!({})));
+    let terminal = Pty::open();
+    let crew = crew(&server, "{a: {model: mock/m, tools: [ask], max_turns: 2}}");
+    let yaml = std::fs::read_to_string(crew.path("agents.yaml")).unwrap();
+    let yaml =
+        yaml.replace("build:", "ask: {description: b, shell: 'true', confirm: true}, build:");
+    std::fs::write(crew.path("agents.yaml"), yaml).unwrap();
+    let running = start(crew, &terminal);
+    terminal.wait_for_screen(SIZE, "Allow a to run ask? ");
+    suspend(&running, &terminal);
+    let screen = terminal.wait_for_screen(SIZE, "\n[1]+  Stopped\n$ fg\nteam  0:");
+    let asked = "a wants to run ask:\n";
+    assert_eq!(terminal.wait_for_screen(SIZE, asked).matches(asked).count(), 2, "{screen}");
+    running.signal(Signal::SIGINT);
+    end(running, &terminal);
 }
 
 #[test]

@@ -12,8 +12,9 @@ use super::drawing::Drawing;
 use super::lines;
 use super::options::Options;
 use super::questions::Questions;
+use super::shared::Shared;
 use super::transcript;
-use super::writer::{self, Shared, Show};
+use super::writer::{self, Show};
 use crate::approval::Prompter;
 use crate::report::{Event, EventSink};
 

@@ -7,7 +7,7 @@ use console::Term;
 use nix::sys::termios::tcgetsid;
 
 use super::echo::Echo;
-use super::pinned::Pinned;
+use super::pinned::{ERASE, Pinned};
 use crate::render::fit;
 use crate::text::sanitize;
 
@@ -54,7 +54,7 @@ impl Drawing {
 
     /// A place for a frame above a question.
     pub fn pinned(&self, question: &str) -> Option<Pinned> {
-        Pinned::above(question, self.size()).filter(|_| self.has_questions)
+        self.has_questions.then(|| Pinned::above(question, self.size()))
     }
 
     /// Columns and rows, read each time as a window can be resized.
@@ -87,16 +87,19 @@ impl Drawing {
         text
     }
 
+    /// The cursor is somewhere else, at the start of a row: what is on the screen stays there.
+    pub fn forget(&mut self) {
+        self.shown.clear();
+        self.widths.clear();
+        self.echo.iter_mut().for_each(Echo::forget);
+    }
+
     /// What to write to remove the frame. The cursor is where the frame began.
     pub fn clear(&mut self) -> String {
         if self.shown.is_empty() {
             return String::new();
         }
-        // tmux keeps what is cleared from the first row on. Below a row that is empty, it does not.
-        let clear = match self.rows_above() {
-            0 => "\u{1b}[J",
-            _ => "\u{1b}[K\u{1b}[1B\u{1b}[J\u{1b}[1A",
-        };
+        let clear = if self.rows_above() == 0 { "\u{1b}[J" } else { ERASE };
         let text = self.to_start() + clear;
         self.shown.clear();
         self.widths.clear();

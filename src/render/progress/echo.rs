@@ -23,6 +23,11 @@ impl Echo {
             self.is_hidden = hidden;
         }
     }
+
+    /// The shell has used the terminal and may have turned the echo on.
+    pub fn forget(&mut self) {
+        self.is_hidden = false;
+    }
 }
 
 impl Drop for Echo {

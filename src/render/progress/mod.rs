@@ -5,6 +5,7 @@
 //! thread blocks with the lock of the stream, and nothing else does. Nothing waits for the thread
 //! without a bound.
 
+mod asking;
 mod board;
 mod control;
 mod drawing;
@@ -15,6 +16,7 @@ mod options;
 mod pinned;
 mod prompt;
 mod questions;
+mod shared;
 mod transcript;
 mod writer;
 

@@ -2,19 +2,15 @@
 
 use tokio::sync::oneshot;
 
+use crate::render::question::QuestionText;
+
 /// Text on the terminal for questions.
 #[derive(Debug)]
-pub struct Prompt {
-    pub text: String,
-    pub kind: PromptKind,
-}
-
-#[derive(Debug)]
-pub enum PromptKind {
-    /// A question. Signalled once it is on the screen.
-    Open(oneshot::Sender<()>),
+pub enum Prompt {
+    /// A question on a terminal of `width` columns. Signalled once it is on the screen.
+    Open { question: QuestionText, width: usize, shown: oneshot::Sender<()> },
     /// It goes on.
-    More,
+    More(String),
     /// It has an answer, or is withdrawn.
-    Close,
+    Close(String),
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use console::Term;
 use tokio::sync::oneshot;
 
-use super::prompt::{Prompt, PromptKind};
-use super::writer::Shared;
+use super::prompt::Prompt;
+use super::shared::Shared;
 use crate::approval::{Prompter, Question};
-use crate::render::question::{prompt, question};
+use crate::render::question::{QuestionText, prompt};
 
 /// Columns of a terminal that does not report its size.
 const DEFAULT_WIDTH: usize = 80;
@@ -28,10 +28,6 @@ impl Questions {
         };
         Self { shared, terminal: terminal.and_then(clone) }
     }
-
-    fn write(&self, text: impl Into<String>, kind: PromptKind) {
-        self.shared.prompt(Prompt { text: text.into(), kind });
-    }
 }
 
 impl Prompter for Questions {
@@ -39,21 +35,21 @@ impl Prompter for Questions {
         let (shown, is_shown) = oneshot::channel();
         let size = self.terminal.as_ref().and_then(Term::size_checked);
         let width = size.map_or(DEFAULT_WIDTH, |(_, columns)| columns.into());
-        self.write(question(asked, width), PromptKind::Open(shown));
+        self.shared.prompt(Prompt::Open { question: QuestionText::new(asked), width, shown });
         is_shown
     }
 
     fn end_line(&self) {
-        self.write("\n", PromptKind::More);
+        self.shared.prompt(Prompt::More("\n".to_owned()));
     }
 
     fn repeat(&self, asked: &Question<'_>) {
-        self.write(prompt(asked), PromptKind::More);
+        self.shared.prompt(Prompt::More(prompt(asked)));
     }
 
     fn close(&self, answered: bool) {
         // The terminal's echo has ended the line of an answer.
         let text = if answered { "" } else { "\n(question withdrawn)\n" };
-        self.write(text, PromptKind::Close);
+        self.shared.prompt(Prompt::Close(text.to_owned()));
     }
 }

@@ -243,7 +243,17 @@ impl Running {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Stops crew as Ctrl-Z does.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        wait_for("the stop", || state(self.pid()).starts_with('T').then_some(()));
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().try_into().unwrap())
     }
 
     /// The pid that a tool wrote with `echo $$ > "$DIR/name"`, once its line is complete. Only the
@@ -358,7 +368,12 @@ pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
 
 /// Whether a process runs; a zombie does not.
 pub fn is_alive(pid: Pid) -> bool {
+    let state = state(pid);
+    !state.is_empty() && !state.starts_with('Z')
+}
+
+/// The state of a process as `ps` names it: `T` if it is stopped. Empty if there is no process.
+fn state(pid: Pid) -> String {
     let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
-    let state = String::from_utf8_lossy(&output.stdout);
-    !state.trim().is_empty() && !state.trim().starts_with('Z')
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

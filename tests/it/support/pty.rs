@@ -65,6 +65,11 @@ impl Pty {
         (&self.keyboard).write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Output of another program.
+    pub fn print(&self, text: &str) {
+        File::from(self.line.try_clone().unwrap()).write_all(text.as_bytes()).unwrap();
+    }
+
     /// All output so far, including escape sequences.
     pub fn shown(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
