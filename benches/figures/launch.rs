@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::Context;
+use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::time::TimeValLike;
@@ -17,6 +18,7 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 pub const ROLE: &str = "launch";
+pub const TERMINAL_ROLE: &str = "launch-on-terminal";
 
 /// Nanoseconds of the machine's monotonic clock, which all processes share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,13 +57,33 @@ impl Taken {
 /// The launcher: starts `program` in the folder with its output in files there, and prints its
 /// process id, then its time and memory.
 pub fn run(folder: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    measure(command(folder, program, arguments)?)
+}
+
+/// The launcher with stderr on a terminal of 24 rows and 80 columns, copied to the file.
+pub fn run_on_terminal(folder: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let OpenptyResult { master, slave } = openpty(Some(&size), None)?;
+    let mut copy = File::create(folder.join("stderr"))?;
+    // The time of this thread is not the program's. At the end, the terminal reports an error.
+    std::thread::spawn(move || io::copy(&mut File::from(master), &mut copy));
+    let mut command = command(folder, program, arguments)?;
+    command.env("TERM", "xterm").stderr(slave);
+    measure(command)
+}
+
+fn command(folder: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<Command> {
     let file = |name: &str| File::create(folder.join(name));
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).stdin(Stdio::null());
     command.stdout(file("stdout")?).stderr(file("stderr")?);
+    Ok(command)
+}
+
+fn measure(mut command: Command) -> anyhow::Result<()> {
     let mut stdout = io::stdout();
     let started = now();
-    let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+    let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
     writeln!(stdout, "{}", child.id())?;
     let status = child.wait()?;
     let ended = now();
@@ -80,8 +102,22 @@ pub struct Launched {
 
 impl Launched {
     pub fn start(folder: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::launch(ROLE, folder, program, arguments)
+    }
+
+    /// The same with stderr on a terminal.
+    pub fn on_terminal(folder: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::launch(TERMINAL_ROLE, folder, program, arguments)
+    }
+
+    fn launch(
+        role: &str,
+        folder: &Path,
+        program: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut launcher = Command::new(std::env::current_exe()?)
-            .arg(ROLE)
+            .arg(role)
             .arg(folder)
             .arg(program)
             .args(arguments)

@@ -10,6 +10,7 @@
 
 mod bare;
 mod batch;
+mod display;
 mod instances;
 mod launch;
 mod measure;
@@ -29,9 +30,10 @@ use table::Row;
 
 type Section = fn(&mut Bench) -> anyhow::Result<Vec<Row>>;
 
-const SECTIONS: [(&str, Section); 6] = [
+const SECTIONS: [(&str, Section); 7] = [
     ("calls", measure::calls),
     ("instances", instances::measure),
+    ("display", display::measure),
     ("stop", stop::open_calls),
     ("tools", stop::tools),
     ("repeat", repeat::measure),
@@ -64,6 +66,9 @@ fn run() -> anyhow::Result<()> {
         [repeat::ROLE, file] => repeat::run(file.as_ref()),
         [launch::ROLE, folder, program, ref arguments @ ..] => {
             launch::run(folder.as_ref(), program, arguments)
+        }
+        [launch::TERMINAL_ROLE, folder, program, ref arguments @ ..] => {
+            launch::run_on_terminal(folder.as_ref(), program, arguments)
         }
         _ if words.contains(&"--bench") => figures(&words),
         // `cargo test --all-targets` builds and starts the benchmark too.

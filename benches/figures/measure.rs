@@ -74,9 +74,19 @@ impl Bench {
 
     /// Starts crew as a user would, with report and progress going to files.
     pub fn crew(&self, file: &Path) -> anyhow::Result<Launched> {
+        self.crew_on(Launched::start, file, &[])
+    }
+
+    /// Starts crew in this way, with more arguments.
+    pub fn crew_on(
+        &self,
+        start: impl Fn(&Path, &str, &[&str]) -> anyhow::Result<Launched>,
+        file: &Path,
+        more: &[&str],
+    ) -> anyhow::Result<Launched> {
         let file = text(file)?;
         let arguments = ["run", "--no-history", "--config", file, "--input", "my laptop is slow"];
-        Launched::start(self.folder.path(), env!("CARGO_BIN_EXE_crew"), &arguments)
+        start(self.folder.path(), env!("CARGO_BIN_EXE_crew"), &[&arguments[..], more].concat())
     }
 
     /// Starts the bare client.
