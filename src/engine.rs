@@ -226,6 +226,7 @@ impl<'a> Run<'a> {
             status: report.status,
             duration: Duration::from_millis(report.duration_ms),
             message: report.error.as_ref().map(|error| error.message.clone()),
+            reason: report.reason.clone(),
         });
     }
 

@@ -109,8 +109,10 @@ impl Driver<'_> {
         let begun = ModelCallReport::begun(call.model.label().to_owned(), call.turn, began);
         let mut recorder = CallRecorder::new(ledger, secrets, permit, price, takes_tokens, begun);
         let mut on_delta = |delta: ChatDelta<'_>| {
-            if let ChatDelta::Text(text) = delta {
-                answer.push(text);
+            match delta {
+                ChatDelta::Text(text) => answer.push(text),
+                ChatDelta::Written { bytes, is_reasoning } => answer.grow_to(bytes, is_reasoning),
+                ChatDelta::Sent | ChatDelta::Note(_) | ChatDelta::Usage(_) => {}
             }
             recorder.record(delta);
         };

@@ -104,7 +104,7 @@ impl<'a> CallRecorder<'a> {
             }
             ChatDelta::Note(note) => return self.note(note),
             ChatDelta::Text(text) => self.keep_text(text),
-            ChatDelta::Written(bytes) => self.written = bytes,
+            ChatDelta::Written { bytes, .. } => self.written = bytes,
             ChatDelta::Usage(tokens) => self.count(tokens),
         }
         if !std::mem::replace(&mut self.has_answered, true) {

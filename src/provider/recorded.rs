@@ -135,7 +135,8 @@ async fn play(
         on_delta(ChatDelta::Text(&response.text));
     }
     if response.written > 0 {
-        on_delta(ChatDelta::Written(response.written));
+        let (bytes, is_reasoning) = (response.written, false);
+        on_delta(ChatDelta::Written { bytes, is_reasoning });
     }
     if let Some(usage) = response.usage {
         on_delta(ChatDelta::Usage(usage));
@@ -168,7 +169,7 @@ impl<'a> RecordedCall<'a> {
         match delta {
             ChatDelta::Sent => {}
             ChatDelta::Text(text) => response.text.push_str(text),
-            ChatDelta::Written(bytes) => response.written = *bytes,
+            ChatDelta::Written { bytes, .. } => response.written = *bytes,
             ChatDelta::Note(note) => {
                 let note = (*note).clone().redact_excerpt(self.provider.recording.secrets());
                 response.notes.push(note);

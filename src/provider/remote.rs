@@ -171,7 +171,8 @@ impl Remote {
                     let written = decoder.written();
                     let progress = decoder.push(piece.as_ref(), on_delta);
                     if decoder.written() > written {
-                        on_delta(ChatDelta::Written(decoder.written()));
+                        let (bytes, is_reasoning) = (decoder.written(), !decoder.has_begun());
+                        on_delta(ChatDelta::Written { bytes, is_reasoning });
                     }
                     if progress? == Progress::Complete {
                         body.release();

@@ -49,8 +49,12 @@ pub enum ChatDelta<'a> {
     /// The whole request has been sent. The first delta, if there is a server at all.
     Sent,
     Text(&'a str),
-    /// Bytes of text, reasoning and tool calls so far.
-    Written(usize),
+    /// Bytes of text, reasoning and tool calls so far. `is_reasoning`: neither text nor a call has
+    /// begun.
+    Written {
+        bytes: usize,
+        is_reasoning: bool,
+    },
     /// Something of the request that the server does not take as the file has it. The same note may
     /// come with every call.
     Note(&'a Untrusted),

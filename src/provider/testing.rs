@@ -32,7 +32,7 @@ pub fn read(
     let mut on_delta = |delta: ChatDelta<'_>| match delta {
         ChatDelta::Text(text) => emitted.text.push_str(text),
         ChatDelta::Usage(usage) => emitted.usage = usage,
-        ChatDelta::Sent | ChatDelta::Written(_) | ChatDelta::Note(_) => {}
+        ChatDelta::Sent | ChatDelta::Written { .. } | ChatDelta::Note(_) => {}
     };
     let result =
         decoder

@@ -97,6 +97,8 @@ pub enum Event {
         status: AgentStatus,
         duration: Duration,
         message: Option<String>,
+        /// Why it was skipped or cancelled.
+        reason: Option<CancelReason>,
     },
     /// An agent or an instance is taken over from an earlier run.
     AgentReused {

@@ -19,6 +19,9 @@ struct Written {
     bytes: usize,
     tail: String,
     kept: Kept,
+    /// Bytes of text, reasoning and tool calls, as far as they are known.
+    all: usize,
+    is_reasoning: bool,
 }
 
 /// What a reader that wants more than the end has not taken yet.
@@ -44,12 +47,31 @@ impl LiveAnswer {
         let mut written = self.0.lock();
         written.bytes += text.len();
         written.kept.push(text);
+        written.all = written.all.max(written.bytes);
+        written.is_reasoning = false;
         let text = &text[text.ceil_char_boundary(text.len().saturating_sub(TAIL))..];
         written.tail.push_str(text);
         if written.tail.len() > 2 * TAIL {
             let start = written.tail.ceil_char_boundary(written.tail.len() - TAIL);
             written.tail.drain(..start);
         }
+    }
+
+    /// Takes the bytes of text, reasoning and tool calls so far. `is_reasoning`: there is neither
+    /// text nor a call yet.
+    pub fn grow_to(&self, bytes: usize, is_reasoning: bool) {
+        let mut written = self.0.lock();
+        written.all = written.all.max(bytes);
+        written.is_reasoning = is_reasoning;
+    }
+
+    /// Bytes of text, reasoning and tool calls so far.
+    pub fn all_bytes(&self) -> usize {
+        self.0.lock().all
+    }
+
+    pub fn is_reasoning(&self) -> bool {
+        self.0.lock().is_reasoning
     }
 
     /// Bytes of text so far.

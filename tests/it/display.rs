@@ -59,20 +59,33 @@ fn each_agent_says_what_it_does() {
         "silent" => script::hang(),
         "writer" => writing("The disk is nearly full."),
         "limited" => script::retry_after(429, "15"),
+        "thinker" => {
+            script::stream().delta(serde_json::json!({"reasoning_content": "so..."})).stall()
+        }
+        "caller" => {
+            let call = serde_json::json!({"index": 0, "id": "1", "type": "function",
+                "function": {"name": "build", "arguments": "{\"x"}});
+            script::stream().call(call).stall()
+        }
         _ => script::tool_call("build", &serde_json::json!({})),
     });
     let agents = "{silent: {model: mock/silent}, writer: {model: mock/writer}, \
                    limited: {model: mock/limited}, builder: {model: mock/tool, tools: [build]}, \
+                   thinker: {model: mock/thinker}, caller: {model: mock/caller, tools: [build]}, \
+                   bad: {shell: exit 1}, rare: {model: offline, needs: [bad]}, \
                    last: {model: offline, needs: [writer, silent]}}";
     let terminal = Pty::open();
     let running = start(crew(&server, agents), &terminal);
     for text in [
         "team  0:",
-        "  0 of 5 done",
+        "  0 of 9 done, 1 failed, 1 stopped",
         "  waiting for the first token",
         "  writing, 6 tokens  The disk is nearly full.",
         "  rate limited, ",
+        "  reasoning, 2 tokens",
+        "  writing a tool call, ",
         "  build, ",
+        "⊘ rare            skipped: bad failed",
         "· last            after ",
     ] {
         terminal.wait_for_screen(SIZE, text);
@@ -84,7 +97,8 @@ fn each_agent_says_what_it_does() {
     for gone in ["team  0:", "waiting for", "rate limited", "nearly full"] {
         assert!(!screen.contains(gone), "{screen}");
     }
-    assert!(screen.starts_with("agent ") || screen.starts_with("\nagent "), "{screen}");
+    let above = &screen[..screen.find("agent ").unwrap()];
+    assert!(above.starts_with("✗ bad failed after ") && above.lines().count() <= 2, "{screen}");
 }
 
 #[test]

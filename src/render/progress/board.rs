@@ -199,9 +199,11 @@ impl Board {
                 self.with(*agent, |agent| agent.start(CHECK.to_owned(), label, now));
             }
             Event::CheckFinished { agent, .. } => self.with(*agent, |agent| agent.stop(CHECK)),
-            Event::AgentFinished { agent, status, duration, message } => {
-                let error = message.as_deref().map(detail);
-                self.with(*agent, |agent| agent.finish(*status, *duration, error));
+            Event::AgentFinished { agent, status, duration, message, reason } => {
+                let skipped = || reason.as_ref().filter(|_| *status == AgentStatus::Skipped);
+                let why = message.as_deref().map(detail);
+                let why = why.or_else(|| skipped().map(words::reason));
+                self.with(*agent, |agent| agent.finish(*status, *duration, why));
             }
             Event::AgentReused { agent, status } => {
                 self.with(*agent, |agent| agent.finish(*status, Duration::ZERO, None));
@@ -302,9 +304,12 @@ impl Agent {
         }
     }
 
-    /// The approximate tokens of the answer that is being written.
+    /// The approximate tokens of the answer that is being written, reasoning and calls included.
     pub fn tokens_being_written(&self) -> u64 {
-        self.answer().map_or(0, |answer| ChatRequest::tokens_in(answer.bytes()))
+        match &self.phase {
+            Phase::Calling { answer, .. } => ChatRequest::tokens_in(answer.all_bytes()),
+            _ => 0,
+        }
     }
 }
 

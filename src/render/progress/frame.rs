@@ -236,11 +236,16 @@ impl Canvas<'_> {
             Phase::Starting => ("starting".to_owned(), PLAIN),
             Phase::Working => ("working".to_owned(), PLAIN),
             Phase::Calling { answer, turn } => match agent.tokens_being_written() {
-                0 if answer.bytes() == 0 && *turn > 1 => {
-                    (format!("waiting for the first token, turn {turn}"), FAINT)
-                }
+                0 if *turn > 1 => (format!("waiting for the first token, turn {turn}"), FAINT),
                 0 => ("waiting for the first token".to_owned(), FAINT),
-                tokens => (format!("writing, {} tokens", words::short(tokens)), PLAIN),
+                tokens => {
+                    let does = match answer.bytes() {
+                        0 if answer.is_reasoning() => "reasoning",
+                        0 => "writing a tool call",
+                        _ => "writing",
+                    };
+                    (format!("{does}, {} tokens", words::short(tokens)), PLAIN)
+                }
             },
             Phase::Queued { reason, until } => {
                 let left = until.saturating_duration_since(self.now);

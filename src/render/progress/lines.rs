@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::board::{self, Board};
 use crate::render::paint::{Line, PLAIN, STRONG};
 use crate::render::{fit, words};
-use crate::report::Event;
+use crate::report::{AgentStatus, Event, ToolStatus};
 
 /// The lines that stay above a drawing: an agent that failed and, if verbose, a tool that did.
 /// Its whole reason follows at the end of the run.
@@ -20,9 +20,9 @@ pub fn above(
 ) -> Option<String> {
     let mut line = Line::new(columns, colour);
     match event {
-        Event::AgentFinished { agent, status, duration, message: Some(message) } => {
+        Event::AgentFinished { agent, status, duration, message: Some(message), .. } => {
             let name = board.agents.get(agent.0)?.name.as_str();
-            let (end, time) = (words::status(status), words::tenths(*duration));
+            let (end, time) = (words::status(status), words::duration(*duration));
             let text = format!("{name} {end} after {time}: {}", board::detail(message));
             let rows = fit::wrap(&text, columns.saturating_sub(2).max(1));
             let (first, more) = rows.split_first()?;
@@ -73,7 +73,12 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
             (agent, format!("running {}", board::tool_label(tool, arguments, verbose)))
         }
         Event::ToolFinished { agent, tool, status, duration, cause } => {
-            let mut what = format!("{} {}", board::tool_name(tool), ended(status, *duration));
+            let end = match status {
+                // Nothing ran.
+                ToolStatus::Rejected => words::status(status),
+                status => ended(status, *duration),
+            };
+            let mut what = format!("{} {end}", board::tool_name(tool));
             if let Some(cause) = cause {
                 what.push_str(&format!(": {}", board::detail(cause)));
             }
@@ -92,9 +97,16 @@ pub fn line(event: &Event, board: &Board, now: Instant, verbose: bool) -> Option
         Event::CheckFinished { agent, status, duration } => {
             (agent, format!("check {}", ended(status, *duration)))
         }
-        Event::AgentFinished { agent, status, duration, message } => {
+        Event::AgentFinished { agent, status, duration, message, reason } => {
             let row = board.agents.get(agent.0)?;
-            (agent, finished(row, ended(status, *duration), message.as_deref()))
+            let what = match (row.started, reason) {
+                (Some(_), _) => finished(row, ended(status, *duration), message.as_deref()),
+                (None, Some(reason)) if *status == AgentStatus::Skipped => {
+                    format!("{}: {}", words::status(status), words::reason(reason))
+                }
+                (None, _) => words::status(status),
+            };
+            (agent, what)
         }
         Event::AgentReused { agent, status } => {
             (agent, format!("{} in an earlier run", words::status(status)))

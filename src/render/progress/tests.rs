@@ -97,6 +97,7 @@ fn events() -> Vec<Event> {
             status: AgentStatus::Failed,
             duration: Duration::from_millis(1900),
             message: Some("no\nanswer".into()),
+            reason: None,
         },
     ]
 }

@@ -33,6 +33,7 @@ fn finish(board: &mut Board, agent: usize, status: AgentStatus, message: Option<
         status,
         duration: Duration::from_millis(1234),
         message: message.map(str::to_owned),
+        reason: (status == AgentStatus::Skipped).then(|| CancelReason::agent_failed("net")),
     };
     board.apply(&finished, board.started);
 }
