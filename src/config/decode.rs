@@ -278,7 +278,8 @@ impl<'a> Decoder<'a> {
 
     fn unknown(&self, key: &str, known: &[&str]) {
         let path = self.path.key(key);
-        if secret::is_telling(key) {
+        // `max_tokens` is a number.
+        if secret::is_telling(key) && !key.starts_with("max_") {
             self.log.hide(&path);
         }
         let known: Vec<&str> = known.iter().copied().filter(|name| *name != FLATTENED).collect();

@@ -1,7 +1,10 @@
 //! Keys of other programs, and what crew calls them.
 
+const OF_PROVIDER: &str =
+    "providers: {name: {base_url: https://…}} at the top, and model: name/model";
+
 /// A key, the key of crew that has to be allowed at its place, and how that is written.
-const SLIPS: [(&str, &str, &str); 32] = [
+const SLIPS: [(&str, &str, &str); 35] = [
     ("depends_on", "needs", "needs: [other-agent]"),
     ("after", "needs", "needs: [other-agent]"),
     ("dependencies", "needs", "needs: [other-agent]"),
@@ -21,6 +24,10 @@ const SLIPS: [(&str, &str, &str); 32] = [
     ("api_base", "base_url", "base_url: https://…"),
     ("url", "base_url", "base_url: https://…"),
     ("endpoint", "base_url", "base_url: https://…"),
+    // At an agent, where only a model can be named.
+    ("api_base", "model", OF_PROVIDER),
+    ("base_url", "model", OF_PROVIDER),
+    ("endpoint", "model", OF_PROVIDER),
     ("api_key", "api_key_env", "api_key_env: the NAME of a variable that holds the key"),
     ("run", "command", "command: [program, argument], or shell: a line for sh -c"),
     ("working_dir", "cwd", "cwd: a directory"),

@@ -286,6 +286,16 @@ fn object_schema(
     path: &Path<'_>,
     log: &FaultLog,
 ) -> Option<Schema> {
+    if parameters.iter().any(|(name, schema)| name == "type" && schema == "object") {
+        let hint =
+            "write parameters: {path: {type: string}}, without `type: object` and `properties:`";
+        log.key(
+            &path.key("type"),
+            "the parameters stand here by their names",
+            Some(hint.to_owned()),
+        );
+        return None;
+    }
     let mut sound = true;
     let mut properties = Map::new();
     let mut required = Vec::new();

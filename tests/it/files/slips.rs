@@ -61,6 +61,7 @@ fn words_of_other_programs_get_the_word_of_crew() {
                 system_prompt: x
                 response-format: {}
               b: {Max_Iter: 3}
+              c: {model: offline, api_base: 'http://h'}
         "},
         &[
             "env_file 2:1 .. --env-file PATH",
@@ -72,6 +73,7 @@ fn words_of_other_programs_get_the_word_of_crew() {
             "agents.a.system_prompt 9:5 .. system: the whole",
             "agents.a.response-format 10:5 .. output_schema",
             "agents.b.Max_Iter 11:7 .. max_turns",
+            "agents.c.api_base 12:23 .. providers: {name: {base_url:",
         ],
     );
 }
@@ -124,6 +126,21 @@ fn only_values_of_secret_keys_are_masked() {
     let stderr = Crew::check(yaml).run_as_is().stderr;
     assert!(stderr.contains("promt: visible"), "{stderr}");
     assert!(!stderr.contains("hidden-"), "{stderr}");
+    let stderr = Crew::check("agents: {a: {model: offline, max_tokens: 100}}\n").run_as_is().stderr;
+    assert!(stderr.contains("max_tokens: 100"), "{stderr}");
+}
+
+#[test]
+fn a_schema_of_all_parameters_is_explained() {
+    let yaml = indoc! {"
+        tools:
+          find:
+            shell: ls
+            parameters: {type: object, properties: {id: {type: string}}}
+        agents: {a: {model: offline, tools: [find]}}
+    "};
+    let fault = "tools.find.parameters.type 4:18 .. without `type: object`";
+    expect(yaml, &[], &[], &[fault]);
 }
 
 #[test]
