@@ -45,11 +45,13 @@ impl<T: Into<String>> From<T> for ToolOutput {
     }
 }
 
-/// The schema that the answer has to fit, and how many more corrections the model gets.
+/// The schema that the answer has to fit, how many more corrections the model gets, and how many of
+/// its answers did not fit.
 #[derive(Debug)]
 struct Expected {
     schema: Arc<Schema>,
     corrections: u32,
+    mismatches: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -112,7 +114,7 @@ impl Conversation {
     /// The answer has to fit this schema. If it does not, the model is asked to correct it, at most
     /// `corrections` times.
     pub fn expecting(self, schema: Arc<Schema>, corrections: u32) -> Self {
-        Self { expected: Some(Expected { schema, corrections }), ..self }
+        Self { expected: Some(Expected { schema, corrections, mismatches: 0 }), ..self }
     }
 
     pub fn next(&self) -> Step {
@@ -150,7 +152,12 @@ impl Conversation {
             Ok(value) => return Step::Done(Ending::Data(value)),
             Err(complaint) => complaint,
         };
+        expected.mismatches += 1;
         if expected.corrections == 0 || self.turns >= self.max_turns {
+            let complaint = match expected.mismatches {
+                1 => complaint,
+                answers => format!("{complaint} (after {answers} answers)"),
+            };
             return Step::Done(Ending::Mismatch(complaint));
         }
         expected.corrections -= 1;
@@ -181,7 +188,9 @@ impl Conversation {
     pub fn ask_another(&mut self, corrections: u32) -> bool {
         let may_go_on = self.turns < self.max_turns;
         if may_go_on {
-            self.expected.iter_mut().for_each(|expected| expected.corrections = corrections);
+            if let Some(expected) = &mut self.expected {
+                (expected.corrections, expected.mismatches) = (corrections, 0);
+            }
             self.next = Step::CallModel;
         }
         may_go_on

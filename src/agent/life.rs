@@ -67,6 +67,7 @@ impl Driver<'_> {
         loop {
             let step = conversation.next();
             if let Step::CallModelAgain(complaint) = &step {
+                self.note_whole_answer();
                 self.report_correction(complaint);
             }
             match step {
@@ -140,6 +141,12 @@ impl Driver<'_> {
         self.check_answer(check, answer, checked, conversation).await
     }
 
+    /// Notes that the answer is whole, although it cannot be used, unless the model was cut off.
+    fn note_whole_answer(&self) {
+        let report = &mut self.run.ledger.open().report;
+        report.partial &= report.finish_reason.as_deref() == Some("length");
+    }
+
     fn conclude(&self, ending: Ending) -> End {
         match ending {
             Ending::Answer => {
@@ -153,9 +160,7 @@ impl Driver<'_> {
                 End::Succeeded
             }
             Ending::Mismatch(complaint) => {
-                let report = &mut self.run.ledger.open().report;
-                // The answer is whole, unless the model was cut off.
-                report.partial &= report.finish_reason.as_deref() == Some("length");
+                self.note_whole_answer();
                 let message = format!("the answer cannot be used: {complaint}");
                 failed(ErrorKind::InvalidResponse, message)
             }

@@ -84,7 +84,9 @@ impl Ended {
         };
         let delivered = delivery::deliver_after(flow, &report, sink, write, cancel);
         let separated = screen.terminal || summary_follows;
-        let summary = async { messages.text(&report, screens.stderr.look(verbose), separated) };
+        let report_precedes = summary_follows && format == Format::Text && !brief;
+        let below = Look { report_precedes, ..screens.stderr.look(verbose) };
+        let summary = async { messages.text(&report, below, separated) };
         let exported = async {
             tokio::select! {
                 biased;

@@ -195,13 +195,7 @@ impl Endpoint {
         match cause {
             NoPiece::Silence(idle) => ProviderError {
                 scope: Some(Scope::Model),
-                ..self.error(
-                    ErrorKind::Timeout,
-                    format_args!(
-                        "no data from {host} for {idle:?}; a slow model may need a longer \
-                         idle_timeout"
-                    ),
-                )
+                ..self.error(ErrorKind::Timeout, format_args!("no data from {host} for {idle:?}"))
             },
             NoPiece::Broken(error) if error.is_connect() && error.is_timeout() => ProviderError {
                 scope: Some(Scope::Model),
@@ -267,9 +261,9 @@ impl Endpoint {
         };
         let reset = reset.filter(|_| effect.is_pause());
         let words = self.words(&error, effect, model);
-        let advice = self.advice(url, verdict, status);
-        let words = if advice.is_empty() { &words } else { words.trim_end_matches('.') };
-        let message = format_args!("HTTP {}: {words}{advice}", StatusLine(status));
+        let details = self.details(url, verdict, status);
+        let words = if details.is_empty() { &words } else { words.trim_end_matches('.') };
+        let message = format_args!("HTTP {}: {words}{details}", StatusLine(status));
         let rejection = ProviderError {
             retryable: verdict.retryable,
             retry_after: wait.or(error.retry_after).or(reset),
@@ -316,16 +310,13 @@ impl Endpoint {
         }
     }
 
-    /// Advice, if the cause is clear.
-    fn advice(&self, url: &Url, verdict: Verdict, status: StatusCode) -> String {
+    /// What only the endpoint knows of the cause: where the key is from, or the address.
+    fn details(&self, url: &Url, verdict: Verdict, status: StatusCode) -> String {
         match (verdict.kind, status) {
             (ErrorKind::Auth, _) => format!("; {}", self.key_advice),
             (_, StatusCode::PROXY_AUTHENTICATION_REQUIRED) => net::proxy_advice(url),
             (_, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
-                format!("; check the model's name and base_url ({})", self.address(url))
-            }
-            (ErrorKind::RateLimited, _) if !verdict.retryable => {
-                format!("; check the credit or quota of provider {}", self.name)
+                format!(", at {}", self.address(url))
             }
             _ => String::new(),
         }

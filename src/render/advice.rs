@@ -4,21 +4,22 @@ use crate::report::{AgentError, AgentKind, AgentReport, ErrorKind, Scope, StepRe
 use crate::text::inline;
 use crate::vendor::Vendor;
 
-/// One sentence of advice for an error of an agent.
-pub fn advice(error: &AgentError, agent: &AgentReport) -> String {
+/// One sentence of advice for an error of an agent. A rejected key has none: the error itself names
+/// the key.
+pub fn advice(error: &AgentError, agent: &AgentReport) -> Option<String> {
     let model = agent.model.as_str();
     let provider = model.split_once('/').map_or(model, |(provider, _)| provider);
-    match (error.kind, error.scope) {
+    Some(match (error.kind, error.scope) {
+        (ErrorKind::Auth, _) => return None,
         (ErrorKind::Timeout, Some(Scope::Agent) | None) if agent.kind == AgentKind::Step => {
             "raise the step's `timeout`, or give it less to do".to_owned()
         }
         (ErrorKind::Timeout, scope) => timeout(scope).to_owned(),
         (ErrorKind::Step, _) => step(agent.step.as_ref()).to_owned(),
-        (ErrorKind::Auth, _) => auth(provider),
         (ErrorKind::Network, _) => network(provider),
         _ if error.used_up => used_up(provider),
         (kind, _) => other(kind).to_owned(),
-    }
+    })
 }
 
 fn timeout(scope: Option<Scope>) -> &'static str {
@@ -33,19 +34,12 @@ fn timeout(scope: Option<Scope>) -> &'static str {
     }
 }
 
-fn auth(provider: &str) -> String {
-    match Vendor::named(provider).and_then(|vendor| vendor.key_variable) {
-        Some(variable) => format!("check the key in ${variable}"),
-        None => format!(
-            "check the key of provider `{}`: `api_key_env`, or the header that carries it",
-            inline(provider)
-        ),
-    }
-}
-
 fn network(provider: &str) -> String {
     let Some(vendor) = Vendor::named(provider) else {
-        return format!("check the network and `base_url` of provider `{}`", inline(provider));
+        return format!(
+            "check the network and `base_url` of provider `{}`, or run again later",
+            inline(provider)
+        );
     };
     match (vendor.base_url_variable, vendor.listen_port) {
         (Some(variable), Some(_)) => {
@@ -85,7 +79,7 @@ fn other(kind: ErrorKind) -> &'static str {
             "run again later, raise `retries`, or lower `max_parallel` or `max_concurrency`"
         }
         ErrorKind::Overloaded => "run again later, raise `retries`, or use another model (-m)",
-        ErrorKind::BadRequest => "check the model name and the agent's settings",
+        ErrorKind::BadRequest => "check the model name, `base_url` and the agent's settings",
         ErrorKind::ContextLength => {
             "shorten the prompt, lower the tools' `max_output`, or use a model with more context"
         }
@@ -114,12 +108,13 @@ fn other(kind: ErrorKind) -> &'static str {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     fn advise(kind: ErrorKind, scope: Option<Scope>, model: &str) -> String {
         let agent = AgentReport::new("a".into(), AgentKind::Model, model.into());
-        advice(&AgentError { kind, scope, message: String::new(), used_up: false }, &agent)
+        advice(&AgentError { kind, scope, message: String::new(), used_up: false }, &agent).unwrap()
     }
 
     #[test]
@@ -131,7 +126,7 @@ mod tests {
                 step: Some(step),
                 ..AgentReport::new("a".into(), AgentKind::Step, String::new())
             };
-            advice(&error, &step)
+            advice(&error, &step).unwrap()
         };
         let none = StepReport::default();
         let exited = |code| StepReport { exit_code: Some(code), ..StepReport::default() };
@@ -153,13 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_names_the_variable_that_holds_the_key() {
-        let auth = |model| advise(ErrorKind::Auth, None, model);
-        assert_eq!(auth("openai/gpt"), "check the key in $OPENAI_API_KEY");
-        assert_eq!(auth("openrouter/a/b"), "check the key in $OPENROUTER_API_KEY");
-        assert_eq!(auth("anthropic/claude"), "check the key in $ANTHROPIC_API_KEY");
-        assert_eq!(auth("gemini/x"), "check the key in $GEMINI_API_KEY");
-        assert!(auth("local/x").contains("the key of provider `local`"));
+    fn advice_about_the_network_names_the_address() {
         assert!(advise(ErrorKind::Network, None, "ollama/x").contains("$OLLAMA_HOST"));
         assert!(advise(ErrorKind::Network, None, "local/x").contains("`base_url`"));
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::paint::{FAINT, GOOD, paint};
 use super::table::{Column, Narrow, table};
-use super::timeline::{has_waited, timeline};
+use super::timeline::{self, has_waited};
 use super::{fit, words};
 use crate::report::{AgentKind, AgentReport, AgentStatus};
 use crate::text::inline;
@@ -43,7 +43,13 @@ const COLUMNS: [(Column, Cell); 8] = [
 const COST: Column = Column::number("cost", Narrow::LeaveOut(3));
 
 /// Only where an agent waited for another one.
-const TIMELINE: Column = Column::text("timeline", Narrow::LeaveOut(3));
+const TIMELINE: Column = Column::text(
+    "timeline",
+    Narrow::CutOrLeaveOut { min: timeline::MIN_WIDTH, before: 4, rank: 3 },
+);
+
+/// Only where a call was repeated, or an answer corrected.
+const RETRIES: Column = Column::number("retries", Narrow::LeaveOut(3));
 
 /// A table of the agents and their instances, none of its lines wider than `width` as long as name
 /// and status fit. With many of them, one line stands for those that succeeded.
@@ -52,8 +58,10 @@ pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String>
     let folds = all.len() > MAX_ROWS;
     let (folded, shown): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|agent| folds && agent.status == AgentStatus::Succeeded);
-    let timeline_cell: &dyn Fn(&AgentReport) -> String = &|agent| timeline(agent, agents);
+    let timeline_cell: &dyn Fn(&AgentReport) -> String = &|agent| timeline::timeline(agent, agents);
+    let has_retries = shown.iter().any(|agent| agent.retries > 0);
     let extra = [
+        (RETRIES, &retries as &dyn Fn(&AgentReport) -> String, has_retries),
         (COST, &cost as &dyn Fn(&AgentReport) -> String, has_costs(agents)),
         (TIMELINE, timeline_cell, has_waited(agents)),
     ];
@@ -78,6 +86,13 @@ pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String>
 /// Whether a price is known of any call that was not free.
 fn has_costs(agents: &[AgentReport]) -> bool {
     agents.iter().any(|agent| agent.usage.cost.known.is_some_and(|cost| cost > 0.0))
+}
+
+fn retries(agent: &AgentReport) -> String {
+    match agent.retries {
+        0 => String::new(),
+        retries => retries.to_string(),
+    }
 }
 
 /// The cost as far as it is known: `0.0123`, and with `+` if some calls have no price.

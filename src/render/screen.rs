@@ -142,6 +142,8 @@ pub struct Look {
     pub verbose: bool,
     /// The summary follows on the same screen, and shows the errors.
     pub summary_follows: bool,
+    /// The whole text report stands above on the same screen.
+    pub report_precedes: bool,
     /// Lines are wrapped between words.
     pub wraps: bool,
     /// Only the crew's answer, not those of other agents.
@@ -158,6 +160,7 @@ impl Look {
         width: DEFAULT_WIDTH,
         verbose: false,
         summary_follows: false,
+        report_precedes: false,
         wraps: false,
         brief: false,
         markdown: false,

@@ -8,7 +8,7 @@ use super::paint::{PLAIN, WARN};
 use super::prose::{Span, sentence};
 use super::verdict::{MAX_ERROR, verdict};
 use super::{Look, fit, words};
-use crate::report::{AgentReport, AgentStatus, Cleanup, Report};
+use crate::report::{AgentReport, AgentStatus, CancelReason, Cleanup, Report};
 use crate::text::inline;
 
 /// Agents that one line names before it ends with `and 4 more`.
@@ -26,11 +26,12 @@ pub fn summary(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> 
     }
     let everyone: Vec<&AgentReport> =
         report.agents.iter().flat_map(AgentReport::with_instances).collect();
-    let noted =
-        everyone.iter().flat_map(|agent| notes(agent).into_iter().map(|note| (note, &*agent.name)));
+    let noted = everyone
+        .iter()
+        .flat_map(|agent| notes(agent, look).into_iter().map(|note| (note, &*agent.name)));
     let mut notes = by_agents(noted);
     notes.extend(queued(&everyone));
-    notes.extend(by_agents(stopped(&everyone)));
+    notes.extend(by_agents(stopped(&everyone, report.reason.as_ref())));
     notes.extend(cleaned_up(&report.cleanup));
     if report.cleanup.guardian_lost {
         notes.push(GUARDIAN_LOST.to_owned());
@@ -53,12 +54,12 @@ fn by_agents<'a>(notes: impl IntoIterator<Item = (String, &'a str)>) -> Vec<Stri
 }
 
 /// Everything unusual about one agent besides its status.
-fn notes(agent: &AgentReport) -> Vec<String> {
+fn notes(agent: &AgentReport, look: Look) -> Vec<String> {
     let mut notes = vec![];
     if agent.status == AgentStatus::Succeeded && agent.finish_reason.as_deref() == Some("length") {
         notes.push("answer cut off at the length limit; raise `max_output_tokens`".to_owned());
     }
-    if agent.partial && agent.output.is_some() {
+    if agent.partial && agent.output.is_some() && !look.report_precedes {
         notes.push("answer is partial: the agent ended before it was complete".to_owned());
     }
     notes.extend(agent.notes.iter().map(|note| inline(note).into_owned()));
@@ -86,13 +87,17 @@ fn queued(agents: &[&AgentReport]) -> Option<String> {
     Some(format!("{names}: model calls were queued for up to {longest}"))
 }
 
-/// The agents that were cancelled or skipped, by reason.
-fn stopped<'a>(agents: &[&'a AgentReport]) -> impl Iterator<Item = (String, &'a str)> {
+/// The agents that were cancelled or skipped, by reason. That of the run is in the last line.
+fn stopped<'a>(
+    agents: &[&'a AgentReport],
+    of_run: Option<&CancelReason>,
+) -> impl Iterator<Item = (String, &'a str)> {
     let is_stopped =
         |agent: &AgentReport| matches!(agent.status, AgentStatus::Cancelled | AgentStatus::Skipped);
-    agents.iter().filter(move |agent| is_stopped(agent)).filter_map(|agent| {
-        let reason = words::reason(agent.reason.as_ref()?);
-        Some((format!("{} ({reason})", words::status(agent.status)), &*agent.name))
+    agents.iter().filter(move |agent| is_stopped(agent)).filter_map(move |agent| {
+        let reason = agent.reason.as_ref().filter(|reason| Some(*reason) != of_run)?;
+        let note = format!("{} ({})", words::status(agent.status), words::reason(reason));
+        Some((note, &*agent.name))
     })
 }
 
@@ -123,7 +128,7 @@ mod tests {
     use crate::render::fixtures::{
         answered, ended_by, failed, report, timed_out, tool_call, with_calls,
     };
-    use crate::report::{CancelReason, ErrorKind};
+    use crate::report::{CancelKind, ErrorKind};
 
     const LOOK: Look = Look { width: 80, ..Look::PLAIN };
 
@@ -179,8 +184,6 @@ crew it-support: 1 of 1 agent succeeded in 2.1s, 300 in, 90 out
 note: disk: answer cut off at the length limit; raise `max_output_tokens`
 note: disk: disk_usage left processes behind; crew stopped them
 note: net: answer is partial: the agent ended before it was complete
-note: a, b: skipped (net failed)
-note: c: cancelled (net failed)
 note: cleaned up in 14ms: 1 model call cancelled, 3 HTTP requests cancelled, 2 processes stopped, nothing left
 note: the guardian process was killed during the run; crew supervised the tools without it
 
@@ -188,12 +191,27 @@ error net: timeout (agent): no answer within 30s
   raise the agent's `timeout`, or use a faster model
 
 error cpu, mem: auth: 401 no key
-  check the key in $OPENAI_API_KEY
 
 crew it-support: stopped after 2.1s because net failed: 1 of 7 agents succeeded, 300 in, 90 out
 ";
         let text = shown(&report, LOOK);
         assert_eq!(text.split_once("\n\n").unwrap().1, &expected[1..]);
+    }
+
+    #[test]
+    fn the_reason_of_the_run_is_said_once() {
+        let mut report = report(vec![
+            ended_by("a", AgentStatus::Cancelled, CancelKind::Interrupted.into()),
+            timed_out("b"),
+            ended_by("c", AgentStatus::Skipped, CancelReason::agent_failed("b")),
+            ended_by("d", AgentStatus::Skipped, CancelKind::Interrupted.into()),
+        ]);
+        report.reason = Some(CancelKind::Interrupted.into());
+        let text = shown(&report, LOOK);
+        assert_eq!(text.matches("Ctrl-C").count(), 1, "{text}");
+        assert!(text.contains("note: b: answer is partial"), "{text}");
+        let below = shown(&report, Look { report_precedes: true, ..LOOK });
+        assert!(!below.contains("partial") && below.contains("note: c: skipped (b failed)\n"));
     }
 
     #[test]

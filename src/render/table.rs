@@ -22,6 +22,13 @@ pub enum Narrow {
     Never,
     /// It is left out. Those of the highest rank, from 1, go first.
     LeaveOut(u8),
+    /// Its cells are cut to no less than `min` before a column of rank `before` or lower is left
+    /// out. Where that is not enough, it is left out like those of `rank`.
+    CutOrLeaveOut {
+        min: usize,
+        before: u8,
+        rank: u8,
+    },
     /// Its cells are cut, to no less than this width.
     Cut(usize),
     /// Its cells continue on further lines.
@@ -39,7 +46,10 @@ impl Column {
     }
 
     fn rank(&self) -> u8 {
-        if let Narrow::LeaveOut(rank) = self.narrow { rank } else { 0 }
+        match self.narrow {
+            Narrow::LeaveOut(rank) | Narrow::CutOrLeaveOut { rank, .. } => rank,
+            Narrow::Never | Narrow::Cut(_) | Narrow::Wrap => 0,
+        }
     }
 }
 
@@ -60,8 +70,8 @@ pub fn table<'c>(
     }
     let mut shown: Vec<Shown> =
         columns.iter().enumerate().map(|at| Shown::measure(at, rows, &cell)).collect();
-    while total(&shown) > width
-        && let Some(rank @ 1..) = shown.iter().map(|shown| shown.column.rank()).max()
+    while let Some(rank @ 1..) = shown.iter().map(|shown| shown.column.rank()).max()
+        && width_with(&shown, rank) > width
     {
         shown.retain(|shown| shown.column.rank() < rank);
     }
@@ -119,7 +129,7 @@ impl Shown {
         }
         let min = match column.narrow {
             Narrow::Never | Narrow::LeaveOut(_) => width,
-            Narrow::Cut(min) => min.min(width),
+            Narrow::Cut(min) | Narrow::CutOrLeaveOut { min, .. } => min.min(width),
             Narrow::Wrap => word,
         };
         Self { index, column: *column, width, min }
@@ -129,6 +139,15 @@ impl Shown {
 fn total(columns: &[Shown]) -> usize {
     let gaps = GAP * columns.len().saturating_sub(1);
     columns.iter().map(|column| column.width).sum::<usize>() + gaps
+}
+
+/// The total width before a column of this rank is left out.
+fn width_with(columns: &[Shown], rank: u8) -> usize {
+    let cut = columns.iter().filter_map(|shown| match shown.column.narrow {
+        Narrow::CutOrLeaveOut { before, .. } if before >= rank => Some(shown.width - shown.min),
+        _ => None,
+    });
+    total(columns) - cut.sum::<usize>()
 }
 
 /// Narrows the widest column again and again, until the table fits or none can narrow any more.

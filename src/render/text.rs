@@ -140,9 +140,10 @@ fn answer(agent: &AgentReport, look: Look) -> io::Result<Cow<'_, str>> {
     }
 }
 
-/// The answers of `offline` are the outputs of tools, whose lines mean something.
+/// Only models write Markdown. Steps print the output of a program, and so does `offline`.
 fn is_markdown(agent: &AgentReport, text: &str) -> bool {
-    agent.model != ModelPlan::Offline.label() && text.len() <= MAX_MARKDOWN
+    let has_model = agent.kind == AgentKind::Model && agent.model != ModelPlan::Offline.label();
+    has_model && text.len() <= MAX_MARKDOWN
 }
 
 fn heading(agent: &AgentReport, look: Look) -> String {

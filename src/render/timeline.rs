@@ -1,16 +1,17 @@
-//! When each agent of a report ran, and which agent it waited for, as a cell of a table.
+//! When each agent of a report ran, and which agents it waited for, as a cell of a table.
 
-use super::fit;
+use super::{fit, words};
 use crate::report::AgentReport;
-use crate::text::inline;
 
 /// Columns of the bar.
 const BAR: usize = 16;
-/// Columns of the name of an agent.
-const MAX_NAME: usize = 16;
+/// Agents that one waited for, by name.
+const MAX_NAMES: usize = 4;
+/// The least columns of a cell that still says something.
+pub const MIN_WIDTH: usize = BAR + 2 + "after ".len() + 4;
 
-/// `     ████████     after disk`: the time from the start of the run to its end as a bar, and the
-/// agent whose end this one waited for.
+/// `     ████████     after disk, net`: the time from the start of the run to its end as a bar, and
+/// the agents whose end this one waited for.
 pub fn timeline(agent: &AgentReport, all: &[AgentReport]) -> String {
     let Some((start, end)) = span(agent) else { return String::new() };
     let total = all.iter().filter_map(span).map(|(_, end)| end).max().unwrap_or(end).max(1);
@@ -19,24 +20,25 @@ pub fn timeline(agent: &AgentReport, all: &[AgentReport]) -> String {
     let from = column(start).min(BAR - 1);
     let length = (column(end).min(BAR) - from).max(1);
     let bar = " ".repeat(from) + &"█".repeat(length);
-    match waited_for(agent, all) {
-        Some(needed) => {
-            let name = inline(&needed.name);
-            format!("{}  after {}", fit::pad(&bar, BAR), fit::cut(&name, MAX_NAME))
-        }
-        None => bar,
+    let needed: Vec<&str> = waited_for(agent, all).collect();
+    if needed.is_empty() {
+        return bar;
     }
+    format!("{}  after {}", fit::pad(&bar, BAR), words::names(needed, MAX_NAMES))
 }
 
 /// Whether any agent of the report waited for another one.
 pub fn has_waited(agents: &[AgentReport]) -> bool {
-    agents.iter().any(|agent| agent.started_ms.is_some() && !agent.needs.is_empty())
+    let has_waited = |agent: &AgentReport| waited_for(agent, agents).next().is_some();
+    agents.iter().any(|agent| agent.started_ms.is_some() && has_waited(agent))
 }
 
-/// The agent that ended last of those that this one needs.
-fn waited_for<'a>(agent: &AgentReport, all: &'a [AgentReport]) -> Option<&'a AgentReport> {
-    let needed = all.iter().filter(|other| agent.needs.contains(&other.name));
-    needed.max_by_key(|needed| span(needed).map(|(_, end)| end))
+/// The agents that this one needs, but for those of an earlier run: it starts when the last one has
+/// ended.
+fn waited_for<'a>(agent: &'a AgentReport, all: &'a [AgentReport]) -> impl Iterator<Item = &'a str> {
+    let needed = agent.needs.iter();
+    let needed = needed.filter_map(|name| all.iter().find(|other| other.name == *name));
+    needed.filter(|needed| !needed.reused).map(|needed| needed.name.as_str())
 }
 
 /// Start and end in milliseconds since the start of the run.
@@ -66,16 +68,23 @@ mod tests {
             ran("summary", 1000, 2000, &["disk", "net"]),
             ran("late", 2000, 2000, &["summary"]),
             AgentReport { started_ms: None, ..ran("never", 0, 0, &["net"]) },
+            ran("all", 2000, 2000, &["disk", "net", "summary", "late", "never", "gone"]),
         ];
         let lines = all.each_ref().map(|agent| timeline(agent, &all));
         let expected = [
             "████",
             "████████",
-            "        ████████  after net",
+            "        ████████  after disk, net",
             "               █  after summary",
             "",
+            "               █  after disk, net, summary, late and 1 more",
         ];
         assert_eq!(lines, expected);
-        assert!(has_waited(&all) && !has_waited(&all[..2]) && !has_waited(&all[4..]));
+        assert!(has_waited(&all) && !has_waited(&all[..2]) && !has_waited(&all[4..5]));
+        let reused = [
+            AgentReport { reused: true, started_ms: None, ..all[1].clone() },
+            ran("b", 0, 9, &["net"]),
+        ];
+        assert!(!has_waited(&reused) && timeline(&reused[1], &reused) == "████████████████");
     }
 }

@@ -63,8 +63,9 @@ fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Res
             Span::new(format!(": {error}"), PLAIN),
         ];
         writeln!(out, "\n{}", sentence(&spans, look))?;
-        let advice = [Span::new(advice, PLAIN)];
-        writeln!(out, "  {}", sentence(&advice, look))?;
+        if let Some(advice) = advice {
+            writeln!(out, "  {}", sentence(&[Span::new(advice, PLAIN)], look))?;
+        }
     }
     Ok(())
 }
@@ -166,7 +167,7 @@ mod tests {
     fn a_good_run_has_no_errors() {
         assert_eq!(shown(&report(vec![answered("a", "x")])), "");
         let text = shown(&report(vec![answered("a", "x"), failed("b", ErrorKind::Auth, "401")]));
-        let expected = "error b: auth: 401\n  check the key in $OPENAI_API_KEY\n\n\
+        let expected = "error b: auth: 401\n\n\
                         crew it-support: 1 of 2 agents succeeded in 2.1s, 300 in, 90 out\n";
         assert_eq!(text, expected);
     }

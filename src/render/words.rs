@@ -88,10 +88,12 @@ pub fn cancel_kind(kind: CancelKind) -> &'static str {
     }
 }
 
-/// `12ms`, `1.9s`, `2m05s`, `1h02m`; rounded down, so that no limit seems to be exceeded.
+/// How long something took: `<1ms`, `12ms`, `1.9s`, `2m05s`, `1h02m`; rounded down, so that no limit
+/// seems to be exceeded.
 pub fn millis(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {
+        0 if ms == 0 => "<1ms".to_owned(),
         0 => format!("{ms}ms"),
         1..60 => format!("{seconds}.{}s", ms % 1000 / 100),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
@@ -106,6 +108,7 @@ pub fn duration(duration: Duration) -> String {
 /// A limit as it is written in a file: `2s`, not `2.0s`.
 pub fn limit(limit: Duration) -> String {
     match (limit.as_secs(), limit.subsec_millis()) {
+        (0, 0) => "0ms".to_owned(),
         (seconds @ 1..60, 0) => format!("{seconds}s"),
         _ => duration(limit),
     }
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn durations_are_short_and_never_rounded_up() {
         for (ms, text) in [
-            (0, "0ms"),
+            (0, "<1ms"),
             (999, "999ms"),
             (1000, "1.0s"),
             (1999, "1.9s"),

@@ -91,6 +91,7 @@ mod structured {
     mod answers;
     mod schema;
 }
+mod summary;
 mod tools {
     mod confirm {
         mod common;

@@ -65,7 +65,8 @@ fn check(check: &CheckReport, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "<details><summary>check: <span class=\"{class}\">{status}</span> \
-         <span class=\"dim\">{time}</span></summary>\n<div class=\"text code\">{}</div></details>",
+         <span class=\"dim\">{}</span></summary>\n<div class=\"text code\">{}</div></details>",
+        Inline(&time),
         Text(&check.output),
     )
 }
@@ -77,8 +78,9 @@ fn tool_call(call: &ToolCallReport, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "<details><summary>{tool} <span class=\"{class}\">{status}</span> \
-         <span class=\"dim\">{time}</span></summary>\n<div class=\"text code\">{}</div>\n\
+         <span class=\"dim\">{}</span></summary>\n<div class=\"text code\">{}</div>\n\
          <div class=\"text code\">{}</div></details>",
+        Inline(&time),
         Text(&arguments),
         Text(&call.output),
     )

@@ -1,6 +1,7 @@
 //! When each agent and instance ran: a row with a bar of SVG for each.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use super::escape::Inline;
 use crate::render::words;
@@ -39,14 +40,15 @@ pub fn timeline(report: &Report, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn row(agent: &AgentReport, start: u64, total: u64, out: &mut impl Write) -> io::Result<()> {
-    let (name, time) = (Inline(&agent.name), words::millis(agent.duration_ms));
+    let time = words::millis(agent.duration_ms);
+    let (name, time) = (Inline(&agent.name), Inline(&time));
     let class = words::name(agent.status);
     write!(
         out,
         "<div class=\"row\"><span title=\"{name}\">{name}</span>\
          <svg viewBox=\"0 0 {WIDTH} 10\" preserveAspectRatio=\"none\" role=\"img\" \
          aria-label=\"from {} for {time}\">",
-        words::millis(start),
+        words::limit(Duration::from_millis(start)),
     )?;
     let mut bar = |class: &str, y: u8, height: u8, start: u64, duration: u64| {
         let x = scaled(start, total).min(WIDTH - 1);
