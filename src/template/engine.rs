@@ -30,8 +30,8 @@ pub const MAX_OUTPUT: usize = 16 << 20;
 pub const MAX_CODE: usize = 16 << 10;
 /// Twice what the longest code needs in an unoptimized build. Unused stack takes no memory.
 const STACK: usize = 64 << 20;
-/// Out of fuel, a rendering ends within a second or two even on a slow machine.
-pub const MAX_TIME: Duration = Duration::from_secs(5);
+/// Out of fuel, a rendering ends within a second or two; a busy machine can take several times that.
+pub const MAX_TIME: Duration = Duration::from_secs(10);
 
 pub static ENVIRONMENT: LazyLock<Environment<'static>> =
     LazyLock::new(|| environment(FUEL, format));
