@@ -1,5 +1,6 @@
 //! One attempt of a model call: its budget, its turn at the endpoint, the call, and its result.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -118,7 +119,7 @@ impl Driver<'_> {
         };
         let result = tokio::select! {
             biased;
-            result = provider.chat(request, &mut on_delta) => Some(result),
+            result = provider.chat(&request, &mut on_delta) => Some(result),
             () = self.scope.cancelled() => None,
         };
         let outcome = Outcome::of(result.as_ref());
@@ -239,11 +240,11 @@ impl Driver<'_> {
 
     /// Reserves an amount in the budgets of the agent, of the run and of all runs together.
     async fn reserve_budget(&self, amount: Amount) -> Result<[Reservation<'_>; 3], End> {
-        let all = async {
+        let all = std::pin::pin!(async {
             let own = self.budget.reserve(amount).await?;
             let of_run = self.context.budget.reserve(amount).await?;
             Ok([own, of_run, self.context.services.budget.reserve(amount).await?])
-        };
+        });
         let reserved =
             self.queue(all, || ("calls under way may use up the budget", Duration::ZERO)).await?;
         reserved.map_err(|what: String| failed(ErrorKind::Budget, what))
@@ -269,22 +270,22 @@ impl Driver<'_> {
         estimate: TokenUsage,
     ) -> Result<Permit<'g>, CallError> {
         let wanted = Wanted { model, tokens: estimate.total(), is_fallback: call.is_fallback };
-        let admission = governor.admit(wanted, self.deadline);
+        let admission = std::pin::pin!(governor.admit(wanted, self.deadline));
         let what = || governor.reason(model).unwrap_or("calls before this one");
         let reason = || (what(), governor.pause(model));
         let admitted = self.queue(admission, reason).await?;
         admitted.map_err(|error| FailedCall { error, has_text: false }.into())
     }
 
-    /// Waits for a turn; after a while an event says what for.
+    /// Waits for a turn; after a while an event says what for. By reference: an async function holds
+    /// a future that it is given twice.
     async fn queue<T>(
         &self,
-        turn: impl Future<Output = T>,
+        mut turn: Pin<&mut impl Future<Output = T>>,
         reason: impl FnOnce() -> (&'static str, Duration),
     ) -> Result<T, End> {
         let asked = Instant::now();
         let announced = async {
-            let mut turn = std::pin::pin!(turn);
             if let Ok(turn) = timeout(SHORT_WAIT, &mut turn).await {
                 return turn;
             }

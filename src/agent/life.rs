@@ -44,7 +44,8 @@ impl Driver<'_> {
     async fn drive(&self) -> End {
         match &self.run.plan.work {
             Work::Model(work) => self.converse(work).await,
-            Work::Step(step) => self.run_step(step).await,
+            // Boxed, like a check: their futures are larger than those of a conversation.
+            Work::Step(step) => Box::pin(self.run_step(step)).await,
         }
     }
 
@@ -138,7 +139,7 @@ impl Driver<'_> {
             Ending::Data(value) => value.to_string(),
             Ending::Mismatch(_) | Ending::OutOfTurns { .. } => return Ok(true),
         };
-        self.check_answer(check, answer, checked, conversation).await
+        Box::pin(self.check_answer(check, answer, checked, conversation)).await
     }
 
     /// Notes that the answer is whole, although it cannot be used, unless the model was cut off.

@@ -97,19 +97,33 @@ impl Endpoint {
         &self.secrets
     }
 
-    /// Sends one request and waits for the head of a success. Any other response is an error. A
-    /// command is asked for a new key once if the server rejects the one that it printed.
+    /// Sends one request and waits for the head of a success. Any other response is an error.
     pub async fn post(
         &self,
-        url: Url,
+        url: &Url,
+        model: &str,
+        body: Vec<u8>,
+        idle: Duration,
+        on_sent: impl FnMut(),
+    ) -> Result<Body, PostError> {
+        match &self.command_key {
+            None => self.send(url, model, &self.headers, body, idle, on_sent).await,
+            // Boxed: the future is large, and few calls need it.
+            Some(key) => Box::pin(self.post_with(key, url, model, body, idle, on_sent)).await,
+        }
+    }
+
+    /// Sends a request with the key of a command, which is asked for a new key once if the server
+    /// rejects the one that it printed.
+    async fn post_with(
+        &self,
+        (name, command): &(&'static str, CommandKey),
+        url: &Url,
         model: &str,
         body: Vec<u8>,
         idle: Duration,
         mut on_sent: impl FnMut(),
     ) -> Result<Body, PostError> {
-        let Some((name, command)) = &self.command_key else {
-            return self.send(url, model, &self.headers, body, idle, on_sent).await;
-        };
         let failed = |why: String| ProviderError {
             effect: Effect::StopEndpoint,
             ..self.error(ErrorKind::Auth, why)
@@ -118,7 +132,7 @@ impl Endpoint {
         let key = command.header(None).await.map_err(failed)?;
         self.secrets.add(key.to_str().unwrap_or_default());
         headers.insert(*name, key.clone());
-        match self.send(url.clone(), model, &headers, body.clone(), idle, &mut on_sent).await {
+        match self.send(url, model, &headers, body.clone(), idle, &mut on_sent).await {
             Err(error) if error.is_unauthorized => {
                 let key = command.header(Some(&key)).await.map_err(failed)?;
                 self.secrets.add(key.to_str().unwrap_or_default());
@@ -131,7 +145,7 @@ impl Endpoint {
 
     async fn send(
         &self,
-        url: Url,
+        url: &Url,
         model: &str,
         headers: &HeaderMap,
         body: Vec<u8>,
@@ -162,9 +176,9 @@ impl Endpoint {
             Ok(Err(error)) => Err(self.lost(NoPiece::Broken(error)).into()),
             Ok(Ok(response)) if response.status().is_success() => Ok(Body::new(response, idle)),
             Ok(Ok(response)) if response.status().is_redirection() => {
-                Err(self.redirect(&url, &response).into())
+                Err(self.redirect(url, &response).into())
             }
-            Ok(Ok(response)) => Err(self.rejection(&url, model, response, idle).await),
+            Ok(Ok(response)) => Err(Box::pin(self.rejection(url, model, response, idle)).await),
         }
     }
 

@@ -167,7 +167,7 @@ pub struct Faulty {
 impl Provider for Faulty {
     fn chat<'a>(
         &'a self,
-        request: ChatRequest<'a>,
+        request: &'a ChatRequest<'a>,
         on_delta: OnDelta<'a>,
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>> {
         match self.faults.next(request.agent) {

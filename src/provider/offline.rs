@@ -24,10 +24,10 @@ pub struct Offline;
 impl Provider for Offline {
     fn chat<'a>(
         &'a self,
-        request: ChatRequest<'a>,
+        request: &'a ChatRequest<'a>,
         on_delta: OnDelta<'a>,
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>> {
-        let answered = answer(&request).map(|(text, reply)| {
+        let answered = answer(request).map(|(text, reply)| {
             if reply.has_text {
                 on_delta(ChatDelta::Text(&text));
             }
@@ -135,7 +135,7 @@ mod tests {
             ChatDelta::Text(text) => emitted.push_str(text),
             _ => emitted.push_str("unexpected tokens"),
         };
-        let reply = Offline.chat(request, &mut on_delta).now_or_never();
+        let reply = Offline.chat(&request, &mut on_delta).now_or_never();
         (reply.unwrap_or_else(|| Ok(ChatReply::default())), emitted)
     }
 

@@ -56,10 +56,10 @@ impl Recorded {
 
     async fn call(
         &self,
-        request: ChatRequest<'_>,
+        request: &ChatRequest<'_>,
         on_delta: OnDelta<'_>,
     ) -> Result<ChatReply, ProviderError> {
-        let asked = self.asked(&request);
+        let asked = self.asked(request);
         if let Some((response, has_more)) = self.known(&asked)? {
             self.recording.take(&asked);
             return play(response, has_more, on_delta).await;
@@ -81,7 +81,7 @@ impl Recorded {
 impl Provider for Recorded {
     fn chat<'a>(
         &'a self,
-        request: ChatRequest<'a>,
+        request: &'a ChatRequest<'a>,
         on_delta: OnDelta<'a>,
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>> {
         self.call(request, on_delta).boxed()

@@ -49,10 +49,10 @@ impl Remote {
 
     async fn call(
         &self,
-        request: ChatRequest<'_>,
+        request: &ChatRequest<'_>,
         on_delta: OnDelta<'_>,
     ) -> Result<ChatReply, ProviderError> {
-        let (body, api) = self.post(&request, on_delta).await?;
+        let (body, api) = self.post(request, on_delta).await?;
         let mut decoder =
             BodyDecoder::new(request.settings.max_answer, (protocol_for(api).parser)());
         let read = self.read(body, &mut decoder, on_delta).await;
@@ -60,10 +60,10 @@ impl Remote {
         if let Some(note) = decoder.unknown_end() {
             on_delta(ChatDelta::Note(&note));
         }
-        let reply = read.and_then(|()| Ok(decoder.into_reply(&self.model_ref(&request, api))?));
+        let reply = read.and_then(|()| Ok(decoder.into_reply(&self.model_ref(request, api))?));
         reply.map_err(|failure| match failure {
             Failure::Lost(error) => error,
-            Failure::Body(error) => self.body_error(error, api, &request, has_begun),
+            Failure::Body(error) => self.body_error(error, api, request, has_begun),
         })
     }
 
@@ -82,18 +82,17 @@ impl Remote {
         let mut quirks = self.quirks.of(request.model);
         let mut tools = self.tools.of(request.model);
         loop {
-            let written = self.write(request, quirks, &tools)?;
-            let url = (protocol_for(written.api).url)(self.endpoint.base_url(), request.model);
+            let WrittenRequest { api, body, notes } = self.write(request, quirks, &tools)?;
+            let url = (protocol_for(api).url)(self.endpoint.base_url(), request.model);
             let on_sent = || on_delta(ChatDelta::Sent);
-            let (model, idle, body) =
-                (request.model, request.settings.idle_timeout, written.body.clone());
-            let failed = match self.endpoint.post(url, model, body, idle, on_sent).await {
+            let (model, idle) = (request.model, request.settings.idle_timeout);
+            let failed = match self.endpoint.post(&url, model, body, idle, on_sent).await {
                 Ok(body) => {
                     self.quirks.keep(request.model, quirks);
                     self.tools.keep(request.model, tools);
-                    let notes = written.notes.into_iter().map(Untrusted::new);
+                    let notes = notes.into_iter().map(Untrusted::new);
                     notes.for_each(|note| on_delta(ChatDelta::Note(&note)));
-                    return Ok((body, written.api));
+                    return Ok((body, api));
                 }
                 Err(failed) => failed,
             };
@@ -111,7 +110,8 @@ impl Remote {
             learned.responses_api &= self.may_switch_api;
             let next = quirks.and(learned, request);
             // Not every API has another form for it.
-            if self.write(request, next, &tools)?.body == written.body {
+            let body = |quirks| self.write(request, quirks, &tools).map(|written| written.body);
+            if body(next)? == body(quirks)? {
                 return Err(failed.error);
             }
             quirks = next;
@@ -262,7 +262,7 @@ impl From<BodyError> for Failure {
 impl Provider for Remote {
     fn chat<'a>(
         &'a self,
-        request: ChatRequest<'a>,
+        request: &'a ChatRequest<'a>,
         on_delta: OnDelta<'a>,
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>> {
         self.call(request, on_delta).boxed()

@@ -17,7 +17,7 @@ pub trait Provider: Send + Sync {
     /// fails or is dropped. The reply does not repeat the text.
     fn chat<'a>(
         &'a self,
-        request: ChatRequest<'a>,
+        request: &'a ChatRequest<'a>,
         on_delta: &'a mut (dyn FnMut(ChatDelta<'_>) + Send),
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>>;
 

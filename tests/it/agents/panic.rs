@@ -19,7 +19,7 @@ struct Panics;
 impl Provider for Panics {
     fn chat<'a>(
         &'a self,
-        request: ChatRequest<'a>,
+        request: &'a ChatRequest<'a>,
         on_delta: &'a mut (dyn FnMut(ChatDelta<'_>) + Send),
     ) -> BoxFuture<'a, Result<ChatReply, ProviderError>> {
         Box::pin(async move {

@@ -68,7 +68,7 @@ async fn ask(
             output.push_str(text);
         }
     };
-    let result = provider.chat(request, &mut on_delta).await;
+    let result = provider.chat(&request, &mut on_delta).await;
     (result, output)
 }
 
@@ -376,7 +376,7 @@ async fn tools_are_declared_and_called() {
         },
         ..ChatRequest::new("m", &messages)
     };
-    let reply = provider(plan(&server.base_url())).chat(request, &mut |_| {}).await.unwrap();
+    let reply = provider(plan(&server.base_url())).chat(&request, &mut |_| {}).await.unwrap();
     let call = reply.tool_calls[0].to_its_source();
     assert_eq!((&*call.id, &*call.name, &*call.arguments), ("7", "df", "{\"path\":\"/\"}"));
     let body = server.requests().remove(0).body;
