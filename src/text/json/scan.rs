@@ -1,7 +1,6 @@
 //! Finds what is wrong with a JSON text, in one pass over its bytes.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{JsonError, MAX_JSON_DEPTH, MAX_JSON_VALUES};
@@ -29,7 +28,8 @@ struct Edit {
 
 pub fn tidy(text: &str, halves: Halves) -> Result<Cow<'_, str>, JsonError> {
     let text = text.trim_start_matches('\u{feff}');
-    let mut scanner = Scanner { text, halves, edits: Vec::new(), levels: Vec::new() };
+    let (edits, levels, members) = Default::default();
+    let mut scanner = Scanner { text, halves, edits, levels, members };
     scanner.scan()?;
     let mut edits = scanner.edits;
     if edits.is_empty() {
@@ -55,13 +55,16 @@ struct Scanner<'a> {
     halves: Halves,
     edits: Vec<Edit>,
     levels: Vec<Level<'a>>,
+    /// The members so far of all objects in `levels`: the key and the range, with the comma after
+    /// it. One list for all, since servers send thousands of small objects.
+    members: Vec<(&'a str, Range<usize>)>,
 }
 
 enum Level<'a> {
     List,
     Object {
-        /// The ranges of the members so far, each with the comma after it.
-        members: HashMap<&'a str, Range<usize>>,
+        /// Where its members begin.
+        first: usize,
         /// The key of the current member, once it has been read, and its start.
         current: Option<(&'a str, usize)>,
     },
@@ -80,11 +83,13 @@ impl<'a> Scanner<'a> {
                     self.key(start..at);
                 }
                 b'[' => self.levels.push(Level::List),
-                b'{' => self.levels.push(Level::Object { members: HashMap::new(), current: None }),
-                b',' => self.end_member(at, true),
+                b'{' => {
+                    self.levels.push(Level::Object { first: self.members.len(), current: None })
+                }
+                b',' => self.end_member(at),
                 b']' | b'}' => {
-                    self.end_member(at, false);
-                    self.levels.pop();
+                    self.end_member(at);
+                    self.end_level();
                 }
                 b'N' | b'I' | b'-' => at = self.no_number(start),
                 _ => {}
@@ -109,17 +114,22 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Ends a member of the current object. Removes an earlier one with the same key.
-    fn end_member(&mut self, end: usize, is_followed: bool) {
-        let Some(Level::Object { members, current }) = self.levels.last_mut() else { return };
+    /// Ends a member of the current object.
+    fn end_member(&mut self, end: usize) {
+        let Some(Level::Object { current, .. }) = self.levels.last_mut() else { return };
         let Some((key, start)) = current.take() else { return };
-        let earlier = match is_followed {
-            true => members.insert(key, start..end),
-            false => members.remove(key),
-        };
-        if let Some(range) = earlier {
-            self.edits.push(Edit { range, by: Cow::Borrowed("") });
+        self.members.push((key, start..end));
+    }
+
+    /// Ends a list or an object. Of members with the same key, all but the last are removed.
+    fn end_level(&mut self) {
+        let Some(Level::Object { first, .. }) = self.levels.pop() else { return };
+        let members = &mut self.members[first..];
+        members.sort_unstable_by_key(|(key, range)| (*key, range.start));
+        for pair in members.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            self.edits.push(Edit { range: pair[0].1.clone(), by: Cow::Borrowed("") });
         }
+        self.members.truncate(first);
     }
 
     /// Replaces `NaN` and infinities. Returns the end.
