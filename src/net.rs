@@ -34,8 +34,8 @@ pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
     let proxies = Proxies::of_environment();
-    let used = urls.iter().map(|url| proxies.of(url)).collect::<Result<Vec<_>, _>>()?;
-    let used = used.into_iter().flatten().map(|proxy| proxy.url);
+    let used = urls.iter().filter_map(|url| proxies.of(url).transpose());
+    let used = used.collect::<Result<Vec<_>, _>>()?;
     let mut builder = Client::builder()
         .user_agent(concat!("crew/", env!("CARGO_PKG_VERSION")))
         // The agent retries, within its deadline. By default reqwest would too.
@@ -44,13 +44,17 @@ pub fn builder(urls: &[Url]) -> Result<ClientBuilder, SetupError> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .no_proxy();
-    if !urls.iter().chain(used).any(|url| url.scheme() == "https") {
+    if !urls.iter().chain(used.iter().map(|proxy| proxy.url)).any(|url| url.scheme() == "https") {
         // Loading the system's certificates takes milliseconds and fails if there are none.
         builder = builder.tls_certs_only([]);
     }
-    // Only URLs among `urls` are requested, and their proxies are usable.
-    let proxy = move |url: &Url| Some(proxies.of(url).ok()??.url.clone());
-    Ok(builder.proxy(reqwest::Proxy::custom(proxy)))
+    // Only URLs among `urls` are requested, and their proxies are usable. For a proxy, the client
+    // parses the URL of each request again.
+    if !used.is_empty() {
+        let proxy = move |url: &Url| Some(proxies.of(url).ok()??.url.clone());
+        builder = builder.proxy(reqwest::Proxy::custom(proxy));
+    }
+    Ok(builder)
 }
 
 /// Builds the client, with the system's certificates if it needs them.
