@@ -197,7 +197,7 @@ impl Prepared {
         let mut report = engine::rerun(&plan, &input, &services, &cancel, &events, reuse).await;
         engine::settle(&mut report, services.close().await);
         report.invocation = Some(invocation.redact(&services.secrets));
-        report.fingerprint = Some(Fingerprint::of(&plan).parts);
+        report.fingerprint = Some(Fingerprint::parts_of(&plan));
         if let Some(rerun) = rerun {
             report = rerun.conclude(report);
         }

@@ -5,6 +5,7 @@
 //! way of writing do not matter. It is the same on every machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,13 +37,18 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     pub fn of(plan: &CrewPlan) -> Self {
+        let parts = Self::parts_of(plan);
+        let whole: String = parts.iter().map(|(name, hash)| format!("{name}={hash}\n")).collect();
+        Self { hash: short(&whole), parts }
+    }
+
+    /// Only the hashes of the parts.
+    pub fn parts_of(plan: &CrewPlan) -> BTreeMap<String, String> {
         let mut parts = Parts::default();
         parts.crew(plan);
         plan.agents.iter().for_each(|agent| parts.agent(agent, plan));
         plan.tools().into_iter().for_each(|tool| parts.tool(tool));
-        let parts = parts.0;
-        let whole: String = parts.iter().map(|(name, hash)| format!("{name}={hash}\n")).collect();
-        Self { hash: short(&whole), parts }
+        parts.0
     }
 
     /// The names of the parts that differ, as a text.
@@ -104,7 +110,7 @@ struct Parts(BTreeMap<String, String>);
 
 impl Parts {
     /// Adds a part, unless it has its default: a new setting of crew then changes no fingerprint.
-    fn add(&mut self, name: String, value: Value) {
+    fn add(&mut self, name: impl Display, value: Value) {
         let is_empty = match &value {
             Value::Null => true,
             Value::Array(items) => items.is_empty(),
@@ -112,23 +118,23 @@ impl Parts {
             _ => false,
         };
         if !is_empty {
-            self.0.insert(name, short(&canonical(&value)));
+            self.0.insert(name.to_string(), short(&canonical(&value)));
         }
     }
 
     fn crew(&mut self, plan: &CrewPlan) {
         let variables = plan.vars.values().as_object().into_iter().flatten();
         for (name, value) in variables {
-            self.add(format!("variable {name}"), json!([value]));
+            self.add(format_args!("variable {name}"), json!([value]));
         }
         let output = plan.output.map(|agent| plan.agents[agent].name.clone());
-        self.add("output".to_owned(), json!(output));
+        self.add("output", json!(output));
         let fail_if = plan.fail_if.as_ref().map(|fail_if| fail_if.condition.source());
-        self.add("fail_if".to_owned(), json!(fail_if));
+        self.add("fail_if", json!(fail_if));
         for provider in &plan.providers {
             let api = format!("{:?}", provider.api);
             let value = json!([provider.base_url.as_str(), api]);
-            self.add(format!("provider {}", provider.name), value);
+            self.add(format_args!("provider {}", provider.name), value);
         }
         let is_used = |index| {
             let granted =
@@ -143,13 +149,13 @@ impl Parts {
                 McpAccess::Process { program, args, .. } => json!([program, args]),
                 McpAccess::Http { url, .. } => json!(url.as_str()),
             };
-            self.add(format!("MCP server {}", server.name), value);
+            self.add(format_args!("MCP server {}", server.name), value);
         }
     }
 
     fn agent(&mut self, agent: &AgentPlan, plan: &CrewPlan) {
         let name = &agent.name;
-        let mut add = |what: &str, value: Value| self.add(format!("{what} of {name}"), value);
+        let mut add = |what: &str, value: Value| self.add(format_args!("{what} of {name}"), value);
         let needs = agent.needs.iter();
         let needs = needs.map(|need| json!([plan.agents[need.agent].name, need.done]));
         // An agent without any other part is there as well.
@@ -173,7 +179,7 @@ impl Parts {
             ToolKind::Mcp(plan) => json!(plan.tool),
         };
         let value = json!([tool.spec.description, *tool.spec.parameters, kind]);
-        self.add(format!("tool {}", tool.spec.name), value);
+        self.add(format_args!("tool {}", tool.spec.name), value);
     }
 }
 

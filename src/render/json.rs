@@ -1,6 +1,6 @@
 //! The report as one JSON document.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::text::is_bidi_control;
 /// Characters that JSON allows but that control a terminal (DEL, C1, bidirectional controls) are
 /// written as `\u` escapes. The document stays the same for programs.
 pub fn json(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    let mut safe = TerminalSafe(io::BufWriter::new(out));
+    let mut safe = buffered(out);
     serde_json::to_writer_pretty(&mut safe, document)?;
     safe.write_all(b"\n")?;
     safe.flush()
@@ -20,10 +20,16 @@ pub fn json(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::R
 
 /// The same as one line.
 pub fn json_line(document: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    let mut safe = TerminalSafe(io::BufWriter::new(out));
+    let mut safe = buffered(out);
     serde_json::to_writer(&mut safe, document)?;
     safe.write_all(b"\n")?;
     safe.flush()
+}
+
+/// Buffers on both sides: the document and the escapes are written a few bytes at a time. The first
+/// buffer puts writes together and splits none.
+fn buffered(out: &mut (impl Write + ?Sized)) -> impl Write {
+    BufWriter::new(TerminalSafe(BufWriter::new(out)))
 }
 
 /// The only ASCII character that JSON does not escape and that controls a terminal.
@@ -35,9 +41,9 @@ pub struct TerminalSafe<W>(pub W);
 
 impl<W: Write> Write for TerminalSafe<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
         let mut from = 0;
         if !is_safe(bytes) {
+            let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
             for (at, character) in text.match_indices(must_be_escaped) {
                 self.0.write_all(&bytes[from..at])?;
                 character.chars().try_for_each(|c| write!(self.0, "\\u{:04x}", u32::from(c)))?;

@@ -1,5 +1,7 @@
 //! A template of the file: parsed, and rendered within the limits.
 
+use std::sync::LazyLock;
+
 use minijinja::{Environment, ErrorKind, Value};
 
 use super::engine::{
@@ -39,7 +41,7 @@ impl Template {
             let max = MAX_CODE >> 10;
             return Err(TemplateError::new(format!("more than {max} KiB of code between braces")));
         }
-        if !template.is_literal() {
+        if matches!(template.kind, Kind::Simple | Kind::Code) {
             template.run(|source| Ok(ENVIRONMENT.template_from_str(source).map(drop)?))?;
         }
         Ok(template)
@@ -67,6 +69,11 @@ impl Template {
 
     /// The names it uses without giving them a value itself, with their attributes: `vars.service`.
     pub fn names(&self) -> Vec<String> {
+        match self.kind {
+            Kind::Literal => return Vec::new(),
+            Kind::Input => return vec!["input".to_owned()],
+            Kind::Simple | Kind::Code => {}
+        }
         let names = self
             .run(|source| Ok(ENVIRONMENT.template_from_str(source)?.undeclared_variables(true)));
         let mut names: Vec<String> = names.unwrap_or_default().into_iter().collect();
@@ -105,9 +112,10 @@ impl Template {
         self.render_in(&ENVIRONMENT, context, Wait::Task).await
     }
 
+    /// The environment is made for the first template that needs it.
     pub(super) async fn render_in(
         &self,
-        environment: &'static Environment<'static>,
+        environment: &'static LazyLock<Environment<'static>>,
         context: Value,
         wait: Wait,
     ) -> Result<String, TemplateError> {
