@@ -65,6 +65,8 @@ pub struct Totals {
     pub keys: u64,
     /// Whether nothing was left out on request.
     pub is_all: bool,
+    /// The line of the first input with bytes that are not UTF-8.
+    pub first_invalid: Option<u64>,
 }
 
 /// Checks that the inputs can be read.
@@ -167,7 +169,8 @@ impl Feed {
                 break;
             }
         }
-        Ok(Totals { inputs, keys: self.keys.count(), is_all })
+        let first_invalid = self.reader.first_invalid();
+        Ok(Totals { inputs, keys: self.keys.count(), is_all, first_invalid })
     }
 
     /// What is to be done with an input; `None` if it has a result or belongs to another part.

@@ -15,12 +15,15 @@ use super::part::Part;
 use super::results::{LineHead, ResultsReader};
 use super::run_file::{self, FileError, RunFile, temporary};
 use super::state::{PartState, Work, now_ms};
+use crate::cancel::Cancellation;
 use crate::plan::Fingerprint;
 use crate::report::{RunStatus, Usage};
 
 /// How long to wait for a lock that is held: `crew batch status` holds it for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(10);
+/// Bytes that are copied before crew looks whether it is to stop.
+const PIECE: u64 = 64 << 20;
 
 /// Which inputs that have a line run again. Those that were cancelled always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub enum FolderError {
     Parts(PathBuf),
     #[error("the crew has changed since: {0}")]
     Changed(String),
+    #[error("stopped while {} was read", .0.display())]
+    Stopped(PathBuf),
 }
 
 impl FolderError {
@@ -77,7 +82,7 @@ impl FolderError {
             Self::Locked(_) => Some("wait for it, or stop it"),
             Self::NoRunFile(_) => Some("give a new folder, or put the file back"),
             Self::Key { .. } => Some("give the same --key, or a new folder"),
-            Self::File(_) | Self::NoLock { .. } | Self::Parts(_) => None,
+            Self::File(_) | Self::NoLock { .. } | Self::Parts(_) | Self::Stopped(_) => None,
         }
     }
 }
@@ -112,7 +117,12 @@ impl Folder {
     ///
     /// # Errors
     /// Nothing has changed, but perhaps an empty folder was made.
-    pub fn open(path: &Path, wanted: RunFile, options: Options) -> Result<Self, FolderError> {
+    pub fn open(
+        path: &Path,
+        wanted: RunFile,
+        options: Options,
+        cancel: &Cancellation,
+    ) -> Result<Self, FolderError> {
         let Options { part, .. } = options;
         fs::create_dir_all(path).map_err(|error| FileError::write(path, error))?;
         let lock = lock(&part.lock(path))?;
@@ -127,20 +137,21 @@ impl Folder {
             state,
             _lock: lock,
         };
-        folder.take_up(options.retry)?;
+        folder.take_up(options.retry, cancel)?;
         Ok(folder)
     }
 
-    /// Notes that the work begins, and how many inputs there are, if that is known.
-    pub fn began(&mut self, inputs: Option<u64>) {
+    /// Notes that the work begins.
+    pub fn began(&mut self) {
         let lines = self.found.succeeded + self.found.failed;
         self.state.work = Some(Work { started_ms: now_ms(), lines, ended_ms: None });
-        self.state.inputs = inputs.or(self.state.inputs);
         self.write_state();
     }
 
-    /// Notes that the work has ended, and how many inputs there are, where all have been read.
-    pub fn ended(&mut self, totals: Option<Totals>) {
+    /// Notes that the work has ended, and how many inputs there are, where they have been counted
+    /// or read to their end.
+    pub fn ended(&mut self, counted: Option<u64>, totals: Option<Totals>) {
+        self.state.inputs = counted.or(self.state.inputs);
         if let Some(Totals { inputs, keys, .. }) = totals.filter(|totals| totals.is_all) {
             (self.state.inputs, self.state.keys) = (Some(inputs), Some(keys));
         }
@@ -156,17 +167,18 @@ impl Folder {
     }
 
     /// Reads the results, and removes the lines of inputs that run again.
-    fn take_up(&mut self, retry: Retry) -> Result<(), FolderError> {
+    fn take_up(&mut self, retry: Retry, cancel: &Cancellation) -> Result<(), FolderError> {
         let path = self.part.results(&self.path);
         let Some(mut results) = ResultsReader::open(&path)? else { return Ok(()) };
         let mut rewritten: Option<Rewritten> = None;
         loop {
+            go_on(cancel, &path)?;
             let kept_until = results.end();
             let Some(head) = results.next::<LineHead<'_>>()? else { break };
             let is_kept = self.note(&head, retry);
             match &mut rewritten {
                 None if is_kept => {}
-                None => rewritten = Some(Rewritten::begin(&path, kept_until)?),
+                None => rewritten = Some(Rewritten::begin(&path, kept_until, cancel)?),
                 Some(rewritten) if is_kept => rewritten.add(results.bytes())?,
                 Some(_) => {}
             }
@@ -220,14 +232,21 @@ struct Rewritten {
 
 impl Rewritten {
     /// With the lines up to `end`.
-    fn begin(path: &Path, end: u64) -> Result<Self, FileError> {
-        let begin = || -> io::Result<Self> {
-            let mut out = BufWriter::with_capacity(1 << 18, temporary(path)?);
-            let kept = File::open(path)?;
-            io::copy(&mut io::Read::take(kept, end), &mut out)?;
-            Ok(Self { path: path.to_owned(), out })
-        };
-        begin().map_err(|error| FileError::write(path, error))
+    fn begin(path: &Path, end: u64, cancel: &Cancellation) -> Result<Self, FolderError> {
+        let write = |error| FileError::write(path, error);
+        let temporary = temporary(path).map_err(write)?;
+        let mut out = BufWriter::with_capacity(1 << 18, temporary);
+        let mut kept = File::open(path).map_err(write)?;
+        let mut left = end;
+        while left > 0 {
+            go_on(cancel, path)?;
+            let mut piece = io::Read::take(&mut kept, left.min(PIECE));
+            match io::copy(&mut piece, &mut out).map_err(write)? {
+                0 => break,
+                copied => left -= copied,
+            }
+        }
+        Ok(Self { path: path.to_owned(), out })
     }
 
     fn add(&mut self, line: &[u8]) -> Result<(), FileError> {
@@ -244,6 +263,15 @@ impl Rewritten {
             Ok(())
         };
         finish().map_err(|error| FileError::write(&path, error))
+    }
+}
+
+/// # Errors
+/// A signal has arrived.
+fn go_on(cancel: &Cancellation, path: &Path) -> Result<(), FolderError> {
+    match cancel.is_cancelled() {
+        true => Err(FolderError::Stopped(path.to_owned())),
+        false => Ok(()),
     }
 }
 

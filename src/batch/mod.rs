@@ -3,6 +3,7 @@
 //! The results file is the truth. A line is written in one piece when its input is done, so a key
 //! that has a line is done, whatever happens to crew.
 
+pub mod counting;
 pub mod engines;
 pub mod estimate;
 pub mod feed;

@@ -3,7 +3,9 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use csv::ByteRecord;
 use serde_json::{Map, Value};
@@ -35,6 +37,7 @@ pub enum ReadError {
 pub struct InputReader {
     source: Source,
     index: u64,
+    first_invalid: Option<u64>,
 }
 
 enum Source {
@@ -51,7 +54,7 @@ impl InputReader {
         let lines = |file, is_json| Source::Lines { file, is_json, line: Vec::new(), number: 0 };
         if path == Path::new("-") {
             let stdin = Box::new(BufReader::new(io::stdin()));
-            return Ok(Self { source: lines(stdin, true), index: 0 });
+            return Ok(Self { source: lines(stdin, true), index: 0, first_invalid: None });
         }
         // Opening a pipe waits for its writer, and it can be read once only.
         let open = || match fs::metadata(path)? {
@@ -67,7 +70,7 @@ impl InputReader {
             Some("csv") => csv_source(open()?)?,
             _ => return Err(ReadError::UnknownKind),
         };
-        Ok(Self { source, index: 0 })
+        Ok(Self { source, index: 0, first_invalid: None })
     }
 
     /// The next input. Blank lines are none.
@@ -79,13 +82,29 @@ impl InputReader {
             Source::Lines { file, is_json, line, number } => {
                 line_entry(&mut **file, *is_json, line, number)?
             }
-            Source::Csv { file, header, record } => csv_entry(file, header, record)?,
+            Source::Csv { file, header, record } => match csv_entry(file, header, record)? {
+                Some((begin, bytes, value)) => {
+                    Some((first_line(&file.get_ref().file, &begin)?, bytes, value))
+                }
+                None => None,
+            },
         };
+        if let Some((line, _, Ok(_))) = found
+            && self.first_invalid.is_none()
+            && !self.source.is_utf8()
+        {
+            self.first_invalid = Some(line);
+        }
         Ok(found.map(|(line, bytes, value)| {
             let index = self.index;
             self.index += 1;
             Entry { index, line, bytes, value }
         }))
+    }
+
+    /// The line of the first input so far with bytes that are not UTF-8. They were replaced.
+    pub fn first_invalid(&self) -> Option<u64> {
+        self.first_invalid
     }
 
     /// Reads the next input without its value. Whether there was one.
@@ -106,9 +125,20 @@ impl InputReader {
     }
 }
 
+impl Source {
+    /// Whether the input that was read last is UTF-8.
+    fn is_utf8(&self) -> bool {
+        let is_utf8 = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+        match self {
+            Self::Lines { line, .. } => is_utf8(line),
+            Self::Csv { record, .. } => record.iter().all(is_utf8),
+        }
+    }
+}
+
 /// The number of inputs in a file, which takes a second for a gigabyte. `None` if it cannot be
-/// counted before it is read: standard input, a pipe, or a very large file.
-pub fn count(path: &Path) -> Option<u64> {
+/// counted before it is read, as standard input or a very large file, or was stopped.
+pub fn count(path: &Path, is_stopped: &AtomicBool) -> Option<u64> {
     let file = fs::metadata(path).ok().filter(|file| file.is_file())?;
     if file.len() > MAX_COUNTED {
         return None;
@@ -117,12 +147,15 @@ pub fn count(path: &Path) -> Option<u64> {
     let mut count = 0;
     while inputs.skip_entry().ok()? {
         count += 1;
+        if is_stopped.load(Ordering::Relaxed) {
+            return None;
+        }
     }
     Some(count)
 }
 
-/// An input's line, its bytes and its value.
-type Found = (u64, u64, Result<Value, String>);
+/// Where an input begins, usually its line, its bytes and its value.
+type Found<Begin = u64> = (Begin, u64, Result<Value, String>);
 
 fn line_entry(
     mut file: &mut (dyn BufRead + Send),
@@ -192,12 +225,11 @@ fn csv_entry(
     file: &mut csv::Reader<Bounded>,
     header: &[String],
     record: &mut ByteRecord,
-) -> io::Result<Option<Found>> {
+) -> io::Result<Option<Found<csv::Position>>> {
     file.get_mut().left = MAX_INPUT;
     let begin = file.position().clone();
     let read = file.read_byte_record(record);
-    let (bytes, first) = (file.position().byte() - begin.byte(), begin.line());
-    let line = record.position().map_or(first, csv::Position::line);
+    let bytes = file.position().byte() - begin.byte();
     let value = match read {
         Ok(false) => return Ok(None),
         Ok(true) => object(header, record),
@@ -209,7 +241,27 @@ fn csv_entry(
             kind => Err(format!("{kind:?}")),
         },
     };
-    Ok(Some((line, bytes, value)))
+    Ok(Some((begin, bytes, value)))
+}
+
+/// The line of a record. What ends the one before belongs to it for the reader: the line feed after
+/// a carriage return, and blank lines.
+fn first_line(file: &File, begin: &csv::Position) -> io::Result<u64> {
+    let (mut at, mut line, mut buffer) = (begin.byte(), begin.line(), [0; 256]);
+    loop {
+        let read = file.read_at(&mut buffer, at)?;
+        for byte in &buffer[..read] {
+            match byte {
+                b'\n' => line += 1,
+                b'\r' => {}
+                _ => return Ok(line),
+            }
+        }
+        if read == 0 {
+            return Ok(line);
+        }
+        at += read as u64;
+    }
 }
 
 fn object(header: &[String], record: &ByteRecord) -> Result<Value, String> {

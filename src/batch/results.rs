@@ -85,7 +85,7 @@ impl ResultsReader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next_line(&mut self) -> Result<Option<&[u8]>, FileError> {
+    fn next_line(&mut self) -> Result<Option<&[u8]>, FileError> {
         let (ending, taken) = next_line(&mut self.file, &mut self.line, MAX_LINE)
             .map_err(|error| FileError::read(&self.path, error))?;
         self.number += 1;

@@ -80,14 +80,15 @@ impl Done {
 #[derive(Debug, Default)]
 pub struct Watch {
     max_failures: Option<MaxFailures>,
-    /// The `error.kind` of all inputs so far. `None` once one has ended otherwise.
     alike: Alike,
 }
 
+/// Whether all inputs so far have failed with the same `error.kind`.
 #[derive(Debug)]
 struct Alike {
     kind: Option<String>,
     ended: u64,
+    /// `false` once one has ended otherwise.
     holds: bool,
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::feed::{Job, Next, Totals};
 use super::line::Line;
 use super::pulse::{self, Pulse};
 use super::reports;
+use super::run_file::FileError;
 use super::sink::{Kept, Sink};
 use super::stop::{Done, Stop, Watch};
 use super::tally::Tally;
@@ -174,14 +175,14 @@ impl Window<'_> {
             kept.get_or_insert_default().add(&done.line);
             return Err(error.into());
         }
-        if let Some(error) = done.unreported {
-            return Err(error.into());
-        }
         let tally = {
             let mut tally = self.tally.lock();
             tally.add(&done.line);
             *tally
         };
+        if let Some(error) = done.unreported {
+            return Err(error.into());
+        }
         if let Some(stop) = self.watch.note(&done, &tally) {
             return Err(stop);
         }
@@ -231,13 +232,22 @@ async fn run_one(runner: Runner, job: Job) -> Done {
         attempts += 1;
         spent += report.usage;
     };
-    let unreported = reports.as_deref();
-    let unreported = unreported.and_then(|folder| reports::write(folder, &job.key, &report).err());
     let mut line = Line::of(job.key, job.index, &report, spent);
     line.attempts += attempts;
     line.content = Some(job.content);
     line.fingerprint = fingerprint.to_string();
-    Done { line, is_refused: is_refused(&report), unreported }
+    let is_refused = is_refused(&report);
+    let unreported = match reports {
+        Some(folder) => keep(folder.clone(), line.key.clone(), report).await.err(),
+        None => None,
+    };
+    Done { line, is_refused, unreported }
+}
+
+/// Writes the full report of an input, which its line waits for. A disk takes its time to sync.
+async fn keep(folder: Arc<PathBuf>, key: String, report: Report) -> Result<(), FileError> {
+    let written = spawn_blocking(move || reports::write(&folder, &key, &report)).await;
+    written.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
 /// Whether an agent failed for a reason that all inputs share.

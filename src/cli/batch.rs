@@ -9,7 +9,9 @@ use jiff::{Timestamp, Zoned};
 
 use crate::batch::stop::MaxFailures;
 
-use super::{ColorArgs, FileArgs, LimitArgs, SelectionArgs, TextOrJson, one_or_more};
+use super::{
+    ColorArgs, FileArgs, LimitArgs, RehearsalArgs, SelectionArgs, TextOrJson, one_or_more,
+};
 use crate::batch::partition::PartitionChoice;
 
 const RUN_HELP: &str = "\
@@ -128,6 +130,8 @@ pub struct BatchRunArgs {
     pub selection: SelectionArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub rehearsal: RehearsalArgs,
 }
 
 #[derive(Debug, Args)]

@@ -10,8 +10,10 @@ mod estimate;
 mod merge;
 mod part;
 mod progress;
+mod recording;
 mod run;
 mod status;
+mod work;
 
 pub fn batch(args: &BatchArgs) -> ExitStatus {
     match &args.command {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::RehearsalArgs;
+use crate::config::expand::Env;
 use crate::config::faults::Faults;
 use crate::plan::CrewPlan;
 use crate::recording::{OpenError, Recording, RecordingFile, RecordingMode};
@@ -50,6 +51,14 @@ fn unusable(path: &Path, error: &OpenError) -> Faults {
     let message = format!("cannot use the recording {}: {error}", path.display());
     let hint = "crew run --record FILE writes one".to_owned();
     Faults::unplaced(None, message, Some(hint))
+}
+
+/// The environment of a run.
+pub fn env_of(is_replay: bool) -> Env<'static> {
+    match is_replay {
+        true => &env_without_keys,
+        false => &|name| std::env::var(name).ok(),
+    }
 }
 
 /// The environment of a replay or of a rendering: nothing is sent, so variables for secrets need

@@ -13,7 +13,7 @@ use super::report_file;
 use super::runtime::runtime;
 use super::sink::{self, Sink};
 use crate::cancel::Cancellation;
-use crate::cli::{RehearsalArgs, ReportArgs, ReportTarget, RunArgs};
+use crate::cli::{ReportArgs, ReportTarget};
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
 use crate::render::reports::ReportKind;
@@ -75,27 +75,18 @@ impl Reports {
     }
 }
 
-/// Finds files that would replace each other or the crew's file, however they are written.
+/// Finds files that would replace each other or one that is read, however they are written.
 ///
 /// # Errors
-/// An option names the crew's file or that of another option.
-pub fn check_distinct(args: &RunArgs, crew: &Path) -> Result<(), Faults> {
-    let RehearsalArgs { record, replay, replay_or_record, .. } = &args.rehearsal;
-    let output_file = &args.output.output_file;
-    let written = [
-        ("--record", record),
-        ("--replay-or-record", replay_or_record),
-        ("--output-file", output_file),
-    ];
-    let written = written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
-    let reports = args.output.reports.iter();
-    let reports = reports.filter_map(|target| Some(("--report", target.path.as_deref()?)));
-    let replayed = replay.as_deref().and_then(sink::replaced);
-    let mut taken = vec![
-        ("the crew's file".to_owned(), sink::replaced(crew)),
-        ("the file of --replay".to_owned(), replayed),
-    ];
-    for (option, path) in written.chain(reports) {
+/// An option in `written` names a file of `read`, or that of another option.
+pub fn check_distinct<'a>(
+    read: impl IntoIterator<Item = (&'static str, Option<&'a Path>)>,
+    written: impl IntoIterator<Item = (&'static str, &'a Path)>,
+) -> Result<(), Faults> {
+    let read = read.into_iter();
+    let mut taken: Vec<_> =
+        read.map(|(name, path)| (name.to_owned(), path.and_then(sink::replaced))).collect();
+    for (option, path) in written {
         let Some(file) = sink::replaced(path) else { continue };
         if let Some((other, _)) = taken.iter().find(|(_, taken)| taken.as_ref() == Some(&file)) {
             let path = quoted(&path.to_string_lossy());

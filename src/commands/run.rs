@@ -12,7 +12,7 @@ use super::input::{self, Input, Source};
 use super::invalid::{fault, invalid, unsaid};
 use super::messages::Messages;
 use super::reader;
-use super::rehearsal::{self, env_without_keys};
+use super::rehearsal;
 use super::reports::{self, Reports};
 use super::run_end::{Ended, Output};
 use super::runtime::{run_task, runtime};
@@ -21,8 +21,7 @@ use super::trace::{TraceFolder, TraceWriter};
 use crate::approval::{Approval, Terminal};
 use crate::attachment::Attached;
 use crate::cancel::Cancellation;
-use crate::cli::{LimitArgs, OutputArgs, RunArgs, SelectionArgs};
-use crate::config::expand::Env;
+use crate::cli::{LimitArgs, OutputArgs, RehearsalArgs, RunArgs, SelectionArgs};
 use crate::config::faults::Faults;
 use crate::engine::{self, Reuse};
 use crate::exit::ExitStatus;
@@ -99,16 +98,13 @@ impl Prepared {
             earlier_agents: earlier.is_some(),
             ..overrides(&args.selection, &args.limits)
         };
-        let env: Env<'_> = match overrides.replay {
-            true => &env_without_keys,
-            false => &|name| std::env::var(name).ok(),
-        };
+        let env = rehearsal::env_of(overrides.replay);
         let plan = plan::load(args.file.config.as_deref(), &overrides, env)?;
         if format == Format::Answer && plan.output.is_none() {
             return Err(no_single_answer());
         }
         let rerun = earlier.map(|earlier| earlier.compare(&plan)).transpose()?;
-        reports::check_distinct(args, &plan.file)?;
+        check_distinct(args, &plan)?;
         let source = Source::choose(&args.input, plan.uses_input())?;
         let rehearsal = rehearsal::rehearsal(&args.rehearsal, &plan)?;
         let output_file = args.output.output_file.as_deref();
@@ -209,6 +205,22 @@ impl Prepared {
         let unrecorded = services.recording.as_ref().and_then(|recording| recording.failure());
         Ok(Ended { report, unrecorded, progress, output, log, trace: services.trace })
     }
+}
+
+/// Finds files of the options that would replace each other or the crew's file.
+fn check_distinct(args: &RunArgs, plan: &CrewPlan) -> Result<(), Faults> {
+    let RehearsalArgs { record, replay, replay_or_record, .. } = &args.rehearsal;
+    let read =
+        [("the crew's file", Some(&*plan.file)), ("the file of --replay", replay.as_deref())];
+    let written = [
+        ("--record", record),
+        ("--replay-or-record", replay_or_record),
+        ("--output-file", &args.output.output_file),
+    ];
+    let written = written.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?)));
+    let reports = args.output.reports.iter();
+    let reports = reports.filter_map(|target| Some(("--report", target.path.as_deref()?)));
+    reports::check_distinct(read, written.chain(reports))
 }
 
 /// Whether something runs, so that there is a new report.

@@ -1,7 +1,10 @@
 //! The runtime that a subcommand works in.
 
+use std::thread;
+
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 
 use crate::cancel::Cancellation;
 use crate::signal;
@@ -30,4 +33,18 @@ pub fn run_task<T: Send + 'static>(
         Ok(done) => done,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
+}
+
+/// Does work that blocks, within the runtime. A thread notices signals meanwhile.
+pub fn prepare<T>(runtime: &Runtime, work: impl FnOnce() -> T) -> T {
+    thread::scope(|scope| {
+        let (end, ended) = oneshot::channel::<()>();
+        let listening = move || drop(runtime.block_on(ended));
+        // Without the thread, signals are noticed after the work.
+        let _ = thread::Builder::new().name("signals".to_owned()).spawn_scoped(scope, listening);
+        let _entered = runtime.enter();
+        let done = work();
+        drop(end);
+        done
+    })
 }

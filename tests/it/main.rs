@@ -14,6 +14,7 @@ mod batch {
     mod inputs;
     mod merge;
     mod partition;
+    mod recording;
     mod results;
     mod resume;
     mod slurm;

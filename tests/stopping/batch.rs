@@ -2,19 +2,25 @@
 //! paid for twice.
 #![expect(clippy::print_stdout, reason = "a failed test must be repeatable")]
 
-use std::collections::HashMap;
-use std::fs;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, OpenOptions};
+use std::io::{PipeWriter, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indoc::formatdoc;
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use serde_json::Value;
 
 use crate::random::Random;
-use crate::support::batch::Batch;
-use crate::support::crew::wait_for;
+use crate::support::batch::{Batch, parsed};
+use crate::support::crew::{Running, wait_for};
 use crate::support::mock_model::ModelServer;
 use crate::support::script::{self, delayed};
 
@@ -144,7 +150,7 @@ fn a_killed_batch_loses_no_finished_line() {
     let batch = Batch::new(yaml(&server), inputs(count));
     let results = batch.path("out/results.jsonl");
     let jobs = JOBS.to_string();
-    let args = ["--key", "/id", "-j", &jobs];
+    let args = ["--key", "/id", "-j", &jobs, "--reports"];
     let mut finished: HashMap<String, Value> = HashMap::new();
     for _ in 0..kills {
         let before = server.requests().len();
@@ -159,6 +165,8 @@ fn a_killed_batch_loses_no_finished_line() {
         for line in whole.lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             let key = line["key"].as_str().unwrap().to_owned();
+            let report = batch.read(&format!("out/reports/{key}.json"));
+            assert!(report.ends_with("}\n"), "a line without its report: {report}");
             assert!(found.insert(key, line).is_none(), "a key has two lines");
         }
         for (key, line) in finished {
@@ -175,26 +183,65 @@ fn a_killed_batch_loses_no_finished_line() {
     assert!(twice <= kills * JOBS, "{twice} calls were paid for twice in {kills} kills");
 }
 
+/// The lines that were kept in this folder for temporary files, as stderr says.
+fn kept(folder: &Path, stderr: &str) -> Vec<Value> {
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let lines = parsed(&fs::read_to_string(&files[0]).unwrap());
+    let said = format!("{} results were kept in {}", lines.len(), files[0].display());
+    assert!(stderr.contains(&said), "{said}: {stderr}");
+    lines
+}
+
+/// A batch whose reader reads nothing, and whose lines go to a pipe that holds one of them.
+fn unread(server: &ModelServer, tmp: &Path, writer: PipeWriter) -> (Batch, Running) {
+    let batch = Batch::new(yaml(server), inputs(500));
+    let before = server.requests().len();
+    let args = ["--out", "-", "-j", "4", "--drain", "300ms"];
+    let crew = batch.command("in.jsonl", &args).stdout(writer.into());
+    let running = crew.env("TMPDIR", tmp.to_str().unwrap()).start_as_is();
+    // 64 lines more than the pipe holds wait.
+    server.wait_for("calls", |state| state.requests.len() >= before + 60);
+    (batch, running)
+}
+
+fn long_answers() -> ModelServer {
+    let long = "x".repeat(40_000);
+    ModelServer::start(move |_| script::text(&long))
+}
+
 #[test]
 fn a_reader_that_stalls_holds_up_no_stop() {
-    let long = "x".repeat(40_000);
-    let server = ModelServer::start(move |_| script::text(&long));
+    let server = long_answers();
     for (signal, code) in [(Signal::SIGINT, None), (Signal::SIGUSR1, Some(3))] {
-        let batch = Batch::new(yaml(&server), inputs(500));
         let (_reader, writer) = std::io::pipe().unwrap();
-        let before = server.requests().len();
-        let args = ["--out", "-", "-j", "4", "--drain", "300ms"];
-        let running = batch.command("in.jsonl", &args).stdout(writer.into()).start_as_is();
-        // The pipe holds one line; 64 more wait.
-        server.wait_for("calls", |state| state.requests.len() >= before + 60);
+        let (before, tmp) = (server.requests().len(), tempfile::tempdir().unwrap());
+        let (_batch, running) = unread(&server, tmp.path(), writer);
         running.signal(signal);
-        let asked = Instant::now();
+        // It would wait for ever.
         let ended = running.wait();
-        assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
         assert_eq!(ended.status.code(), code, "{}", ended.stderr);
-        assert!(ended.stderr.contains("could not write all results"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("its reader does not read"), "{}", ended.stderr);
         assert!(server.requests().len() < before + 90, "inputs start though no line is taken");
+        assert!(kept(tmp.path(), &ended.stderr).len() >= 50);
     }
+}
+
+#[test]
+fn lines_that_a_reader_leaves_behind_are_kept() {
+    let server = long_answers();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let tmp = tempfile::tempdir().unwrap();
+    let (_batch, running) = unread(&server, tmp.path(), writer);
+    drop(reader);
+    let ended = running.wait();
+    assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("its reader has closed it"), "{}", ended.stderr);
+    let kept = kept(tmp.path(), &ended.stderr);
+    let keys: HashSet<String> = kept.iter().map(|line| line["key"].to_string()).collect();
+    assert!(keys.len() == kept.len() && keys.len() >= 50, "{}", keys.len());
+    // What was cancelled runs again anyway.
+    assert!(kept.iter().all(|line| line["status"] == "succeeded"));
 }
 
 #[test]
@@ -209,6 +256,90 @@ fn a_reader_that_leaves_ends_the_batch() {
     let ended = running.wait();
     assert_eq!(ended.status.code(), Some(3), "{}", ended.stderr);
     assert!(server.requests().len() < 200);
+}
+
+/// Results without an end, in a pipe, until crew leaves it.
+fn endless_results(path: &Path, written: &AtomicU64) {
+    let mut pipe = OpenOptions::new().write(true).open(path).unwrap();
+    let mut line = Vec::new();
+    for key in 0.. {
+        line.clear();
+        let usage = r#""usage":{"model_calls":0,"input_tokens":0,"output_tokens":0}"#;
+        writeln!(
+            line,
+            r#"{{"key":"{key}","index":{key},"status":"succeeded",{usage},"attempts":1,"duration_ms":1,"fingerprint":""}}"#
+        )
+        .unwrap();
+        if pipe.write_all(&line).is_err() {
+            return;
+        }
+        written.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_signal_ends_the_reading_of_earlier_results() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let batch = Batch::new("agents: {a: {model: offline}}", inputs(3));
+        assert_eq!(batch.run(&["--limit", "0"]).status.code(), Some(0));
+        let results = batch.path("out/results.jsonl");
+        fs::remove_file(&results).unwrap();
+        mkfifo(&results, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let written = Arc::new(AtomicU64::new(0));
+        let writer = thread::spawn({
+            let written = written.clone();
+            move || endless_results(&results, &written)
+        });
+        let running = batch.crew(&["--retry", "none"]).start_as_is();
+        wait_for("results", || (written.load(Ordering::Relaxed) > 5000).then_some(()));
+        running.signal(signal);
+        let ended = running.wait();
+        assert_eq!(ended.status.signal(), Some(signal as i32), "{}", ended.stderr);
+        assert!(ended.stderr.contains("stopped"), "{}", ended.stderr);
+        writer.join().unwrap();
+    }
+}
+
+#[test]
+fn a_recording_goes_on_after_stops() {
+    const INPUTS: usize = 60;
+    let server = ModelServer::start(|request| {
+        let text = request.contents("user")[0];
+        delayed(Duration::from_millis(15), script::text(&format!("answer to {text}")))
+    });
+    let batch = Batch::new(yaml(&server), inputs(INPUTS));
+    let mut random = Random(std::process::id().into());
+    let args = ["--key", "/id", "-j", "4", "--replay-or-record", "r.jsonl"];
+    let mut stops = 0;
+    let ended = loop {
+        let before = server.requests().len();
+        let running = batch.crew(&args).start_as_is();
+        server.wait_for("a call", |state| state.requests.len() > before || before >= INPUTS);
+        thread::sleep(Duration::from_micros(random.below(40_000)));
+        running.signal(*random.pick(&[Signal::SIGKILL, Signal::SIGTERM]));
+        stops += 1;
+        let ended = running.wait();
+        if ended.status.code().is_some() || server.requests().len() >= INPUTS {
+            break batch.run(&args);
+        }
+    };
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    // A call whose answer was recorded is never paid for again.
+    let calls = server.requests().len();
+    assert!((INPUTS..=INPUTS + 4 * stops).contains(&calls), "{calls} calls, {stops} stops");
+    let recorded = parsed(&batch.read("r.jsonl"));
+    assert_eq!(recorded.iter().filter(|line| line["kind"] == "recording").count(), 1);
+    let again =
+        batch.command("in.jsonl", &["--key", "/id", "--out", "again", "--replay", "r.jsonl"]);
+    let ended = again.run_as_is();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    assert_eq!(server.requests().len(), calls);
+    let answers = |results: &str| {
+        let lines = parsed(&batch.read(results)).into_iter();
+        let answer = |line: Value| (line["key"].to_string(), line["answer"].to_string());
+        lines.map(answer).collect::<HashMap<_, _>>()
+    };
+    assert_eq!(answers("again/results.jsonl"), answers("out/results.jsonl"));
 }
 
 #[test]

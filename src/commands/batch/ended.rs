@@ -1,10 +1,8 @@
 //! The end of a batch: its exit status and its summary.
 
-use std::io;
-
 use crate::batch::estimate::Estimate;
 use crate::batch::folder::Found;
-use crate::batch::sink::Kept;
+use crate::batch::sink::{Kept, Untaken};
 use crate::batch::stop::Stop;
 use crate::batch::tally::Tally;
 use crate::batch::window::Outcome;
@@ -22,8 +20,10 @@ pub struct Ended {
     pub found: Found,
     pub outcome: Outcome,
     pub cleanup: Cleanup,
-    /// Whether standard output has taken all lines.
-    pub written: io::Result<()>,
+    /// Lines that standard output has not taken.
+    pub untaken: Option<Untaken>,
+    /// Why the recording is not whole.
+    pub unrecorded: Option<String>,
     pub estimate: Option<Estimate>,
     /// Why spans were not sent.
     pub unsent: Option<NotSent>,
@@ -37,7 +37,9 @@ impl Ended {
             _ if !self.cleanup.survivors.is_empty() => ExitStatus::Survivors,
             (Some(Stop::Write(_)), _) => ExitStatus::Unreported,
             (Some(_), Some(signal)) => ExitStatus::Signalled(signal),
-            _ if self.written.is_err() => ExitStatus::Unreported,
+            _ if self.untaken.is_some() || self.unrecorded.is_some() => ExitStatus::Unreported,
+            // Without a signal, the reader of standard output has cancelled it.
+            (Some(Stop::Cancelled), None) => ExitStatus::Unreported,
             (Some(Stop::Drained), None) => ExitStatus::Drained,
             (Some(_), None) => ExitStatus::Failure,
             (None, _) if has_failed => ExitStatus::Failure,
@@ -48,14 +50,17 @@ impl Ended {
     /// What people read at the end. `errors_only`: without the numbers.
     pub fn summary(&self, errors_only: bool) -> String {
         let mut lines = Vec::new();
-        lines.extend(self.outcome.stop.as_ref().map(|stop| match stop {
-            Stop::Drained | Stop::Cancelled => stop.to_string(),
-            stop => format!("error: {stop}"),
+        lines.extend(self.outcome.stop.as_ref().and_then(|stop| match stop {
+            Stop::Drained | Stop::Cancelled => Some(stop.to_string()),
+            // The next line says it.
+            Stop::Write(_) if self.untaken.is_some() => None,
+            stop => Some(format!("error: {stop}")),
         }));
-        lines.extend(self.written.as_ref().err().map(|error| {
-            format!("error: could not write all results to standard output: {error}")
+        lines.extend(self.untaken.as_ref().map(|untaken| {
+            format!("error: could not write all results to standard output: {untaken}")
         }));
-        lines.extend(self.outcome.kept.as_ref().map(kept));
+        lines.extend(self.outcome.kept.as_ref().and_then(kept));
+        lines.extend(self.unrecorded.as_ref().map(|why| format!("error: {why}")));
         for survivor in &self.cleanup.survivors {
             let command = &survivor.command;
             lines.push(format!("error: process {} could not be killed: {command}", survivor.pid));
@@ -64,6 +69,13 @@ impl Ended {
             lines.push(self.numbers());
         }
         if !errors_only {
+            let invalid = self.outcome.totals.and_then(|totals| totals.first_invalid);
+            lines.extend(invalid.map(|line| {
+                format!(
+                    "note: the inputs are not valid UTF-8; invalid bytes were replaced, the first \
+                     in line {line}"
+                )
+            }));
             lines.extend(self.unsent.as_ref().map(|why| format!("note: {why}")));
         }
         let lines = lines.iter().map(|line| format!("{}\n", text::inline(line)));
@@ -84,16 +96,13 @@ impl Ended {
     }
 }
 
-fn kept(kept: &Kept) -> String {
-    let lost = match kept.lost {
-        0 => String::new(),
-        lost => format!("; {} lost", words::count(lost, "result was", "results were")),
-    };
-    match kept.path() {
-        Some(path) => {
-            let results = words::count(kept.lines, "result was", "results were");
-            format!("error: {results} kept in {}{lost}", path.display())
-        }
-        None => format!("error: the disk is full{lost}"),
+fn kept(kept: &Kept) -> Option<String> {
+    let results = |count| words::count(count, "result was", "results were");
+    let lost = (kept.lost > 0).then(|| format!("{} lost", results(kept.lost)));
+    let kept =
+        kept.path().map(|path| format!("{} kept in {}", results(kept.lines), path.display()));
+    match (kept, lost) {
+        (Some(kept), Some(lost)) => Some(format!("error: {kept}; {lost}")),
+        (one, other) => one.or(other).map(|what| format!("error: {what}")),
     }
 }

@@ -1,16 +1,24 @@
 //! `crew batch run --estimate`: from the results of a sample to the whole.
 
+use tokio::task::spawn_blocking;
+
 use crate::batch::estimate::{Estimate, Sampled};
 use crate::batch::folder::Folder;
 use crate::batch::window::Jobs;
+use crate::cancel::Cancellation;
 use crate::plan::CrewPlan;
 
 /// Inputs, unless `--sample` says otherwise.
 pub const DEFAULT_SAMPLE: usize = 20;
 
-/// The estimate for the inputs of this part. `None` without results, or if their number is not
-/// known.
-pub fn estimate(folder: &Folder, jobs: Jobs, plan: &CrewPlan) -> Option<Estimate> {
+/// The estimate for the inputs of this part. `None` without results, if their number is not known,
+/// or if a signal arrives.
+pub async fn estimate(
+    folder: &Folder,
+    jobs: Jobs,
+    plan: &CrewPlan,
+    cancel: &Cancellation,
+) -> Option<Estimate> {
     let inputs = folder.state.inputs?.div_ceil(folder.part.of.into());
     let at_once = match jobs {
         Jobs::Fixed(jobs) => jobs,
@@ -20,6 +28,11 @@ pub fn estimate(folder: &Folder, jobs: Jobs, plan: &CrewPlan) -> Option<Estimate
             limits.min().unwrap_or(most).min(most)
         }
     };
-    let sampled = Sampled::read(&folder.part.results(&folder.path)).ok()?;
+    let results = folder.part.results(&folder.path);
+    let sampled = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return None,
+        sampled = spawn_blocking(move || Sampled::read(&results)) => sampled.ok()?.ok()?,
+    };
     sampled.estimate(inputs, at_once, plan)
 }

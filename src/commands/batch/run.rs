@@ -3,52 +3,43 @@
 use std::io::{Write, stderr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use jiff::Timestamp;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::sync::mpsc::Receiver;
-
-use super::ended::Ended;
-use super::estimate::{DEFAULT_SAMPLE, estimate};
+use super::estimate::DEFAULT_SAMPLE;
 use super::part::part;
 use super::progress::Progress;
-use super::{budget, drain};
+use super::work::Prepared;
+use super::{budget, drain, recording};
 use crate::approval::Approval;
-use crate::batch::feed::{self, Next, ReadProgress, Selection};
+use crate::batch::counting::Counting;
+use crate::batch::feed::{self, Selection};
 use crate::batch::folder::{Changed, Folder, Options, Retry};
 use crate::batch::part::Part;
 use crate::batch::partition::PinnedParts;
-use crate::batch::read;
 use crate::batch::reports;
 use crate::batch::results::ResultsWriter;
 use crate::batch::run_file::RunFile;
 use crate::batch::sample::Sample;
 use crate::batch::sink::{Sink, Stdout};
-use crate::batch::stop::Watch;
-use crate::batch::tally::Tally;
-use crate::batch::window::{Jobs, Runner, Window};
+use crate::batch::stop::{Stop, Watch};
+use crate::batch::window::{Jobs, Runner};
 use crate::cancel::Cancellation;
 use crate::cli::{BatchRunArgs, ChangedChoice, RetryChoice};
 use crate::commands::invalid::{fault, invalid, unsaid};
 use crate::commands::messages::Messages;
+use crate::commands::rehearsal::{begin, env_of, rehearsal};
 use crate::commands::run::{attached, overrides};
-use crate::commands::runtime::{run_task, runtime};
+use crate::commands::runtime::{prepare, run_task, runtime};
 use crate::commands::{env_file, reader};
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
 use crate::plan::{self, CrewPlan, Fingerprint, Overrides};
 use crate::process;
-use crate::render::{self, Format, Screens, batch as shown};
+use crate::render::{self, Format, Screens};
 use crate::report::Transcripts;
 use crate::services::Services;
-use crate::telemetry::{BatchSpan, NotSent, SpanQueue};
+use crate::telemetry::SpanQueue;
 use crate::text;
 
-/// How long the reader of standard output may take for the last lines once crew is to stop.
-const LAST_LINES: Duration = Duration::from_millis(200);
 /// Inputs at once, unless `-j` says otherwise.
 const MAX_GOVERNED: usize = 256;
 
@@ -68,12 +59,15 @@ pub fn run(args: &BatchRunArgs) -> ExitStatus {
         Ok(runtime) => runtime,
         Err(error) => return refuse(&fault(&error)),
     };
-    let entered = runtime.enter();
-    let prepared = Prepared::new(args, &cancel);
-    drop(entered);
-    let prepared = match prepared {
-        Ok(prepared) => prepared,
-        Err(faults) => return refuse(&faults),
+    let prepared = match (prepare(&runtime, || prepared(args, &cancel)), cancel.signal()) {
+        (Ok(prepared), _) => prepared,
+        (Err(_), Some(signal)) => {
+            if messages == Messages::Summary {
+                let _ = writeln!(stderr(), "{}", Stop::Cancelled);
+            }
+            return ExitStatus::Signalled(signal);
+        }
+        (Err(faults), None) => return refuse(&faults),
     };
     let progress = match messages {
         Messages::Summary => prepared.progress(screens).ok(),
@@ -95,177 +89,62 @@ pub fn run(args: &BatchRunArgs) -> ExitStatus {
     status
 }
 
-/// Everything that a batch needs and that is available before it starts.
-struct Prepared {
-    runner: Runner,
-    /// `None`: the lines go to standard output.
-    folder: Option<Folder>,
-    sink: Sink,
-    inputs: Receiver<Next>,
-    read: Arc<ReadProgress>,
-    tally: Arc<Mutex<Tally>>,
-    jobs: Jobs,
-    watch: Watch,
-    drain: Arc<Notify>,
-    patience: Duration,
-    /// The cost and time of the whole are estimated at the end.
-    is_estimate: bool,
-}
-
-impl Prepared {
-    /// Call it within a runtime.
-    fn new(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Self, Faults> {
-        let env = |name: &str| std::env::var(name).ok();
-        let overrides = Overrides {
-            attached: attached(&args.inputs_args.attach)?,
-            ..overrides(&args.selection, &args.limits)
-        };
-        let mut plan = plan::load(args.file.config.as_deref(), &overrides, &env)?;
-        let (part, parts) = part(args)?;
-        plan.share_rates(part.of);
-        let limits = budget::plan(&args.stopping, &plan, part)?;
-        let drain = drain::listen(args.stopping.drain_at).map_err(|error| fault(&error.into()))?;
-        let fingerprint = Fingerprint::of(&plan);
-        let hash = fingerprint.hash.as_str().into();
-        let mut services = services(args, &plan, cancel)?;
-        let selection = selection(args, part)?;
-        // The inputs first: a slip in their name makes no folder.
-        feed::check(&args.inputs).map_err(|error| unreadable(args, &error))?;
-        let mut folder = match args.out.as_path() {
-            out if out == Path::new("-") => None,
-            out => Some(open(args, out, &plan, fingerprint, part, parts)?),
-        };
-        if let Some(folder) = &mut folder {
-            folder.began(read::count(&args.inputs));
-        }
-        services.budget = budget::of_batch(limits, folder.as_ref());
-        let sink = sink(folder.as_ref(), cancel)?;
-        let keys = folder.as_mut().map(|folder| std::mem::take(&mut folder.keys));
-        let started = feed::start(&args.inputs, selection, keys.unwrap_or_default());
-        let (inputs, read) = started.map_err(|error| unreadable(args, &error))?;
-        let jobs = jobs(args, &plan);
-        let runner = Runner {
+/// Finds everything that can be wrong before anything runs. Call it within a runtime.
+fn prepared(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Prepared, Faults> {
+    let overrides = Overrides {
+        attached: attached(&args.inputs_args.attach)?,
+        replay: args.rehearsal.replay.is_some(),
+        ..overrides(&args.selection, &args.limits)
+    };
+    let mut plan = plan::load(args.file.config.as_deref(), &overrides, env_of(overrides.replay))?;
+    let (part, parts) = part(args)?;
+    plan.share_rates(part.of);
+    let limits = budget::plan(&args.stopping, &plan, part)?;
+    let drain = drain::listen(args.stopping.drain_at).map_err(|error| fault(&error.into()))?;
+    let fingerprint = Fingerprint::of(&plan);
+    let hash = fingerprint.hash.as_str().into();
+    let selection = selection(args, part)?;
+    // The inputs first: a slip in their name makes no folder.
+    feed::check(&args.inputs).map_err(|error| unreadable(args, &error))?;
+    recording::check(args, &plan, part)?;
+    let mut services = services(args, &plan, cancel)?;
+    let mut folder = match args.out.as_path() {
+        out if out == Path::new("-") => None,
+        out => Some(open(args, out, &plan, fingerprint, (part, parts), cancel)?),
+    };
+    services.budget = budget::of_batch(limits, folder.as_ref());
+    let sink = sink(folder.as_ref(), cancel)?;
+    let reports = kept_reports(args)?;
+    services.recording.as_deref().map_or(Ok(()), begin)?;
+    if let Some(folder) = &mut folder {
+        folder.began();
+    }
+    let keys = folder.as_mut().map(|folder| std::mem::take(&mut folder.keys));
+    let started = feed::start(&args.inputs, selection, keys.unwrap_or_default());
+    let (inputs, read) = started.map_err(|error| unreadable(args, &error))?;
+    Ok(Prepared {
+        jobs: jobs(args, &plan),
+        runner: Runner {
             plan: Arc::new(plan),
             spans: SpanQueue::start(&services.trace).map(Arc::new),
             services: Arc::new(services),
             scope: cancel.child(),
             events: Arc::new(drop),
             fingerprint: hash,
-            reports: kept_reports(args)?,
+            reports,
             pulse: Arc::default(),
-        };
-        let watch = Watch::new(args.stopping.max_failures);
-        let patience = args.stopping.drain;
-        let tally = Arc::default();
-        let is_estimate = args.inputs_args.estimate;
-        Ok(Self {
-            runner,
-            folder,
-            sink,
-            inputs,
-            read,
-            tally,
-            jobs,
-            watch,
-            drain,
-            patience,
-            is_estimate,
-        })
-    }
-
-    /// Starts to show how far the batch is.
-    fn progress(&self, screens: Screens) -> std::io::Result<Progress> {
-        let read = self.read.clone();
-        let found = self.folder.as_ref().map(|folder| folder.found.clone()).unwrap_or_default();
-        let parts = self.folder.as_ref().map_or(1, |folder| u64::from(folder.part.of));
-        Progress::start(self.tally.clone(), screens, move |tally, elapsed| {
-            let get = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
-            let (inputs, bytes) = (get(&read.inputs), get(&read.bytes));
-            let unread = (bytes > 0 && read.size > 0).then(|| {
-                let ahead = read.size.saturating_sub(bytes) as f64 / bytes as f64;
-                (ahead * inputs as f64) as u64 / parts
-            });
-            let running = get(&read.chosen).saturating_sub(tally.done() + tally.cancelled);
-            shown::Progress {
-                tally,
-                before: found.succeeded + found.failed,
-                left: unread.map(|unread| unread + running),
-                elapsed,
-            }
-        })
-    }
-
-    async fn run(self, cancel: Cancellation) -> Ended {
-        let Self {
-            runner,
-            mut folder,
-            mut sink,
-            inputs,
-            tally,
-            jobs,
-            watch,
-            drain,
-            patience,
-            is_estimate,
-            ..
-        } = self;
-        let (services, plan) = (runner.services.clone(), runner.plan.clone());
-        let (spans, started_at) = (runner.spans.clone(), Timestamp::now());
-        let shared = tally.clone();
-        let window =
-            Window { runner, inputs, sink: &mut sink, tally, jobs, watch, drain, patience };
-        let outcome = window.run().await;
-        let cleanup = services.close().await;
-        let written = match sink {
-            Sink::File(_) => Ok(()),
-            Sink::Stdout(stdout) => {
-                let cancelled = async {
-                    cancel.cancelled().await;
-                    tokio::time::sleep(LAST_LINES).await;
-                };
-                let patience = if outcome.stop.is_some() { patience } else { Duration::MAX };
-                tokio::select! {
-                    biased;
-                    written = stdout.finish(patience) => written,
-                    () = cancelled => Err(std::io::ErrorKind::TimedOut.into()),
-                }
-            }
-        };
-        if let Some(folder) = &mut folder {
-            folder.ended(outcome.totals);
-        }
-        let measured = folder.as_ref().filter(|_| is_estimate);
-        let estimate = measured.and_then(|folder| estimate(folder, jobs, &plan));
-        let found = folder.map(|folder| folder.found).unwrap_or_default();
-        let tally = *shared.lock();
-        let spans = spans.and_then(Arc::into_inner);
-        let unsent = tokio::select! {
-            biased;
-            unsent = export(spans, &plan.name, started_at, &tally) => unsent,
-            // Another signal: nothing waits for a collector then.
-            () = cancel.killed() => None,
-        };
-        Ended { tally, found, outcome, cleanup, written, estimate, unsent }
-    }
-}
-
-/// Sends the last spans. Returns why some were not sent.
-async fn export(
-    spans: Option<SpanQueue>,
-    crew: &str,
-    started_at: Timestamp,
-    tally: &Tally,
-) -> Option<NotSent> {
-    let duration_ms = Timestamp::now().duration_since(started_at).as_millis();
-    let batch = BatchSpan {
-        crew,
-        started_at,
-        duration_ms: duration_ms.try_into().unwrap_or_default(),
-        succeeded: tally.succeeded,
-        failed: tally.failed,
-        cancelled: tally.cancelled,
-    };
-    spans?.finish(&batch).await.err()
+        },
+        counting: folder.as_ref().map(|folder| Counting::start(&args.inputs, folder)),
+        folder,
+        sink,
+        inputs,
+        read,
+        tally: Arc::default(),
+        watch: Watch::new(args.stopping.max_failures),
+        drain,
+        patience: args.stopping.drain,
+        is_estimate: args.inputs_args.estimate,
+    })
 }
 
 /// What the runs of all inputs share.
@@ -274,7 +153,8 @@ fn services(
     plan: &CrewPlan,
     cancel: &Cancellation,
 ) -> Result<Services, Faults> {
-    let services = Services::connect(plan, cancel, process::raise_open_files());
+    let rehearsal = rehearsal(&args.rehearsal, plan)?;
+    let services = Services::rehearse(plan, cancel, process::raise_open_files(), rehearsal);
     let mut services = services.map_err(|error| fault(&error.into()))?;
     if args.messages {
         services.transcripts = Transcripts::Reported;
@@ -308,8 +188,8 @@ fn open(
     out: &Path,
     plan: &CrewPlan,
     fingerprint: Fingerprint,
-    part: Part,
-    parts: PinnedParts,
+    (part, parts): (Part, PinnedParts),
+    cancel: &Cancellation,
 ) -> Result<Folder, Faults> {
     let wanted = RunFile::new(
         plan.name.clone(),
@@ -327,7 +207,7 @@ fn open(
         Some(ChangedChoice::Rerun) => Changed::Rerun,
         Some(ChangedChoice::Keep) => Changed::Keep,
     };
-    Folder::open(out, wanted, Options { part, retry, changed }).map_err(|error| {
+    Folder::open(out, wanted, Options { part, retry, changed }, cancel).map_err(|error| {
         let hint = error.hint().map(str::to_owned);
         Faults::unplaced(None, text::inline(&error.to_string()).into_owned(), hint)
     })

@@ -61,6 +61,24 @@ fn the_fields_of_csv_and_the_lines_of_text() {
 }
 
 #[test]
+fn bytes_that_are_not_utf_8_are_replaced_with_a_note() {
+    let batch = Batch::new(ECHO, "");
+    for (name, content, expected) in [
+        ("in.txt", &b"one\nst\xffr\n"[..], "st\u{fffd}r\n"),
+        ("in.jsonl", b"\"one\"\n\"st\xe9\xe9r\"\n", "st\u{fffd}\u{fffd}r\n"),
+        ("in.csv", b"title\nst\xff\n", "{\"title\":\"st\u{fffd}\"}\n"),
+    ] {
+        batch.write(name, content);
+        let ended = batch.command(name, &["--out", "-"]).run_as_is();
+        let lines = parsed(&ended.stdout);
+        assert!(lines.iter().any(|line| line["answer"] == expected), "{name}: {lines:#?}");
+        let note =
+            "the inputs are not valid UTF-8; invalid bytes were replaced, the first in line 2";
+        assert!(ended.stderr.contains(note), "{name}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_bad_input_is_one_failed_line_with_its_number() {
     let large = format!("{{\"id\": \"large\", \"title\": \"{}\"}}", "x".repeat(20_000_000));
     let wide =
@@ -111,6 +129,13 @@ fn ragged_rows_of_csv_are_failed_lines() {
     assert_eq!(batch.keys("failed"), ["line:3", "line:4"]);
     let line = batch.line("line:4");
     assert_eq!(line["error"]["message"], "it has 3 fields, and the header has 2");
+    // The line is that of the file, whatever ends lines, also after blank ones.
+    batch.write("dos.csv", "id,title\r\n1,\"a\r\na\"\r\n2\r\n\r\n\r\n1,b\r\n3\r\n");
+    let ended = batch.command("dos.csv", &["--out", "-", "--key", "/id"]).run_as_is();
+    let failed = parsed(&ended.stdout).into_iter().filter(|line| line["status"] == "failed");
+    let mut keys: Vec<String> = failed.map(|line| line["key"].to_string()).collect();
+    keys.sort();
+    assert_eq!(keys, ["\"line:4\"", "\"line:7\"", "\"line:8\""], "{}", ended.stdout);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indoc::{formatdoc, indoc};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
@@ -222,6 +223,29 @@ fn a_bar_shows_how_far_the_batch_is() {
     let shown = pty.shown();
     assert!(shown.contains("3 of about "), "{shown:?}");
     assert!(shown.contains("6 inputs succeeded"), "{shown:?}");
+}
+
+#[test]
+fn a_line_every_ten_seconds_shows_it_elsewhere() {
+    let server = ModelServer::start(|request| match request.contents("user")[0] {
+        "0" => script::text("x"),
+        _ => script::hang(),
+    });
+    let yaml = format!(
+        "limits: {{grace: 100ms}}\nproviders: {{p: {{base_url: '{}'}}}}\nagents: {{a: {{model: p/m}}}}",
+        server.base_url()
+    );
+    let batch = Batch::new(yaml, "\"0\"\n\"1\"\n");
+    let running = batch.crew(&["-j", "1"]).start_as_is();
+    running.wait_for_stderr(" of about 2 done · 0 failed · ");
+    running.signal(Signal::SIGINT);
+    let ended = running.wait();
+    let line = ended.stderr.lines().next().unwrap();
+    // Done, failed, rate, tokens and the time left.
+    let parts: Vec<&str> = line.split(" · ").collect();
+    assert_eq!((parts.len(), parts[0], parts[1]), (5, "1 of about 2 done", "0 failed"), "{line}");
+    assert!(parts[2].ends_with("/s") && parts[3] == "10 in, 5 out", "{line}");
+    assert!(parts[4].ends_with(" left"), "{line}");
 }
 
 #[test]

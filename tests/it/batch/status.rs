@@ -93,10 +93,12 @@ fn a_running_batch_has_a_rate_and_the_time_left() {
     };
     until(&|status| status["done"].as_u64() >= Some(3));
     fs::write(batch.path("hold"), "").unwrap();
-    let status = until(&|status| status["rate_per_minute"].is_number());
+    // The inputs are counted while they run.
+    let status = until(&|status| status["left_ms"].is_number());
     assert_eq!(status["state"], "running");
     assert_eq!(status["inputs"], 30, "{status:#}");
     assert!(status["left_ms"].as_u64() > Some(0), "{status:#}");
+    assert!(status["rate_per_minute"].is_number(), "{status:#}");
     running.signal(nix::sys::signal::Signal::SIGINT);
     running.wait();
     let status = json_of(&batch);

@@ -13,7 +13,7 @@ fn crew(host: &str) -> Crew {
     let chunk = json!({"choices": [{"index": 0, "delta": {"content": "over TLS"},
         "finish_reason": "stop"}]});
     let body = format!("data: {chunk}\n\ndata: [DONE]\n\n");
-    let port = serve(1, response("200 OK", "text/event-stream", &body)).port();
+    let port = serve(response("200 OK", "text/event-stream", &body)).port();
     Crew::new(formatdoc! {"
         providers: {{mock: {{base_url: 'https://{host}:{port}/v1'}}}}
         agents: {{a: {{model: mock/m, retries: 2}}}}
@@ -46,7 +46,7 @@ fn a_certificate_that_is_not_trusted_is_named_and_not_retried() {
 
 #[test]
 fn a_certificate_that_is_not_trusted_is_named_by_tools_and_mcp_servers() {
-    let port = serve(2, response("200 OK", "text/plain", "hello")).port();
+    let port = serve(response("200 OK", "text/plain", "hello")).port();
     let model = ModelServer::sequence([
         script::tool_call("web", &Value::Object(serde_json::Map::new())),
         script::text("done"),

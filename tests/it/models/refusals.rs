@@ -277,7 +277,7 @@ fn the_advice_on_credit_names_the_page_of_openrouter() {
     let body = json!({"error": {"message": message, "code": 402,
         "metadata": {"provider_name": null}}, "user_id": "user_1"});
     let refusal = tls::response("402 Payment Required", "application/json", &body.to_string());
-    let proxy = format!("http://{}", tls::serve(1, refusal));
+    let proxy = format!("http://{}", tls::serve(refusal));
     let crew = Crew::new("agents: {a: {model: openrouter/vendor/big}}");
     let bundle = crew.path("bundle.pem");
     std::fs::write(&bundle, tls::CERTIFICATE).unwrap();

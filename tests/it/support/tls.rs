@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,9 +32,9 @@ wzr8WvPmKntR4XQvVvXZ9bo+hFihRANCAAS0pOsc0YWyonAllokn82dbRZVQcWgy
 -----END PRIVATE KEY-----
 ";
 
-/// Serves this response, head and body, to each of `connections`. A connection may begin with a
-/// request for a tunnel, as to a proxy.
-pub fn serve(connections: usize, response: String) -> SocketAddr {
+/// Serves this response, head and body, to every connection. One may begin with a request for a
+/// tunnel, as to a proxy.
+pub fn serve(response: String) -> SocketAddr {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
     let config =
@@ -47,13 +48,17 @@ pub fn serve(connections: usize, response: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
-        for mut stream in listener.incoming().take(connections).flatten() {
+        for mut stream in listener.incoming().flatten() {
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
             open_tunnel(&mut stream);
             let tls = ServerConnection::new(config.clone()).unwrap();
             let mut tls = StreamOwned::new(tls, stream);
             // A client that rejects the certificate hangs up here.
             let Ok(1..) = tls.read(&mut [0; 4096]) else { continue };
-            tls.write_all(response.as_bytes()).unwrap();
+            // Then it hangs up. Before, the rest of its request would reset the connection.
+            if tls.write_all(response.as_bytes()).is_ok() {
+                while let Ok(1..) = tls.read(&mut [0; 4096]) {}
+            }
         }
     });
     address
