@@ -172,7 +172,9 @@ pub struct StoppingArgs {
     #[arg(long, value_name = "N")]
     pub max_tokens: Option<NonZeroU64>,
     /// How long the inputs that run may take to end when the batch is asked to stop
+    // Scripts that give one let their users give another.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    #[arg(overrides_with = "drain")]
     pub drain: Duration,
     /// Ask the batch to stop at this time: HH:MM or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = time)]

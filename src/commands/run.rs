@@ -31,7 +31,7 @@ use crate::render::progress::{self, Progress};
 use crate::render::{Format, Screens};
 use crate::report::{CancelKind, Invocation, Transcripts};
 use crate::services::{Rehearsal, Services};
-use crate::text;
+use crate::text::{self, quoted};
 
 pub fn run(args: &RunArgs) -> ExitStatus {
     start(args, None)
@@ -101,7 +101,7 @@ impl Prepared {
         let env = rehearsal::env_of(overrides.replay);
         let plan = plan::load(args.file.config.as_deref(), &overrides, env)?;
         if format == Format::Answer && plan.output.is_none() {
-            return Err(no_single_answer());
+            return Err(no_single_answer(&plan));
         }
         let rerun = earlier.map(|earlier| earlier.compare(&plan)).transpose()?;
         check_distinct(args, &plan)?;
@@ -289,8 +289,16 @@ async fn input(
 }
 
 /// `-o answer` needs to know whose answer is meant.
-fn no_single_answer() -> Faults {
-    let message = "-o answer: several agents could give the crew's answer".to_owned();
-    let hint = "name one in the file with `output: AGENT`, or select one with --agents";
+fn no_single_answer(plan: &CrewPlan) -> Faults {
+    let (message, hint) = match &plan.unselected_output {
+        Some(name) => (
+            format!("-o answer: {}, whose answer is the crew's, is not selected", quoted(name)),
+            "add it to --agents, or use `-o json`, which has the answers of all agents",
+        ),
+        None => (
+            "-o answer: several agents could give the crew's answer".to_owned(),
+            "name one in the file with `output: AGENT`, or select one with --agents",
+        ),
+    };
     Faults::unplaced(None, message, Some(hint.to_owned()))
 }

@@ -98,6 +98,7 @@ impl Builder<'_> {
             agents,
             providers,
             output,
+            unselected_output: crew.output.clone().filter(|_| output.is_none()),
             fail_if,
             mcp_servers,
             secrets,

@@ -38,6 +38,8 @@ pub struct CrewPlan {
     pub providers: Vec<ProviderPlan>,
     /// The agent whose answer is the crew's.
     pub output: Option<usize>,
+    /// The agent that the file's `output` names, if it was not selected.
+    pub unselected_output: Option<String>,
     pub fail_if: Option<FailIfPlan>,
     /// All MCP servers of the file.
     pub mcp_servers: Vec<Arc<McpServerPlan>>,

@@ -108,6 +108,9 @@ pub fn outcome(report: &Report) -> String {
     let time = words::millis(report.duration_ms);
     let all = words::count(report.agents.len() as u64, "agent", "agents");
     let mut line = match &report.reason {
+        None if has_no_verdict(report) => {
+            format!("{succeeded} of {all} succeeded in {time}, fail_if was not evaluated")
+        }
         None => format!("{succeeded} of {all} succeeded in {time}"),
         Some(CancelReason { kind: CancelKind::FailIf, .. }) if has_no_verdict(report) => {
             format!("fail_if cannot be evaluated, {succeeded} of {all} succeeded in {time}")

@@ -45,6 +45,11 @@ fn several_possible_answers_are_a_usage_error() {
     let ended = Crew::new(yaml).args(&["-o", "answer"]).run();
     assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(2), ""));
     assert!(ended.stderr.contains("output: AGENT"), "{}", ended.stderr);
+    let named = Crew::new(format!("output: b\n{yaml}"));
+    let ended = named.args(&["-o", "answer", "-a", "a"]).run();
+    assert_eq!(ended.status.code(), Some(2));
+    let reason = "\"b\", whose answer is the crew's, is not selected";
+    assert!(ended.stderr.contains(reason), "{}", ended.stderr);
     let one = Crew::new(yaml).args(&["-o", "answer", "-a", "a"]).run();
     assert_eq!(one.status.code(), Some(0), "{}", one.stderr);
 }

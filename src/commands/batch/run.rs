@@ -32,7 +32,7 @@ use crate::commands::runtime::{prepare, run_task, runtime};
 use crate::commands::{env_file, reader};
 use crate::config::faults::Faults;
 use crate::exit::ExitStatus;
-use crate::plan::{self, CrewPlan, Fingerprint, Overrides};
+use crate::plan::{self, AgentPlan, CrewPlan, Fingerprint, Overrides};
 use crate::process;
 use crate::render::{self, Format, Screens};
 use crate::report::Transcripts;
@@ -97,6 +97,7 @@ fn prepared(args: &BatchRunArgs, cancel: &Cancellation) -> Result<Prepared, Faul
         ..overrides(&args.selection, &args.limits)
     };
     let mut plan = plan::load(args.file.config.as_deref(), &overrides, env_of(overrides.replay))?;
+    check_approvals(args, &plan)?;
     let (part, parts) = part(args)?;
     plan.share_rates(part.of);
     let limits = budget::plan(&args.stopping, &plan, part)?;
@@ -163,6 +164,19 @@ fn services(
         services.approval = Approval::All;
     }
     Ok(services)
+}
+
+/// Nobody is asked in a batch: without `--yes`, a step that has to be confirmed fails each input.
+fn check_approvals(args: &BatchRunArgs, plan: &CrewPlan) -> Result<(), Faults> {
+    let asks = |agent: &&AgentPlan| agent.step().is_some_and(|step| step.confirm);
+    match plan.agents.iter().find(asks).filter(|_| !args.selection.yes) {
+        Some(agent) => {
+            let message = format!("{} has to be confirmed, and a batch asks nobody", agent.name);
+            let hint = "--yes runs it, and all tools, without a question".to_owned();
+            Err(Faults::unplaced(None, message, Some(hint)))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The inputs to run.

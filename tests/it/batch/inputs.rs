@@ -234,3 +234,13 @@ fn a_file_that_grows_while_it_is_read_runs_to_its_new_end() {
     assert_eq!(batch.run(&[]).status.code(), Some(0));
     assert_eq!(batch.lines().len(), 81);
 }
+
+#[test]
+fn a_step_that_has_to_be_confirmed_needs_yes() {
+    let batch = Batch::new("agents: {a: {command: ['true'], confirm: true}}", "\"x\"\n");
+    let ended = batch.run(&[]);
+    assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("a has to be confirmed"), "{}", ended.stderr);
+    assert!(!batch.path("out").exists());
+    assert_eq!(batch.run(&["--yes", "--drain", "90s", "--drain", "1s"]).status.code(), Some(0));
+}

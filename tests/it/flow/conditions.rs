@@ -168,6 +168,8 @@ fn a_selection_without_the_agent_of_fail_if_says_so() {
     assert_eq!(report["reason"], Value::Null);
     let warning = "warning: fail_if is not evaluated: --agents leaves out the-verdict";
     assert!(ended.stderr.contains(warning), "{}", ended.stderr);
+    let ended = Crew::new(yaml).args(&["-a", "one", "--no-progress"]).run();
+    assert!(ended.stderr.contains(", fail_if was not evaluated"), "{}", ended.stderr);
     let all = Crew::new(yaml).run();
     assert_eq!(all.report(4)["fail_if"]["holds"], true);
     assert!(!all.stderr.contains("warning"), "{}", all.stderr);
