@@ -19,14 +19,6 @@ use crate::untrusted::Untrusted;
 /// Bytes of an answer that fit into an environment variable everywhere.
 const MAX_VARIABLE: usize = 100 << 10;
 
-/// The answers that a check has seen.
-#[derive(Default)]
-pub(super) struct Checked {
-    answers: u32,
-    /// The last one that was rejected.
-    rejected: Option<String>,
-}
-
 impl Driver<'_> {
     /// Checks an answer. `Ok(true)`: it is accepted; `Ok(false)`: the model is to answer again.
     ///
@@ -35,14 +27,12 @@ impl Driver<'_> {
     pub(super) async fn check_answer(
         &self,
         check: &CheckPlan,
-        answer: String,
-        checked: &mut Checked,
+        answer: &str,
         conversation: &mut Conversation,
     ) -> Result<bool, End> {
-        checked.answers += 1;
         // A whole answer, though perhaps not a good one.
         self.run.ledger.open().report.partial = false;
-        let (outcome, output) = self.run_check(check, &answer).await?;
+        let (outcome, output) = self.run_check(check, answer).await?;
         if outcome.end == ToolEnd::Succeeded {
             return Ok(true);
         }
@@ -50,14 +40,10 @@ impl Driver<'_> {
         let unverified = |why: String| {
             Err(failed(ErrorKind::Unverified, format!("the check rejected the answer: {why}")))
         };
-        if checked.answers >= check.attempts {
-            let attempts = check.attempts;
+        let attempts = check.attempts;
+        if self.run.ledger.open().report.checks.len() >= attempts as usize {
             return unverified(format!("{exit}, in attempt {attempts} of {attempts}"));
         }
-        if checked.rejected.as_ref() == Some(&answer) {
-            return unverified(format!("{exit}, and the model gave the same answer again"));
-        }
-        checked.rejected = Some(answer);
         let feedback = format!(
             "A check rejected your answer. Its output:\n\n{output}\n\nFix what it reports and \
              answer again."
@@ -89,7 +75,11 @@ impl Driver<'_> {
             Ok(finished) => tool::program_outcome(finished),
             Err(error) => return Err(self.check_did_not_run(slot, started, &error)),
         };
-        let output = std::mem::take(&mut outcome.output);
+        if let Some(Err(why)) = variable(check, answer) {
+            // A program that the line calls may have looked for it.
+            outcome.add_note(&format!("$output is not set: the answer {why}"));
+        }
+        let output = outcome.take_text();
         let output = output.redact_output(&self.context.services.secrets, outcome.truncated);
         let report = CheckReport {
             status: outcome.end.status(),
@@ -139,14 +129,16 @@ impl Driver<'_> {
         slot: usize,
     ) -> Result<Program<'p>, ProgramError> {
         let mut variables = Vec::new();
-        if let ToolCommand::Shell(line) = &check.process.command
-            && (line.contains("$output") || line.contains("${output"))
-        {
-            if answer.len() > MAX_VARIABLE {
-                let message = "the answer is too long for $output; read it from standard input";
-                return Err(ProgramError::Start(message.to_owned()));
+        match (variable(check, answer), &check.process.command) {
+            (Some(Ok(answer)), _) => variables.push(("output".to_owned(), answer.to_owned())),
+            // Without the variable, the line might accept the answer unseen.
+            (Some(Err(why)), ToolCommand::Shell(line)) if line.contains("output") => {
+                let message = format!(
+                    "the answer {why}, so $output cannot hold it; read it from standard input"
+                );
+                return Err(ProgramError::Start(message));
             }
-            variables.push(("output".to_owned(), answer.to_owned()));
+            _ => {}
         }
         let values = values(self.run, self.needed, self.context);
         let values = extended(&values, [("output", Value::from(answer))]);
@@ -176,4 +168,20 @@ impl Driver<'_> {
     fn emit_end(&self, status: ToolStatus, duration: Duration) {
         self.emit(Event::CheckFinished { agent: self.run.id, status, duration });
     }
+}
+
+/// The value of `$output`, or why the answer cannot be one. `None`: the check runs no shell line, or
+/// sets the variable itself.
+fn variable<'a>(check: &CheckPlan, answer: &'a str) -> Option<Result<&'a str, String>> {
+    let is_set = check.process.set_env.iter().any(|(name, _)| name == "output");
+    if is_set || matches!(check.process.command, ToolCommand::Argv(_)) {
+        return None;
+    }
+    Some(match answer.len() {
+        _ if answer.contains('\0') => Err("contains a NUL character".to_owned()),
+        length if length > MAX_VARIABLE => {
+            Err(format!("is too long ({length} bytes, at most {MAX_VARIABLE})"))
+        }
+        _ => Ok(answer),
+    })
 }

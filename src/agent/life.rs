@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::check::Checked;
 use super::conversation::{Conversation, Ending, Step};
 use super::driver::{Driver, failed};
 use super::fallback::Models;
@@ -59,7 +58,7 @@ impl Driver<'_> {
             Ok(conversation) => conversation,
             Err(error) => return failed(ErrorKind::Template, error.to_string()),
         };
-        let (mut models, mut checked) = (Models::of(work), Checked::default());
+        let mut models = Models::of(work);
         let tools = match self.equip(work).await {
             Ok(tools) => tools,
             Err(end) => return end,
@@ -91,7 +90,7 @@ impl Driver<'_> {
                     }
                 }
                 Step::Done(ending) => {
-                    match self.is_accepted(work, &ending, &mut checked, &mut conversation).await {
+                    match self.is_accepted(work, &ending, &mut conversation).await {
                         Ok(true) => {}
                         Ok(false) => continue,
                         Err(end) => return end,
@@ -126,7 +125,6 @@ impl Driver<'_> {
         &self,
         work: &ModelWork,
         ending: &Ending,
-        checked: &mut Checked,
         conversation: &mut Conversation,
     ) -> Result<bool, End> {
         let Some(check) = &work.check else { return Ok(true) };
@@ -139,7 +137,7 @@ impl Driver<'_> {
             Ending::Data(value) => value.to_string(),
             Ending::Mismatch(_) | Ending::OutOfTurns { .. } => return Ok(true),
         };
-        Box::pin(self.check_answer(check, answer, checked, conversation)).await
+        Box::pin(self.check_answer(check, &answer, conversation)).await
     }
 
     /// Notes that the answer is whole, although it cannot be used, unless the model was cut off.

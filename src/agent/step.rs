@@ -67,7 +67,7 @@ impl Driver<'_> {
         let stderr = finished.stderr;
         let stderr = secrets.redact_output(stderr.text, stderr.truncated);
         let exit = tool::describe_exit(exit_code, signal.as_deref());
-        let last_line = last_line(&stderr);
+        let cause = cause(&stderr);
         let leaked = finished.leaked;
         let report = StepReport { exit_code, signal, http_status: None, stderr, leaked };
         let is_over = finished.output.truncated;
@@ -80,7 +80,7 @@ impl Driver<'_> {
             return failed(ErrorKind::Step, too_long(max_answer));
         }
         if !exit_code.is_some_and(|code| step.ok_exit_codes.contains(&code)) {
-            return failed(ErrorKind::Step, format!("{exit}{last_line}"));
+            return failed(ErrorKind::Step, format!("{exit}{cause}"));
         }
         self.finish_step(step, &text)
     }
@@ -107,20 +107,17 @@ impl Driver<'_> {
             cancelled: &self.context.http_calls_cancelled,
             span: self.within(self.span()),
         };
-        let outcome = tool::http::call(call, stop).await;
+        let mut outcome = tool::http::call(call, stop).await;
         let http_status = outcome.http_status;
         let text = outcome.output.to_its_source();
         let is_cut = outcome.truncated || matches!(outcome.end, ToolEnd::Stopped(_));
         self.keep(StepReport { http_status, ..StepReport::default() }, text, is_cut);
         match outcome.end {
             ToolEnd::Stopped(_) => self.stopped(),
-            ToolEnd::Failed => {
-                let last = text.lines().last().unwrap_or_default();
-                let message = last.trim_matches(['[', ']']).to_owned();
-                failed(ErrorKind::Step, message)
-            }
+            ToolEnd::Failed => failed(ErrorKind::Step, outcome.notes.pop().unwrap_or_default()),
             ToolEnd::Succeeded if outcome.truncated => {
-                failed(ErrorKind::Step, too_long(max_answer))
+                let why = outcome.notes.pop().unwrap_or_else(|| too_long(max_answer).into());
+                failed(ErrorKind::Step, why)
             }
             ToolEnd::Succeeded => self.finish_step(step, text),
         }
@@ -142,6 +139,8 @@ impl Driver<'_> {
 
     /// Ends a step that ran well: its output becomes `data` if that is asked for.
     fn finish_step(&self, step: &StepPlan, text: &str) -> End {
+        // Programs that come from Windows begin with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let data = match step.parse {
             Parse::Text => None,
             Parse::Lines => {
@@ -205,9 +204,24 @@ fn too_long(limit: usize) -> String {
     format!("the output is longer than max_answer ({limit} bytes)")
 }
 
-/// The last line of stderr, to follow the exit code.
-fn last_line(stderr: &str) -> String {
-    let line = stderr.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    line.map(|line| format!(": {}", crate::text::truncate(line.to_owned(), MAX_QUOTE)))
+/// The line of stderr that tells most, to follow the exit code: the first one that calls itself an
+/// error, else the last one that is more than a hint.
+fn cause(stderr: &str) -> String {
+    let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    let is_hint = |line: &str| line.starts_with("hint:") || line.starts_with("note:");
+    let line = lines().find(|line| is_error(line));
+    let line = line.or_else(|| lines().rfind(|line| !is_hint(line)));
+    line.or_else(|| lines().next_back())
+        .map(|line| format!(": {}", crate::text::truncate(line.to_owned(), MAX_QUOTE)))
         .unwrap_or_default()
+}
+
+/// Whether a line is such as `error: …`, `[ERROR] …`, `docker: Error …` or `ValueError: …`.
+fn is_error(line: &str) -> bool {
+    let line = line.to_lowercase();
+    line.contains("error:")
+        || line.split(": ").any(|part| {
+            let mut words = part.split(|c: char| !c.is_alphanumeric());
+            matches!(words.find(|word| !word.is_empty()), Some("error" | "fatal"))
+        })
 }

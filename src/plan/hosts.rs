@@ -106,7 +106,10 @@ impl Hosts {
             check_address(address, &self.listed).map_err(|what| format!("{host}, {what}"))?;
         }
         if !self.allowed.iter().any(|allowed| allowed.covers(url)) {
-            return Err(format!("{host}, which allow_hosts does not list"));
+            let same = self.allowed.iter().find(|allowed| allowed.name == host.name);
+            let why = same.map(|same| format!(" (\"{same}\" covers another port)"));
+            let why = why.unwrap_or_default();
+            return Err(format!("{host}, which allow_hosts does not list{why}"));
         }
         if self.loopback_only && !host.is_loopback() {
             return Err(format!("{host}, and --offline allows only this machine"));

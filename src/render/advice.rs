@@ -15,7 +15,8 @@ pub fn advice(error: &AgentError, agent: &AgentReport) -> Option<String> {
             "raise the step's `timeout`, or give it less to do".to_owned()
         }
         (ErrorKind::Timeout, scope) => timeout(scope).to_owned(),
-        (ErrorKind::Step, _) => step(agent.step.as_ref()).to_owned(),
+        (ErrorKind::Step, _) => step(&error.message, agent.step.as_ref()).to_owned(),
+        (ErrorKind::ForEach, _) => for_each(&error.message).to_owned(),
         (ErrorKind::Network, _) => network(provider),
         _ if error.used_up => used_up(provider),
         (kind, _) => other(kind).to_owned(),
@@ -58,18 +59,37 @@ fn used_up(provider: &str) -> String {
     format!("retrying does not help: add credit {place}, or list another model under `model`")
 }
 
-fn step(report: Option<&StepReport>) -> &'static str {
+fn step(message: &str, report: Option<&StepReport>) -> &'static str {
+    if message.starts_with("the output is longer than max_answer") {
+        return "raise `max_answer`, or let the step print less";
+    }
+    if message.starts_with("the output ") {
+        return "make the step print what `parse` and `output_schema` ask for";
+    }
+    if message.contains("Argument list too long") {
+        return "give the program long texts with `stdin`, or in a file";
+    }
     match report {
         Some(StepReport { http_status: Some(_), .. }) => {
             "check the step's `http`: its address, headers and body"
         }
         Some(StepReport { exit_code: Some(0), .. }) => {
-            "make the step print what `parse` and `output_schema` ask for"
+            "add 0 to the step's `ok_exit_codes` if it is no failure"
         }
         Some(StepReport { exit_code: Some(_), .. } | StepReport { signal: Some(_), .. }) => {
             "run the step's command by hand to see what it lacks"
         }
         _ => "change in the step what the message names",
+    }
+}
+
+fn for_each(message: &str) -> &'static str {
+    if message.contains("instances failed") {
+        "see the errors of the instances"
+    } else if message.contains("max_items") {
+        "raise `max_items`, or give for_each a shorter list"
+    } else {
+        "change what `for_each` yields, as the message says"
     }
 }
 
@@ -91,9 +111,6 @@ fn other(kind: ErrorKind) -> &'static str {
         ErrorKind::Budget => "raise the limit named in the message",
         ErrorKind::Tool => "run the tool's command by hand to find the cause",
         ErrorKind::Template => "fix the template named in the message",
-        ErrorKind::ForEach => {
-            "see the errors of the instances; give for_each a list of at most `max_items`"
-        }
         ErrorKind::Check => "run the check by hand with an answer on its standard input",
         ErrorKind::Unverified => {
             "read what the check printed, then change the prompt, the check, or its `attempts`"
@@ -103,7 +120,11 @@ fn other(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::Internal => "this is a bug in crew; please report it",
         // Handled by `advice`.
-        ErrorKind::Auth | ErrorKind::Network | ErrorKind::Timeout | ErrorKind::Step => "run again",
+        ErrorKind::Auth
+        | ErrorKind::Network
+        | ErrorKind::Timeout
+        | ErrorKind::Step
+        | ErrorKind::ForEach => "run again",
     }
 }
 
@@ -119,21 +140,26 @@ mod tests {
 
     #[test]
     fn advice_about_a_step_speaks_of_what_it_has() {
-        let advise = |kind, step| {
+        let say = |kind, step, message: &str| {
             let scope = Some(Scope::Agent).filter(|_| kind == ErrorKind::Timeout);
-            let error = AgentError { kind, scope, message: String::new(), used_up: false };
+            let error = AgentError { kind, scope, message: message.to_owned(), used_up: false };
             let step = AgentReport {
                 step: Some(step),
                 ..AgentReport::new("a".into(), AgentKind::Step, String::new())
             };
             advice(&error, &step).unwrap()
         };
+        let advise = |kind, step| say(kind, step, "");
         let none = StepReport::default();
         let exited = |code| StepReport { exit_code: Some(code), ..StepReport::default() };
         let answered = StepReport { http_status: Some(404), ..StepReport::default() };
         assert!(!advise(ErrorKind::Timeout, none.clone()).contains("model"));
         assert!(advise(ErrorKind::Step, exited(3)).contains("command by hand"));
-        assert!(advise(ErrorKind::Step, exited(0)).contains("`parse`"));
+        assert!(advise(ErrorKind::Step, exited(0)).contains("`ok_exit_codes`"));
+        for step in [exited(0), exited(1), answered.clone()] {
+            let said = say(ErrorKind::Step, step, "the output is not valid JSON");
+            assert!(said.contains("`parse`"));
+        }
         assert!(advise(ErrorKind::Step, answered).contains("`http`"));
         assert!(!advise(ErrorKind::Step, none).contains("command"));
     }

@@ -26,6 +26,7 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> FinishedCal
     if outcome.end == ToolEnd::Stopped(CancelKind::ToolTimeout) {
         outcome.add_note(&format!("stopped: it exceeded its timeout of {limit:?}"));
     }
+    let output = outcome.take_text();
     let report = ToolCallReport {
         status: outcome.end.status(),
         exit_code: outcome.exit_code,
@@ -37,7 +38,7 @@ pub async fn call(checked: CheckedCall, context: ToolContext<'_>) -> FinishedCal
         stopped_by: outcome.end.stopped_by(),
         ..report
     };
-    FinishedCall { report, output: outcome.output, images: outcome.images }
+    FinishedCall { report, output, images: outcome.images }
 }
 
 async fn run(

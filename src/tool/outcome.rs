@@ -67,8 +67,10 @@ pub async fn stopped(scope: &Cancellation, limit: Option<Duration>) -> CancelKin
 #[derive(Debug)]
 pub struct ToolOutcome {
     pub end: ToolEnd,
-    /// Text from outside, followed by crew's own notes in brackets.
+    /// Text from outside.
     pub output: Untrusted,
+    /// What crew says about the call. They may quote a server.
+    pub notes: Vec<Untrusted>,
     /// For models that take images. The output describes them too.
     pub images: Vec<Attachment>,
     /// The middle of the output was left out.
@@ -88,6 +90,7 @@ impl ToolOutcome {
         Self {
             end,
             output: output.text.into(),
+            notes: Vec::new(),
             images: Vec::new(),
             truncated: output.truncated,
             exit_code: None,
@@ -106,6 +109,15 @@ impl ToolOutcome {
 
     /// Adds a fact that the output does not show.
     pub fn add_note(&mut self, note: &str) {
-        self.output.push_line(&format!("[{note}]"));
+        self.notes.push(Untrusted::new(note));
+    }
+
+    /// Takes the text for a model: the output, followed by the notes in brackets.
+    pub fn take_text(&mut self) -> Untrusted {
+        let mut text = std::mem::take(&mut self.output);
+        for note in self.notes.drain(..) {
+            text.push_line(note.map(|note| format!("[{note}]")).to_its_source());
+        }
+        text
     }
 }

@@ -18,6 +18,9 @@ struct Response {
     #[serde(skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
     output: String,
+    /// What crew said about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,11 +94,13 @@ impl Response {
             media_type: image.media_type.name().to_owned(),
             data: image.data().to_owned(),
         };
-        let output = outcome.output.clone();
+        let shown =
+            |text: &Untrusted| text.clone().redact_output(recording.secrets(), outcome.truncated);
         Some(Self {
             end,
             http_status: outcome.http_status,
-            output: output.redact_output(recording.secrets(), outcome.truncated),
+            output: shown(&outcome.output),
+            notes: outcome.notes.iter().map(shown).collect(),
             truncated: outcome.truncated,
             images: outcome.images.iter().map(image).collect(),
         })
@@ -116,6 +121,7 @@ impl Response {
         };
         ToolOutcome {
             output: Untrusted::new(self.output),
+            notes: self.notes.into_iter().map(Untrusted::new).collect(),
             images: self.images.into_iter().filter_map(image).collect(),
             truncated: self.truncated,
             http_status: self.http_status,

@@ -155,6 +155,7 @@ fn outcome(received: Received, end: ToolEnd, failure: Option<String>) -> ToolOut
     let mut outcome = ToolOutcome::new(end, output);
     outcome.http_status = status.map(|status| status.as_u16());
     if !is_whole {
+        outcome.truncated = true;
         outcome.add_note(&format!(
             "the rest of the response was not read: it exceeds {} MiB",
             MAX_BODY >> 20

@@ -1,11 +1,11 @@
 //! Checks: a program decides whether an answer is good.
 
-use indoc::indoc;
+use indoc::{formatdoc, indoc};
 use serde_json::json;
 
 use crate::support::crew::Crew;
 use crate::support::mock_model::ModelServer;
-use crate::support::script::text;
+use crate::support::script::{text, tool_call};
 
 #[test]
 fn a_check_sends_the_model_back_until_it_accepts() {
@@ -99,13 +99,11 @@ fn three_answers_are_the_default_and_the_last_one_is_kept() {
 }
 
 #[test]
-fn turns_budgets_and_the_same_answer_end_a_check() {
-    for (more, answers, expected) in [
-        ("max_turns: 2", ["1", "2", "3"], "no turn left"),
-        ("limits: {max_model_calls: 2}", ["1", "2", "3"], "max_model_calls"),
-        ("retries: 0", ["1", "1", "3"], "the same answer again"),
-    ] {
-        let server = ModelServer::sequence(answers.map(text));
+fn turns_and_budgets_end_a_check() {
+    for (more, expected) in
+        [("max_turns: 2", "no turn left"), ("limits: {max_model_calls: 2}", "max_model_calls")]
+    {
+        let server = ModelServer::sequence(["1", "2", "3"].map(text));
         let yaml = format!(
             "providers: {{mock: {{base_url: '{}'}}}}\nagents:\n  \
              a: {{model: mock/m, {more}, check: {{command: ['false'], attempts: 9}}}}\n",
@@ -115,6 +113,87 @@ fn turns_budgets_and_the_same_answer_end_a_check() {
         let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
         assert!(message.contains(expected), "{expected}: {message}");
         assert_eq!(server.requests().len(), 2, "{more}");
+    }
+}
+
+#[test]
+fn a_model_that_says_the_same_again_has_all_its_attempts() {
+    // The work is done by a tool, or by the check itself: the words do not tell.
+    for (tool, check) in [
+        ("edit: {shell: echo x >> work}", "test $(wc -l < work) -ge 3"),
+        ("spare: {shell: date}", "echo x >> work; test $(wc -l < work) -ge 3"),
+    ] {
+        let name = tool.split(':').next().unwrap();
+        let call = || tool_call(name, &json!({}));
+        let turn = || [call(), text("Done.")];
+        let server = ModelServer::sequence([turn(), turn(), turn()].into_iter().flatten());
+        let yaml = formatdoc! {"
+            providers: {{mock: {{base_url: '{}'}}}}
+            tools: {{{tool}}}
+            agents: {{a: {{model: mock/m, tools: [{name}], check: {{shell: '{check}', attempts: 5}}}}}}
+        ", server.base_url()};
+        let report = Crew::new(&yaml).run().report(0);
+        assert_eq!(report["agents"]["a"]["checks"].as_array().unwrap().len(), 3, "{check}");
+    }
+}
+
+#[test]
+fn every_program_of_a_shell_check_can_read_the_answer_as_a_variable() {
+    for line in [
+        "echo ${#output}",
+        "echo \"${output:-}\"",
+        "./read",
+        "sh -c 'echo \"$output\"'",
+        "eval 'echo \"$out''put\"'",
+    ] {
+        let yaml = formatdoc! {"
+            agents:
+              a:
+                model: offline
+                prompt: hello
+                check:
+                  shell: |
+                    {line} > seen
+        "};
+        let crew = Crew::new(&yaml);
+        let script = crew.path("read");
+        std::fs::write(&script, "#!/bin/sh\necho \"$output\"\n").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, mode).unwrap();
+        let ended = crew.run();
+        let report = ended.report(0);
+        let answer = report["agents"]["a"]["output"].as_str().unwrap();
+        let seen = std::fs::read_to_string(ended.path().join("seen")).unwrap();
+        assert!(seen.trim() == answer || seen.trim() == answer.len().to_string(), "{line}: {seen}");
+    }
+    let own =
+        "agents: {a: {model: offline, check: {shell: 'test $output = own', env: {output: own}}}}";
+    Crew::new(own).run().report(0);
+}
+
+#[test]
+fn a_long_answer_is_no_variable_and_the_check_says_so() {
+    for (answer, why) in [("x".repeat(200 << 10), "too long"), ("a\0b".to_owned(), "NUL")] {
+        let run = |line: &str| {
+            let server = ModelServer::always(text(&answer));
+            let yaml = formatdoc! {"
+                providers: {{mock: {{base_url: '{}'}}}}
+                agents: {{a: {{model: mock/m, check: {{shell: '{line}', attempts: 1}}}}}}
+            ", server.base_url()};
+            Crew::new(&yaml).run()
+        };
+        for line in ["test -z \"${output:-}\"", "test ${#output} -lt 10"] {
+            let report = run(line).report(1);
+            let error = &report["agents"]["a"]["error"];
+            let message = error["message"].as_str().unwrap();
+            assert_eq!(error["kind"], "check", "{line}: {message}");
+            assert!(message.contains(why) && message.contains("standard input"), "{message}");
+        }
+        // A program that does not name the variable may read it all the same.
+        let report = run("wc -c").report(0);
+        let shown = report["agents"]["a"]["checks"][0]["output"].as_str().unwrap();
+        assert!(shown.starts_with(&answer.len().to_string()), "{shown}");
+        assert!(shown.contains("$output is not set") && shown.contains(why), "{shown}");
     }
 }
 

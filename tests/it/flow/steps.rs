@@ -62,6 +62,85 @@ fn a_step_that_fails_says_how() {
 }
 
 #[test]
+fn the_error_of_a_step_names_the_cause_and_not_the_hint() {
+    for (stderr, cause) in [
+        ("fatal: real cause\\nhint: blah", "fatal: real cause"),
+        ("error: unknown option x\\nusage: git [-v]\\n  --more", "error: unknown option x"),
+        ("docker: Error response from daemon: no image\\nRun docker --help", "docker: Error resp"),
+        ("Traceback\\nValueError: bad\\n", "ValueError: bad"),
+        ("warning: old\\nerror[E0382]: moved\\n--> a.rs", "error[E0382]: moved"),
+        ("ERROR no disk\\ndone", "ERROR no disk"),
+        ("panicked at a.rs\\nboom\\nnote: set RUST_BACKTRACE", "boom"),
+        ("errors.log is old\\nno luck\\n\\n", "no luck"),
+        ("hint: only this", "hint: only this"),
+    ] {
+        let yaml = format!("agents:\n  a: {{shell: \"printf '{stderr}' >&2; exit 3\"}}\n");
+        let report = Crew::new(&yaml).run().report(1);
+        let message = report["agents"]["a"]["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("exit code 3: {cause}")), "{stderr}: {message}");
+    }
+}
+
+#[test]
+fn the_output_of_a_request_is_the_body_and_nothing_else() {
+    let json = [("content-type", "application/json")];
+    let run = |url: &str, more: &str| {
+        let yaml = format!("agents: {{a: {{http: {{url: '{url}/x'}}{more}}}}}\n");
+        let report = Crew::new(&yaml).run().json();
+        report["agents"]["a"].clone()
+    };
+    for (status, body, message) in [
+        (204, "", None),
+        (200, "[1]", None),
+        (500, "oops", Some("HTTP 500 Internal Server Error")),
+        (404, "", Some("HTTP 404 Not Found")),
+        (302, "moved", Some("HTTP 302 Found")),
+    ] {
+        let server = ModelServer::always(script::whole(status, &json, body));
+        let agent = run(&server.origin(), "");
+        let output = agent["output"].as_str().unwrap_or_default();
+        assert_eq!((output, &agent["http_status"]), (body, &json!(status)), "{agent:#}");
+        assert_eq!(agent["error"]["message"].as_str(), message, "{agent:#}");
+    }
+    let server = ModelServer::always(script::whole(204, &json, ""));
+    let agent = run(&server.origin(), ", parse: lines");
+    assert_eq!((&agent["status"], &agent["data"]), (&json!("succeeded"), &json!([])));
+    let error = run(&server.origin(), ", parse: json")["error"]["message"].clone();
+    assert!(error.as_str().unwrap().contains("EOF"), "{error}");
+    let agent = run("http://127.0.0.1:1", "");
+    assert_eq!(agent["output"].as_str().unwrap_or_default(), "", "{agent:#}");
+    let error = agent["error"]["message"].as_str().unwrap();
+    assert!(error.starts_with("cannot connect to 127.0.0.1:1"), "{error}");
+}
+
+#[test]
+fn a_replayed_request_has_the_same_output_and_error() {
+    let server = ModelServer::always(script::whole(500, &[], "oops"));
+    let yaml = format!("agents: {{a: {{http: {{url: '{}/x'}}}}}}\n", server.origin());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording");
+    let run = |option: &str| {
+        let report = Crew::new(&yaml).args(&[option, file.to_str().unwrap()]).run().report(1);
+        let agent = &report["agents"]["a"];
+        (agent["output"].clone(), agent["error"]["message"].clone(), agent["http_status"].clone())
+    };
+    let first = run("--record");
+    assert_eq!(first.0, "oops");
+    assert_eq!((run("--replay"), server.requests().len()), (first, 1));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_data() {
+    for (text, parse, data) in
+        [("[1]", "json", json!([1])), ("one\\ntwo", "lines", json!(["one", "two"]))]
+    {
+        let bytes = "\\\\357\\\\273\\\\277";
+        let yaml = format!("agents:\n  a: {{shell: \"printf '{bytes}{text}'\", parse: {parse}}}\n");
+        assert_eq!(Crew::new(&yaml).run().report(0)["agents"]["a"]["data"], data);
+    }
+}
+
+#[test]
 fn a_step_sees_what_a_prompt_sees_and_nothing_on_standard_input() {
     let crew = Crew::new(indoc! {r#"
         vars: {who: world}
@@ -224,6 +303,20 @@ fn advice_about_a_step_speaks_of_what_it_has() {
     }
     for other in ["faster model", "command by hand"] {
         assert!(!ended.stderr.contains(other), "{other}: {}", ended.stderr);
+    }
+    for (step, advice) in [
+        ("command: [yes], max_answer: 1KiB", "raise `max_answer`"),
+        ("command: [echo], ok_exit_codes: [3]", "`ok_exit_codes`"),
+        ("shell: 'echo no; exit 1', ok_exit_codes: [1], parse: json", "make the step print what"),
+        ("command: [echo, '{{ \"x\" * 3000000 }}']", "with `stdin`"),
+        ("command: [echo], for_each: [1, 2], max_items: 1", "raise `max_items`"),
+        ("command: ['false'], for_each: [1, 2]", "see the errors of the instances"),
+    ] {
+        let shown = Crew::new(format!("agents:\n  a: {{{step}}}\n")).run().stderr;
+        assert!(shown.contains(advice), "{step}: {shown}");
+        for other in ["raise `max_answer`", "make the step print", "max_items`"] {
+            assert!(advice == other || !shown.contains(other) || advice.contains(other), "{shown}");
+        }
     }
 }
 

@@ -139,6 +139,12 @@ fn a_redirect_leads_to_listed_hosts_only_and_takes_no_credentials_there() {
     let why = format!("[HTTP 302 Found: it redirects to {host}, which allow_hosts does not list]");
     assert_eq!((output(&call), &call["http_status"]), (why.as_str(), &json!(302)));
 
+    let tool = "http: {url: '${URL}/302', allow_hosts: [localhost]}";
+    let call = call_of(&crew(&server, tool).run());
+    let why =
+        format!("{host}, which allow_hosts does not list (\"localhost\" covers another port)");
+    assert!(output(&call).contains(&why), "{call:#}");
+
     let tool = format!("http: {{url: '${{URL}}/307', body: {{x: 1}}, {allow}}}");
     let call = call_of(&crew(&server, &tool).run());
     assert!(output(&call).contains("crew does not repeat a POST there"), "{call:#}");
