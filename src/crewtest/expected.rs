@@ -12,7 +12,7 @@ use crate::config::place::Path;
 use crate::config::test_file::{ExpectConfig, StatusConfig};
 use crate::plan::CrewPlan;
 use crate::report::{Report, RunStatus, word};
-use crate::template::{Expression, Template};
+use crate::template::{Expression, Template, unknown_callees};
 use crate::text::{quoted, truncate};
 
 /// The names that an expression may use: the fields of a report.
@@ -86,6 +86,10 @@ pub fn check(
 fn assertion(text: &str, crew: &CrewPlan, path: &Path<'_>, log: &FaultLog) -> Option<Expression> {
     let fault = |error| log.value(path, format!("invalid expression: {error}"), None);
     let expression = Expression::parse(text).map_err(fault).ok()?;
+    for (callee, name) in unknown_callees(&expression.as_template()) {
+        let hint = log.nearest(name, callee.names().iter().copied());
+        log.word(path, name, format!("there is no {} {}", callee.word(), quoted(name)), hint);
+    }
     let agents = || crew.agents.iter().map(|agent| agent.name.as_str());
     for name in expression.names() {
         let field = name.split('.').next().unwrap_or_default();

@@ -11,7 +11,7 @@ use super::endpoint::{Endpoints, ModelName};
 use super::facts::Agents;
 use super::flow::{self, ForEachPlan};
 use super::mcp::McpGrant;
-use super::scope::Scope;
+use super::scope::{INSTANCE, Scope};
 use super::settings::AgentSettings;
 use super::step::{self, StepChecker};
 use super::step_plan::{CheckPlan, StepPlan};
@@ -129,7 +129,7 @@ impl AgentChecker<'_> {
         let needed: Vec<&str> = config.needs.iter().flat_map(NeedsConfig::names).collect();
         let (vars, agents, own) = (self.vars, self.agents, Some(name));
         let scope = |more| Scope::Agent { vars, own, needed: &needed, agents, more };
-        let [item, index] = flow::INSTANCE;
+        let [item, index] = INSTANCE;
         let (own, with_output): (&[&str], &[&str]) = match config.for_each {
             Some(_) => (&[item, index], &[item, index, "output"]),
             None => (&[], &["output"]),

@@ -44,6 +44,7 @@ pub fn compared_text(
             let ["output"] = attribute.parts[..] else { return None };
             let sign = match attribute.place {
                 Place::Indexed { start, end } => comparison.sign(start, end)?,
+                Place::Loop => return None,
                 Place::Filter { test } => test.filter(|test| TESTS.contains(test))?,
             };
             is_free_text(agent, true).then_some((attribute.source, sign))

@@ -1,13 +1,16 @@
 //! What can be known of an expression before anything runs.
 
 use super::comparison::compared_text;
-use super::elements::{Place, element_attributes};
-use super::facts::{Data, UnnamedKind, UnnamedPart, kind_of, unnamed_part};
-use super::scope::Scope;
+use super::elements::{Place, of_template};
+use super::facts::kind_of;
+use super::literal::literals;
+use super::scope::{INSTANCE, Scope};
+use super::shape::{Known, Missing, Shape};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
-use crate::template::{Expression, RunInput, Template, agent_context, tokens};
-use crate::text::quoted;
+use crate::template::{
+    Expression, PieceKind, RunInput, Template, Token, agent_context, live, name_at, tokens,
+};
 
 impl Scope<'_> {
     /// The kind of an expression's value, where a single name decides it.
@@ -52,55 +55,110 @@ impl Scope<'_> {
         compared_text(expression.source(), is_free_text)
     }
 
-    /// Checks the parts of answers that an expression uses and its template does not show: those
-    /// that an open `output_schema` does not name, and those of the elements of lists.
+    /// Checks the parts that an expression names and its template does not show: those that an open
+    /// `output_schema` does not name.
     pub fn check_parts(&self, expression: &Expression, path: &Path<'_>, log: &FaultLog) {
-        let Self::Agent { agents, .. } = self else { return };
+        let source = expression.as_template();
+        let Some(known) = self.known_values(&source, log) else { return };
         for name in expression.paths() {
-            let ["agents", agent, "data", parts @ ..] = &name.parts[..] else { continue };
-            let facts = agents.get(agent).filter(|facts| !facts.has_items);
-            if let Some(Data::Schema(schema)) = facts.map(|facts| &facts.data)
-                && let Some(unnamed) = unnamed_part(schema.schema(), parts, log)
-                && matches!(unnamed.kind, UnnamedKind::Allowed)
-            {
-                unnamed_warning(name.source, unnamed, path, log);
+            let (value, parts) = match &name.parts[..] {
+                ["agents", agent, "data", parts @ ..] => {
+                    (["agents", *agent, "data"].to_vec(), parts)
+                }
+                ["item", parts @ ..] => (vec!["item"], parts),
+                _ => continue,
+            };
+            let missing = known.value(&value).and_then(|value| known.missing(&value, parts));
+            if let Some(missing) = missing.filter(|missing| missing.is_allowed) {
+                warn(name.source, missing, path, log);
             }
         }
-        let source = expression.source();
-        for attribute in element_attributes(source, &tokens(source)) {
-            let ["agents", agent, list @ ..] = &attribute.list.parts[..] else { continue };
-            let Some(facts) = agents.get(agent) else { continue };
-            let known = facts.of_elements(list, &attribute.parts);
-            let unnamed = known.and_then(|(schema, parts)| unnamed_part(schema, parts, log));
-            let Some(unnamed) = unnamed else { continue };
+        self.check_elements(&source, true, path, log);
+    }
+
+    /// Checks the parts that a template takes from the elements of lists. `warns`: also those that
+    /// an open `output_schema` does not name.
+    pub fn check_elements(&self, source: &str, warns: bool, path: &Path<'_>, log: &FaultLog) {
+        let Some(known) = self.known_values(source, log) else { return };
+        for piece in live(source) {
+            let tokens = tokens(piece.code());
+            for start in 0..tokens.len() {
+                let Some(name) = name_at(piece.code(), &tokens, start) else { continue };
+                let literals = literals(&tokens, start, start + name.length);
+                if literals.is_empty() {
+                    continue;
+                }
+                let value = known.value(&name.parts);
+                if let Some(never) = value.and_then(|value| known.never(&value, &literals)) {
+                    let message = format!("{}: {}", name.source, never.message);
+                    log.word(path, name.source, message, never.hint);
+                }
+            }
+        }
+        for attribute in of_template(source) {
+            let element = known.value(&attribute.list.parts).and_then(Shape::element);
+            let Some(element) = element else { continue };
+            let never =
+                || known.never(&known.inner(&element, &attribute.parts)?, &attribute.literals);
+            let missing = known.missing(&element, &attribute.parts).or_else(never);
+            let Some(missing) = missing else { continue };
             let written = attribute.source;
             let shown = match attribute.place {
                 Place::Indexed { .. } => written.to_owned(),
-                Place::Filter { .. } => format!("{written} of {}", attribute.list.source),
+                Place::Filter { .. } | Place::Loop => {
+                    format!("{written} of {}", attribute.list.source)
+                }
             };
-            let part = quoted(&unnamed.part);
-            match unnamed.kind {
-                UnnamedKind::Allowed => unnamed_warning(&shown, unnamed, path, log),
-                UnnamedKind::Forbidden => {
-                    let message = format!("{shown}: {part} is not in the output_schema");
-                    log.word(path, written, message, unnamed.hint);
-                }
-                UnnamedKind::Single => {
-                    let message = format!("{shown}: this is a single value without {part}");
-                    log.word(path, written, message, None);
-                }
+            if !missing.is_allowed {
+                log.word(path, written, format!("{shown}: {}", missing.message), missing.hint);
+            } else if warns {
+                warn(&shown, missing, path, log);
             }
         }
     }
+
+    /// What is wrong with `item` and these names after it, and a hint.
+    pub fn missing_in_item(
+        &self,
+        name: &[String],
+        source: &str,
+        log: &FaultLog,
+    ) -> Option<(String, Option<String>)> {
+        let (root, parts) = name.split_first()?;
+        if root != INSTANCE[0] || parts.is_empty() {
+            return None;
+        }
+        let known = self.known_values(source, log)?;
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let missing = known.missing(&known.value(&[root])?, &parts)?;
+        let message = format!("{}: {}", name.join("."), missing.message);
+        (!missing.is_allowed).then_some((message, missing.hint))
+    }
+
+    /// What is known of the values that a template sees.
+    fn known_values<'k>(&'k self, source: &str, log: &'k FaultLog) -> Option<Known<'k>> {
+        let Self::Agent { vars, own, agents, more, .. } = self else { return None };
+        let [item, _] = INSTANCE;
+        let own = own.filter(|_| more.contains(&item) && !gives_value(source, item));
+        Some(Known { vars: vars.values(), agents, own, log })
+    }
+}
+
+/// Whether a template itself gives a name a value.
+fn gives_value(source: &str, name: &str) -> bool {
+    let is_given = |pair: &[Token<'_>]| {
+        matches!(pair[0].text, "for" | "set" | "with" | ",") && pair[1].text == name
+    };
+    live(source).iter().any(|piece| {
+        piece.kind == PieceKind::Statement && tokens(piece.code()).windows(2).any(is_given)
+    })
 }
 
 /// Warns of a part that an `output_schema` neither names nor forbids. It may be undefined, and a
 /// comparison with that is never true.
-fn unnamed_warning(shown: &str, unnamed: UnnamedPart, path: &Path<'_>, log: &FaultLog) {
-    let part = quoted(&unnamed.part);
-    let message = format!("{shown}: the output_schema does not name {part}");
-    let hint = unnamed.hint.unwrap_or_else(|| {
+fn warn(shown: &str, missing: Missing, path: &Path<'_>, log: &FaultLog) {
+    let hint = missing.hint.unwrap_or_else(|| {
         "a part that an answer lacks is undefined, and no comparison with it is true".to_owned()
     });
-    log.warning(path, message, Some(hint));
+    log.warning(path, format!("{shown}: {}", missing.message), Some(hint));
 }

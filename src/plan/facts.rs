@@ -6,44 +6,35 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::config::faults::FaultLog;
+use crate::config::flow::ItemsConfig;
 use crate::structured::Schema;
 
 /// What templates can know of the agents of a file, by name.
-pub type Agents<'a> = HashMap<&'a str, AgentFacts>;
+pub type Agents<'a> = HashMap<&'a str, AgentFacts<'a>>;
 
 /// What templates can know of an agent.
 #[derive(Debug)]
-pub struct AgentFacts {
+pub struct AgentFacts<'a> {
     pub data: Data,
     /// It has a model, whose text may be anything.
     pub has_model: bool,
-    /// It has instances: `items`, and a list as `data`.
-    pub has_items: bool,
+    /// The list of its instances, which make it have `items`, and a list as `data`.
+    pub items: Option<&'a ItemsConfig>,
 }
 
-impl AgentFacts {
-    /// Whether its output, or the one of its instances, is whatever a model wrote.
-    pub fn is_free_text(&self, of_instance: bool) -> bool {
-        self.has_model && self.has_items == of_instance && matches!(self.data, Data::Nothing)
+impl AgentFacts<'_> {
+    pub fn has_items(&self) -> bool {
+        self.items.is_some()
     }
 
-    /// The schema that the elements of a list follow, and which of their attributes are parts of
-    /// it. `list` are the attributes that lead to the list.
-    pub fn of_elements<'p>(
-        &self,
-        list: &[&str],
-        attributes: &'p [&'p str],
-    ) -> Option<(&Value, &'p [&'p str])> {
-        let Data::Schema(schema) = &self.data else { return None };
-        let schema = schema.schema();
-        match (list, attributes) {
-            (["items"], ["data", parts @ ..]) if self.has_items => Some((schema, parts)),
-            (["data"], parts) if self.has_items => Some((schema, parts)),
-            (["data", list @ ..], parts) if !self.has_items => {
-                Some((schema_of(schema, list)?.get("items")?, parts))
-            }
-            _ => None,
-        }
+    /// The key without which it has no data.
+    pub fn lacks(&self) -> &'static str {
+        if self.has_model { "output_schema" } else { "parse: lines or json" }
+    }
+
+    /// Whether its output, or the one of its instances, is whatever a model wrote.
+    pub fn is_free_text(&self, of_instance: bool) -> bool {
+        self.has_model && (self.has_items() || !of_instance) && matches!(self.data, Data::Nothing)
     }
 
     /// The kind of the value under these attributes, if it is known.
@@ -52,8 +43,8 @@ impl AgentFacts {
             [] => Some("a mapping"),
             ["output" | "status"] => Some("a text"),
             ["items"] => Some("a list"),
-            ["data"] if self.has_items || matches!(self.data, Data::Lines) => Some("a list"),
-            ["data", parts @ ..] if !self.has_items => {
+            ["data"] if self.has_items() || matches!(self.data, Data::Lines) => Some("a list"),
+            ["data", parts @ ..] if !self.has_items() => {
                 let Data::Schema(schema) = &self.data else { return None };
                 match schema_of(schema.schema(), parts)?.get("type")?.as_str()? {
                     "string" => Some("a text"),
@@ -124,7 +115,7 @@ pub fn undefined_answer(
             (message, Some("it has kind and message".to_owned()))
         }),
         ("data", parts) => undefined_data(name, facts, parts, log),
-        ("items", _) if facts.has_items => None,
+        ("items", _) if facts.has_items() => None,
         ("items", _) => {
             let message = format!("agents.{name} has no items: agent {name:?} has no for_each");
             Some((message, Some(format!("write agents.{name}.output"))))
@@ -139,20 +130,20 @@ pub fn undefined_answer(
 
 fn undefined_data(
     name: &str,
-    facts: &AgentFacts,
+    facts: &AgentFacts<'_>,
     parts: &[String],
     log: &FaultLog,
 ) -> Option<(String, Option<String>)> {
     match &facts.data {
         Data::Nothing => {
-            let lacks = if facts.has_model { "output_schema" } else { "parse: lines or json" };
+            let lacks = facts.lacks();
             let message = format!("agents.{name} has no data: agent {name:?} has no {lacks}");
             let hint = format!("give it an {lacks}, or write agents.{name}.output");
             let hint = if facts.has_model { hint } else { hint.replacen(" an ", " ", 1) };
             Some((message, Some(hint)))
         }
         // What a list's attributes are is left to the rendering.
-        _ if facts.has_items => None,
+        _ if facts.has_items() => None,
         Data::Lines | Data::Any => None,
         Data::Schema(schema) => {
             undefined_part(schema.schema(), parts, format!("agents.{name}.data"), log)

@@ -34,10 +34,7 @@ pub enum Items {
     Expression(Expression),
 }
 
-/// The names that templates of instances see besides.
-pub const INSTANCE: [&str; 2] = ["item", "index"];
-
-/// The plan of `for_each`; `scope` is without [`INSTANCE`], `instance` with it.
+/// The plan of `for_each`; `scope` is without `item` and `index`, `instance` with them.
 pub fn for_each(
     config: &AgentConfig,
     scope: &Scope<'_>,

@@ -44,6 +44,7 @@ pub mod hosts;
 mod http;
 mod input;
 mod lint;
+mod literal;
 mod load;
 mod mcp;
 mod models;
@@ -62,6 +63,7 @@ mod scope;
 mod secrets;
 pub mod selection;
 mod settings;
+mod shape;
 mod step;
 mod step_plan;
 #[cfg(test)]

@@ -36,17 +36,19 @@ impl Builder<'_> {
 
     /// What templates can know of the agents.
     pub(super) fn facts(&self, schemas: &HashMap<&str, Option<Arc<Schema>>>) -> Agents<'_> {
-        let facts = |(name, config): &(String, AgentConfig)| AgentFacts {
-            data: match (schemas.get(name.as_str()), config.parse) {
-                (Some(Some(schema)), _) => Data::Schema(schema.clone()),
-                (Some(None), _) | (None, Some(ParseConfig::Json)) => Data::Any,
-                (None, Some(ParseConfig::Lines)) => Data::Lines,
-                (None, Some(ParseConfig::Text) | None) => Data::Nothing,
-            },
-            has_model: !step::is_step(config),
-            has_items: config.for_each.is_some(),
+        let data = |name: &str, parse| match (schemas.get(name), parse) {
+            (Some(Some(schema)), _) => Data::Schema(schema.clone()),
+            (Some(None), _) | (None, Some(ParseConfig::Json)) => Data::Any,
+            (None, Some(ParseConfig::Lines)) => Data::Lines,
+            (None, Some(ParseConfig::Text) | None) => Data::Nothing,
         };
-        self.agents().iter().map(|entry| (entry.0.as_str(), facts(entry))).collect()
+        let mut facts = Agents::new();
+        for (name, config) in self.agents() {
+            let data = data(name, config.parse);
+            let (has_model, items) = (!step::is_step(config), config.for_each.as_ref());
+            facts.insert(name, AgentFacts { data, has_model, items });
+        }
+        facts
     }
 
     /// The agent whose answer is the crew's, if it was selected, and the condition under which the

@@ -4,12 +4,17 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::check;
 use super::facts::{Agents, undefined_answer};
 use crate::config::faults::FaultLog;
 use crate::config::place::Path;
 use crate::template::{
     self, AnswerContext, Expression, Piece, RunInput, Template, Vars, agent_context, tool_context,
 };
+use crate::text::quoted;
+
+/// The names that templates of instances see besides.
+pub const INSTANCE: [&str; 2] = ["item", "index"];
 
 /// The names that a template can use.
 pub enum Scope<'a> {
@@ -44,7 +49,11 @@ impl<'a> ToolScope<'a> {
 impl Scope<'_> {
     /// Parses a template of the file and logs its faults.
     pub fn template(&self, source: &str, path: &Path<'_>, log: &FaultLog) -> Template {
-        self.checked(source, path, log).0
+        let (template, _) = self.checked(source, path, log);
+        if !template.is_literal() {
+            self.check_elements(source, false, path, log);
+        }
+        template
     }
 
     /// The template, and whether it has no fault.
@@ -67,10 +76,19 @@ impl Scope<'_> {
         let mut sound = true;
         let code = code(source);
         for name in self.names(&template, &code) {
-            if let Some((message, hint)) = self.fault(&name, &code, log) {
+            let fault = self.fault(&name, &code, log);
+            let fault = fault.or_else(|| self.missing_in_item(&name, source, log));
+            if let Some((message, hint)) = fault {
                 log.word(path, &self.as_written(&name, source, &code), message, hint);
                 sound = false;
             }
+        }
+        for (callee, name) in template::unknown_callees(source) {
+            let names = callee.names().iter().copied();
+            let hint = log.nearest(name, names.clone()).or_else(|| check::known(names));
+            let message = format!("there is no {} {}", callee.word(), quoted(name));
+            log.word(path, name, message, hint);
+            sound = false;
         }
         if sound && let Err(error) = template.try_out(self.placeholders()) {
             let message = format!("the template cannot be rendered: {}", error.message);

@@ -4,6 +4,7 @@
 //! are only ever text, so braces in them have no meaning.
 
 mod answers;
+mod called;
 mod context;
 mod engine;
 mod expression;
@@ -16,10 +17,11 @@ mod source;
 mod tests;
 mod tokens;
 
+pub use called::{Callee, unknown_callees};
 pub use context::{AnswerContext, Vars, agent_context, extended, tool_context};
 pub use engine::{MAX_OUTPUT, TemplateError, Wait, ready};
 pub use expression::{ConditionError, Expression};
 pub use input::RunInput;
-pub use scan::{Piece, PieceKind, pieces};
+pub use scan::{Piece, PieceKind, live, pieces};
 pub use source::{INPUT, Template};
 pub use tokens::{NamePath, Token, after_bracket, attributes, name_at, tokens};

@@ -49,6 +49,27 @@ pub fn pieces(source: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// The tags of a template outside raw blocks.
+pub fn live(source: &str) -> Vec<Piece<'_>> {
+    let mut is_raw = false;
+    let is_live = |piece: &Piece<'_>| {
+        let word = match piece.kind {
+            PieceKind::Statement => piece.code().trim_matches(|c: char| !c.is_alphanumeric()),
+            PieceKind::Expression => "",
+            PieceKind::Text | PieceKind::Comment | PieceKind::Unclosed => return false,
+        };
+        match word {
+            "raw" => is_raw = true,
+            "endraw" => is_raw = false,
+            _ => return !is_raw,
+        }
+        false
+    };
+    let mut pieces = pieces(source);
+    pieces.retain(is_live);
+    pieces
+}
+
 /// The position of the first tag or comment.
 fn start(text: &str) -> Option<usize> {
     let mut braces = text.match_indices('{').map(|(at, _)| at);

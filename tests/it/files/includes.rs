@@ -267,7 +267,7 @@ fn a_fault_in_a_prompt_has_its_place_in_the_file_of_the_prompt() {
             "agents.yaml agents.c.system 6:51 expected a text or {file: PATH}",
             "p/a.md agents.a.prompt 3:10 vars.tem is not defined .. did you mean \"team\"?",
             "p/a.md agents.b.prompt 3:10 vars.tem is not defined .. did you mean \"team\"?",
-            "p/b.md agents.a.system 2:1 the template cannot be rendered",
+            "p/b.md agents.a.system 2:12 there is no filter \"nope\" .. known: abs, ",
             "p/c.md agents.d.prompt 3:1 invalid template",
         ],
     );

@@ -327,7 +327,7 @@ fn templates() {
             r#"agents.a.prompt 12:35 .. has no "answer" .. write agents.my-b.output"#,
             r#"agents.a.prompt 12:63 .. subtraction .. write vars["my-var"]"#,
             "agents.a.goal 13:11 .. invalid template",
-            "agents.a.backstory 14:16 .. cannot be rendered .. unknown filter",
+            "agents.a.backstory 14:26 .. there is no filter .. shout",
         ],
     );
     expect_in(

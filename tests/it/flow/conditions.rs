@@ -296,12 +296,13 @@ fn free_text_of_instances_is_compared_in_no_disguise() {
         Crew::check(yaml).run_as_is()
     };
     let selected = "agents.each.items | selectattr('output', 'equalto', 'yes') | list | length > 0";
-    for condition in [selected, "agents.each.items[0].output | trim == 'yes'"] {
+    let joined = "agents.each.output == 'yes'";
+    for condition in [selected, joined, "agents.each.items[0].output | trim == 'yes'"] {
         let ended = check("when", condition);
         assert_eq!(ended.status.code(), Some(2), "{condition}");
         assert!(ended.stderr.contains("is free text"), "{condition}: {}", ended.stderr);
     }
-    let by_status = selected.replace("output", "status");
+    let by_status = selected.replace("output", "status").replace("yes", "failed");
     let in_prompt = format!("{{{{ {selected} }}}}");
     for (key, text) in [("when", by_status.as_str()), ("prompt", &in_prompt)] {
         let ended = check(key, text);

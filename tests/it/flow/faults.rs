@@ -138,3 +138,166 @@ fn cycles_through_lists_and_conditions_are_faults() {
         ],
     );
 }
+
+#[test]
+fn unknown_filters_and_tests_are_found_where_no_trial_gets() {
+    expect_in(
+        indoc! {r#"
+            agents:
+              p: {shell: "echo {}", parse: json}
+              i: {for_each: [1], prompt: x}
+              a:
+                needs: [p, i]
+                when: agents.p.data.x is nope
+                prompt: |
+                  {% if input == "x" %}{{ input | triim }}{% endif %}
+                  {% for row in agents.i.items %}{% filter uper %}{{ row.key }}{% endfilter %}
+                  {{ row.output is defind }}{% endfor %}
+                  {% raw %}{{ x | unknown }}{% endraw %} a | unknown
+              b:
+                needs: [i]
+                for_each: agents.i.items | selectattr("status", "equalsto", "failed") | list
+                prompt: x
+            fail_if: agents.p.data.x | lenght > 1
+        "#},
+        &[
+            "agents.a.when 7:30 .. there is no test \"nope\"",
+            "agents.a.prompt 9:39 .. there is no filter \"triim\" .. did you mean \"trim\"?",
+            "agents.a.prompt 10:48 .. there is no filter \"uper\" .. did you mean \"upper\"?",
+            "agents.a.prompt 11:24 .. there is no test \"defind\" .. did you mean \"defined\"?",
+            "agents.b.for_each 15:54 .. there is no test \"equalsto\" .. did you mean \"equalto\"?",
+            "fail_if 17:28 .. there is no filter \"lenght\" .. did you mean \"length\"?",
+        ],
+    );
+}
+
+#[test]
+fn parts_of_items_and_instances_are_checked() {
+    expect_in(
+        indoc! {r#"
+            vars: {hosts: [{name: a}, {name: b, port: 1}]}
+            agents:
+              find:
+                prompt: x
+                output_schema: &closed
+                  type: object
+                  additionalProperties: false
+                  properties:
+                    findings:
+                      type: array
+                      items:
+                        type: object
+                        additionalProperties: false
+                        properties: {severity: {type: string}, file: {type: string}}
+              lines: {shell: "seq 3", parse: lines}
+              each:
+                needs: [find]
+                for_each: agents.find.data.findings | sort(attribute="severity")
+                when: item.sevrity == "high"
+                prompt: "{{ item.file.name }} {{ item['sevrity'] }} {{ item }}"
+                output_schema: *closed
+              hosts:
+                for_each: [{name: a, port: 1}, {name: b}]
+                key: "{{ item.nmae }}"
+                prompt: "{{ item.port }} {{ item.name }}"
+              words: {needs: [lines], for_each: agents.lines.data, prompt: "{{ item.text }}"}
+              again:
+                needs: [each]
+                for_each: agents.each.items
+                when: item.stattus == "failed" and item.item.severity and item.item.sev
+                prompt: "{{ item.data.findins }}"
+              sum:
+                needs: [each, hosts]
+                prompt: |
+                  {% for row in agents.each.items | rejectattr("statsu", "eq", "failed") %}
+                  {{ row.ouput }} {{ row.output }} {{ row.data.find }} {{ row.error.kid }}
+                  {{ loop.index }} {{ row.item.line }}{% endfor %}
+                  {% for host in vars.hosts %}{{ host.prt }} {{ host.port }}{% endfor %}
+                  {{ agents.hosts.items[0].data.x }} {{ agents.each.items[0].keys }}
+            fail_if: agents.hosts.items | selectattr("statsu", "eq", "failed") | list | length > 0
+        "#},
+        &[
+            "agents.each.when 20:11 .. item.sevrity: \"sevrity\" is not in the output_schema .. did you \
+             mean \"severity\"?",
+            "agents.each.prompt 21:17 .. item.file.name: this is a single value without \"name\"",
+            "agents.each.prompt 21:38 .. item.sevrity: \"sevrity\" is not in the output_schema",
+            "agents.hosts.key 25:14 .. item.nmae: no value in the file has \"nmae\" here .. \"name\"?",
+            "agents.words.prompt 27:68 .. item.text: this is a single value",
+            "agents.again.when 31:11 .. item.stattus: an instance has no \"stattus\" .. \"status\"?",
+            "agents.again.when 31:63 .. item.item.sev: \"sev\" is not in the output_schema",
+            "agents.again.prompt 32:17 .. item.data.findins: .. \"findings\"?",
+            "agents.sum.prompt 36:53 .. statsu of agents.each.items: an instance has no \"statsu\"",
+            "agents.sum.prompt 37:10 .. row.ouput of agents.each.items: .. \"output\"?",
+            "agents.sum.prompt 37:43 .. row.data.find of agents.each.items: \"find\" is not in",
+            "agents.sum.prompt 37:63 .. an error has no \"kid\"",
+            "agents.sum.prompt 38:27 .. row.item.line of agents.each.items: \"line\" is not in",
+            "agents.sum.prompt 39:38 .. host.prt of vars.hosts: no value in the file .. \"port\"?",
+            "agents.sum.prompt 40:10 .. there is no data: agent \"hosts\" has no output_schema",
+            "agents.sum.prompt 40:45 .. an instance has no \"keys\" .. \"key\"?",
+            "fail_if 41:43 .. statsu of agents.hosts.items: an instance has no .. \"status\"?",
+        ],
+    );
+}
+
+#[test]
+fn parts_that_may_exist_are_no_faults() {
+    let yaml = indoc! {r#"
+        defaults: {model: offline}
+        vars: {hosts: [{name: a}, {name: b, port: 1}], none: []}
+        agents:
+          open: {prompt: x, output_schema: {type: object}}
+          any: {shell: "echo {}", parse: json}
+          hosts:
+            for_each: [{name: a, tags: [{x: 1}]}, {name: b, more: {deep: 1}}, text]
+            prompt: "{{ item.tags[0].x }} {% if item.more %}{{ item.more.deep }}{% endif %}"
+            when: item.name == "none"
+          other:
+            for_each: [{a: 1}]
+            prompt: |
+              {% for item in vars.hosts %}{{ item.name }}{{ item["port"] }}{% endfor %}{{ item.a }}
+          parts:
+            needs: [open, any]
+            for_each: agents.any.data.list
+            when: item.anything == 1
+            prompt: "{{ item.anything }} {{ agents.open.data.list[0].x }}"
+          sum:
+            needs: [hosts, open]
+            prompt: |
+              {% for row in agents.hosts.items %}{% set row = {"x": 1} %}{{ row.x }}{% endfor %}
+              {% for row in agents.hosts.items | map(attribute="item") %}{{ row.any }}{% endfor %}
+              {% for row in agents.hosts.items if row.status == "failed" %}
+              {{ row.key }} {{ row.item.name }} {{ row.error.message }} {{ row["output"] }}
+              {% for row in vars.hosts %}{{ row.name }}{% endfor %}{% endfor %}
+              {% for x in vars.none %}{{ x.y }}{% endfor %}
+              {{ agents.hosts.items | sort(attribute="key,status") | map(attribute="error.kind") }}
+              {% raw %}{% for r in agents.hosts.items %}{{ r.nope }}{% endfor %}{% endraw %}
+    "#};
+    let ended = Crew::check(yaml).run_as_is();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_comparison_that_never_holds_is_a_fault() {
+    expect_in(
+        indoc! {r#"
+            agents:
+              one: {prompt: x, output_schema: {type: object, properties: {level: {enum: [hi, lo]}}}}
+              each: {for_each: [1], shell: "true"}
+              a:
+                needs: {one: done, each: done}
+                when: agents.one.status == "suceeded" or agents.one.data.level != "high"
+                prompt: |
+                  {% if agents.one.status in ["failed", "timeout"] %}x{% endif %}
+                  {% for row in agents.each.items %}{% if "done" == row.status %}x{% endif %}{% endfor %}
+                  {{ agents.each.items[0].status == "skipped" and agents.one.data.level == "lo" }}
+            fail_if: agents.each.items | selectattr("status", "equalto", "faild") | list | length > 0
+        "#},
+        &[
+            "agents.a.when 7:11 .. agents.one.status: this is never \"suceeded\" .. \"succeeded\"?",
+            "agents.a.when 7:46 .. agents.one.data.level: this is never \"high\" .. \"hi\"?",
+            "agents.a.prompt 9:13 .. agents.one.status: this is never \"timeout\" .. \"timed_out\"?",
+            "agents.a.prompt 10:57 .. row.status of agents.each.items: this is never \"done\" .. known: succ",
+            "fail_if 12:42 .. status of agents.each.items: this is never \"faild\" .. \"failed\"?",
+        ],
+    );
+}
