@@ -34,7 +34,8 @@ pub struct OutputArgs {
     /// Also print model calls, tool arguments and tool output; -vv also prints all messages
     ///
     /// Model calls, tool arguments and the messages between agents and models appear in the
-    /// progress, tool output in a text report.
+    /// progress, tool output in a text report. A text report also shows each of many instances that
+    /// ended well.
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
     /// Print answers as the models wrote them, not as formatted Markdown

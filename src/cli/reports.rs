@@ -53,6 +53,9 @@ pub struct ShowArgs {
     /// Format of the report; `auto` is text on a terminal and JSON otherwise
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     pub output: FormatChoice,
+    /// Also print tool output, and each of many instances
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 /// Parses `KIND=PATH`, or `github`.

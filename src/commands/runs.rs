@@ -106,7 +106,7 @@ fn show(args: &ShowArgs, screens: Screens) -> ExitStatus {
             Err(faults) => return invalid(&faults, screens, Format::Text),
             Ok(report) => {
                 let screen = screens.stdout;
-                let look = Look { markdown: screen.terminal, ..screen.look(false) };
+                let look = Look { markdown: screen.terminal, ..screen.look(args.verbose) };
                 format.write(&report, look, &mut io::stdout().lock())
             }
         },

@@ -12,8 +12,8 @@ use crate::text::inline;
 /// Columns of a longer model are cut: the start tells models apart.
 const MAX_MODEL: usize = 40;
 const MIN_NAME: usize = 8;
-/// Agents that are all shown.
-const MAX_ROWS: usize = 15;
+/// Agents, or instances of one agent, that are all shown.
+pub const MAX_ROWS: usize = 15;
 
 type Cell = fn(&AgentReport) -> Cow<'_, str>;
 

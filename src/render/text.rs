@@ -4,6 +4,9 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use serde_json::Value;
+
+use super::agents::MAX_ROWS;
 use super::json::json;
 use super::markdown::{MAX_MARKDOWN, markdown};
 use super::paint::{BAD, FAINT, Line, PLAIN, STRONG, WARN, paint};
@@ -37,12 +40,31 @@ pub fn text(report: &Report, look: Look, out: &mut (impl Write + ?Sized)) -> io:
             writeln!(out)?;
         }
         block(agent, look, &mut out)?;
-        for item in agent.items.iter().flatten() {
-            writeln!(out)?;
-            block(item, look, &mut out)?;
-        }
+        instances(agent.items.as_deref().unwrap_or_default(), look, &mut out)?;
     }
     out.flush()
+}
+
+/// The blocks of the instances. Of many, those that ended well are one line.
+fn instances(items: &[AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
+    let folds = !look.verbose && items.len() > MAX_ROWS;
+    let (folded, shown): (Vec<_>, Vec<_>) =
+        items.iter().partition(|item| folds && item.ended_well());
+    for item in &shown {
+        writeln!(out)?;
+        block(item, look, out)?;
+    }
+    if folded.is_empty() {
+        return Ok(());
+    }
+    let (one, many) = match shown.is_empty() {
+        true => ("instance", "instances"),
+        false => ("more instance", "more instances"),
+    };
+    let count = words::count(folded.len() as u64, one, many);
+    let mut line = Line::new(look.width, look.colour);
+    line.push(&format!("… {count} ended well; -v shows them"), FAINT);
+    writeln!(out, "\n{}", line.finish())
 }
 
 fn block(agent: &AgentReport, look: Look, out: &mut impl Write) -> io::Result<()> {
@@ -126,7 +148,7 @@ fn answer(agent: &AgentReport, look: Look) -> io::Result<Cow<'_, str>> {
     match &agent.data {
         // Its instances follow, each with its answer.
         _ if agent.items.is_some() => Ok(Cow::Borrowed("")),
-        Some(value) if agent.status == AgentStatus::Succeeded => {
+        Some(value) if agent.status == AgentStatus::Succeeded && !are_lines(agent, value) => {
             let mut formatted = Vec::new();
             json(value, &mut formatted)?;
             Ok(String::from_utf8_lossy(&formatted).into_owned().into())
@@ -138,6 +160,13 @@ fn answer(agent: &AgentReport, look: Look) -> io::Result<Cow<'_, str>> {
             text => text.map(sanitize).unwrap_or_default(),
         }),
     }
+}
+
+/// Whether the value is nothing but the lines of the output, as `parse: lines` makes it.
+fn are_lines(agent: &AgentReport, value: &Value) -> bool {
+    let (Value::Array(values), Some(output)) = (value, &agent.output) else { return false };
+    let lines = output.lines().filter(|line| !line.trim().is_empty());
+    agent.kind == AgentKind::Step && lines.map(Some).eq(values.iter().map(Value::as_str))
 }
 
 /// Only models write Markdown. Steps print the output of a program, and so does `offline`.

@@ -48,21 +48,24 @@ fn survivors(cleanup: &Cleanup, look: Look, out: &mut impl Write) -> io::Result<
     Ok(())
 }
 
-/// Each error once, with its agents and advice.
+/// Each error once, with its agents. Those with the same advice stand together above it.
 fn failures(agents: &[AgentReport], look: Look, out: &mut impl Write) -> io::Result<()> {
     let failures = agents.iter().flat_map(AgentReport::with_instances).filter_map(|agent| {
         let error = agent.error.as_ref()?;
         let text = fit::cut(&words::error(error), MAX_ERROR).into_owned();
-        Some(((text, advice(error, agent)), &*agent.name))
+        Some((advice(error, agent), (text, &*agent.name)))
     });
-    for ((error, advice), names) in words::grouped(failures) {
-        let spans = [
-            Span::new("error", BAD),
-            Span::new(" ", PLAIN),
-            Span::new(few(&names), STRONG),
-            Span::new(format!(": {error}"), PLAIN),
-        ];
-        writeln!(out, "\n{}", sentence(&spans, look))?;
+    for (advice, failures) in words::grouped(failures) {
+        writeln!(out)?;
+        for (error, names) in words::grouped(failures) {
+            let spans = [
+                Span::new("error", BAD),
+                Span::new(" ", PLAIN),
+                Span::new(few(&names), STRONG),
+                Span::new(format!(": {error}"), PLAIN),
+            ];
+            writeln!(out, "{}", sentence(&spans, look))?;
+        }
         if let Some(advice) = advice {
             writeln!(out, "  {}", sentence(&[Span::new(advice, PLAIN)], look))?;
         }

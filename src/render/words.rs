@@ -172,16 +172,14 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Each key once, in the order of its first appearance, with the names of all its agents. Many
-/// agents of a large crew end alike.
-pub fn grouped<'a, K: PartialEq>(
-    agents: impl IntoIterator<Item = (K, &'a str)>,
-) -> Vec<(K, Vec<&'a str>)> {
-    let mut groups: Vec<(K, Vec<&str>)> = Vec::new();
-    for (key, name) in agents {
+/// Each key once, in the order of its first appearance, with all that belongs to it. Many agents of
+/// a large crew end alike.
+pub fn grouped<K: PartialEq, T>(all: impl IntoIterator<Item = (K, T)>) -> Vec<(K, Vec<T>)> {
+    let mut groups: Vec<(K, Vec<T>)> = Vec::new();
+    for (key, one) in all {
         match groups.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, names)) => names.push(name),
-            None => groups.push((key, vec![name])),
+            Some((_, group)) => group.push(one),
+            None => groups.push((key, vec![one])),
         }
     }
     groups

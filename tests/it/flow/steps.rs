@@ -352,3 +352,15 @@ fn the_templates_of_a_request_see_what_a_prompt_sees() {
     let request = &server.requests()[0];
     assert_eq!((request.path.as_str(), &request.body["text"]), ("/ops", &json!("go one")));
 }
+
+#[test]
+fn the_lines_of_a_step_are_shown_as_lines() {
+    let yaml = indoc! {r#"
+        agents:
+          lines: {shell: "printf 'one \"1\"\n\ntwo\n'", parse: lines}
+          list: {command: [echo, '["three"]'], parse: json}
+    "#};
+    let text = Crew::new(yaml).args(&["-o", "text"]).run().stdout;
+    assert!(text.contains("(step)\n\none \"1\"\n\ntwo\n\n"), "{text}");
+    assert!(text.contains("(step)\n\n[\n  \"three\"\n]\n"), "{text}");
+}
