@@ -54,6 +54,19 @@ fn echoes(terminal: &Pty) -> bool {
 }
 
 #[test]
+fn an_agent_with_instances_says_how_many_are_done() {
+    let server = by_model(|_| script::hang());
+    let agents = r#"{each: {for_each: [slow, fine, good, bad], on_failure: continue,
+                     shell: 'case $item in slow) exec sleep 1000;; bad) exit 1;; esac',
+                     env: {item: "{{ item }}"}}}"#;
+    let terminal = Pty::open();
+    let running = start(crew(&server, agents), &terminal);
+    terminal.wait_for_screen(SIZE, "s  2 of 4 done, 1 failed");
+    running.signal(Signal::SIGINT);
+    running.wait();
+}
+
+#[test]
 fn each_agent_says_what_it_does() {
     let server = by_model(|model| match model {
         "silent" => script::hang(),

@@ -78,8 +78,14 @@ pub struct Agent {
     pub usage: Usage,
     /// The running ones, in the order in which they started.
     pub tools: Vec<Tool>,
-    /// Its instances that have no row yet.
+    /// The place of its agent, if it is an instance.
+    parent: Option<usize>,
+    /// Its instances, once it is known how many there are.
+    pub instances: usize,
+    /// Those that have no row yet.
     open_instances: usize,
+    /// Those that have ended.
+    pub ended_instances: Counts,
 }
 
 #[derive(Debug)]
@@ -128,6 +134,18 @@ pub struct Counts {
     pub stopped: usize,
 }
 
+impl Counts {
+    /// Counts an agent that has ended.
+    fn add(&mut self, status: AgentStatus) {
+        let count = match status {
+            AgentStatus::Succeeded => &mut self.succeeded,
+            AgentStatus::Failed | AgentStatus::TimedOut => &mut self.failed,
+            AgentStatus::Cancelled | AgentStatus::Skipped => &mut self.stopped,
+        };
+        *count += 1;
+    }
+}
+
 impl Agent {
     fn waiting(planned: Planned) -> Self {
         Self {
@@ -138,7 +156,10 @@ impl Agent {
             started: None,
             usage: Usage::default(),
             tools: vec![],
+            parent: None,
+            instances: 0,
             open_instances: 0,
+            ended_instances: Counts::default(),
         }
     }
 }
@@ -188,7 +209,9 @@ impl Board {
             }
             Event::Transcript { .. } => {}
             Event::InstancesKnown { agent, count } => {
-                self.with(*agent, |agent| agent.open_instances = *count);
+                self.with(*agent, |agent| {
+                    (agent.instances, agent.open_instances) = (*count, *count);
+                });
             }
             Event::InstanceAdded { agent, instance, key } => self.add(*agent, *instance, key),
             Event::StepStarted { agent, program } => {
@@ -203,10 +226,10 @@ impl Board {
                 let skipped = || reason.as_ref().filter(|_| *status == AgentStatus::Skipped);
                 let why = message.as_deref().map(detail);
                 let why = why.or_else(|| skipped().map(words::reason));
-                self.with(*agent, |agent| agent.finish(*status, *duration, why));
+                self.finish(*agent, *status, *duration, why);
             }
             Event::AgentReused { agent, status } => {
-                self.with(*agent, |agent| agent.finish(*status, Duration::ZERO, None));
+                self.finish(*agent, *status, Duration::ZERO, None);
             }
         }
     }
@@ -218,7 +241,21 @@ impl Board {
         let name = AgentReport::instance_name(&parent.name, &tool_name(key));
         let planned = Planned { name, model: parent.model.clone(), needs: Vec::new() };
         if instance.0 == self.agents.len() {
-            self.agents.push(Agent::waiting(planned));
+            self.agents.push(Agent { parent: Some(agent.0), ..Agent::waiting(planned) });
+        }
+    }
+
+    fn finish(
+        &mut self,
+        agent: AgentRunId,
+        status: AgentStatus,
+        took: Duration,
+        why: Option<String>,
+    ) {
+        let Some(ended) = self.agents.get_mut(agent.0) else { return };
+        ended.finish(status, took, why);
+        if let Some(parent) = ended.parent.and_then(|parent| self.agents.get_mut(parent)) {
+            parent.ended_instances.add(status);
         }
     }
 
@@ -242,20 +279,15 @@ impl Board {
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for agent in &self.agents {
-            let count = match agent.phase {
-                Phase::Waiting => &mut counts.waiting,
+            match agent.phase {
+                Phase::Waiting => counts.waiting += 1,
                 Phase::Starting
                 | Phase::Working
                 | Phase::Calling { .. }
                 | Phase::Queued { .. }
-                | Phase::Retrying { .. } => &mut counts.running,
-                Phase::Finished { status, .. } => match status {
-                    AgentStatus::Succeeded => &mut counts.succeeded,
-                    AgentStatus::Failed | AgentStatus::TimedOut => &mut counts.failed,
-                    AgentStatus::Cancelled | AgentStatus::Skipped => &mut counts.stopped,
-                },
-            };
-            *count += 1;
+                | Phase::Retrying { .. } => counts.running += 1,
+                Phase::Finished { status, .. } => counts.add(status),
+            }
             // What is left of them when their agent has ended never starts.
             match agent.phase {
                 Phase::Finished { .. } => counts.stopped += agent.open_instances,

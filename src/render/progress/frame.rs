@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anstyle::Style;
 
-use super::board::{Agent, Board, Phase};
+use super::board::{Agent, Board, Counts, Phase};
 use crate::render::paint::{BAD, FAINT, GOOD, Line, PLAIN, STRONG, WARN};
 use crate::render::{fit, prose, words};
 use crate::report::{AgentStatus, Usage};
@@ -233,6 +233,7 @@ impl Canvas<'_> {
         }
         match &agent.phase {
             Phase::Waiting => (self.board.waits_for(agent), FAINT),
+            Phase::Starting if agent.instances > 0 => (instances(agent), PLAIN),
             Phase::Starting => ("starting".to_owned(), PLAIN),
             Phase::Working => ("working".to_owned(), PLAIN),
             Phase::Calling { answer, turn } => match agent.tokens_being_written() {
@@ -269,6 +270,18 @@ impl Canvas<'_> {
             }
         }
     }
+}
+
+/// How far the instances of an agent are: `3 of 10 done, 1 failed`, as the header says it.
+fn instances(agent: &Agent) -> String {
+    let Counts { succeeded, failed, stopped, .. } = agent.ended_instances;
+    let mut text = format!("{succeeded} of {} done", agent.instances);
+    for (count, what) in [(failed, "failed"), (stopped, "stopped")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
 }
 
 /// Rounded up: never 0s while it waits.
