@@ -21,13 +21,21 @@ use crate::exit;
 use crate::render;
 use crate::report::Report;
 
-/// After a signal: how long the reader of the report may take nothing of it.
-const MAX_SILENCE: Duration = Duration::from_millis(300);
-/// After a signal: how long the reader may take for the whole report, however steadily it reads.
-const MAX_READING: Duration = Duration::from_secs(5);
+/// How long writing the report may take after a signal.
+struct Patience {
+    /// While nothing of it is taken.
+    silence: Duration,
+    /// For all of it, however steadily it is taken.
+    whole: Duration,
+}
+
+const WITH_A_READER: Patience =
+    Patience { silence: Duration::from_millis(300), whole: Duration::from_secs(5) };
+/// A regular file has no reader that stops: while bytes move, its end is near.
+const WITH_A_FILE: Patience = Patience { silence: MAX_KEEPING, whole: Duration::MAX };
 /// Between two looks at the reader.
 const TICK: Duration = Duration::from_millis(20);
-/// How long keeping the report elsewhere may take: a file system may not answer.
+/// How long a file may take nothing of the report: a file system may not answer.
 const MAX_KEEPING: Duration = Duration::from_secs(10);
 
 /// Why the report did not reach its sink.
@@ -65,19 +73,20 @@ pub async fn deliver_after(
     let (done, result) = oneshot::channel();
     let report = Arc::clone(report);
     let measured = Arc::clone(&flow);
+    let patience = if sink.is_file() { WITH_A_FILE } else { WITH_A_READER };
     let write = move || sink.write(|out| render(&report, &mut Measured::new(out, measured)));
     let thread = thread::Builder::new().name("report".to_owned());
     thread.spawn(move || done.send(write())).map_err(DeliveryError::NoThread)?;
     tokio::select! {
         biased;
         result = result => Ok(result.map_err(|_| DeliveryError::Panicked)??),
-        () = reader_stuck(cancel, &flow) => Err(DeliveryError::ReaderStuck),
+        () = reader_stuck(cancel, &flow, patience) => Err(DeliveryError::ReaderStuck),
     }
 }
 
 /// Completes when a signal has arrived and the reader takes no more. Without a signal a reader may
 /// take its time, as with any program.
-async fn reader_stuck(cancel: &Cancellation, flow: &Flow) {
+async fn reader_stuck(cancel: &Cancellation, flow: &Flow, patience: Patience) {
     let mut known = 0;
     let mut signalled = Instant::now();
     let mut last_taken = signalled;
@@ -89,13 +98,13 @@ async fn reader_stuck(cancel: &Cancellation, flow: &Flow) {
             signalled = now;
             last_taken = now;
         }
-        let taken = flow.taken.load(Ordering::Relaxed);
+        let taken = flow.taken();
         // On a busy machine the thread may not be writing yet, which is not the reader's fault.
         if taken != known || !flow.is_writing.load(Ordering::Relaxed) {
             known = taken;
             last_taken = now;
         }
-        if now - last_taken >= MAX_SILENCE || now - signalled >= MAX_READING {
+        if now - last_taken >= patience.silence || now - signalled >= patience.whole {
             return;
         }
     }
@@ -108,6 +117,12 @@ pub struct Flow {
     taken: AtomicU64,
     /// A write has begun and not returned.
     is_writing: AtomicBool,
+}
+
+impl Flow {
+    fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
 }
 
 /// A writer that records its flow.
@@ -165,10 +180,20 @@ pub fn keep(report: &Arc<Report>, failure: &DeliveryError) -> Vec<u8> {
 
 fn keep_in_time(report: &Arc<Report>, path: PathBuf) -> io::Result<()> {
     let (done, result) = mpsc::channel();
-    let report = Arc::clone(report);
-    let write = move || done.send(write_new(&path, |out| render::json(&*report, out)));
+    let (report, flow) = (Arc::clone(report), Arc::new(Flow::default()));
+    let measured = Arc::clone(&flow);
+    let render =
+        move |out: &mut dyn Write| render::json(&*report, &mut Measured::new(out, measured));
+    let write = move || done.send(write_new(&path, render));
     thread::Builder::new().name("keep".to_owned()).spawn(write)?;
-    result.recv_timeout(MAX_KEEPING).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    loop {
+        let known = flow.taken();
+        match result.recv_timeout(MAX_KEEPING) {
+            Ok(kept) => return kept,
+            Err(_) if flow.taken() == known => return Err(io::ErrorKind::TimedOut.into()),
+            Err(_) => {}
+        }
+    }
 }
 
 /// Writes a new file that only this user may read. After an error nothing of it is left.
@@ -188,6 +213,37 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+    use crate::report::CancelKind;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_regular_file_is_written_however_long_that_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report");
+        let sink = Sink::open_growing(Some(&path)).unwrap();
+        let cancel = Cancellation::new();
+        cancel.cancel(CancelKind::Interrupted);
+        let report = r#"{"schema_version": 1, "status": "cancelled", "usage": {}, "agents": {}}"#;
+        let report: Arc<Report> = Arc::new(serde_json::from_str(report).unwrap());
+        let (go_on, later) = mpsc::channel();
+        let delivered = deliver(
+            &report,
+            sink,
+            move |_, out| {
+                out.write_all(b"paid ")?;
+                later.recv().unwrap();
+                out.write_all(b"for")
+            },
+            &cancel,
+        );
+        // The clock is paused: a minute passes as soon as everything waits.
+        let release = async {
+            sleep(Duration::from_secs(60)).await;
+            go_on.send(()).unwrap();
+        };
+        let (delivered, ()) = tokio::join!(delivered, release);
+        delivered.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "paid for");
+    }
 
     #[test]
     fn a_kept_report_is_private_and_whole() {

@@ -112,6 +112,11 @@ impl Sink {
         }
     }
 
+    /// Whether it is a regular file, which no reader can keep waiting.
+    pub fn is_file(&self) -> bool {
+        self.duplicate().and_then(|out| out.metadata()).is_ok_and(|found| found.is_file())
+    }
+
     /// Opens a file to write at its end.
     pub fn append(path: &Path) -> Result<Self, OpenError> {
         if fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
