@@ -51,14 +51,17 @@ impl Cancellation {
     }
 
     /// Stops everything in this scope. A more severe reason replaces the current one; otherwise the
-    /// first one stays.
+    /// first one stays. In a scope that was stopped from above, that is the reason from there: work
+    /// that fails because it is stopped is no reason to stop the work beside it.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
         let reason = reason.into();
-        let mut current = self.0.reason.lock();
-        if current.as_ref().is_none_or(|current| current.kind < reason.kind) {
-            *current = Some(reason);
+        let inherited = self.0.parent.as_ref().and_then(Self::reason);
+        let mut own = self.0.reason.lock();
+        let current = own.as_ref().or(inherited.as_ref());
+        if current.is_none_or(|current| current.kind < reason.kind) {
+            *own = Some(reason);
         }
-        drop(current);
+        drop(own);
         self.0.stop.cancel();
     }
 
@@ -115,6 +118,6 @@ impl Cancellation {
     /// The reason why this scope was stopped: its own, or else that of the scope above.
     pub fn reason(&self) -> Option<CancelReason> {
         let own = self.0.reason.lock().clone();
-        own.or_else(|| self.0.parent.as_ref().and_then(|parent| parent.reason()))
+        own.or_else(|| self.0.parent.as_ref().and_then(Self::reason))
     }
 }

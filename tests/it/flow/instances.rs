@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use indoc::{formatdoc, indoc};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::crew::Crew;
@@ -272,24 +273,107 @@ fn on_failure_says_what_a_failed_instance_does_to_the_others() {
     assert_eq!(second("on_failure: continue"), (json!("succeeded"), Value::Null));
 }
 
+/// The status, the reason and the scope of each instance of `each`.
+fn ends(report: &Value) -> Vec<[Value; 3]> {
+    let items = report["agents"]["each"]["items"].as_array().unwrap().iter();
+    let end = |item: &Value| {
+        [item["status"].clone(), item["reason"].clone(), item["error"]["scope"].clone()]
+    };
+    items.map(end).collect()
+}
+
+#[test]
+fn an_instance_that_the_run_stops_does_not_stop_the_others() {
+    for on_failure in ["", "on_failure: cancel"] {
+        let report = Crew::new(formatdoc! {"
+            limits: {{timeout: 1s}}
+            agents:
+              each: {{for_each: [1, 2, 3], command: [sleep, '60'], {on_failure}}}
+        "})
+        .run()
+        .report(124);
+        let expected = [json!("timed_out"), Value::Null, json!("run")];
+        assert_eq!(ends(&report), vec![expected; 3], "{on_failure}");
+    }
+    let running = Crew::new(indoc! {r#"
+        agents:
+          each:
+            for_each: [1, 2, 3]
+            shell: 'trap "exit 1" TERM; echo $$ > "$DIR/$item"; while :; do sleep 0.1; done'
+            env: {DIR: "${DIR}", item: "{{ item }}"}
+    "#})
+    .start();
+    for item in ["1", "2", "3"] {
+        running.pid_from(item);
+    }
+    running.signal(Signal::SIGINT);
+    let expected = [json!("cancelled"), json!({"kind": "interrupted"}), Value::Null];
+    assert_eq!(ends(&running.wait().json()), vec![expected; 3]);
+}
+
 #[test]
 fn many_instances_are_folded_and_failures_are_shown() {
-    let ended = Crew::new(indoc! {r#"
-        limits: {on_failure: continue}
-        agents:
-          list: {command: [seq, "40"], parse: lines}
-          each:
-            needs: [list]
-            for_each: agents.list.data
-            command: [test, "{{ item }}", "!=", "7"]
-    "#})
-    .args(&["--no-progress"])
-    .run();
+    let crew = |end: u32| {
+        Crew::new(formatdoc! {r#"
+            limits: {{on_failure: continue}}
+            agents:
+              list: {{command: [seq, "{end}"], parse: lines}}
+              each:
+                needs: [list]
+                for_each: agents.list.data
+                shell: 'echo "seen $item"; test $((item % 30)) != 7'
+                env: {{item: "{{{{ item }}}}"}}
+        "#})
+        .args(&["--no-progress"])
+    };
+    let ended = crew(40).run();
     let report = ended.report(1);
     assert_eq!(report["agents"]["each"]["items"].as_array().unwrap().len(), 40);
     assert!(ended.stderr.contains("each[7]"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("each[8]"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("✓ 40 succeeded"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("✓ 39 succeeded"), "{}", ended.stderr);
+    let errors = "error each[7], each[37]: step: exit code 1";
+    assert!(ended.stderr.contains(errors), "{}", ended.stderr);
+    let state = ended.path().join("state");
+    let state = state.to_str().unwrap();
+    let shown = |crew: Crew, args: &[&str]| {
+        crew.env("XDG_STATE_HOME", state).args(&["-o", "text"]).args(args).run().stdout
+    };
+    let show = |args: &[&str]| {
+        let crew = Crew::at(ended.path()).args(&["runs", "show", "-o", "text"]).args(args);
+        crew.env("XDG_STATE_HOME", state).run_as_is().stdout
+    };
+    let text = shown(crew(40), &[]);
+    assert!(text.contains("each[7] failed") && text.contains("seen 37\n"), "{text}");
+    assert!(!text.contains("seen 8\n"), "{text}");
+    assert!(text.ends_with("\n\n… 38 more instances ended well; -v shows them\n"), "{text}");
+    for text in [show(&["-v"]), shown(crew(40), &["-v"])] {
+        assert!((1..=40).all(|item| text.contains(&format!("seen {item}\n"))), "{text}");
+    }
+    let few = shown(crew(15), &[]);
+    assert!(few.contains("seen 15\n") && !few.contains("ended well;"), "{few}");
+}
+
+#[test]
+fn advice_is_given_once() {
+    let ended = Crew::new(indoc! {r#"
+        agents:
+          each:
+            for_each: [one, two, three]
+            on_failure: continue
+            shell: 'echo "no $item" >&2; exit 1'
+            env: {item: "{{ item }}"}
+    "#})
+    .run();
+    let errors = indoc! {"
+
+        error each[one]: step: exit code 1: no one
+        error each[two]: step: exit code 1: no two
+        error each[three]: step: exit code 1: no three
+          run the step's command by hand to see what it lacks
+
+    "};
+    assert!(ended.stderr.contains(errors), "{}", ended.stderr);
 }
 
 #[test]
