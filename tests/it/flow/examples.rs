@@ -21,7 +21,7 @@ fn git(folder: &Path, args: &[&str]) {
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A repository with one commit and a change of two files; a third one is deleted.
+/// A repository with one commit and a change of three files, of which one is deleted.
 fn repository() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -66,11 +66,32 @@ fn the_code_review_runs_offline() {
     let report = review(folder.path(), &[], None).report(0);
     let items = report["agents"]["review"]["items"].as_array().unwrap();
     let keys: Vec<&Value> = items.iter().map(|item| &item["key"]).collect();
-    assert_eq!(json!(keys), json!(["a.rs", "ä b.rs"]));
+    assert_eq!(json!(keys), json!(["a.rs", "gone.rs", "ä b.rs"]));
     let changes = report["agents"]["diff"]["items"].as_array().unwrap();
-    assert!(changes[1]["output"].as_str().unwrap().contains("+fn new_in_b() {}"), "{changes:#?}");
+    assert!(changes[1]["output"].as_str().unwrap().contains("-fn old() {}"), "{changes:#?}");
+    assert!(changes[2]["output"].as_str().unwrap().contains("+fn new_in_b() {}"), "{changes:#?}");
     assert_eq!(report["agents"]["verdict"]["status"], "succeeded");
     assert_eq!(report["fail_if"]["holds"], false);
+}
+
+#[test]
+fn no_file_name_evades_the_code_review() {
+    for name in ["a\"b.rs", "a\\b.rs", "a\tb.rs", "a\nb.rs", "a.rs\na.rs"] {
+        let folder = repository();
+        std::fs::write(folder.path().join(name), "fn hidden() {}\n").unwrap();
+        git(folder.path(), &["add", "-N", "."]);
+        let report = review(folder.path(), &[], None).report(1);
+        assert_eq!(report["agents"]["diff"]["status"], "failed", "{name:?}");
+        assert_ne!(report["agents"]["verdict"]["status"], "succeeded", "{name:?}");
+    }
+}
+
+#[test]
+fn the_base_of_the_code_review_is_no_option() {
+    let folder = repository();
+    let report = review(folder.path(), &["--var", "base=--output=written"], None).report(1);
+    assert_eq!(report["agents"]["files"]["status"], "failed");
+    assert!(!folder.path().join("written").exists());
 }
 
 #[test]
@@ -81,7 +102,7 @@ fn the_severity_of_the_verdict_decides() {
         let report = review(folder.path(), &[], Some(&server)).report(exit);
         assert_eq!(report["answer"]["severity"], severity);
         assert_eq!(report["fail_if"]["holds"], exit == 4);
-        assert_eq!(server.requests().len(), 3, "a reviewer for each file, and the verdict");
+        assert_eq!(server.requests().len(), 4, "a reviewer for each file, and the verdict");
     }
 }
 
@@ -112,7 +133,7 @@ fn without_a_change_no_model_is_asked() {
     assert!(server.requests().is_empty());
     // The change since the branch began.
     let report = review(folder.path(), &["--var", "base=HEAD~1"], Some(&server)).report(4);
-    assert_eq!(report["agents"]["review"]["items"].as_array().unwrap().len(), 2);
+    assert_eq!(report["agents"]["review"]["items"].as_array().unwrap().len(), 3);
 }
 
 #[test]
