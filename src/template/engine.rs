@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::LazyLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -119,34 +119,45 @@ pub async fn run_limited<T: Send + 'static>(
     time: Duration,
     work: impl FnOnce() -> Result<T, TemplateError> + Send + 'static,
 ) -> Result<T, TemplateError> {
-    let lost = || TemplateError::new("internal error in the template engine");
     let too_long = format!("the template takes longer than {} s", time.as_secs_f64());
     let too_long = || TemplateError::new(too_long);
     // Sending fails if the work took too long.
     match wait {
         Wait::Thread => {
             let (sender, receiver) = mpsc::channel();
-            start(move || drop(sender.send(work())))?;
-            receiver.recv_timeout(time).unwrap_or_else(|error| match error {
-                RecvTimeoutError::Timeout => Err(too_long()),
-                RecvTimeoutError::Disconnected => Err(lost()),
-            })
+            let thread = start(move || drop(sender.send(work())))?;
+            match receiver.recv_timeout(time) {
+                Err(RecvTimeoutError::Timeout) => Err(too_long()),
+                result => ended(thread, result.ok()),
+            }
         }
         Wait::Task => {
             let (sender, receiver) = oneshot::channel();
-            start(move || drop(sender.send(work())))?;
+            let thread = start(move || drop(sender.send(work())))?;
             match timeout(time, receiver).await {
-                Ok(result) => result.unwrap_or_else(|_| Err(lost())),
                 Err(_) => Err(too_long()),
+                Ok(result) => ended(thread, result.ok()),
             }
         }
     }
 }
 
-fn start(work: impl FnOnce() + Send + 'static) -> Result<(), TemplateError> {
+fn start(work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, TemplateError> {
     let thread = thread::Builder::new().name("template".to_owned()).stack_size(STACK);
     let started = thread.spawn(work);
-    started.map(drop).map_err(|error| TemplateError::new(format!("cannot start a thread: {error}")))
+    started.map_err(|error| TemplateError::new(format!("cannot start a thread: {error}")))
+}
+
+/// The result of a thread that has sent it, or has ended without one.
+///
+/// The thread is joined. To drop its handle would detach it just while it ends, and glibc reads the
+/// freed memory of a thread that does: crew would crash, if rarely.
+fn ended<T>(
+    thread: JoinHandle<()>,
+    result: Option<Result<T, TemplateError>>,
+) -> Result<T, TemplateError> {
+    let result = thread.join().ok().and(result);
+    result.unwrap_or_else(|| Err(TemplateError::new("internal error in the template engine")))
 }
 
 /// The result of a future that waits with [`Wait::Thread`] only.
