@@ -193,7 +193,11 @@ impl<'a> Run<'a> {
             };
             match held {
                 Ok(true) => {}
-                Ok(false) => return End::Skipped(CancelKind::When.into()),
+                Ok(false) => {
+                    let expression = when.source().to_owned();
+                    let expression = self.context.services.secrets.redact(expression);
+                    return End::Skipped(CancelReason::condition_false(expression));
+                }
                 Err(error) => {
                     let message = format!("when: {error}");
                     return End::Failed(Failure::new(ErrorKind::Template, message));

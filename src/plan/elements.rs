@@ -1,5 +1,5 @@
-//! Attributes that an expression or a template takes from the elements of a list: the instances of an agent, or a
-//! list in an answer.
+//! Attributes that an expression or a template takes from the elements of a list: the instances of
+//! an agent, or a list in an answer.
 
 use super::literal::{literals, unquoted};
 use crate::template::{

@@ -34,7 +34,15 @@ pub fn faults(faults: &Faults, look: Look, out: &mut (impl Write + ?Sized)) -> i
         return Ok(());
     }
     let number = count(faults.faults.len() as u64, "error", "errors");
-    writeln!(out, "{}: {number}; nothing ran", inline(&names(files, 3)))
+    let main = faults.sources.first().map(|source| source.file.to_string_lossy());
+    match main.filter(|main| !files.contains(&&**main)) {
+        // All faults are in files that the crew's own file includes.
+        Some(main) => {
+            let (main, files) = (inline(&main).into_owned(), names(files, 3));
+            writeln!(out, "{main}: {number} in {}; nothing ran", inline(&files))
+        }
+        None => writeln!(out, "{}: {number}; nothing ran", inline(&names(files, 3))),
+    }
 }
 
 /// Writes every warning in the same way.

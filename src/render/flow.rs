@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use super::programs::{permissions, program, request, section};
 use super::{Look, fit};
-use crate::plan::{AgentPlan, CrewPlan, Items, ProcessPlan, StepKind};
+use crate::plan::{
+    AgentPlan, CrewPlan, ForEachPlan, Items, OnFailure, Parse, ProcessPlan, StepKind,
+};
 use crate::secret::Secrets;
 use crate::text::inline;
 
@@ -20,7 +22,7 @@ pub fn write(
 ) -> io::Result<()> {
     let rows: Vec<_> = plan.agents.iter().flat_map(|agent| programs(agent, secrets)).collect();
     section(["step or check", "runs", "passes on", "sandbox"], &rows, look, out)?;
-    let rows: Vec<_> = plan.agents.iter().flat_map(conditions).collect();
+    let rows: Vec<_> = plan.agents.iter().flat_map(|agent| conditions(agent, secrets)).collect();
     section(["agent", "runs", "expression"], &rows, look, out)?;
     let waves = plan.waves();
     if waves.len() > 1 {
@@ -41,7 +43,7 @@ pub fn write(
         writeln!(out, "\noutput: {}", inline(&plan.agents[output].name))?;
     }
     if let Some(fail_if) = &plan.fail_if {
-        writeln!(out, "\nfail_if: {}", expression(fail_if.condition.source()))?;
+        writeln!(out, "\nfail_if: {}", expression(fail_if.condition.source(), secrets))?;
     }
     Ok(())
 }
@@ -55,31 +57,52 @@ fn programs(agent: &AgentPlan, secrets: &Secrets) -> Vec<[String; 4]> {
             permissions(process.sandbox.as_ref()),
         ]
     };
-    let step = agent.step().map(|step| match &step.kind {
-        StepKind::Process(process) => row(agent.name.clone(), process),
-        StepKind::Http(http) => {
-            let request = inline(&request(http)).into_owned();
-            [agent.name.clone(), request, String::new(), "-".to_owned()]
+    let step = agent.step().map(|step| {
+        let mut row = match &step.kind {
+            StepKind::Process(process) => row(agent.name.clone(), process),
+            StepKind::Http(http) => {
+                let request = inline(&request(http)).into_owned();
+                [agent.name.clone(), request, String::new(), "-".to_owned()]
+            }
+        };
+        match step.parse {
+            Parse::Text => {}
+            Parse::Lines => row[1].push_str(" (parse: lines)"),
+            Parse::Json => row[1].push_str(" (parse: json)"),
         }
+        row
     });
     let check = agent.model_work().and_then(|work| work.check.as_ref());
     let check = check.map(|check| row(format!("check of {}", agent.name), &check.process));
     step.into_iter().chain(check).collect()
 }
 
-fn conditions(agent: &AgentPlan) -> Vec<[String; 3]> {
-    let for_each = agent.for_each.as_ref().map(|plan| match &plan.items {
-        Items::List(items) => format!("{} items", items.len()),
-        Items::Expression(items) => expression(items.source()),
-    });
-    let rows = [
-        ("for each", for_each),
-        ("when", agent.when.as_ref().map(|when| expression(when.source()))),
-    ];
+fn conditions(agent: &AgentPlan, secrets: &Secrets) -> Vec<[String; 3]> {
+    let when = agent.when.as_ref().map(|when| expression(when.source(), secrets));
+    let rows =
+        [("for each", agent.for_each.as_ref().map(|plan| for_each(plan, secrets))), ("when", when)];
     let rows = rows.into_iter().filter_map(|(what, text)| Some((what, text?)));
     rows.map(|(what, text)| [agent.name.clone(), what.to_owned(), text]).collect()
 }
 
-fn expression(source: &str) -> String {
-    fit::cut(&inline(source), MAX_EXPRESSION).into_owned()
+/// The list and what the file says of its instances.
+fn for_each(plan: &ForEachPlan, secrets: &Secrets) -> String {
+    let list = match &plan.items {
+        Items::List(items) => format!("{} items", items.len()),
+        Items::Expression(items) => {
+            format!("{}, max_items {}", expression(items.source(), secrets), plan.max_items)
+        }
+    };
+    let key = plan.key.as_ref().map(|key| format!("key {}", expression(key.source(), secrets)));
+    let parallel = plan.max_parallel.map(|number| format!("max_parallel {number}"));
+    let on_failure = plan.on_failure.map(|effect| match effect {
+        OnFailure::Cancel => "on_failure cancel".to_owned(),
+        OnFailure::Continue => "on_failure continue".to_owned(),
+    });
+    let parts = [Some(list), key, parallel, on_failure];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn expression(source: &str, secrets: &Secrets) -> String {
+    fit::cut(&inline(&secrets.redact(source.to_owned())), MAX_EXPRESSION).into_owned()
 }

@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use super::paint::{BAD, GOOD, WARN};
 use crate::report::{AgentError, AgentStatus, CancelKind, CancelReason, Cost, ToolStatus, Usage};
-use crate::text::inline;
+use crate::text::{inline, truncate};
+
+/// Characters of the condition that an agent was skipped by.
+const MAX_CONDITION: usize = 80;
 
 /// A value of the report by the name it has in the JSON, so that each is found in the other.
 struct Name<T>(T);
@@ -65,6 +68,12 @@ pub fn error(error: &AgentError) -> String {
 
 /// The reason why something was stopped.
 pub fn reason(reason: &CancelReason) -> String {
+    if let CancelReason { kind: CancelKind::When, agent: None, expression: Some(condition) } =
+        reason
+    {
+        let condition = truncate(inline(condition).into_owned(), MAX_CONDITION);
+        return format!("when {condition} is false");
+    }
     match (reason.kind, &reason.agent) {
         (CancelKind::AgentFailed, Some(agent)) => format!("{} failed", inline(agent)),
         (CancelKind::When, Some(agent)) => format!("the condition of {} is false", inline(agent)),
@@ -268,5 +277,9 @@ mod tests {
     fn a_reason_names_the_agent_that_failed() {
         assert_eq!(reason(&CancelReason::agent_failed("net")), "net failed");
         assert_eq!(reason(&CancelKind::Interrupted.into()), "interrupted by Ctrl-C");
+        let condition = CancelReason::condition_false("a.b\n  > \u{1b}3".to_owned());
+        assert_eq!(reason(&condition), format!("when {} is false", inline("a.b\n  > \u{1b}3")));
+        let long = reason(&CancelReason::condition_false("x".repeat(500)));
+        assert_eq!(long, format!("when {}… is false", "x".repeat(79)));
     }
 }

@@ -98,10 +98,10 @@ impl AgentReport {
         let status = word(self.status);
         let why = match &self.reason {
             None => String::new(),
-            Some(CancelReason { kind: CancelKind::When, agent: None }) => {
+            Some(CancelReason { kind: CancelKind::When, agent: None, .. }) => {
                 ": its condition is false".to_owned()
             }
-            Some(CancelReason { kind: CancelKind::When, agent: Some(agent) }) => {
+            Some(CancelReason { kind: CancelKind::When, agent: Some(agent), .. }) => {
                 format!(": the condition of agent {agent} is false")
             }
             Some(CancelReason { agent: Some(agent), .. }) => format!(": agent {agent} failed"),

@@ -5,6 +5,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::text::truncate;
+
+/// Characters of a condition.
+const MAX_EXPRESSION: usize = 200;
+
 /// Why a run, or an agent in it, was cut short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelReason {
@@ -13,17 +18,26 @@ pub struct CancelReason {
     /// false, with [`CancelKind::When`], if it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<Arc<str>>,
+    /// The condition that was false, with [`CancelKind::When`]: redacted, up to 200 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expression: Option<Arc<str>>,
 }
 
 impl CancelReason {
+    /// `expression` is the condition of an agent, redacted.
+    pub fn condition_false(expression: String) -> Self {
+        let expression = truncate(expression, MAX_EXPRESSION);
+        Self { expression: Some(expression.into()), ..CancelKind::When.into() }
+    }
+
     pub fn agent_failed(agent: &str) -> Self {
-        Self { kind: CancelKind::AgentFailed, agent: Some(agent.into()) }
+        Self { kind: CancelKind::AgentFailed, agent: Some(agent.into()), expression: None }
     }
 }
 
 impl From<CancelKind> for CancelReason {
     fn from(kind: CancelKind) -> Self {
-        Self { kind, agent: None }
+        Self { kind, agent: None, expression: None }
     }
 }
 

@@ -46,8 +46,12 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn reason() -> impl Strategy<Value = CancelReason> {
-    (select(&REASONS), option::of(any::<String>()))
-        .prop_map(|(kind, agent)| CancelReason { kind, agent: agent.map(Into::into) })
+    let text = || option::of(any::<String>().prop_map(Into::into));
+    (select(&REASONS), text(), text()).prop_map(|(kind, agent, expression)| CancelReason {
+        kind,
+        agent,
+        expression,
+    })
 }
 
 fn error() -> impl Strategy<Value = AgentError> {

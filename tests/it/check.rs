@@ -257,3 +257,15 @@ fn of_a_script_the_plan_has_the_first_line() {
     let plan = Crew::check(yaml).run_as_is().stdout;
     assert!(plan.contains("sh: uname -sr (2 lines)  default"), "{plan}");
 }
+
+#[test]
+fn the_last_line_names_the_file_that_was_checked() {
+    let files = [
+        ("main.yaml", "include: part.yaml\nagents: {a: {model: offline}}\n"),
+        ("part.yaml", "vars: {a: {b: [}}\n"),
+    ];
+    let ended = check(&files, &["main.yaml"]);
+    assert_eq!(ended.status.code(), Some(2));
+    let last = ended.stderr.lines().last().unwrap();
+    assert_eq!(last, "main.yaml: 1 error in part.yaml; nothing ran", "{}", ended.stderr);
+}

@@ -203,7 +203,10 @@ fn junit_has_a_case_for_each_agent_and_instance() {
         assert!(case[3].contains("exit") || case[3].contains("instances failed"), "{case:?}");
         assert_eq!(case[3], case[4].trim());
     }
-    assert!(cases[3][3].contains("bad failed") && cases[4][3].contains("condition"), "{cases:?}");
+    assert!(
+        cases[3][3].contains("bad failed") && cases[4][3].contains("when false is false"),
+        "{cases:?}"
+    );
 }
 
 #[test]

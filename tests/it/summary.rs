@@ -156,7 +156,7 @@ fn the_log_says_why_an_agent_was_skipped_and_no_time_of_what_did_not_run() {
     let ended = crew(&server, agents).run();
     let log: Vec<&str> =
         ended.stderr.lines().filter_map(|line| Some(line.split_once("] ")?.1)).collect();
-    for line in ["last: skipped: bad failed", "rare: skipped: its condition is false"] {
+    for line in ["last: skipped: bad failed", "rare: skipped: when false is false"] {
         assert!(log.contains(&line), "{log:#?}");
     }
     let ended = crew(&server, "{a: {model: mock/m, max_turns: 2}}").run();

@@ -142,7 +142,7 @@ fn a_fault_is_shown_in_the_file_it_is_in() {
     };
     assert!(ended.stderr.contains("lib/a.yaml:3:22"), "{}", ended.stderr);
     assert!(ended.stderr.contains("timeot: 1s}"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("lib/a.yaml: 6 errors"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("agents.yaml: 6 errors in lib/a.yaml"), "{}", ended.stderr);
 }
 
 #[test]

@@ -34,9 +34,55 @@ fn a_false_condition_skips_an_agent_and_those_that_need_it() {
     "#})
     .run()
     .report(0);
-    assert_eq!(report["agents"]["a"]["reason"], json!({"kind": "when"}));
-    assert_eq!(report["agents"]["b"]["reason"], json!({"kind": "when", "agent": "a"}));
+    let reason = json!({"kind": "when", "expression": "vars.deep"});
+    assert_eq!(report["agents"]["a"]["reason"], reason);
+    let reason = json!({"kind": "when", "agent": "a", "expression": "vars.deep"});
+    assert_eq!(report["agents"]["b"]["reason"], reason);
     assert_eq!(report["agents"]["c"]["output"], "skipped\n");
+}
+
+#[test]
+fn what_was_skipped_shows_its_condition_on_one_line_without_secrets() {
+    let yaml = indoc! {r#"
+        agents:
+          a:
+            when: |-
+              vars.level ==
+              "${API_TOKEN}"
+            command: [echo]
+            env: [API_TOKEN]
+        vars: {level: low}
+    "#};
+    let ended = Crew::new(yaml).args(&["-o", "text"]).env("API_TOKEN", "s3cret-s3cret").run();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+    for text in [&ended.stdout, &ended.stderr] {
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(line.contains("when vars.level =="), "{text}");
+        assert!(line.contains(" is false") && !text.contains("s3cret"), "{text}");
+    }
+}
+
+#[test]
+fn check_shows_what_the_file_says_of_instances() {
+    let yaml = indoc! {r#"
+        agents:
+          files: {shell: "seq 3", parse: lines}
+          each:
+            needs: [files]
+            for_each: agents.files.data
+            key: "n{{ item }}"
+            max_items: 7
+            max_parallel: 2
+            on_failure: continue
+            command: [echo, "{{ item }}"]
+    "#};
+    let ended = Crew::check(yaml).run_as_is();
+    let shown = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let list =
+        "agents.files.data, max_items 7, key n{{ item }}, max_parallel 2, on_failure continue";
+    for text in [list, "seq 3 (parse: lines)"] {
+        assert!(shown.contains(text), "{text}: {}", ended.stdout);
+    }
 }
 
 #[test]

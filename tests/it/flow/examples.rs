@@ -129,7 +129,8 @@ fn without_a_change_no_model_is_asked() {
     git(folder.path(), &["commit", "-q", "-a", "-m", "second"]);
     let server = ModelServer::start(|request| answer(request, "high"));
     let report = review(folder.path(), &[], Some(&server)).report(0);
-    assert_eq!(report["agents"]["verdict"]["reason"], json!({"kind": "when"}));
+    let reason = json!({"kind": "when", "expression": "agents.files.data | length > 0"});
+    assert_eq!(report["agents"]["verdict"]["reason"], reason);
     assert!(server.requests().is_empty());
     // The change since the branch began.
     let report = review(folder.path(), &["--var", "base=HEAD~1"], Some(&server)).report(4);

@@ -32,7 +32,7 @@ fn an_agent_has_an_instance_for_each_item() {
     let keys: Vec<_> = items.iter().map(|item| item["key"].as_str().unwrap()).collect();
     assert_eq!(keys, ["a", "b", "a#2"]);
     assert_eq!(items[2]["output"], "a 2\n");
-    assert_eq!(items[1]["reason"], json!({"kind": "when"}));
+    assert_eq!(items[1]["reason"], json!({"kind": "when", "expression": "item != \"b\""}));
     assert_eq!(report["agents"]["all"]["output"], "a=succeeded;b=skipped;a#2=succeeded;");
 }
 
