@@ -34,7 +34,8 @@ fn hostile_folder() -> TempDir {
         agents:
           a: {command: [cat, hostile]}
           data: {command: [cat, hostile.json], parse: json}
-          fails: {command: [sh, -c, "cat hostile >&2; exit 1"]}
+          # Without a line that names an error, the last line is the message.
+          fails: {command: [sh, -c, "sed s/error/warning/ hostile >&2; exit 1"]}
           each: {needs: [data], for_each: "[agents.data.data.text[:300]]", command: [cat, hostile]}
     "#});
     fs::write(folder.path().join("hostile"), hostile()).unwrap();
