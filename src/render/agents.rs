@@ -52,12 +52,13 @@ const TIMELINE: Column = Column::text(
 const RETRIES: Column = Column::number("retries", Narrow::LeaveOut(3));
 
 /// A table of the agents and their instances, none of its lines wider than `width` as long as name
-/// and status fit. With many of them, one line stands for those that succeeded.
+/// and status fit. With many of them, one line stands for those that succeeded, and one for those
+/// that were skipped by a condition.
 pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String> {
     let all: Vec<&AgentReport> = agents.iter().flat_map(AgentReport::with_instances).collect();
     let folds = all.len() > MAX_ROWS;
     let (folded, shown): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|agent| folds && agent.status == AgentStatus::Succeeded);
+        all.into_iter().partition(|agent| folds && agent.ended_well());
     let timeline_cell: &dyn Fn(&AgentReport) -> String = &|agent| timeline::timeline(agent, agents);
     let has_retries = shown.iter().any(|agent| agent.retries > 0);
     let extra = [
@@ -79,7 +80,13 @@ pub fn agents(agents: &[AgentReport], width: usize, colour: bool) -> Vec<String>
             Some(row) => highlight(line, shown[row], colour),
         };
     }
-    lines.extend(fold(&folded).map(|line| paint(&line, GOOD, colour)));
+    let (succeeded, skipped): (Vec<_>, Vec<_>) =
+        folded.into_iter().partition(|agent| agent.status == AgentStatus::Succeeded);
+    lines.extend(fold(&succeeded).map(|line| paint(&line, GOOD, colour)));
+    if !skipped.is_empty() {
+        let mark = words::mark(AgentStatus::Skipped);
+        lines.push(format!("{mark} {} skipped by `when`", skipped.len()));
+    }
     lines
 }
 
@@ -131,7 +138,7 @@ fn fold(agents: &[&AgentReport]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::render::fixtures::{answered, ended_by, timed_out, tool_call, with_calls};
-    use crate::report::{CancelReason, Cost};
+    use crate::report::{CancelKind, CancelReason, Cost};
 
     fn three() -> Vec<AgentReport> {
         vec![
@@ -198,16 +205,18 @@ mod tests {
     }
 
     #[test]
-    fn beyond_fifteen_agents_the_succeeded_ones_are_one_line() {
+    fn beyond_fifteen_agents_those_that_ended_well_are_folded() {
         let mut agents: Vec<_> = (0..14).map(|n| answered(&format!("a{n}"), "x")).collect();
         agents.push(timed_out("net"));
         assert_eq!(super::agents(&agents, 80, false).len(), 16);
         agents[3].duration_ms = 400;
         agents.push(answered("last", "x"));
+        agents.push(ended_by("idle", AgentStatus::Skipped, CancelKind::When.into()));
         let expected = [
             "agent  status       model               turns  tools  tokens in  out   time",
             "net    ✗ timed out  openai/gpt-4o-mini      2      0          0    0  30.0s",
             "✓ 15 succeeded in 400ms to 1.8s",
+            "⊘ 1 skipped by `when`",
         ];
         assert_eq!(super::agents(&agents, 80, false), expected);
     }
