@@ -1,9 +1,9 @@
 //! Attributes that an expression or a template takes from the elements of a list: the instances of
 //! an agent, or a list in an answer.
 
-use super::literal::{literals, unquoted};
+use super::literal::literals;
 use crate::template::{
-    NamePath, Piece, PieceKind, Token, after_bracket, attributes, live, name_at, tokens,
+    NamePath, Piece, PieceKind, Token, after_bracket, attributes, live, name_at, tokens, unquoted,
 };
 
 /// Filters whose result has the same elements.

@@ -1,6 +1,6 @@
 //! The texts of the file that an expression compares a value with.
 
-use crate::template::Token;
+use crate::template::{Token, unquoted};
 
 /// The texts that the value between these tokens is compared with, if it is compared as it is.
 pub fn literals<'s>(tokens: &[Token<'s>], start: usize, end: usize) -> Vec<&'s str> {
@@ -19,12 +19,6 @@ pub fn literals<'s>(tokens: &[Token<'s>], start: usize, end: usize) -> Vec<&'s s
         }
         _ => Vec::new(),
     }
-}
-
-/// The text without its quotes. Texts with escapes are left out.
-pub fn unquoted(text: &str) -> Option<&str> {
-    let inside = text.strip_prefix(['"', '\''])?.strip_suffix(['"', '\''])?;
-    (!inside.contains('\\')).then_some(inside)
 }
 
 /// The texts in the brackets at this token, if there is nothing else in them.

@@ -7,7 +7,7 @@ use minijinja::ErrorKind;
 
 use super::engine::ENVIRONMENT;
 use super::scan::{PieceKind, live};
-use super::tokens::{Token, tokens};
+use super::tokens::{Token, tokens, unquoted};
 
 /// The names of the filters, for advice.
 const FILTERS: [&str; 48] = [
@@ -193,7 +193,7 @@ fn argument<'s>(tokens: &[Token<'s>], filter: usize) -> Option<(Callee, &'s str)
         _ => return None,
     };
     let is_whole = text(tokens, filter + 1) == "(" && matches!(text(tokens, at + 1), "," | ")");
-    let name = text(tokens, at).strip_prefix(['"', '\''])?.strip_suffix(['"', '\''])?;
+    let name = unquoted(text(tokens, at))?;
     is_whole.then_some((callee, name))
 }
 

@@ -24,4 +24,4 @@ pub use expression::{ConditionError, Expression};
 pub use input::RunInput;
 pub use scan::{Piece, PieceKind, live, pieces};
 pub use source::{INPUT, Template};
-pub use tokens::{NamePath, Token, after_bracket, attributes, name_at, tokens};
+pub use tokens::{NamePath, Token, after_bracket, attributes, name_at, tokens, unquoted};

@@ -21,6 +21,12 @@ pub struct NamePath<'s> {
     pub length: usize,
 }
 
+/// The text without its quotes. Texts with escapes are left out.
+pub fn unquoted(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix(['"', '\''])?.strip_suffix(['"', '\''])?;
+    (!inside.contains('\\')).then_some(inside)
+}
+
 /// The tokens of an expression.
 pub fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();

@@ -3,7 +3,6 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use nix::sys::termios::LocalFlags;
 
@@ -22,17 +21,6 @@ fn by_model(reply: impl Fn(&str) -> Script + Send + Sync + 'static) -> ModelServ
 /// Writes this and no more until it is stopped.
 fn writing(text: &str) -> Script {
     script::stream().text(text).stall()
-}
-
-fn crew(server: &ModelServer, agents: &str) -> Crew {
-    Crew::new(formatdoc! {"
-        name: team
-        providers: {{mock: {{base_url: '{}'}}}}
-        defaults: {{retries: 1, timeout: 20s}}
-        limits: {{on_failure: continue}}
-        tools: {{build: {{description: b, shell: exec sleep 1000}}}}
-        agents: {agents}
-    ", server.base_url()})
 }
 
 /// Starts it with the terminal as its own, for stderr.
@@ -60,7 +48,7 @@ fn an_agent_with_instances_says_how_many_are_done() {
                      shell: 'case $item in slow) exec sleep 1000;; bad) exit 1;; esac',
                      env: {item: "{{ item }}"}}}"#;
     let terminal = Pty::open();
-    let running = start(crew(&server, agents), &terminal);
+    let running = start(Crew::team(&server, agents), &terminal);
     terminal.wait_for_screen(SIZE, "s  2 of 4 done, 1 failed");
     running.signal(Signal::SIGINT);
     running.wait();
@@ -88,7 +76,7 @@ fn each_agent_says_what_it_does() {
                    bad: {shell: exit 1}, rare: {model: offline, needs: [bad]}, \
                    last: {model: offline, needs: [writer, silent]}}";
     let terminal = Pty::open();
-    let running = start(crew(&server, agents), &terminal);
+    let running = start(Crew::team(&server, agents), &terminal);
     for text in [
         "team  0:",
         "  0 of 9 done, 1 failed, 1 stopped",
@@ -123,7 +111,7 @@ fn instances_count_as_soon_as_they_are_known() {
     let agents = "{each: {model: mock/each, for_each: [a, b, c], max_parallel: 1}, \
                    one: {model: mock/one}}";
     let terminal = Pty::open();
-    let running = start(crew(&server, agents), &terminal);
+    let running = start(Crew::team(&server, agents), &terminal);
     // Two agents and three instances, one of which has started.
     let screen = terminal.wait_for_screen(SIZE, "1 of 5 done");
     assert!(screen.contains("each[a]") && !screen.contains("each[b]"), "{screen}");
@@ -139,7 +127,7 @@ fn a_failure_stands_above_the_display_at_once_and_at_the_end_with_advice() {
     });
     let agents = "{bad: {model: mock/bad}, good: {model: mock/good}}";
     let terminal = Pty::open();
-    let running = start(crew(&server, agents), &terminal);
+    let running = start(Crew::team(&server, agents), &terminal);
     let screen = terminal.wait_for_screen(SIZE, "1 failed");
     let above = screen.find("✗ bad failed after ").unwrap();
     assert!(above < screen.find("team  0:").unwrap(), "{screen}");
@@ -160,7 +148,7 @@ fn on_a_narrow_terminal_the_reason_of_a_failure_is_whole() {
     });
     let terminal = Pty::sized(20, 40);
     let agents = "{bad: {model: mock/bad}, good: {model: mock/good}}";
-    let running = start(crew(&server, agents), &terminal);
+    let running = start(Crew::team(&server, agents), &terminal);
     let screen = terminal.wait_for_screen((20, 40), "1 fail");
     let above: Vec<&str> = screen.lines().take_while(|line| !line.starts_with("team")).collect();
     let words = above.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
@@ -180,7 +168,7 @@ fn a_hundred_thousand_lines_cost_the_display_nothing() {
     });
     let run = |args: &[&str]| {
         let terminal = Pty::open();
-        let crew = crew(&server, "{a: {model: mock/m, max_answer: 1 MiB}}").args(args);
+        let crew = Crew::team(&server, "{a: {model: mock/m, max_answer: 1 MiB}}").args(args);
         let ended = end(
             start(crew.args(&["--output-file", "r.txt", "-o", "answer"]), &terminal),
             &terminal,
@@ -201,7 +189,7 @@ fn the_answer_of_a_single_agent_streams_and_then_goes() {
     let server =
         by_model(|_| writing("# Result\n\nThe disk is \u{1b}[2Jfull.\n\nDelete\u{202e} it."));
     let terminal = Pty::sized(12, 40);
-    let running = start(crew(&server, "{a: {model: mock/m}}"), &terminal);
+    let running = start(Crew::team(&server, "{a: {model: mock/m}}"), &terminal);
     let screen = terminal.wait_for_screen((12, 40), "  Delete it.");
     assert!(screen.contains("\n  # Result\n  The disk is full.\n  Delete it."), "{screen}");
     running.signal(Signal::SIGTERM);
@@ -218,7 +206,7 @@ fn many_agents_on_a_small_window_leave_nothing_behind() {
     let mut agents: Vec<_> = (0..30).map(|n| format!("a{n}: {{model: mock/m}}")).collect();
     agents.push("bad: {model: mock/bad}".into());
     let terminal = Pty::sized(12, 40);
-    let running = start(crew(&server, &format!("{{{}}}", agents.join(", "))), &terminal);
+    let running = start(Crew::team(&server, &format!("{{{}}}", agents.join(", "))), &terminal);
     let screen = terminal.wait_for_screen((12, 40), "0 of 31 done, 1 f");
     assert!(screen.contains("\n✗ bad ") && screen.contains("\n… 2"), "{screen}");
     let frame = screen.lines().skip_while(|line| !line.starts_with("team"));
@@ -244,7 +232,7 @@ fn a_report_on_a_terminal_is_formatted_unless_it_is_to_be_raw() {
         let server = by_model(|_| script::text(answer));
         let terminal = Pty::sized(40, 36);
         let agents = "{last: {model: mock/m, needs: [a]}, a: {model: mock/m}}";
-        let crew = crew(&server, agents).args(args).env("TERM", "xterm");
+        let crew = Crew::team(&server, agents).args(args).env("TERM", "xterm");
         let crew = crew.stdout(terminal.as_stderr()).stderr(terminal.as_stderr());
         end(crew.start(), &terminal);
         let screen = terminal.screen(60, 36);
@@ -261,7 +249,7 @@ fn a_report_on_a_terminal_is_formatted_unless_it_is_to_be_raw() {
 fn a_brief_report_has_the_answer_only() {
     let server = by_model(script::text);
     let report = |agents: &str| {
-        let crew = crew(&server, agents).args(&["-o", "text", "--brief", "-q"]);
+        let crew = Crew::team(&server, agents).args(&["-o", "text", "--brief", "-q"]);
         crew.run().stdout.replace("\n\n", " ")
     };
     let blocks = report("{a: {model: mock/one}, last: {model: mock/two, needs: [a]}}");
@@ -276,7 +264,7 @@ fn typing_is_not_shown_and_the_echo_comes_back() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let server = by_model(|_| script::hang());
         let terminal = Pty::open();
-        let running = start(crew(&server, "{a: {model: mock/m}}"), &terminal);
+        let running = start(Crew::team(&server, "{a: {model: mock/m}}"), &terminal);
         terminal.wait_for_screen(SIZE, "waiting for the first token");
         wait_for("the echo to be off", || (!echoes(&terminal)).then_some(()));
         terminal.type_in("hello\n\n");
@@ -293,7 +281,7 @@ fn typing_is_not_shown_and_the_echo_comes_back() {
 fn ctrl_c_on_the_keyboard_stops_the_run() {
     let server = by_model(|_| writing("so far"));
     let terminal = Pty::open();
-    let running = start(crew(&server, "{a: {model: mock/m}}"), &terminal);
+    let running = start(Crew::team(&server, "{a: {model: mock/m}}"), &terminal);
     terminal.wait_for_screen(SIZE, "writing, 2 tokens");
     terminal.type_in("\u{3}");
     let ended = end(running, &terminal);
@@ -314,7 +302,7 @@ fn after_a_stop_the_display_goes_on_below_what_the_shell_has_written() {
     let server = by_model(|_| script::hang());
     let terminal = Pty::open();
     let agents = "{a: {model: mock/m}, b: {model: mock/m}, c: {model: mock/m}}";
-    let running = start(crew(&server, agents), &terminal);
+    let running = start(Crew::team(&server, agents), &terminal);
     terminal.wait_for_screen(SIZE, "waiting for the first token");
     suspend(&running, &terminal);
     terminal.wait_for_screen(SIZE, "\n[1]+  Stopped\n$ fg\nteam  0:");
@@ -331,7 +319,7 @@ fn after_a_stop_the_display_goes_on_below_what_the_shell_has_written() {
 fn after_a_stop_an_open_question_is_asked_again() {
     let server = by_model(|_| script::tool_call("ask", &serde_json::json!({})));
     let terminal = Pty::open();
-    let crew = crew(&server, "{a: {model: mock/m, tools: [ask], max_turns: 2}}");
+    let crew = Crew::team(&server, "{a: {model: mock/m, tools: [ask], max_turns: 2}}");
     let yaml = std::fs::read_to_string(crew.path("agents.yaml")).unwrap();
     let yaml =
         yaml.replace("build:", "ask: {description: b, shell: 'true', confirm: true}, build:");
@@ -351,7 +339,7 @@ fn plain_terminals_get_plain_text() {
     let run = |variables: &[(&str, &str)], args: &[&str]| {
         let server = by_model(|_| script::delayed(Duration::from_millis(300), script::text("x")));
         let terminal = Pty::open();
-        let crew = crew(&server, "{a: {model: mock/m}}").env("TERM", "xterm").envs(variables);
+        let crew = Crew::team(&server, "{a: {model: mock/m}}").env("TERM", "xterm").envs(variables);
         end(crew.args(args).stderr(terminal.as_stderr()).start(), &terminal);
         terminal.shown()
     };
@@ -372,7 +360,7 @@ fn a_secret_in_pieces_is_never_on_the_screen() {
         script::stream().text("the key is sk-zq81").text("Wc0v7pA9").text("xT2").stall()
     });
     let terminal = Pty::open();
-    let yaml = crew(&server, "{a: {model: mock/m}}");
+    let yaml = Crew::team(&server, "{a: {model: mock/m}}");
     let text = std::fs::read_to_string(yaml.path("agents.yaml")).unwrap();
     let text = text.replace("base_url:", "api_key_env: MY_KEY, base_url:");
     std::fs::write(yaml.path("agents.yaml"), text).unwrap();
@@ -395,7 +383,8 @@ fn a_hostile_model_spoils_nothing() {
     for model in ["long", "lines"] {
         let terminal = Pty::open();
         let agents = format!("{{a: {{model: mock/{model}, max_answer: 16 MiB}}}}");
-        let ended = end(start(crew(&server, &agents).args(&["-o", "text"]), &terminal), &terminal);
+        let ended =
+            end(start(Crew::team(&server, &agents).args(&["-o", "text"]), &terminal), &terminal);
         assert_eq!(ended.status.code(), Some(0), "{}", terminal.screen(24, 80));
         let shown = terminal.shown();
         for escape in ["\u{1b}[2J", "\u{1b}]0", "\u{202e}", "\u{9b}", "\u{7}"] {

@@ -2,7 +2,6 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use indoc::formatdoc;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -10,17 +9,6 @@ use crate::support::crew::{Crew, Ended};
 use crate::support::mock_model::ModelServer;
 use crate::support::pty::Pty;
 use crate::support::script;
-
-/// A crew with these agents, whose models are at the server.
-fn crew(server: &ModelServer, agents: &str) -> Crew {
-    Crew::new(formatdoc! {"
-        name: team
-        providers: {{mock: {{base_url: '{}'}}}}
-        defaults: {{retries: 1, timeout: 20s}}
-        limits: {{on_failure: continue}}
-        agents: {agents}
-    ", server.base_url()})
-}
 
 /// The lines from the table on.
 fn summary(ended: &Ended) -> &str {
@@ -37,7 +25,7 @@ fn row<'e>(ended: &'e Ended, agent: &str) -> Vec<&'e str> {
 fn ctrl_c_is_said_in_the_last_line_and_in_no_note() {
     let server = ModelServer::always(script::stream().text("so far").stall());
     let agents = "{a: {model: mock/m}, last: {model: mock/m, needs: [a]}}";
-    let running = crew(&server, agents).args(&["-o", "json"]).start();
+    let running = Crew::team(&server, agents).args(&["-o", "json"]).start();
     server.wait_for("the call", |state| state.open_calls > 0);
     running.signal(Signal::SIGINT);
     let ended = running.wait();
@@ -53,7 +41,7 @@ fn a_partial_answer_is_noted_only_where_the_report_does_not_say_it() {
     for (args, notes) in [(&["-o", "text"][..], 0), (&["-o", "json"], 1), (&["--brief"], 1)] {
         let terminal = Pty::sized(40, 80);
         let one_agent = "{a: {model: mock/m}, b: {model: offline}}";
-        let crew = crew(&server, one_agent).args(args).env("TERM", "dumb");
+        let crew = Crew::team(&server, one_agent).args(args).env("TERM", "dumb");
         let crew = crew.stdout(terminal.as_stderr()).stderr(terminal.as_stderr());
         let running = crew.start();
         terminal.wait_for("b: succeeded", 1);
@@ -74,7 +62,7 @@ fn each_error_has_its_advice_once() {
         _ => script::error(401, "no such key."),
     });
     let error = |model: &str| {
-        let ended = crew(&server, &format!("{{a: {{model: mock/{model}}}}}")).run();
+        let ended = Crew::team(&server, &format!("{{a: {{model: mock/{model}}}}}")).run();
         let (_, error) = ended.stderr.split_once("\nerror a: ").unwrap();
         error.split("\n\n").next().unwrap().to_owned()
     };
@@ -105,7 +93,7 @@ fn the_table_and_the_error_say_how_often_a_call_was_tried() {
     });
     let agents = "{bad: {model: mock/broken}, good: {model: mock/m}, \
                    odd: {model: mock/wrong, output_schema: {type: number}}}";
-    let ended = crew(&server, agents).run();
+    let ended = Crew::team(&server, agents).run();
     assert!(summary(&ended).lines().next().unwrap().contains("  retries"), "{}", ended.stderr);
     assert!(row(&ended, "bad").contains(&"1") && row(&ended, "odd").contains(&"1"));
     assert_eq!(row(&ended, "bad").len(), row(&ended, "good").len() + 1, "{}", ended.stderr);
@@ -116,14 +104,14 @@ fn the_table_and_the_error_say_how_often_a_call_was_tried() {
         errors[1].contains("not JSON") && errors[1].ends_with(" (after 2 answers)"),
         "{errors:?}"
     );
-    let good = crew(&server, "{good: {model: mock/m}}").run();
+    let good = Crew::team(&server, "{good: {model: mock/m}}").run();
     assert!(!good.stderr.contains("retries"), "{}", good.stderr);
 }
 
 #[test]
 fn an_answer_that_cannot_be_used_is_whole_even_if_the_next_call_fails() {
     let server = ModelServer::sequence([script::text("five"), script::error(400, "no more")]);
-    let ended = crew(&server, "{a: {model: mock/m, output_schema: {type: number}}}").run();
+    let ended = Crew::team(&server, "{a: {model: mock/m, output_schema: {type: number}}}").run();
     let agent = &ended.report(1)["agents"]["a"];
     assert_eq!((&agent["output"], agent.get("partial")), (&json!("five"), None), "{agent:#}");
     assert!(!ended.stderr.contains("partial"), "{}", ended.stderr);
@@ -134,11 +122,11 @@ fn the_timeline_names_all_that_an_agent_waited_for() {
     let server = ModelServer::always(script::text("fine"));
     let agents = "{disk: {model: mock/m}, net: {model: mock/m}, bad: {shell: exit 1}, \
                    last: {model: mock/m, needs: {disk: done, net: succeeded, bad: done}}}";
-    let ended = crew(&server, agents).run();
+    let ended = Crew::team(&server, agents).run();
     assert!(summary(&ended).contains("  after disk, net, bad\n"), "{}", ended.stderr);
     // Where that is too wide, the names are cut, not the timeline.
     let terminal = Pty::with_columns(80);
-    let running = crew(&server, &agents.replace("net", "network-part"))
+    let running = Crew::team(&server, &agents.replace("net", "network-part"))
         .env("TERM", "xterm")
         .stderr(terminal.as_stderr())
         .start();
@@ -153,13 +141,13 @@ fn the_log_says_why_an_agent_was_skipped_and_no_time_of_what_did_not_run() {
     let agents = "{bad: {shell: exit 1}, last: {model: offline, needs: [bad]}, \
                    rare: {model: offline, when: 'false'}}";
     let server = ModelServer::always(script::tool_call("nosuch", &json!({})).usage(1, 1));
-    let ended = crew(&server, agents).run();
+    let ended = Crew::team(&server, agents).run();
     let log: Vec<&str> =
         ended.stderr.lines().filter_map(|line| Some(line.split_once("] ")?.1)).collect();
     for line in ["last: skipped: bad failed", "rare: skipped: when false is false"] {
         assert!(log.contains(&line), "{log:#?}");
     }
-    let ended = crew(&server, "{a: {model: mock/m, max_turns: 2}}").run();
+    let ended = Crew::team(&server, "{a: {model: mock/m, max_turns: 2}}").run();
     assert!(
         ended.stderr.contains("] a: nosuch rejected: there is no such tool"),
         "{}",
@@ -172,7 +160,7 @@ fn the_output_of_a_step_is_not_taken_for_markdown() {
     let server = ModelServer::always(script::text("+ item"));
     let terminal = Pty::sized(40, 80);
     let agents = "{diff: {shell: echo '+ let a = 1;'}, a: {model: mock/m}}";
-    let crew = crew(&server, agents).args(&["-o", "text"]).env("TERM", "xterm");
+    let crew = Crew::team(&server, agents).args(&["-o", "text"]).env("TERM", "xterm");
     crew.stdout(terminal.as_stderr()).stderr(terminal.as_stderr()).start().wait();
     let screen = terminal.wait_for_screen((40, 80), "2 of 2 agents succeeded");
     assert!(screen.contains("\n+ let a = 1;") && screen.contains("\n- item"), "{screen}");
@@ -181,7 +169,7 @@ fn the_output_of_a_step_is_not_taken_for_markdown() {
 #[test]
 fn what_took_less_than_a_millisecond_took_some_time() {
     // No part of a run takes no time at all.
-    let ended = crew(&ModelServer::always(script::text("")), "{a: {model: offline}}").run();
+    let ended = Crew::team(&ModelServer::always(script::text("")), "{a: {model: offline}}").run();
     for text in [" 0ms", " 0.0s"] {
         assert!(!ended.stderr.contains(text), "{}", ended.stderr);
     }
@@ -198,7 +186,7 @@ fn what_took_less_than_a_millisecond_took_some_time() {
 fn variables_of_the_environment_turn_colours_on_and_off() {
     let has_colour = |variables: &[(&str, &str)], args: &[&str], on_terminal: bool| {
         let server = ModelServer::always(script::text("**fine**"));
-        let crew = crew(&server, "{a: {model: mock/m}}").args(&["-o", "text"]).args(args);
+        let crew = Crew::team(&server, "{a: {model: mock/m}}").args(&["-o", "text"]).args(args);
         let crew = crew.env("TERM", "xterm").envs(variables);
         if !on_terminal {
             let ended = crew.run();

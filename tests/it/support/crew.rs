@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use indoc::formatdoc;
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::mock_model::ModelServer;
 
 /// The limit of each wait, far beyond what any test needs.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +47,18 @@ impl Crew {
     /// `crew run` in a new folder with this `agents.yaml`.
     pub fn new(yaml: impl AsRef<[u8]>) -> Self {
         Self::with_file(yaml).args(&["run"])
+    }
+
+    /// `crew run` of the crew `team` with these agents, whose models are at the server.
+    pub fn team(server: &ModelServer, agents: &str) -> Self {
+        Self::new(formatdoc! {"
+            name: team
+            providers: {{mock: {{base_url: '{}'}}}}
+            defaults: {{retries: 1, timeout: 20s}}
+            limits: {{on_failure: continue}}
+            tools: {{build: {{description: b, shell: exec sleep 1000}}}}
+            agents: {agents}
+        ", server.base_url()})
     }
 
     /// `crew check` in a new folder with this `agents.yaml`.
